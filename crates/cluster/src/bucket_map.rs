@@ -1,0 +1,111 @@
+//! Bucket → segment, versioned.
+
+use crate::{ContentId, MapVersion};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Number of buckets, for ever: an on-disk format.
+pub const BUCKETS: usize = 1 << 14;
+
+/// Which segment owns each bucket, as of one version. Immutable; the catalog keeps every version that a table names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketMap {
+    pub version: MapVersion,
+    /// Index = bucket.
+    owners: Arc<[u16]>,
+    segments: u16,
+}
+
+/// Owners that are not a map.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BucketMapError {
+    #[error("a cluster has 1 to {BUCKETS} segments, not {0}")]
+    Segments(usize),
+    #[error("a bucket map has {BUCKETS} owners, not {0}")]
+    Length(usize),
+    #[error("bucket {bucket} belongs to segment {owner}, of {segments} segments")]
+    Owner { bucket: usize, owner: u16, segments: usize },
+}
+
+impl BucketMap {
+    /// Buckets in `segments` contiguous, equal runs.
+    ///
+    /// # Panics
+    /// If `segments` is 0 or exceeds the number of buckets.
+    pub fn uniform(version: MapVersion, segments: usize) -> Self {
+        assert!((1..=BUCKETS).contains(&segments), "a cluster has 1 to {BUCKETS} segments, not {segments}");
+        let owners = (0..BUCKETS).map(|bucket| (bucket * segments / BUCKETS) as u16).collect();
+        BucketMap { version, owners, segments: segments as u16 }
+    }
+
+    /// A map by its owners: `owners[bucket]` is a content id below `segments`. A segment may own nothing.
+    ///
+    /// # Errors
+    /// A number of owners other than [`BUCKETS`], no segment or too many, an owner that is not in the cluster.
+    pub fn from_owners(version: MapVersion, owners: Vec<u16>, segments: usize) -> Result<Self, BucketMapError> {
+        if !(1..=BUCKETS).contains(&segments) {
+            return Err(BucketMapError::Segments(segments));
+        }
+        if owners.len() != BUCKETS {
+            return Err(BucketMapError::Length(owners.len()));
+        }
+        if let Some(bucket) = owners.iter().position(|&owner| usize::from(owner) >= segments) {
+            return Err(BucketMapError::Owner { bucket, owner: owners[bucket], segments });
+        }
+        Ok(BucketMap { version, owners: owners.into(), segments: segments as u16 })
+    }
+
+    pub fn owner(&self, bucket: u16) -> ContentId {
+        ContentId(i32::from(self.owners[bucket as usize]))
+    }
+
+    /// Owner of each bucket, by bucket: for kernels.
+    pub fn owners(&self) -> &[u16] {
+        &self.owners
+    }
+
+    /// Number of buckets of each segment, by content.
+    pub fn bucket_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.segment_count()];
+        self.owners.iter().for_each(|&owner| counts[usize::from(owner)] += 1);
+        counts
+    }
+
+    pub fn segment_count(&self) -> usize {
+        self.segments as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uniform_is_balanced_within_one_bucket() {
+        for n in [1, 2, 3, 4, 7, 1000] {
+            let counts = BucketMap::uniform(MapVersion(1), n).bucket_counts();
+            let (low, high) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            assert!(high - low <= 1, "{n}: {low}..{high}");
+            assert_eq!(counts.iter().sum::<usize>(), BUCKETS);
+        }
+    }
+
+    #[test]
+    fn a_map_is_made_of_its_owners() {
+        let uniform = BucketMap::uniform(MapVersion(3), 5);
+        let again = BucketMap::from_owners(MapVersion(3), uniform.owners().to_vec(), 5);
+        assert_eq!(again.unwrap(), uniform);
+    }
+
+    #[test]
+    fn owners_that_are_no_map_are_refused() {
+        let make = |owners: Vec<u16>, segments| BucketMap::from_owners(MapVersion(1), owners, segments).unwrap_err();
+        assert_eq!(make(vec![0; BUCKETS], 0), BucketMapError::Segments(0));
+        assert_eq!(make(vec![0; BUCKETS], BUCKETS + 1), BucketMapError::Segments(BUCKETS + 1));
+        assert_eq!(make(vec![0; BUCKETS - 1], 1), BucketMapError::Length(BUCKETS - 1));
+        let mut owners = vec![0; BUCKETS];
+        owners[7] = 2;
+        assert_eq!(make(owners, 2), BucketMapError::Owner { bucket: 7, owner: 2, segments: 2 });
+    }
+}

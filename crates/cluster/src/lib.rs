@@ -1,0 +1,16 @@
+//! What the nodes of a cluster must agree on: ids, topology, table and file descriptions, the bucket map and the
+//! placement hash. No I/O, no clock, no randomness.
+
+mod bucket_map;
+mod ids;
+mod load;
+pub mod placement;
+pub mod sketch;
+mod table;
+mod topology;
+
+pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
+pub use ids::{ContentId, MapVersion, MotionId, QueryId, RouteKey, SessionId, SliceId, SnapshotId, TableId};
+pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
+pub use table::{ColumnDef, ColumnStats, Compression, Distribution, FileEntry, StatValue, TableDef};
+pub use topology::{Endpoint, SegmentDef, Topology};

@@ -1,0 +1,141 @@
+//! A table and its files as the catalog describes them.
+
+use crate::{ContentId, MapVersion, SnapshotId, TableId};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How a table's rows are spread over the segments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Distribution {
+    /// `DISTRIBUTED BY`: positions of the key's columns in [`TableDef::columns`], in the clause's order.
+    Hashed(Vec<usize>),
+    Randomly,
+    Replicated,
+}
+
+/// `compresstype` and `compresslevel` of a table's Parquet files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compression {
+    None,
+    Snappy,
+    Lz4,
+    /// Level 1..=19.
+    Zstd(i32),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnDef {
+    pub name: String,
+    /// The type as the user wrote it, normalised to PostgreSQL's name: `numeric(15,2)`, `character varying(25)`.
+    pub sql_type: String,
+    /// The Arrow type in memory and on disk.
+    pub data_type: DataType,
+    pub nullable: bool,
+    /// DEFAULT's expression, as SQL text.
+    pub default: Option<String>,
+}
+
+/// A table as of one catalog version; immutable, shared by pointer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableDef {
+    pub id: TableId,
+    pub schema: String,
+    pub name: String,
+    pub columns: Vec<ColumnDef>,
+    pub distribution: Distribution,
+    pub map_version: MapVersion,
+    /// Positions of the primary key's columns; empty without one.
+    pub primary_key: Vec<usize>,
+    pub compression: Compression,
+}
+
+impl TableDef {
+    pub fn arrow_schema(&self) -> SchemaRef {
+        let field = |c: &ColumnDef| Field::new(&c.name, c.data_type.clone(), c.nullable);
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    pub fn qualified_name(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+/// A column's smallest or largest value in a file, for pruning and estimates. Decimals are unscaled; dates count days,
+/// times and timestamps the column's own unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StatValue {
+    Bool(bool),
+    Int(i64),
+    Decimal(i128),
+    Float(#[serde(with = "float_text")] f64),
+    /// Cut to 64 bytes; a maximum that was cut is rounded up, so that it still bounds.
+    Text(String),
+}
+
+/// Floats as text, because JSON has no infinity.
+mod float_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Collected while a file is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnStats {
+    pub nulls: u64,
+    pub min: Option<StatValue>,
+    pub max: Option<StatValue>,
+    /// Sum of the values' lengths in bytes, for width estimates.
+    pub value_bytes: u64,
+    /// HyperLogLog registers (see [`crate::sketch`]); merging two files' sketches is a bytewise maximum. Empty: not
+    /// collected.
+    #[serde(with = "crate::sketch::text")]
+    pub distinct_sketch: Vec<u8>,
+}
+
+/// One immutable Parquet file of a table on one segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileEntry {
+    pub table: TableId,
+    pub content: ContentId,
+    /// Relative to the content's data directory: `base/t12/0193….parquet`.
+    pub path: String,
+    pub rows: u64,
+    pub bytes: u64,
+    /// XXH3-64 of the whole file.
+    pub checksum: u64,
+    /// Smallest and largest bucket of the rows in it; None where rows have no bucket (random, replicated).
+    pub buckets: Option<(u16, u16)>,
+    /// One per column of the table at the time of writing; columns added later are absent.
+    pub columns: Vec<ColumnStats>,
+    /// Set by the commit.
+    pub created: SnapshotId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_survive_json() {
+        for value in [
+            StatValue::Float(f64::INFINITY),
+            StatValue::Float(f64::NEG_INFINITY),
+            StatValue::Float(-0.1),
+            StatValue::Decimal(i128::MIN),
+            StatValue::Int(i64::MAX),
+            StatValue::Bool(false),
+            StatValue::Text("a\"\0é".into()),
+        ] {
+            let text = serde_json::to_string(&value).unwrap();
+            assert_eq!(serde_json::from_str::<StatValue>(&text).unwrap(), value, "{text}");
+        }
+    }
+}

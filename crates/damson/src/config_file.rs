@@ -1,0 +1,32 @@
+//! The small TOML file that can stand in for a node's flags.
+
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A configuration that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path}: {source}")]
+    Parse { path: PathBuf, source: toml::de::Error },
+    #[error("--{0} is missing, on the command line and in the configuration file")]
+    Missing(&'static str),
+}
+
+/// The file's options, whose keys are the flags without `--`; the defaults without a file.
+///
+/// # Errors
+/// A file that cannot be read, or has a key that is none.
+pub(crate) fn read<T: DeserializeOwned + Default>(path: Option<&Path>) -> Result<T, ConfigError> {
+    let Some(path) = path else { return Ok(T::default()) };
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source })
+}
+
+/// An option that has no default.
+pub(crate) fn required<T>(value: Option<T>, name: &'static str) -> Result<T, ConfigError> {
+    value.ok_or(ConfigError::Missing(name))
+}

@@ -1,0 +1,25 @@
+//! Damson in one crate: the embedding API ([`LocalCluster`]), TPC-H, and what the binary's subcommands do.
+
+mod build_id;
+mod cluster;
+mod config_file;
+pub mod demo;
+mod limits;
+mod listen;
+pub mod logging;
+pub mod master_process;
+mod progress;
+mod resources;
+mod runtimes;
+pub mod segment_process;
+pub mod shell;
+mod stop;
+pub mod tpch;
+pub mod tpch_command;
+
+pub use build_id::build_id;
+pub use cluster::{ClusterError, LocalCluster, LocalClusterConfig};
+pub use config_file::ConfigError;
+pub use listen::ListenError;
+pub use progress::Progress;
+pub use runtimes::{Runtimes, cores};

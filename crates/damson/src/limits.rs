@@ -1,0 +1,27 @@
+//! Bounds and defaults of a process.
+
+use std::time::Duration;
+
+/// Stacks of the threads that plan and execute: deep expressions recurse.
+pub(crate) const CPU_STACK_BYTES: usize = 16 << 20;
+
+/// Threads that serve sockets.
+pub(crate) const IO_THREADS: usize = 2;
+
+/// Part of the machine's memory that queries may use, unless told otherwise.
+pub(crate) const MEMORY_PERCENT: u64 = 60;
+
+/// If the machine does not say how much memory it has.
+pub(crate) const MEMORY_BYTES_FALLBACK: usize = 4 << 30;
+
+/// A segment tells the master that it is there this often; the master misses it after five seconds.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Waits between tries to reach a master, doubling.
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_LAST: Duration = Duration::from_secs(2);
+
+/// Statements that run when the process is told to stop have so long to end.
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(5);
+
+const _: () = assert!(RETRY_FIRST.as_millis() <= RETRY_LAST.as_millis());

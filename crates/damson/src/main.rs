@@ -1,0 +1,60 @@
+//! The binary: one subcommand for each thing that a process can be.
+
+use clap::{Parser, Subcommand};
+use damson::{demo, logging, master_process, segment_process, shell, tpch_command};
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// Damson, an MPP analytic warehouse.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// What to log on stderr: warn, info, damson_master=debug, … (RUST_LOG does the same).
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Master(master_process::MasterArgs),
+    Segment(segment_process::SegmentArgs),
+    Sql(shell::SqlArgs),
+    Tpch(tpch_command::TpchArgs),
+}
+
+fn main() -> ExitCode {
+    let Cli { log, command } = Cli::parse();
+    if let Err(error) = logging::start(log.as_deref()) {
+        return failed(&format!("--log: {error}"));
+    }
+    match command {
+        Command::Demo(args) => serve(demo::run(args)),
+        Command::Master(args) => serve(master_process::run(args)),
+        Command::Segment(args) => serve(segment_process::run(args)),
+        Command::Sql(args) => shell::run(args),
+        Command::Tpch(args) => ended(tpch_command::run(&args)),
+    }
+}
+
+/// Runs a server to its end.
+fn serve<E: Display>(server: impl Future<Output = Result<(), E>>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+        Ok(runtime) => ended(runtime.block_on(server)),
+        Err(error) => failed(&format!("cannot start: {error}")),
+    }
+}
+
+fn ended<E: Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn Display) -> ExitCode {
+    eprintln!("ERROR:  {error}");
+    ExitCode::FAILURE
+}

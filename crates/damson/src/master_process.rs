@@ -1,0 +1,204 @@
+//! `damson master`: a master alone; its segments are processes that register.
+
+use crate::build_id::build_id;
+use crate::config_file::{ConfigError, read, required};
+use crate::limits::SHUTDOWN;
+use crate::listen::{ListenError, listen};
+use crate::resources::{default_memory_bytes, runtime_env};
+use crate::runtimes::{Runtimes, cores};
+use crate::stop::stop_signal;
+use damson_cluster::Endpoint;
+use damson_interconnect::{InterconnectError, Node, NodeConfig};
+use damson_master::flight_sql::{self, ServeError};
+use damson_master::{Master, MasterConfig, SqlError, base_state};
+use datafusion::error::DataFusionError;
+use serde::Deserialize;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(DEFAULT_HOST, 50060);
+const DEFAULT_FLIGHT_PORT: u16 = 50051;
+const DEFAULT_PG_PORT: u16 = 5433;
+
+/// Runs a master: clients connect to it, and segments register with it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MasterArgs {
+    /// TOML file of the options below, without --; flags win.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: MasterOptions,
+}
+
+/// Options of a master, on the command line or in its file.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct MasterOptions {
+    /// Directory of the catalog.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Number of segments of a new cluster.
+    #[arg(long)]
+    segments: Option<u16>,
+    /// Address for segments [default: 127.0.0.1:50060].
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// Address for clients [default: 127.0.0.1].
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// Port of Flight SQL [default: 50051].
+    #[arg(long)]
+    flight_port: Option<u16>,
+    /// Port of the PostgreSQL protocol, which is not served yet [default: 5433].
+    #[arg(long)]
+    pg_port: Option<u16>,
+    /// Memory for the queries' parts on the master, in MiB; by default 60 % of the machine's.
+    #[arg(long, value_name = "MIB")]
+    memory: Option<usize>,
+}
+
+impl MasterOptions {
+    fn or(self, file: MasterOptions) -> MasterOptions {
+        MasterOptions {
+            data: self.data.or(file.data),
+            segments: self.segments.or(file.segments),
+            listen: self.listen.or(file.listen),
+            host: self.host.or(file.host),
+            flight_port: self.flight_port.or(file.flight_port),
+            pg_port: self.pg_port.or(file.pg_port),
+            memory: self.memory.or(file.memory),
+        }
+    }
+}
+
+/// Why a master does not run.
+#[derive(Debug, Error)]
+pub enum MasterProcessError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("cannot serve: {0}")]
+    Serve(#[from] io::Error),
+    #[error("cannot use {path}: {source}")]
+    DataDir { path: PathBuf, source: io::Error },
+    #[error("cannot set up the query engine: {0}")]
+    Engine(#[from] DataFusionError),
+    #[error("cannot start: {0}")]
+    Start(#[from] SqlError),
+    #[error(transparent)]
+    Interconnect(#[from] InterconnectError),
+    #[error(transparent)]
+    FlightSql(#[from] ServeError),
+    #[error("a server died: {0}")]
+    Died(#[from] tokio::task::JoinError),
+    #[error("a server ended by itself")]
+    Ended,
+}
+
+/// Runs a master until it is told to stop.
+///
+/// # Errors
+/// Options, ports or directories that cannot be used, or a server that fails.
+pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
+    let options = args.options.or(read(args.config.as_deref())?);
+    let data_dir = required(options.data, "data")?;
+    let segments = usize::from(required(options.segments, "segments")?);
+    let flight =
+        SocketAddr::new(options.host.unwrap_or(DEFAULT_HOST), options.flight_port.unwrap_or(DEFAULT_FLIGHT_PORT));
+    let peers = listen(options.listen.unwrap_or(DEFAULT_LISTEN), "--listen")?;
+    let clients = listen(flight, "--flight-port")?;
+    let (peers_address, clients_address) = (peers.local_addr()?, clients.local_addr()?);
+
+    let unusable = |source| MasterProcessError::DataDir { path: data_dir.clone(), source };
+    std::fs::create_dir_all(&data_dir).map_err(unusable)?;
+    let data_dir = data_dir.canonicalize().map_err(unusable)?;
+    let runtimes = Runtimes::new(cores())?;
+    let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
+    let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
+    let build = build_id();
+    let node = Node::new(NodeConfig::new(Endpoint(peers_address.to_string()), build.clone(), runtimes.io()));
+    let config = MasterConfig {
+        data_dir,
+        segments,
+        node: Arc::clone(&node),
+        state,
+        cpu: runtimes.cpu(),
+        io: runtimes.io(),
+        build,
+        local_segments: vec![],
+    };
+    let master = Master::start(config).await?;
+
+    let stop = CancellationToken::new();
+    let mut servers = JoinSet::new();
+    let io = runtimes.io();
+    let (peers, clients) = (to_tokio(peers, &io)?, to_tokio(clients, &io)?);
+    let token = stop.child_token();
+    servers.spawn_on(async move { node.serve(peers, token).await.map_err(MasterProcessError::from) }, &io);
+    let token = stop.child_token();
+    servers.spawn_on(
+        async move { flight_sql::serve(master, clients, token).await.map_err(MasterProcessError::from) },
+        &io,
+    );
+    eprintln!(
+        "the PostgreSQL protocol is not served yet (port {} is reserved for it)",
+        options.pg_port.unwrap_or(DEFAULT_PG_PORT)
+    );
+    let mut out = io::stdout();
+    writeln!(out, "ready: flight://{clients_address}, segments register at {peers_address}")?;
+    out.flush()?;
+
+    let ended = tokio::select! {
+        signal = stop_signal() => signal.map_err(MasterProcessError::from),
+        ended = servers.join_next() => match ended {
+            Some(Ok(Ok(()))) | None => Err(MasterProcessError::Ended),
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(died)) => Err(died.into()),
+        },
+    };
+    stop.cancel();
+    let rest = async { while servers.join_next().await.is_some() {} };
+    if tokio::time::timeout(SHUTDOWN, rest).await.is_err() {
+        tracing::warn!("connections were closed with statements running");
+    }
+    ended
+}
+
+/// The listener on the runtime of the sockets.
+pub(crate) fn to_tokio(listener: TcpListener, io: &tokio::runtime::Handle) -> io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    let _guard = io.enter();
+    tokio::net::TcpListener::from_std(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("master.toml");
+        std::fs::write(&file, "data = \"/a\"\nsegments = 3\nflight-port = 1\n").expect("room");
+        let flags = MasterOptions { flight_port: Some(2), ..Default::default() };
+        let options = flags.or(read(Some(&file)).expect("a good file"));
+        assert_eq!((options.data, options.segments, options.flight_port), (Some("/a".into()), Some(3), Some(2)));
+    }
+
+    #[test]
+    fn a_wrong_key_is_named() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("master.toml");
+        std::fs::write(&file, "segmets = 3\n").expect("room");
+        let error = read::<MasterOptions>(Some(&file)).unwrap_err().to_string();
+        assert!(error.contains("segmets"), "{error}");
+        assert!(read::<MasterOptions>(Some(&dir.path().join("absent"))).is_err());
+    }
+}

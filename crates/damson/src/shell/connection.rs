@@ -1,0 +1,181 @@
+//! The shell's end of Flight SQL.
+
+use super::failure::Failure;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo, Ticket};
+use damson_master::flight_sql::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, CommandReport, StatementInfo};
+use futures::StreamExt;
+use prost::Message;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a cancel or a farewell may keep the user.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
+/// Windows for results in bulk over links with a delay.
+const STREAM_WINDOW_BYTES: u32 = 16 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+
+/// A session with a server.
+pub(super) struct Connection {
+    url: String,
+    user: String,
+    client: FlightSqlServiceClient<Channel>,
+}
+
+impl Connection {
+    /// Connects and logs in. `url` is `flight://host:port`.
+    ///
+    /// # Errors
+    /// A URL that is none, or a server that cannot be reached.
+    pub(super) async fn open(url: &str, user: &str) -> Result<Self, Failure> {
+        let endpoint = Endpoint::from_shared(http_url(url)?)
+            .map_err(|e| Failure::Connection(format!("{url} is no address: {e}")))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(10));
+        let channel = endpoint.connect().await.map_err(|e| {
+            let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+            Failure::Connection(format!("cannot connect to {url}: {cause}"))
+        })?;
+        let inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
+        let mut client = FlightSqlServiceClient::new_from_inner(inner);
+        client.handshake(user, "").await?;
+        Ok(Connection { url: url.into(), user: user.into(), client })
+    }
+
+    /// A new session with the same server, when it forgot this one.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(super) async fn reopen(&mut self) -> Result<(), Failure> {
+        *self = Connection::open(&self.url, &self.user).await?;
+        Ok(())
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Plans a statement.
+    ///
+    /// # Errors
+    /// What the user wrote wrong.
+    pub(super) async fn plan(&mut self, statement: &str) -> Result<Planned, Failure> {
+        let info = self.client.execute(statement.to_owned(), None).await?;
+        let is_update = serde_json::from_slice(&info.app_metadata).is_ok_and(|info: StatementInfo| info.is_update);
+        Ok(Planned { info, is_update })
+    }
+
+    /// Executes a planned statement.
+    ///
+    /// # Errors
+    /// A command's own; a query's come with its rows.
+    pub(super) async fn fetch(&mut self, planned: &Planned) -> Result<Reply, Failure> {
+        let ticket = planned.info.endpoint.first().and_then(|endpoint| endpoint.ticket.clone());
+        let ticket: Ticket = ticket.ok_or_else(|| Failure::Connection("the server gave no ticket".into()))?;
+        let mut messages = self.client.do_get(ticket).await?.into_inner();
+        // A result begins with its schema.
+        let first = messages.next().await.transpose()?;
+        let first = first.ok_or_else(|| Failure::Connection("the result ended before it began".into()))?;
+        let DecodedPayload::Schema(schema) = &first.payload else {
+            return Err(Failure::Connection("the result does not begin with a schema".into()));
+        };
+        if !planned.is_update {
+            return Ok(Reply::Rows(Rows { schema: Arc::clone(schema), messages }));
+        }
+        let report = serde_json::from_slice(&first.app_metadata());
+        report.map(Reply::Command).map_err(|e| Failure::Connection(format!("unreadable answer: {e}")))
+    }
+
+    /// Tells the server that a statement is not wanted any more. Nothing is lost when it does not hear: the result's
+    /// stream is dropped too.
+    pub(super) async fn cancel(&mut self, info: &FlightInfo) {
+        let body = CancelFlightInfoRequest { info: Some(info.clone()) }.encode_to_vec();
+        self.tell(Action::new(CANCEL_FLIGHT_INFO, body)).await;
+    }
+
+    /// Ends the session.
+    pub(super) async fn close(&mut self) {
+        self.tell(Action::new(CLOSE_SESSION, Vec::new())).await;
+    }
+
+    async fn tell(&mut self, action: Action) {
+        match tokio::time::timeout(FAREWELL_TIMEOUT, self.client.do_action(action)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the server did not take a message"),
+            Err(_) => tracing::debug!("the server did not take a message in time"),
+        }
+    }
+}
+
+/// A statement that can be executed once.
+pub(super) struct Planned {
+    pub info: FlightInfo,
+    is_update: bool,
+}
+
+/// What a statement gives.
+pub(super) enum Reply {
+    Rows(Rows),
+    Command(CommandReport),
+}
+
+/// A query's rows. Dropping it cancels the query.
+pub(super) struct Rows {
+    schema: SchemaRef,
+    messages: FlightDataDecoder,
+}
+
+impl Rows {
+    pub(super) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The next batch; None at the end.
+    ///
+    /// # Errors
+    /// The query's.
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, Failure> {
+        while let Some(message) = self.messages.next().await.transpose()? {
+            if let DecodedPayload::RecordBatch(batch) = message.payload {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// gRPC's name of the address.
+fn http_url(url: &str) -> Result<String, Failure> {
+    let (scheme, address) = url.split_once("://").unwrap_or(("flight", url));
+    match scheme {
+        "flight" | "grpc" | "grpc+tcp" | "http" if !address.trim_end_matches('/').is_empty() => {
+            Ok(format!("http://{}", address.trim_end_matches('/')))
+        }
+        _ => Err(Failure::Connection(format!("{url} is no address: flight://HOST:PORT is one"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::http_url;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(http_url("flight://127.0.0.1:50051").unwrap(), "http://127.0.0.1:50051");
+        assert_eq!(http_url("localhost:1/").unwrap(), "http://localhost:1");
+        assert_eq!(http_url("grpc+tcp://[::1]:50051").unwrap(), "http://[::1]:50051");
+        for url in ["postgres://x", "flight://", ""] {
+            assert!(http_url(url).is_err(), "{url}");
+        }
+    }
+}

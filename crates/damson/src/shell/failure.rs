@@ -1,0 +1,174 @@
+//! What went wrong, as psql would show it.
+
+use arrow::error::ArrowError;
+use arrow_flight::error::FlightError;
+use damson_master::flight_sql::protocol::{DETAIL, HINT, MESSAGE, POSITION, SQLSTATE};
+use std::fmt::Write;
+use std::io;
+use thiserror::Error;
+use tonic::Status;
+
+/// Why a statement gave no result, or not all of it.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The server's answer.
+    #[error("{}", .0.message)]
+    Server(Box<ServerError>),
+    /// The server cannot be reached, or what it sent cannot be understood.
+    #[error("{0}")]
+    Connection(String),
+    /// Ctrl-C.
+    #[error("canceling statement due to user request")]
+    Interrupted,
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// An error with its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerError {
+    pub message: String,
+    pub sqlstate: Option<String>,
+    /// 1-based, in characters of the statement.
+    pub position: Option<usize>,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let ascii = |name: &str| status.metadata().get(name)?.to_str().ok().map(str::to_owned);
+        let binary = |name: &str| {
+            let bytes = status.metadata().get_bin(name)?.to_bytes().ok()?;
+            String::from_utf8(bytes.to_vec()).ok()
+        };
+        let Some(sqlstate) = ascii(SQLSTATE) else {
+            // Not the server's own words: the transport's.
+            let cause = std::error::Error::source(&status).map(|e| format!(" ({e})")).unwrap_or_default();
+            return Failure::Connection(format!("{}{cause}", status.message()));
+        };
+        Failure::Server(Box::new(ServerError {
+            message: binary(MESSAGE).unwrap_or_else(|| status.message().to_owned()),
+            sqlstate: Some(sqlstate),
+            position: ascii(POSITION).and_then(|p| p.parse().ok()),
+            detail: binary(DETAIL),
+            hint: binary(HINT),
+        }))
+    }
+}
+
+impl From<FlightError> for Failure {
+    fn from(error: FlightError) -> Self {
+        match error {
+            FlightError::Tonic(status) => (*status).into(),
+            other => Failure::Connection(other.to_string()),
+        }
+    }
+}
+
+impl From<ArrowError> for Failure {
+    fn from(error: ArrowError) -> Self {
+        Failure::Connection(error.to_string())
+    }
+}
+
+impl Failure {
+    /// The lines for stderr: `ERROR:`, then the place in `statement`, then details and hints.
+    pub fn report(&self, statement: &str) -> String {
+        let Failure::Server(error) = self else { return format!("ERROR:  {self}\n") };
+        let mut report = format!("ERROR:  {}", error.message);
+        if let Some(sqlstate) = &error.sqlstate {
+            // Writing to a String cannot fail, here and below.
+            let _ = write!(report, " (SQLSTATE {sqlstate})");
+        }
+        report.push('\n');
+        if let Some(position) = error.position {
+            report.push_str(&pointer(statement, position));
+        }
+        for (name, text) in [("DETAIL", &error.detail), ("HINT", &error.hint)] {
+            if let Some(text) = text {
+                let _ = writeln!(report, "{name}:  {text}");
+            }
+        }
+        report
+    }
+
+    /// True if the server does not know the session: it was restarted, or the session was forgotten.
+    pub fn is_lost_session(&self) -> bool {
+        matches!(self, Failure::Server(error) if error.sqlstate.as_deref() == Some("28000"))
+    }
+}
+
+/// Characters of a line that are shown on each side of the place.
+const CONTEXT_CHARS: usize = 60;
+
+/// `LINE 2: …` and a `^` under the character at `position` (1-based). Nothing for a position that is not in the text.
+fn pointer(statement: &str, position: usize) -> String {
+    let Some(index) = position.checked_sub(1) else { return String::new() };
+    let mut start = 0;
+    for (number, line) in statement.split('\n').enumerate() {
+        let length = line.chars().count();
+        if index <= start + length {
+            let column = index - start;
+            // A tab is one column wide here, so that the caret stays below its place.
+            let chars: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+            let from = column.saturating_sub(CONTEXT_CHARS);
+            let to = chars.len().min(column + CONTEXT_CHARS);
+            let (before, after) = (if from > 0 { "..." } else { "" }, if to < chars.len() { "..." } else { "" });
+            let prefix = format!("LINE {}: {before}", number + 1);
+            let shown: String = chars[from..to].iter().collect();
+            let caret = " ".repeat(prefix.chars().count() + column - from);
+            return format!("{prefix}{}{after}\n{caret}^\n", shown.trim_end_matches('\r'));
+        }
+        start += length + 1;
+    }
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::metadata::{MetadataMap, MetadataValue};
+
+    #[test]
+    fn the_place_is_pointed_at() {
+        assert_eq!(pointer("SELECT * FROM nowhere", 15), "LINE 1: SELECT * FROM nowhere\n                      ^\n");
+        assert_eq!(pointer("SELECT\n  x", 10), "LINE 2:   x\n          ^\n");
+        assert_eq!(pointer("é ü x", 5), "LINE 1: é ü x\n            ^\n");
+        assert_eq!(pointer("\tx", 2), "LINE 1:  x\n         ^\n");
+        assert_eq!(pointer("x", 2), "LINE 1: x\n         ^\n", "at the end");
+        assert_eq!(pointer("x", 3), "");
+        assert_eq!(pointer("x", 0), "");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_place() {
+        let statement = format!("{}!{}", "a".repeat(100), "b".repeat(100));
+        let shown = pointer(&statement, 101);
+        let (line, caret) = shown.split_once('\n').unwrap();
+        assert!(line.starts_with("LINE 1: ...aaa") && line.ends_with("bbb..."), "{line}");
+        assert_eq!(line.find('!'), caret.find('^'));
+    }
+
+    #[test]
+    fn an_error_is_shown_with_its_parts() {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(SQLSTATE, MetadataValue::from_static("42P01"));
+        metadata.insert(POSITION, MetadataValue::from_static("15"));
+        metadata.insert_bin(MESSAGE, MetadataValue::from_bytes("relation \"ö\" does not exist".as_bytes()));
+        metadata.insert_bin(HINT, MetadataValue::from_bytes(b"look"));
+        let failure = Failure::from(Status::with_metadata(tonic::Code::NotFound, "all of it", metadata));
+        assert_eq!(
+            failure.report("SELECT * FROM ö"),
+            "ERROR:  relation \"ö\" does not exist (SQLSTATE 42P01)\nLINE 1: SELECT * FROM ö\n                      \
+             ^\nHINT:  look\n"
+        );
+    }
+
+    #[test]
+    fn the_transport_has_no_sqlstate() {
+        let failure = Failure::from(Status::unavailable("tcp connect error"));
+        assert!(matches!(failure, Failure::Connection(_)));
+        assert_eq!(failure.report(""), "ERROR:  tcp connect error\n");
+    }
+}

@@ -1,0 +1,116 @@
+//! `damson sql`: the shell, over Flight SQL.
+
+mod connection;
+mod describe;
+mod failure;
+mod interactive;
+mod interrupt;
+mod meta;
+mod output;
+mod run;
+mod script;
+#[allow(clippy::module_inception, reason = "the shell's state is the shell")]
+mod shell;
+mod waiting;
+
+pub use failure::{Failure, ServerError};
+pub use output::Format;
+pub use script::{Piece, is_complete, pieces};
+
+use connection::Connection;
+use interrupt::Interrupt;
+use shell::{Shell, Stop};
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// As after a Ctrl-C: 128 + SIGINT.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Runs statements, from the command line, from files, or as they are typed.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SqlArgs {
+    /// The server.
+    #[arg(long, default_value = "flight://127.0.0.1:50051", env = "DAMSON_URL")]
+    url: String,
+    /// The user; any will do.
+    #[arg(long, env = "USER", default_value = "damson")]
+    user: String,
+    /// Statements to run (may be repeated); then the shell ends.
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    commands: Vec<String>,
+    /// File of statements to run after those of -c (may be repeated; - is stdin); then the shell ends.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How rows are printed.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// Runs the shell to its end. Errors go to stderr.
+pub fn run(args: SqlArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}")),
+    };
+    let opened = runtime.block_on(async {
+        let interrupt = Interrupt::install().map_err(Failure::from)?;
+        let connection = Connection::open(&args.url, &args.user).await?;
+        Ok::<_, Failure>(Shell::new(connection, interrupt, args.format))
+    });
+    let mut shell = match opened {
+        Ok(shell) => shell,
+        Err(failure) => return failed(&failure.to_string()),
+    };
+    let is_scripted = !args.commands.is_empty() || !args.files.is_empty() || !std::io::stdin().is_terminal();
+    let code = if is_scripted {
+        runtime.block_on(run_scripts(&mut shell, &args))
+    } else {
+        match interactive::interact(&mut shell, runtime.handle()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&format!("cannot read the terminal: {error}")),
+        }
+    };
+    runtime.block_on(shell.connection.close());
+    code
+}
+
+async fn run_scripts(shell: &mut Shell, args: &SqlArgs) -> ExitCode {
+    let mut scripts = args.commands.clone();
+    let stdin = PathBuf::from("-");
+    let is_piped = args.commands.is_empty() && args.files.is_empty();
+    for file in args.files.iter().chain(is_piped.then_some(&stdin)) {
+        match read(file) {
+            Ok(script) => scripts.push(script),
+            Err(error) => return failed(&format!("{}: {error}", file.display())),
+        }
+    }
+    for script in scripts {
+        match shell.script(&script).await {
+            Ok(shell::Next::GoOn) => {}
+            Ok(shell::Next::Quit) => break,
+            Err(Stop::Failed) => return ExitCode::FAILURE,
+            Err(Stop::Interrupted) => return ExitCode::from(EXIT_INTERRUPTED),
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn read(file: &PathBuf) -> std::io::Result<String> {
+    if file.as_os_str() != "-" {
+        return std::fs::read_to_string(file);
+    }
+    let mut script = String::new();
+    std::io::stdin().read_to_string(&mut script)?;
+    Ok(script)
+}
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("ERROR:  {message}");
+    ExitCode::FAILURE
+}
+
+/// A text as an SQL literal.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -1,0 +1,89 @@
+//! Runs one statement: rows to the output, progress on the terminal, Ctrl-C to the server.
+
+use super::connection::{Connection, Planned, Reply, Rows};
+use super::failure::Failure;
+use super::interrupt::Interrupt;
+use super::output::Output;
+use super::waiting::Waiting;
+use damson_master::flight_sql::protocol::CommandReport;
+
+/// Runs a statement to its end; a command's report, if it was one.
+///
+/// # Errors
+/// The server's, the terminal's, or the user's Ctrl-C, after which nothing of the statement runs.
+pub(super) async fn run(
+    connection: &mut Connection,
+    statement: &str,
+    output: &mut dyn Output,
+    interrupt: &mut Interrupt,
+) -> Result<Option<CommandReport>, Failure> {
+    interrupt.forget();
+    let mut waiting = Waiting::start();
+    let planned = tokio::select! {
+        planned = connection.plan(statement) => planned?,
+        () = interrupt.pressed() => return Err(Failure::Interrupted),
+        never = waiting.show_forever() => match never {},
+    };
+    let done = execute(connection, &planned, output, interrupt, &mut waiting).await;
+    waiting.clear();
+    if let Err(Failure::Interrupted | Failure::Output(_)) = &done {
+        connection.cancel(&planned.info).await;
+    }
+    done
+}
+
+async fn execute(
+    connection: &mut Connection,
+    planned: &Planned,
+    output: &mut dyn Output,
+    interrupt: &mut Interrupt,
+    waiting: &mut Waiting,
+) -> Result<Option<CommandReport>, Failure> {
+    let reply = tokio::select! {
+        reply = connection.fetch(planned) => reply?,
+        () = interrupt.pressed() => return Err(Failure::Interrupted),
+        never = waiting.show_forever() => match never {},
+    };
+    let mut rows = match reply {
+        Reply::Command(report) => return Ok(Some(report)),
+        Reply::Rows(rows) => rows,
+    };
+    let mut has_begun = false;
+    while let Some(batch) = next(&mut rows, interrupt, waiting).await? {
+        if !std::mem::replace(&mut has_begun, true) {
+            begin(&rows, output, waiting)?;
+        }
+        waiting.count(batch.num_rows());
+        if output.is_shown_at_once() {
+            waiting.stop();
+        }
+        output.batch(&batch)?;
+    }
+    waiting.stop();
+    // The header waits for the first batch: a query that fails prints nothing but its error.
+    if !has_begun {
+        begin(&rows, output, waiting)?;
+    }
+    output.end()?;
+    Ok(None)
+}
+
+fn begin(rows: &Rows, output: &mut dyn Output, waiting: &mut Waiting) -> Result<(), Failure> {
+    if output.is_shown_at_once() {
+        waiting.stop();
+    }
+    output.begin(rows.schema()).map_err(Failure::from)
+}
+
+async fn next(
+    rows: &mut Rows,
+    interrupt: &mut Interrupt,
+    waiting: &mut Waiting,
+) -> Result<Option<arrow::array::RecordBatch>, Failure> {
+    tokio::select! {
+        biased;
+        () = interrupt.pressed() => Err(Failure::Interrupted),
+        batch = rows.next() => batch,
+        never = waiting.show_forever() => match never {},
+    }
+}

@@ -1,0 +1,98 @@
+//! What a session must know: the functions on master and segments, the rules on the master.
+
+use crate::aggregate::{Average, Sum, SumFlavour};
+use crate::rules::{PostgresRule, WideOperators};
+use crate::scalar::{
+    AddOperator, FloatDivide, IntArithmetic, IntCast, IntNegate, IntOperator, Logarithm, Modulo, NumericAdd, NumericCast, NumericDivide,
+    NumericModulo, NumericMultiply,
+};
+use arrow::datatypes::DataType;
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::functions::math;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
+use std::sync::{Arc, LazyLock};
+
+static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let functions = [
+        ScalarUDF::from(IntArithmetic::new(IntOperator::Add)),
+        ScalarUDF::from(IntArithmetic::new(IntOperator::Subtract)),
+        ScalarUDF::from(IntArithmetic::new(IntOperator::Multiply)),
+        ScalarUDF::from(IntNegate::new()),
+        ScalarUDF::from(IntCast::new(DataType::Int16)),
+        ScalarUDF::from(IntCast::new(DataType::Int32)),
+        ScalarUDF::from(IntCast::new(DataType::Int64)),
+        ScalarUDF::from(NumericAdd::new(AddOperator::Add)),
+        ScalarUDF::from(NumericAdd::new(AddOperator::Subtract)),
+        ScalarUDF::from(NumericMultiply::new()),
+        ScalarUDF::from(NumericDivide::new()),
+        ScalarUDF::from(NumericModulo::new()),
+        ScalarUDF::from(NumericCast::new()),
+        ScalarUDF::from(FloatDivide::new()),
+        ScalarUDF::from(Modulo::new()),
+        math::signum().as_ref().clone().with_aliases(["sign"]),
+        ScalarUDF::from(Logarithm::new(math::ln())),
+        ScalarUDF::from(Logarithm::new(math::log())),
+        ScalarUDF::from(Logarithm::new(math::log2())),
+        ScalarUDF::from(Logarithm::new(math::log10())),
+    ];
+    functions.into_iter().map(Arc::new).collect()
+});
+
+static AGGREGATES: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
+    let functions = [
+        AggregateUDF::from(Sum::new(SumFlavour::General)),
+        AggregateUDF::from(Sum::new(SumFlavour::Bigint)),
+        AggregateUDF::from(Average::new()),
+    ];
+    functions.into_iter().map(Arc::new).collect()
+});
+
+/// The scalar functions that the rules write into plans, and checked logarithms in place of DataFusion's, and PostgreSQL's
+/// names `mod` and `sign`.
+pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    SCALARS.clone()
+}
+
+/// `sum` and `avg` in place of DataFusion's, and what the rules write into plans.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    AGGREGATES.clone()
+}
+
+/// Registers every function here, over DataFusion's of the same names, and the planner of operators that DataFusion
+/// refuses, in a `SessionContext` or a `SessionState`.
+pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in scalar_functions() {
+        registry.register_udf(function)?;
+    }
+    for function in aggregate_functions() {
+        registry.register_udaf(function)?;
+    }
+    registry.register_expr_planner(Arc::new(WideOperators::new()))
+}
+
+/// One of [`scalar_functions`].
+///
+/// # Panics
+/// When there is none of that name: the names are written in this crate.
+pub(crate) fn scalar(name: &str) -> Arc<ScalarUDF> {
+    let found = SCALARS.iter().find(|function| function.name() == name);
+    Arc::clone(found.unwrap_or_else(|| panic!("no function {name}")))
+}
+
+/// One of [`aggregate_functions`], as [`scalar`].
+pub(crate) fn aggregate(name: &str) -> Arc<AggregateUDF> {
+    let found = AGGREGATES.iter().find(|function| function.name() == name);
+    Arc::clone(found.unwrap_or_else(|| panic!("no aggregate {name}")))
+}
+
+/// To run, in order, right before DataFusion's `TypeCoercion` (and after its `ResolveGroupingFunction`).
+pub fn analyzer_rules_before_coercion() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    vec![Arc::new(PostgresRule::new())]
+}
+
+/// To run, in order, after DataFusion's `TypeCoercion`. None at present: [`PostgresRule`] coerces what it rewrites.
+pub fn analyzer_rules_after_coercion() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    vec![]
+}

@@ -1,0 +1,350 @@
+//! One expression: PostgreSQL's operators, casts and literal types in place of DataFusion's.
+
+use super::numeric_common::{Kind, Member, cast_number, common_type, decimal_operand, kind, unify};
+use super::postgres_rule::{Scope, cast_columns};
+use crate::{FunctionError, NumericType};
+use crate::limits::NUMERIC_DIGITS_MAX;
+use crate::numeric_type::digits_of;
+use crate::register::{aggregate, scalar};
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNodeRewriter};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Between, Case, Cast, InList, InSubquery, ScalarFunction, WindowFunction,
+};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition, cast, lit,
+};
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
+use std::sync::Arc;
+
+/// Works bottom up: when it sees a node, its children have PostgreSQL's types. What it leaves alone gets DataFusion's
+/// own coercion at once, because the nodes above must know its final type.
+pub struct ExpressionRewriter<'a> {
+    /// The columns of the node's inputs.
+    pub schema: &'a DFSchema,
+    /// The columns of the queries around this one.
+    pub outer: Option<&'a Scope<'a>>,
+}
+
+/// Functions whose integer literals are int4 as everywhere else. Others keep DataFusion's int8, which their signatures
+/// may insist on.
+const INT4_LITERALS: [&str; 13] = [
+    "coalesce", "nullif", "greatest", "least", "abs", "sum", "sum_int", "avg", "min", "max", "int_add", "int_sub", "int_mul",
+];
+
+/// Functions whose arguments all become one type.
+const ONE_TYPE: [&str; 6] = ["coalesce", "nullif", "greatest", "least", "nvl", "ifnull"];
+
+impl TreeNodeRewriter for ExpressionRewriter<'_> {
+    type Node = Expr;
+
+    fn f_up(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
+        match expr {
+            Expr::Literal(ScalarValue::Decimal256(..), _) => Err(FunctionError::TooManyDigits.into()),
+            Expr::Literal(value, metadata) => Ok(Transformed::yes(Expr::Literal(literal(value), metadata))),
+            Expr::OuterReferenceColumn(field, column) => {
+                // Planned before the query around it was rewritten.
+                let data_type = self.outer.and_then(|outer| outer.type_of(&column)).unwrap_or(field.data_type().clone());
+                let field = Arc::new(field.as_ref().clone().with_data_type(data_type));
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+            }
+            Expr::BinaryExpr(binary) => self.binary(binary),
+            Expr::Negative(operand) => self.negative(*operand),
+            Expr::Cast(cast) => self.cast(cast),
+            Expr::Between(between) => self.between(between),
+            Expr::InList(list) => self.in_list(list),
+            Expr::Case(case) => self.case(case),
+            Expr::InSubquery(subquery) => self.in_subquery(subquery),
+            Expr::ScalarFunction(function) => self.function(function),
+            Expr::AggregateFunction(function) => self.aggregate(function),
+            Expr::WindowFunction(function) => self.window(*function),
+            other => self.coerce(other),
+        }
+    }
+}
+
+impl ExpressionRewriter<'_> {
+    /// DataFusion's coercion of this node.
+    fn coerce(&self, expr: Expr) -> Result<Transformed<Expr>> {
+        TypeCoercionRewriter::new(self.schema).f_up(expr)
+    }
+
+    fn binary(&self, binary: BinaryExpr) -> Result<Transformed<Expr>> {
+        let BinaryExpr { left, op, right } = binary;
+        if compares(op)
+            && let Some(unified) = unify(&[&left, &right], self.schema)?
+            && let Ok([left, right]) = <[Expr; 2]>::try_from(unified)
+        {
+            return self.coerce(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))));
+        }
+        if op.is_numerical_operators()
+            && let Some(expr) = self.arithmetic(&left, op, &right)?
+        {
+            return Ok(Transformed::yes(expr));
+        }
+        self.coerce(Expr::BinaryExpr(BinaryExpr::new(left, op, right)))
+    }
+
+    /// `+ - * / %` of two numbers; None where DataFusion's is PostgreSQL's.
+    fn arithmetic(&self, left: &Expr, op: Operator, right: &Expr) -> Result<Option<Expr>> {
+        let (left_type, right_type) = (left.get_type(self.schema)?, right.get_type(self.schema)?);
+        match (kind(&left_type), kind(&right_type)) {
+            (Kind::Integer, Kind::Integer) => {
+                let Some(common) = common_integer(&left_type, &right_type) else {
+                    return Ok(None);
+                };
+                let (left, right) = (as_type(left, &left_type, &common), as_type(right, &right_type, &common));
+                let name = match op {
+                    Operator::Plus => "int_add",
+                    Operator::Minus => "int_sub",
+                    Operator::Multiply => "int_mul",
+                    _ => return Ok(Some(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))),
+                };
+                Ok(Some(scalar(name).call(vec![left, right])))
+            }
+            (Kind::Decimal, Kind::Decimal | Kind::Integer) | (Kind::Integer, Kind::Decimal) => {
+                numeric_arithmetic(left, op, right, self.schema)
+            }
+            (Kind::Float, Kind::Float | Kind::Decimal | Kind::Integer) | (Kind::Decimal | Kind::Integer, Kind::Float) => {
+                let single = left_type == DataType::Float32 && right_type == DataType::Float32;
+                let common = if single { DataType::Float32 } else { DataType::Float64 };
+                let (left, right) = (as_type(left, &left_type, &common), as_type(right, &right_type, &common));
+                Ok(Some(if op == Operator::Divide {
+                    scalar("float_div").call(vec![left, right])
+                } else {
+                    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+                }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn negative(&self, operand: Expr) -> Result<Transformed<Expr>> {
+        let data_type = operand.get_type(self.schema)?;
+        if kind(&data_type) != Kind::Integer {
+            return self.coerce(Expr::Negative(Box::new(operand)));
+        }
+        if let Expr::Literal(value, metadata) = &operand
+            && let Ok(negated) = value.arithmetic_negate()
+        {
+            return Ok(Transformed::yes(Expr::Literal(negated, metadata.clone())));
+        }
+        let Some(signed) = common_integer(&data_type, &DataType::Int16) else {
+            return self.coerce(Expr::Negative(Box::new(operand)));
+        };
+        Ok(Transformed::yes(scalar("int_neg").call(vec![as_type(&operand, &data_type, &signed)])))
+    }
+
+    /// A cast that the user wrote, or the planner for an INSERT.
+    fn cast(&self, cast: Cast) -> Result<Transformed<Expr>> {
+        if matches!(cast.field.data_type(), DataType::Decimal256(..)) {
+            return Err(FunctionError::TooManyDigits.into());
+        }
+        let source = cast.expr.get_type(self.schema)?;
+        Ok(match rounding_cast(&cast.expr, &source, cast.field.data_type()) {
+            Some(expr) => Transformed::yes(expr),
+            None => Transformed::no(Expr::Cast(cast)),
+        })
+    }
+
+    fn between(&self, between: Between) -> Result<Transformed<Expr>> {
+        let Between { expr, negated, low, high } = between;
+        if let Some(unified) = unify(&[&expr, &low, &high], self.schema)?
+            && let Ok([expr, low, high]) = <[Expr; 3]>::try_from(unified)
+        {
+            return self.coerce(Expr::Between(Between::new(Box::new(expr), negated, Box::new(low), Box::new(high))));
+        }
+        self.coerce(Expr::Between(Between::new(expr, negated, low, high)))
+    }
+
+    fn in_list(&self, in_list: InList) -> Result<Transformed<Expr>> {
+        let InList { expr, list, negated } = in_list;
+        let members: Vec<&Expr> = std::iter::once(expr.as_ref()).chain(&list).collect();
+        if let Some(mut unified) = unify(&members, self.schema)? {
+            let expr = Box::new(unified.remove(0));
+            return self.coerce(Expr::InList(InList::new(expr, unified, negated)));
+        }
+        self.coerce(Expr::InList(InList::new(expr, list, negated)))
+    }
+
+    fn case(&self, mut case: Case) -> Result<Transformed<Expr>> {
+        if let Some(operand) = &case.expr {
+            let members: Vec<&Expr> =
+                std::iter::once(operand.as_ref()).chain(case.when_then_expr.iter().map(|(when, _)| when.as_ref())).collect();
+            if let Some(mut unified) = unify(&members, self.schema)? {
+                case.expr = Some(Box::new(unified.remove(0)));
+                for ((when, _), unified) in case.when_then_expr.iter_mut().zip(unified) {
+                    **when = unified;
+                }
+            }
+        }
+        let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+        let members: Vec<&Expr> = results.chain(case.else_expr.as_deref()).collect();
+        if let Some(unified) = unify(&members, self.schema)? {
+            let mut unified = unified.into_iter();
+            for (_, then) in &mut case.when_then_expr {
+                if let Some(unified) = unified.next() {
+                    **then = unified;
+                }
+            }
+            case.else_expr = unified.next().map(Box::new);
+        }
+        self.coerce(Expr::Case(case))
+    }
+
+    fn in_subquery(&self, in_subquery: InSubquery) -> Result<Transformed<Expr>> {
+        let InSubquery { expr, subquery, negated } = in_subquery;
+        let field = subquery.subquery.schema().field(0);
+        let members = [Member::of_expr(&expr, self.schema)?, Member::of_type(field.data_type())];
+        let Some(target) = common_type(&members) else {
+            return self.coerce(Expr::InSubquery(InSubquery { expr, subquery, negated }));
+        };
+        let expr = Box::new(cast_number(*expr, &target, self.schema)?);
+        let plan: LogicalPlan = Arc::unwrap_or_clone(subquery.subquery);
+        let subquery = Subquery { subquery: Arc::new(cast_columns(plan, &[Some(target)])?), ..subquery };
+        self.coerce(Expr::InSubquery(InSubquery { expr, subquery, negated }))
+    }
+
+    fn function(&self, function: ScalarFunction) -> Result<Transformed<Expr>> {
+        let ScalarFunction { func, args } = function;
+        if func.name() == "mod"
+            && let [left, right] = args.as_slice()
+        {
+            let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
+            return self.binary(BinaryExpr::new(left, Operator::Modulo, right));
+        }
+        let mut args = literals_for(func.name(), args);
+        if ONE_TYPE.contains(&func.name())
+            && let Some(unified) = unify(&args.iter().collect::<Vec<_>>(), self.schema)?
+        {
+            args = unified;
+        }
+        self.coerce(Expr::ScalarFunction(ScalarFunction { func, args }))
+    }
+
+    fn aggregate(&self, mut function: AggregateFunction) -> Result<Transformed<Expr>> {
+        function.params.args = literals_for(function.func.name(), function.params.args);
+        if self.sums_to_bigint(function.func.name(), &function.params.args)? {
+            function.func = aggregate("sum_int");
+        }
+        self.coerce(Expr::AggregateFunction(function))
+    }
+
+    fn window(&self, mut function: WindowFunction) -> Result<Transformed<Expr>> {
+        function.params.args = literals_for(function.fun.name(), function.params.args);
+        if let WindowFunctionDefinition::AggregateUDF(udaf) = &function.fun
+            && self.sums_to_bigint(udaf.name(), &function.params.args)?
+        {
+            function.fun = WindowFunctionDefinition::AggregateUDF(aggregate("sum_int"));
+        }
+        self.coerce(Expr::from(function))
+    }
+
+    /// `sum(int2)` and `sum(int4)`.
+    fn sums_to_bigint(&self, name: &str, args: &[Expr]) -> Result<bool> {
+        Ok(match args {
+            [argument] if name == "sum" => {
+                matches!(argument.get_type(self.schema)?, DataType::Int8 | DataType::Int16 | DataType::Int32)
+            }
+            _ => false,
+        })
+    }
+}
+
+/// `+ - * / %` of a decimal and a decimal or an integer; None for other operators and operands.
+pub fn numeric_arithmetic(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let name = match op {
+        Operator::Plus => "numeric_add",
+        Operator::Minus => "numeric_sub",
+        Operator::Multiply => "numeric_mul",
+        Operator::Divide => "numeric_div",
+        Operator::Modulo => "numeric_mod",
+        _ => return Ok(None),
+    };
+    let (left, right) = (decimal_operand(left.clone(), schema)?, decimal_operand(right.clone(), schema)?);
+    Ok(left.zip(right).map(|(left, right)| scalar(name).call(vec![left, right])))
+}
+
+pub fn compares(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// int4 for an integer that fits it; numeric for one beyond int8, which DataFusion makes unsigned.
+fn literal(value: ScalarValue) -> ScalarValue {
+    match value {
+        ScalarValue::Int64(Some(v)) => match i32::try_from(v) {
+            // PostgreSQL negates a literal after typing it, so -2147483648 is int8.
+            Ok(int4) if int4 != i32::MIN => ScalarValue::Int32(Some(int4)),
+            _ => value,
+        },
+        ScalarValue::UInt64(Some(v)) => match i64::try_from(v) {
+            Ok(int8) => literal(ScalarValue::Int64(Some(int8))),
+            Err(_) => ScalarValue::Decimal128(Some(v.into()), 20, 0),
+        },
+        // 1e3 is 1000, not a decimal of scale -3.
+        ScalarValue::Decimal128(Some(v), _, scale @ i8::MIN..0) => {
+            let power = 10i128.checked_pow(scale.unsigned_abs().into());
+            match power.and_then(|power| v.checked_mul(power)).filter(|v| digits_of(*v) <= NUMERIC_DIGITS_MAX) {
+                Some(v) => ScalarValue::Decimal128(Some(v), digits_of(v), 0),
+                None => value,
+            }
+        }
+        other => other,
+    }
+}
+
+/// Undoes [`literal`] for the direct arguments of functions outside [`INT4_LITERALS`].
+fn literals_for(function: &str, args: Vec<Expr>) -> Vec<Expr> {
+    if INT4_LITERALS.contains(&function) || function == "to_numeric" {
+        return args;
+    }
+    let widen = |arg| match arg {
+        Expr::Literal(ScalarValue::Int32(Some(v)), metadata) => Expr::Literal(ScalarValue::Int64(Some(v.into())), metadata),
+        other => other,
+    };
+    args.into_iter().map(widen).collect()
+}
+
+/// The signed type that holds both; None for types beyond int8.
+fn common_integer(left: &DataType, right: &DataType) -> Option<DataType> {
+    let rank = |data_type: &DataType| match data_type {
+        DataType::Int8 | DataType::UInt8 | DataType::Int16 => Some(2),
+        DataType::UInt16 | DataType::Int32 => Some(4),
+        // Unsigned 64 bits come from counters such as row_number(), which PostgreSQL has as int8.
+        DataType::UInt32 | DataType::Int64 | DataType::UInt64 => Some(8),
+        _ => None,
+    };
+    Some(match rank(left)?.max(rank(right)?) {
+        2 => DataType::Int16,
+        4 => DataType::Int32,
+        _ => DataType::Int64,
+    })
+}
+
+fn as_type(expr: &Expr, from: &DataType, to: &DataType) -> Expr {
+    match expr {
+        _ if from == to => expr.clone(),
+        Expr::Literal(value, metadata) if !from.is_floating() => match value.cast_to(to) {
+            Ok(value) => Expr::Literal(value, metadata.clone()),
+            Err(_) => cast(expr.clone(), to.clone()),
+        },
+        _ => cast(expr.clone(), to.clone()),
+    }
+}
+
+/// The function for a cast that rounds or checks where Arrow's does not; None where Arrow's is right.
+pub fn rounding_cast(expr: &Expr, source: &DataType, target: &DataType) -> Option<Expr> {
+    let inexact = matches!(kind(source), Kind::Decimal | Kind::Float);
+    match (target, NumericType::of(target)) {
+        (DataType::Int16, _) if inexact => Some(scalar("to_int2").call(vec![expr.clone()])),
+        (DataType::Int32, _) if inexact => Some(scalar("to_int4").call(vec![expr.clone()])),
+        (DataType::Int64, _) if inexact => Some(scalar("to_int8").call(vec![expr.clone()])),
+        (DataType::Decimal64(..) | DataType::Decimal128(..), Some(numeric)) if kind(source) == Kind::Float => {
+            let args = vec![expr.clone(), lit(i32::from(numeric.precision)), lit(i32::from(numeric.scale))];
+            Some(as_type(&scalar("to_numeric").call(args), &numeric.wide(), target))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,26 @@
+//! Moves record batches and control messages between nodes.
+//!
+//! A [`Node`] is one process; it hosts any set of contents. Batches travel along *routes* (query, motion, sender,
+//! receiver), each with its own credit; [`RouteSender`] and [`RouteReceiver`] are a route's two ends. Between contents of one
+//! process they pass by pointer, between processes over Flight (gRPC over TCP). Control calls go to a content's
+//! [`ControlHandler`]. Nothing here knows SQL or plans. The wire is described in `docs/formats/interconnect.md`.
+
+mod batch;
+mod config;
+mod control;
+mod error;
+mod flight;
+mod inbox;
+mod limits;
+mod node;
+mod outbox;
+mod receiver;
+mod route;
+mod sender;
+
+pub use config::NodeConfig;
+pub use control::{ControlHandler, ControlStream};
+pub use error::{ControlError, InterconnectError, RouteError};
+pub use node::{Node, NodeStats};
+pub use receiver::RouteReceiver;
+pub use sender::{RouteSender, Sent};

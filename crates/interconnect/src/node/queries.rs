@@ -1,0 +1,189 @@
+//! Which queries and routes a node has, and which it has had.
+
+use super::NodeStats;
+use crate::RouteError;
+use crate::inbox::Inbox;
+use crate::limits::{ENDED_QUERIES_MAX, UNCLAIMED_ROUTE_LIFE};
+use crate::outbox::Outbox;
+use damson_cluster::{ContentId, QueryId, RouteKey};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Why a route is not opened.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The receiver's content has ended its part of the query: no more rows are wanted.
+    Stopped,
+    Failed(RouteError),
+}
+
+#[derive(Default)]
+pub(super) struct Queries {
+    live: HashMap<QueryId, Query>,
+    /// Remembered so that late frames are refused, not held; the oldest are forgotten.
+    ended: HashMap<QueryId, Ended>,
+    ended_order: VecDeque<QueryId>,
+}
+
+/// A query with routes here. Frames may come before the query is opened: it is not open then.
+#[derive(Default)]
+struct Query {
+    /// How many contents have opened it and not closed.
+    open_count: usize,
+    incoming_routes: usize,
+    inboxes: HashMap<RouteKey, Arc<Inbox>>,
+    outboxes: HashMap<RouteKey, Arc<Outbox>>,
+}
+
+#[derive(Default)]
+struct Ended {
+    /// None after a normal end, which is that of the named contents only: others may yet begin.
+    reason: Option<RouteError>,
+    receivers: HashSet<ContentId>,
+}
+
+/// Routes that are over; [`EndedRoutes::end`] tells their ends, without the lock on [`Queries`].
+#[derive(Default)]
+#[must_use]
+pub(super) struct EndedRoutes {
+    inboxes: Vec<(Arc<Inbox>, RouteError)>,
+    outboxes: Vec<(Arc<Outbox>, RouteError)>,
+}
+
+impl EndedRoutes {
+    pub(super) fn end(self) {
+        self.inboxes.into_iter().for_each(|(inbox, reason)| inbox.fail(reason));
+        self.outboxes.into_iter().for_each(|(outbox, reason)| outbox.cancel(reason));
+    }
+}
+
+impl Queries {
+    pub(super) fn open(&mut self, query: QueryId, incoming_routes: usize, credit: impl Fn(usize) -> u64) {
+        let live = self.live.entry(query).or_default();
+        live.open_count += 1;
+        live.incoming_routes += incoming_routes;
+        let credit = credit(live.incoming_routes);
+        live.inboxes.values().for_each(|inbox| inbox.set_credit(credit));
+    }
+
+    pub(super) fn incoming_routes(&self, query: QueryId) -> usize {
+        self.live.get(&query).map_or(0, |live| live.incoming_routes)
+    }
+
+    pub(super) fn close(&mut self, query: QueryId, reason: Option<RouteError>) -> EndedRoutes {
+        let mut over = EndedRoutes::default();
+        let Some(live) = self.live.get_mut(&query) else {
+            if reason.is_some() {
+                self.note_ended(query, reason, []);
+            }
+            return over;
+        };
+        live.open_count = live.open_count.saturating_sub(1);
+        if reason.is_none() && live.open_count > 0 {
+            return over;
+        }
+        let mut live = self.live.remove(&query).unwrap_or_default();
+        let cause = reason.clone().unwrap_or(RouteError::Cancelled { query });
+        let mut receivers = HashSet::new();
+        let mut unclaimed = HashMap::new();
+        for (route, inbox) in live.inboxes.drain() {
+            // Routes that came early, for a content that has not begun, stay: a normal end is not theirs.
+            if reason.is_none() && !inbox.is_claimed() {
+                unclaimed.insert(route, inbox);
+            } else {
+                receivers.insert(route.receiver);
+                over.inboxes.push((inbox, cause.clone()));
+            }
+        }
+        over.outboxes.extend(live.outboxes.drain().map(|(_, outbox)| (outbox, cause.clone())));
+        if !unclaimed.is_empty() {
+            self.live.insert(query, Query { inboxes: unclaimed, ..Query::default() });
+        }
+        self.note_ended(query, reason, receivers);
+        over
+    }
+
+    fn note_ended(
+        &mut self,
+        query: QueryId,
+        reason: Option<RouteError>,
+        receivers: impl IntoIterator<Item = ContentId>,
+    ) {
+        let ended = self.ended.entry(query).or_insert_with(|| {
+            self.ended_order.push_back(query);
+            Ended::default()
+        });
+        ended.reason = ended.reason.take().or(reason);
+        ended.receivers.extend(receivers);
+        while self.ended_order.len() > ENDED_QUERIES_MAX {
+            self.ended_order.pop_front().map(|oldest| self.ended.remove(&oldest));
+        }
+    }
+
+    /// A route's receiving side; the first of its two ends makes it.
+    pub(super) fn inbox(&mut self, route: RouteKey, now: Instant) -> Result<Arc<Inbox>, Refusal> {
+        if let Some(inbox) = self.live.get(&route.query).and_then(|live| live.inboxes.get(&route)) {
+            return Ok(Arc::clone(inbox));
+        }
+        match self.ended.get(&route.query) {
+            Some(Ended { reason: Some(reason), .. }) => return Err(Refusal::Failed(reason.clone())),
+            Some(ended) if ended.receivers.contains(&route.receiver) => return Err(Refusal::Stopped),
+            _ => {}
+        }
+        let inbox = Arc::new(Inbox::new(route, now));
+        self.live.entry(route.query).or_default().inboxes.insert(route, Arc::clone(&inbox));
+        Ok(inbox)
+    }
+
+    /// # Errors
+    /// The query has ended here, or the route has a sender.
+    pub(super) fn add_outbox(&mut self, outbox: &Arc<Outbox>) -> Result<(), RouteError> {
+        let route = outbox.route;
+        if let Some(Ended { reason: Some(reason), .. }) = self.ended.get(&route.query) {
+            return Err(reason.clone());
+        }
+        let live = self.live.get_mut(&route.query);
+        let Some(live) = live.filter(|live| live.open_count > 0) else {
+            return Err(RouteError::Cancelled { query: route.query });
+        };
+        match live.outboxes.insert(route, Arc::clone(outbox)) {
+            None => Ok(()),
+            Some(first) => {
+                live.outboxes.insert(route, first);
+                Err(RouteError::Protocol { route, message: "the route has a sender already".into() })
+            }
+        }
+    }
+
+    /// Takes out the routes of queries that are not open and that nobody has claimed in time.
+    pub(super) fn collect(&mut self, now: Instant) -> EndedRoutes {
+        let mut over = EndedRoutes::default();
+        self.live.retain(|_, live| {
+            if live.open_count > 0 {
+                return true;
+            }
+            live.inboxes.retain(|&route, inbox| {
+                let is_young = now.saturating_duration_since(inbox.made()) < UNCLAIMED_ROUTE_LIFE;
+                if !is_young {
+                    let message = "no receiver has claimed the route".into();
+                    over.inboxes.push((Arc::clone(inbox), RouteError::Protocol { route, message }));
+                }
+                is_young
+            });
+            !live.inboxes.is_empty()
+        });
+        over
+    }
+
+    pub(super) fn stats(&self) -> NodeStats {
+        let mut stats = NodeStats::default();
+        for live in self.live.values() {
+            stats.open_queries += usize::from(live.open_count > 0);
+            stats.open_routes += live.inboxes.values().filter(|inbox| inbox.is_open()).count();
+            stats.open_routes += live.outboxes.values().filter(|outbox| outbox.is_open()).count();
+            stats.buffered_bytes += live.inboxes.values().map(|inbox| inbox.buffered_bytes()).sum::<u64>();
+        }
+        stats
+    }
+}

@@ -1,0 +1,152 @@
+//! The sending side of a route to a peer: its state machine, and the frames that wait for the connection.
+
+use crate::RouteError;
+use crate::flight::Frame;
+use crate::route::{Admission, SendState, ToReceiver, ToSender};
+use damson_cluster::RouteKey;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+/// One route's departures; shared by the sender, the node and the task that feeds the peer's stream. The credit bounds
+/// the frames in it.
+pub(crate) struct Outbox {
+    pub(crate) route: RouteKey,
+    state: Mutex<State>,
+}
+
+struct State {
+    machine: SendState,
+    frames: VecDeque<Frame>,
+    /// No frame follows those that are queued.
+    is_complete: bool,
+    sender: Option<Waker>,
+    stream: Option<Waker>,
+}
+
+impl Outbox {
+    pub(crate) fn new(route: RouteKey) -> Self {
+        let state = State {
+            machine: SendState::new(),
+            frames: VecDeque::new(),
+            is_complete: false,
+            sender: None,
+            stream: None,
+        };
+        Outbox { route, state: Mutex::new(state) }
+    }
+
+    /// Applies a change and wakes both ends: the sender may find credit, or either that the route is over.
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.state.lock();
+        let result = change(&mut state);
+        let sender = state.sender.take();
+        let has_frames = !state.frames.is_empty() || state.is_complete;
+        let stream = if has_frames { state.stream.take() } else { None };
+        drop(state);
+        sender.into_iter().chain(stream).for_each(Waker::wake);
+        result
+    }
+
+    /// Whether the sender may send; never [`Admission::Wait`].
+    pub(crate) fn poll_admit(&self, context: &mut Context<'_>, bytes: u64) -> Poll<Admission> {
+        let mut state = self.state.lock();
+        match state.machine.admit(bytes) {
+            Admission::Wait => {
+                state.sender = Some(context.waker().clone());
+                Poll::Pending
+            }
+            admission => Poll::Ready(admission),
+        }
+    }
+
+    /// The messages of a batch, which was admitted.
+    pub(crate) fn push(&self, frames: Vec<Frame>, bytes: u64) {
+        self.change(|state| {
+            // Between admission and now, the route may have ended.
+            if state.machine.is_open() {
+                state.machine.sent(bytes);
+                state.frames.extend(frames);
+            }
+        });
+    }
+
+    /// The sender ends the route, with [`ToReceiver::End`] or [`ToReceiver::Fail`].
+    ///
+    /// # Errors
+    /// The failure that came before.
+    pub(crate) fn end(&self, last_word: ToReceiver) -> Result<(), RouteError> {
+        self.change(|state| {
+            if let Some(error) = state.machine.error() {
+                return Err(error.clone());
+            }
+            if state.machine.end() {
+                state.complete(last_word);
+            }
+            Ok(())
+        })
+    }
+
+    /// The query has ended here: both ends fail, unless the route was complete.
+    pub(crate) fn cancel(&self, reason: RouteError) {
+        self.change(|state| {
+            if state.machine.is_open() {
+                state.machine.fail(reason.clone());
+                state.complete(ToReceiver::Fail(reason));
+            }
+        });
+    }
+
+    /// The receiver's word.
+    pub(crate) fn receive(&self, message: ToSender) {
+        self.change(|state| {
+            let was_open = state.machine.is_open();
+            state.machine.receive(message);
+            if was_open && !state.machine.is_open() {
+                state.frames.clear();
+                state.is_complete = true;
+            }
+        });
+    }
+
+    /// The connection has gone, or the peer's stream has ended. Harmless after the end of the route.
+    pub(crate) fn lose(&self, reason: impl Into<String>) {
+        self.change(|state| {
+            state.machine.fail(RouteError::PeerLost { route: self.route, reason: reason.into() });
+            state.frames.clear();
+            state.is_complete = true;
+        });
+    }
+
+    /// The next frame for the peer; None when the stream is over.
+    pub(crate) fn poll_frame(&self, context: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let mut state = self.state.lock();
+        if let Some(frame) = state.frames.pop_front() {
+            return Poll::Ready(Some(frame));
+        }
+        if state.is_complete {
+            return Poll::Ready(None);
+        }
+        state.stream = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().machine.is_stopped()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().machine.is_open()
+    }
+}
+
+impl State {
+    fn complete(&mut self, last_word: ToReceiver) {
+        // A failure overtakes the data.
+        if last_word != ToReceiver::End {
+            self.frames.clear();
+        }
+        self.frames.push_back(Frame::signal(&last_word));
+        self.is_complete = true;
+    }
+}

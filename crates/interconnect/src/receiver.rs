@@ -1,0 +1,94 @@
+//! The reader's end of a route.
+
+use crate::RouteError;
+use crate::batch::{Decoder, conform};
+use crate::inbox::{Inbox, Item};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use damson_cluster::RouteKey;
+use futures::Stream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// A route's batches, in the order in which they were sent. Made by [`Node::receiver`](crate::Node::receiver).
+///
+/// Ends only after the sender's explicit end-of-stream; whatever else ends the route is an error, once, and then the end.
+/// Dropping it tells the sender to stop.
+pub struct RouteReceiver {
+    route: RouteKey,
+    schema: SchemaRef,
+    source: Source,
+    decoder: Decoder,
+}
+
+enum Source {
+    Inbox(Arc<Inbox>),
+    /// Refused at once.
+    Failed(Option<RouteError>),
+}
+
+impl RouteReceiver {
+    pub(crate) fn new(route: RouteKey, inbox: Result<Arc<Inbox>, RouteError>, schema: SchemaRef) -> Self {
+        let source = match inbox {
+            Ok(inbox) => Source::Inbox(inbox),
+            Err(error) => Source::Failed(Some(error)),
+        };
+        RouteReceiver { route, schema, source, decoder: Decoder::default() }
+    }
+
+    pub fn route(&self) -> RouteKey {
+        self.route
+    }
+
+    /// A batch, unless the item is only a part of what one needs.
+    fn batch_of(&mut self, item: Item) -> Result<Option<RecordBatch>, RouteError> {
+        let batch = match item {
+            Item::Batch(batch) => Some(batch),
+            Item::Frame(frame) => self.decoder.decode(&frame).map_err(|e| self.protocol_error(e))?,
+        };
+        let conformed = batch.map(|batch| conform(batch, &self.schema)).transpose();
+        conformed.map_err(|e| self.protocol_error(e))
+    }
+
+    fn protocol_error(&self, message: impl ToString) -> RouteError {
+        RouteError::Protocol { route: self.route, message: message.to_string() }
+    }
+}
+
+impl Stream for RouteReceiver {
+    type Item = Result<RecordBatch, RouteError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            let taken = match &mut this.source {
+                Source::Inbox(inbox) => ready!(inbox.poll_take(context)),
+                Source::Failed(error) => return Poll::Ready(error.take().map(Err)),
+            };
+            let batch = match taken {
+                None => return Poll::Ready(None),
+                Some(item) => item.and_then(|item| this.batch_of(item)),
+            };
+            match batch {
+                Ok(None) => {}
+                Ok(Some(batch)) => return Poll::Ready(Some(Ok(batch))),
+                Err(error) => {
+                    if let Source::Inbox(inbox) = &this.source {
+                        inbox.fail(error.clone());
+                    }
+                    this.source = Source::Failed(None);
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for RouteReceiver {
+    fn drop(&mut self) {
+        if let Source::Inbox(inbox) = &self.source {
+            inbox.stop();
+        }
+    }
+}

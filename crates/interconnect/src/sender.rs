@@ -1,0 +1,150 @@
+//! The writer's end of a route.
+
+use crate::RouteError;
+use crate::batch::{Encoder, batch_bytes, conform, for_the_wire};
+use crate::inbox::Inbox;
+use crate::limits::MESSAGE_BYTES;
+use crate::outbox::Outbox;
+use crate::route::{Admission, ToReceiver};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use damson_cluster::RouteKey;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Accepted,
+    /// The receiver wants no more; nothing needs to be sent or finished.
+    Stopped,
+}
+
+/// Sends a route's batches. Made by [`Node::sender`](crate::Node::sender).
+///
+/// Dropping it without [`RouteSender::finish`] gives the receiver an error, never a short result.
+pub struct RouteSender {
+    route: RouteKey,
+    schema: SchemaRef,
+    link: Link,
+    is_ended: bool,
+    bytes_sent: u64,
+    rows_sent: u64,
+}
+
+pub(crate) enum Link {
+    /// To a content of this process.
+    Local(Arc<Inbox>),
+    Remote {
+        outbox: Arc<Outbox>,
+        encoder: Box<Encoder>,
+    },
+    /// The receiver's content has ended its part of the query.
+    Stopped,
+    Failed(RouteError),
+}
+
+impl RouteSender {
+    pub(crate) fn new(route: RouteKey, schema: SchemaRef, link: Link) -> Self {
+        RouteSender { route, schema, link, is_ended: false, bytes_sent: 0, rows_sent: 0 }
+    }
+
+    pub fn route(&self) -> RouteKey {
+        self.route
+    }
+
+    /// Sends a batch, in order; waits while the route's credit is spent.
+    ///
+    /// # Errors
+    /// The receiver or the connection has failed, or the query was closed with a reason. The batch does not have the
+    /// route's schema.
+    pub async fn send(&mut self, batch: RecordBatch) -> Result<Sent, RouteError> {
+        let batch = conform(batch, &self.schema).map_err(|message| protocol_error(self.route, message))?;
+        let rows = batch.num_rows() as u64;
+        match &mut self.link {
+            Link::Local(inbox) => {
+                let bytes = batch_bytes(&batch);
+                match poll_fn(|context| inbox.poll_admit(context, bytes)).await {
+                    Admission::Send => inbox.push(batch, bytes),
+                    Admission::Stopped => return Ok(Sent::Stopped),
+                    Admission::Failed(error) => return Err(error),
+                    Admission::Wait => unreachable!("waiting is pending"),
+                }
+                self.bytes_sent += bytes;
+            }
+            Link::Remote { outbox, encoder } => {
+                for piece in for_the_wire(&batch, MESSAGE_BYTES) {
+                    let frames = encoder.encode(&piece).map_err(|e| protocol_error(outbox.route, e))?;
+                    let bytes = frames.iter().map(|frame| frame.bytes()).sum();
+                    match poll_fn(|context| outbox.poll_admit(context, bytes)).await {
+                        Admission::Send => outbox.push(frames, bytes),
+                        Admission::Stopped => return Ok(Sent::Stopped),
+                        Admission::Failed(error) => return Err(error),
+                        Admission::Wait => unreachable!("waiting is pending"),
+                    }
+                    self.bytes_sent += bytes;
+                }
+            }
+            Link::Stopped => return Ok(Sent::Stopped),
+            Link::Failed(error) => return Err(error.clone()),
+        }
+        self.rows_sent += rows;
+        Ok(Sent::Accepted)
+    }
+
+    /// Ends the stream. What was sent is delivered after this returns, even when the query is closed here.
+    ///
+    /// # Errors
+    /// The route has failed before.
+    pub async fn finish(mut self) -> Result<(), RouteError> {
+        self.end(ToReceiver::End)
+    }
+
+    /// Ends the route with an error, which the receiver gets as it is.
+    pub async fn fail(mut self, error: RouteError) {
+        // One that has failed already has told the receiver.
+        let _ = self.end(ToReceiver::Fail(error));
+    }
+
+    fn end(&mut self, last_word: ToReceiver) -> Result<(), RouteError> {
+        self.is_ended = true;
+        match &self.link {
+            Link::Local(inbox) => inbox.end(last_word),
+            Link::Remote { outbox, .. } => outbox.end(last_word),
+            Link::Stopped => Ok(()),
+            Link::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    /// True once the receiver wants no more rows.
+    pub fn is_stopped(&self) -> bool {
+        match &self.link {
+            Link::Local(inbox) => inbox.is_stopped(),
+            Link::Remote { outbox, .. } => outbox.is_stopped(),
+            Link::Stopped => true,
+            Link::Failed(_) => false,
+        }
+    }
+
+    /// Bytes of the batches accepted so far: encoded ones to a peer, in memory within the process.
+    pub fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
+    }
+
+    pub fn rows_sent(&self) -> u64 {
+        self.rows_sent
+    }
+}
+
+fn protocol_error(route: RouteKey, message: impl ToString) -> RouteError {
+    RouteError::Protocol { route, message: message.to_string() }
+}
+
+impl Drop for RouteSender {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            let reason = "its sender went away without end-of-stream".into();
+            let _ = self.end(ToReceiver::Fail(RouteError::PeerLost { route: self.route, reason }));
+        }
+    }
+}

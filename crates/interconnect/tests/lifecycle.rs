@@ -1,0 +1,278 @@
+//! Queries that begin late, end early or lose a node.
+
+mod support;
+
+use damson_cluster::{Endpoint, QueryId};
+use damson_interconnect::{Node, NodeConfig, RouteError, Sent};
+use futures::StreamExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::*;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+fn cancelled(query: u64) -> RouteError {
+    RouteError::Cancelled { query: QueryId(query) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_sender_is_held_to_one_batch_until_the_reader_comes() {
+    for (from, to) in pairs().await {
+        from.open_query(QueryId(1), 0);
+        let key = route(1, 1, 0, 1);
+        let mut sender = from.sender(key, &to.endpoint(), schema());
+        send(&mut sender, batch(0, 10)).await;
+        let sending = tokio::spawn(async move {
+            send(&mut sender, batch(10, 10)).await;
+            sender.finish().await.unwrap();
+        });
+        eventually(|| to.stats().buffered_bytes > 0).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!sending.is_finished(), "the second batch waits for credit");
+        to.open_query(QueryId(1), 1);
+        let receiver = to.receiver(key, schema());
+        assert_eq!(drain(receiver).await.unwrap(), [batch(0, 10), batch(10, 10)]);
+        soon(sending).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_stream_outlives_its_query_at_the_sender() {
+    let (from, to) = (node().await, node().await);
+    from.open_query(QueryId(1), 0);
+    let key = route(1, 1, 0, 1);
+    let mut sender = from.sender(key, &to.endpoint(), schema());
+    send(&mut sender, batch(0, 10)).await;
+    sender.finish().await.unwrap();
+    from.close_query(QueryId(1), None);
+    to.open_query(QueryId(1), 1);
+    assert_eq!(drain(to.receiver(key, schema())).await.unwrap(), [batch(0, 10)]);
+}
+
+/// Two segments of one process: the first may be done before the second has begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn contents_of_one_node_begin_and_end_for_themselves() {
+    for (from, to) in pairs().await {
+        let [done, later] = [route(1, 1, 5, 0), route(1, 1, 5, 1)];
+        let mut sender = from.sender(later, &to.endpoint(), schema());
+        if !Arc::ptr_eq(&from, &to) {
+            // A sender's node must have opened the query.
+            assert_eq!(sender.send(batch(0, 1)).await, Err(cancelled(1)));
+            from.open_query(QueryId(1), 0);
+            sender = from.sender(later, &to.endpoint(), schema());
+        }
+        send(&mut sender, batch(0, 10)).await;
+        sender.finish().await.unwrap();
+        eventually(|| to.stats().buffered_bytes > 0).await;
+
+        to.open_query(QueryId(1), 1);
+        let (first, receiver) = ends(&from, &to, done);
+        first.finish().await.unwrap();
+        assert_eq!(drain(receiver).await, Ok(vec![]));
+        to.close_query(QueryId(1), None);
+        if Arc::ptr_eq(&from, &to) {
+            to.open_query(QueryId(1), 0);
+        }
+
+        // A late sender to the one that is done is stopped; the early route of the other is still there.
+        let mut late = from.sender(route(1, 2, 5, 0), &to.endpoint(), schema());
+        assert_eq!(send_on(&mut late).await, Ok(Sent::Stopped));
+        to.open_query(QueryId(1), 1);
+        assert_eq!(drain(to.receiver(later, schema())).await.unwrap(), [batch(0, 10)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_with_a_reason_wakes_everybody_at_once() {
+    for (from, to) in pairs().await {
+        for (query, closing) in [(1, &from), (2, &to)] {
+            open([&from, &to], query, 2);
+            let (mut waiting, mut idle) = ends(&from, &to, route(query, 1, 0, 1));
+            let (mut blocked, _unread) = ends(&from, &to, route(query, 2, 0, 1));
+            let sending = tokio::spawn(async move { send_on(&mut blocked).await });
+            let reading = tokio::spawn(async move { (idle.next().await, idle.next().await) });
+            eventually(|| to.stats().buffered_bytes > 1 << 20).await;
+
+            let start = Instant::now();
+            let reason = RouteError::Remote { code: "57014".into(), message: "canceling statement".into() };
+            closing.close_query(QueryId(query), Some(reason.clone()));
+            assert_eq!(soon(sending).await.unwrap(), Err(reason.clone()));
+            assert_eq!(soon(reading).await.unwrap(), (Some(Err(reason.clone())), None));
+            assert!(start.elapsed() < Duration::from_secs(1));
+            assert_eq!(soon(waiting.send(batch(0, 1))).await, Err(reason.clone()));
+            eventually(|| to.stats().buffered_bytes == 0).await;
+
+            // Late routes are refused with the same reason, and what closes afterwards does no harm.
+            let (mut sender, receiver) = ends(&from, &to, route(query, 3, 0, 1));
+            if Arc::ptr_eq(closing, &to) {
+                assert_eq!(drain(receiver).await, Err(reason.clone()));
+            }
+            assert_eq!(send_on(&mut sender).await, Err(reason));
+            close([&from, &to], query);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_normal_end_cancels_what_was_left_open() {
+    for (from, to) in pairs().await {
+        open([&from, &to], 1, 1);
+        let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        send(&mut sender, batch(0, 1)).await;
+        soon(receiver.next()).await.unwrap().unwrap();
+        close([&from, &to], 1);
+        let error = soon(receiver.next()).await.unwrap().unwrap_err();
+        assert_eq!(error, cancelled(1));
+        assert_eq!(error.to_string(), "q1 was cancelled");
+        assert_eq!(send_on(&mut sender).await, Err(cancelled(1)));
+        assert_eq!((from.stats(), to.stats()), Default::default());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_has_one_sender_and_one_reader() {
+    for (from, to) in pairs().await {
+        open([&from, &to], 1, 1);
+        let (mut sender, receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        let (mut second, reader) = ends(&from, &to, route(1, 1, 0, 1));
+        assert!(matches!(second.send(batch(0, 1)).await, Err(RouteError::Protocol { .. })));
+        assert!(matches!(drain(reader).await, Err(RouteError::Protocol { .. })));
+        drop(second);
+        send(&mut sender, batch(0, 1)).await;
+        sender.finish().await.unwrap();
+        assert_eq!(drain(receiver).await.unwrap(), [batch(0, 1)]);
+    }
+}
+
+/// A node in a runtime of its own, which stands for a process.
+fn process() -> (Runtime, Arc<Node>) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let node = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(node())).join().unwrap());
+    (runtime, node)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_receiver_is_lost_to_its_senders() {
+    let from = node().await;
+    let (runtime, to) = process();
+    open([&from, &to], 1, 1);
+    let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
+    send(&mut sender, batch(0, 10)).await;
+    soon(receiver.next()).await.unwrap().unwrap();
+    let sending = tokio::spawn(async move { send_on(&mut sender).await });
+    runtime.shutdown_background();
+    let error = soon(sending).await.unwrap().unwrap_err();
+    assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
+    // Nobody listens any more.
+    let mut sender = from.sender(route(1, 2, 0, 1), &to.endpoint(), schema());
+    let error = send_on(&mut sender).await.unwrap_err();
+    assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
+    assert!(error.to_string().starts_with("q1 m2 seg0->seg1: "), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_sender_is_an_error_to_its_receivers() {
+    let (runtime, from) = process();
+    let to = node().await;
+    open([&from, &to], 1, 1);
+    let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
+    send(&mut sender, batch(0, 10)).await;
+    soon(receiver.next()).await.unwrap().unwrap();
+    runtime.shutdown_background();
+    let error = soon(receiver.next()).await.unwrap().unwrap_err();
+    assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
+    assert_eq!(soon(receiver.next()).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_comes_back() {
+    let from = node().await;
+    let (runtime, to) = process();
+    let endpoint = to.endpoint();
+    open([&from, &to], 1, 1);
+    let (sender, receiver) = ends(&from, &to, route(1, 1, 0, 1));
+    sender.finish().await.unwrap();
+    assert_eq!(drain(receiver).await, Ok(vec![]));
+    runtime.shutdown_background();
+
+    let listener = loop {
+        match TcpListener::bind(&endpoint.0).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let reborn = Node::new(NodeConfig::new(endpoint, BUILD, tokio::runtime::Handle::current()));
+    tokio::spawn(Arc::clone(&reborn).serve(listener, CancellationToken::new()));
+    open([&from, &reborn], 2, 8);
+    // A connection that has not noticed yet may fail once.
+    soon(async {
+        for motion in 1.. {
+            let (mut sender, receiver) = ends(&from, &reborn, route(2, motion, 0, 1));
+            if sender.send(batch(0, 10)).await.is_ok()
+                && sender.finish().await.is_ok()
+                && let Ok(Ok(batches)) = tokio::time::timeout(Duration::from_millis(500), drain(receiver)).await
+            {
+                assert_eq!(batches, [batch(0, 10)]);
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_ends_routes_and_the_server() {
+    let from = node().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint(listener.local_addr().unwrap().to_string());
+    let to = Node::new(NodeConfig::new(endpoint, BUILD, tokio::runtime::Handle::current()));
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(Arc::clone(&to).serve(listener, shutdown.clone()));
+    open([&from, &to], 1, 1);
+    let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
+    send(&mut sender, batch(0, 10)).await;
+    soon(receiver.next()).await.unwrap().unwrap();
+    shutdown.cancel();
+    assert!(matches!(soon(receiver.next()).await, Some(Err(RouteError::PeerLost { .. }))));
+    assert!(matches!(send_on(&mut sender).await, Err(RouteError::PeerLost { .. })));
+    soon(serving).await.unwrap().unwrap();
+}
+
+/// A peer that is stopped, not dead: its kernel keeps the connection, nothing answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_peer_is_lost() {
+    let quick = |config: &mut NodeConfig| (config.heartbeat_ms, config.peer_timeout_ms) = (100, 400);
+    let (from, _) = node_with(quick).await;
+    let (to, _) = node_with(quick).await;
+    // Everything passes through here, until it does not.
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let through = Endpoint(proxy.local_addr().unwrap().to_string());
+    let target = to.endpoint().0;
+    let freeze = CancellationToken::new();
+    let frozen = freeze.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = proxy.accept().await.unwrap();
+            let mut far = TcpStream::connect(&target).await.unwrap();
+            let frozen = frozen.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    () = frozen.cancelled() => std::future::pending::<()>().await,
+                }
+            });
+        }
+    });
+    open([&from, &to], 1, 1);
+    let mut sender = from.sender(route(1, 1, 0, 1), &through, schema());
+    let mut receiver = to.receiver(route(1, 1, 0, 1), schema());
+    send(&mut sender, batch(0, 10)).await;
+    soon(receiver.next()).await.unwrap().unwrap();
+    freeze.cancel();
+    let start = Instant::now();
+    assert!(matches!(soon(receiver.next()).await, Some(Err(RouteError::PeerLost { .. }))));
+    assert!(matches!(send_on(&mut sender).await, Err(RouteError::PeerLost { .. })));
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+}

@@ -1,0 +1,112 @@
+//! Nodes, routes and batches for the tests.
+
+#![allow(dead_code)]
+
+use arrow::array::{Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
+use damson_interconnect::{Node, NodeConfig, RouteError, RouteReceiver, RouteSender, Sent};
+use futures::StreamExt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+pub const BUILD: &str = "test-1";
+
+/// A test that hangs is a test that fails.
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it takes too long")
+}
+
+pub async fn eventually(what: impl Fn() -> bool) {
+    soon(async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// A node that serves on a port of its own.
+pub async fn node() -> Arc<Node> {
+    node_with(|_| {}).await.0
+}
+
+pub async fn node_with(change: impl FnOnce(&mut NodeConfig)) -> (Arc<Node>, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint(listener.local_addr().unwrap().to_string());
+    let mut config = NodeConfig::new(endpoint, BUILD, Handle::current());
+    change(&mut config);
+    let node = Node::new(config);
+    let shutdown = CancellationToken::new();
+    tokio::spawn(Arc::clone(&node).serve(listener, shutdown.clone()));
+    (node, shutdown)
+}
+
+/// Sender's and receiver's node, for each driver: one node twice, and two nodes.
+pub async fn pairs() -> [(Arc<Node>, Arc<Node>); 2] {
+    let one = node().await;
+    [(Arc::clone(&one), one), (node().await, node().await)]
+}
+
+pub fn open(nodes: [&Arc<Node>; 2], query: u64, incoming_routes: usize) {
+    nodes.iter().for_each(|node| node.open_query(QueryId(query), incoming_routes));
+}
+
+pub fn close(nodes: [&Arc<Node>; 2], query: u64) {
+    nodes.iter().for_each(|node| node.close_query(QueryId(query), None));
+}
+
+pub fn route(query: u64, motion: u32, sender: i32, receiver: i32) -> RouteKey {
+    RouteKey {
+        query: QueryId(query),
+        motion: MotionId(motion),
+        sender: ContentId(sender),
+        receiver: ContentId(receiver),
+    }
+}
+
+pub fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false)]))
+}
+
+/// Rows `start..start + rows`.
+pub fn batch(start: i64, rows: i64) -> RecordBatch {
+    let column = Int64Array::from_iter_values(start..start + rows);
+    RecordBatch::try_new(schema(), vec![Arc::new(column)]).unwrap()
+}
+
+pub fn empty_columns(rows: usize) -> RecordBatch {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).unwrap()
+}
+
+/// Both ends of a route of [`batch`]es.
+pub fn ends(from: &Arc<Node>, to: &Arc<Node>, route: RouteKey) -> (RouteSender, RouteReceiver) {
+    (from.sender(route, &to.endpoint(), schema()), to.receiver(route, schema()))
+}
+
+pub async fn send(sender: &mut RouteSender, batch: RecordBatch) {
+    assert_eq!(soon(sender.send(batch)).await, Ok(Sent::Accepted));
+}
+
+/// Everything up to the end-of-stream.
+pub async fn drain(receiver: RouteReceiver) -> Result<Vec<RecordBatch>, RouteError> {
+    soon(receiver.collect::<Vec<_>>()).await.into_iter().collect()
+}
+
+/// Sends until something happens.
+pub async fn send_on(sender: &mut RouteSender) -> Result<Sent, RouteError> {
+    soon(async {
+        loop {
+            match sender.send(batch(0, 10_000)).await {
+                Ok(Sent::Accepted) => {}
+                other => return other,
+            }
+        }
+    })
+    .await
+}

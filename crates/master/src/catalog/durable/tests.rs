@@ -1,0 +1,495 @@
+use super::super::store::{CatalogStore, Change, Stored, Transaction};
+use super::*;
+use arrow::datatypes::DataType;
+use damson_cluster::{ColumnStats, StatValue, sketch};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn column(name: &str) -> ColumnDef {
+    ColumnDef {
+        name: name.into(),
+        sql_type: "numeric(15,2)".into(),
+        data_type: DataType::Decimal64(15, 2),
+        nullable: true,
+        default: None,
+    }
+}
+
+fn table(name: &str) -> NewTable {
+    NewTable {
+        id: None,
+        schema: "public".into(),
+        name: name.into(),
+        columns: vec![column("a"), column("b")],
+        distribution: Distribution::Hashed(vec![0]),
+        map_version: None,
+        primary_key: Vec::new(),
+        compression: Compression::Zstd(3),
+    }
+}
+
+fn create(catalog: &Catalog, name: &str) -> Arc<TableDef> {
+    match catalog.create_table(table(name), Vec::new(), false).unwrap() {
+        CreateTableOutcome::Created(def) => def,
+        CreateTableOutcome::Exists => panic!("{name} is there"),
+    }
+}
+
+fn file(table: TableId, content: i32, path: &str) -> FileEntry {
+    let stats = ColumnStats {
+        nulls: 1,
+        min: Some(StatValue::Float(f64::NEG_INFINITY)),
+        max: Some(StatValue::Decimal(i128::MAX)),
+        value_bytes: 80,
+        distinct_sketch: sketch::empty(),
+    };
+    FileEntry {
+        table,
+        content: ContentId(content),
+        path: path.into(),
+        rows: 10,
+        bytes: 1000,
+        checksum: u64::MAX - 1,
+        buckets: Some((0, 8191)),
+        columns: vec![stats.clone(), stats],
+        created: SnapshotId(0),
+    }
+}
+
+fn key(content: i32, path: &str) -> FileKey {
+    FileKey { content: ContentId(content), path: path.into() }
+}
+
+/// In `public`.
+fn name(name: &str) -> (String, String) {
+    ("public".to_owned(), name.to_owned())
+}
+
+fn view(name: &str, references: &[&str]) -> ViewDef {
+    ViewDef {
+        schema: "public".into(),
+        name: name.into(),
+        columns: vec!["x".into()],
+        query: "select 'ä;'".into(),
+        references: references.iter().map(|name| ("public".to_owned(), (*name).to_owned())).collect(),
+        search_schema: "public".into(),
+    }
+}
+
+/// Everything that a statement can see, as text.
+fn describe(catalog: &Catalog) -> String {
+    let state = catalog.current();
+    let mut out = format!("{:?}\n", state.snapshot);
+    out += &format!("{:?}\n", state.schemas().collect::<Vec<_>>());
+    for relation in state.relations() {
+        match relation {
+            Relation::Table(entry) => {
+                let files: Vec<_> = entry.files.iter().collect();
+                out += &format!("{:?} {:?} {:?}\n", entry.def, entry.defined, files);
+            }
+            Relation::View(view) => out += &format!("{view:?}\n"),
+        }
+    }
+    out += &format!("{:?}\n", catalog.collectable());
+    for content in 0..2 {
+        let mut paths: Vec<_> = catalog.known_paths(ContentId(content)).into_iter().collect();
+        paths.sort();
+        out += &format!("{paths:?}\n");
+    }
+    out
+}
+
+/// A catalog in a directory, reopened after each step: what was published must be what is durable.
+struct Fixture {
+    directory: tempfile::TempDir,
+    catalog: Catalog,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(directory.path(), 2).unwrap();
+        Fixture { directory, catalog }
+    }
+
+    fn reopen(&mut self) {
+        let before = describe(&self.catalog);
+        let epoch = self.catalog.current().settings.epoch;
+        self.catalog = Catalog::open(self.directory.path(), 2).unwrap();
+        assert_eq!(describe(&self.catalog), before);
+        assert_eq!(self.catalog.current().settings.epoch, epoch + 1);
+    }
+}
+
+#[test]
+fn a_new_catalog() {
+    let fixture = Fixture::new();
+    let state = fixture.catalog.current();
+    assert_eq!(state.schemas().collect::<Vec<_>>(), ["public"]);
+    assert_eq!(state.snapshot, SnapshotId(1));
+    assert_eq!(state.current_map().segment_count(), 2);
+    assert_eq!(state.settings.cluster_id.len(), 36);
+    let cluster_id = state.settings.cluster_id.clone();
+    let again = Catalog::open(fixture.directory.path(), 2).unwrap();
+    assert_eq!(again.current().settings.cluster_id, cluster_id);
+}
+
+#[test]
+fn another_segment_count_is_refused_and_fences_nobody() {
+    let fixture = Fixture::new();
+    let error = Catalog::open(fixture.directory.path(), 3).err().unwrap();
+    assert!(matches!(error, CatalogError::SegmentCount { stored: 2, asked: 3 }));
+    let sql = crate::error::SqlError::from(error);
+    assert!(sql.hint.unwrap().contains("--segments 2"));
+    create(&fixture.catalog, "t");
+}
+
+#[test]
+fn a_newer_schema_and_a_foreign_database_are_refused() {
+    let fixture = Fixture::new();
+    let path = fixture.directory.path().join("catalog.db");
+    let sqlite = rusqlite::Connection::open(&path).unwrap();
+    sqlite.execute_batch("PRAGMA user_version = 99").unwrap();
+    let error = Catalog::open(fixture.directory.path(), 2).err().unwrap();
+    assert!(matches!(error, CatalogError::NewerSchema { stored: 99, .. }), "{error}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = rusqlite::Connection::open(directory.path().join("catalog.db")).unwrap();
+    sqlite.execute_batch("CREATE TABLE x (a)").unwrap();
+    assert!(matches!(Catalog::open(directory.path(), 2).err().unwrap(), CatalogError::Damaged(_)));
+
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("catalog.db"), vec![7u8; 8192]).unwrap();
+    let error = crate::error::SqlError::from(Catalog::open(directory.path(), 2).err().unwrap());
+    assert_eq!(error.state, crate::error::SqlState::DATA_CORRUPTED);
+}
+
+#[test]
+fn every_mutation_is_durable() {
+    let mut fixture = Fixture::new();
+    fixture.catalog.create_schema("s").unwrap();
+    fixture.reopen();
+    let t = create(&fixture.catalog, "t");
+    fixture.reopen();
+    let base = fixture.catalog.current().snapshot;
+    let snapshot = fixture.catalog.commit(Commit::of_adds(base, vec![file(t.id, 0, "a"), file(t.id, 1, "b")])).unwrap();
+    fixture.reopen();
+    let state = fixture.catalog.current();
+    let entry = state.table("public", "t").unwrap();
+    assert_eq!(entry.files.of(ContentId(0))[0].created, snapshot);
+    assert_eq!((entry.files.len(), entry.files.rows_of(ContentId(1))), (2, 10));
+    assert_eq!(entry.statistics().rows, 20);
+    fixture.catalog.create_view(view("v", &["t"]), false).unwrap();
+    fixture.reopen();
+    fixture.catalog.rename_table(t.id, "u").unwrap();
+    fixture.reopen();
+    assert!(fixture.catalog.current().table("public", "t").is_none());
+    fixture.catalog.rename_column(t.id, 1, "c").unwrap();
+    fixture.reopen();
+    fixture.catalog.add_column(t.id, column("d"), fixture.catalog.current().snapshot).unwrap();
+    fixture.reopen();
+    let names: Vec<_> =
+        fixture.catalog.current().table_by_id(t.id).unwrap().def.columns.iter().map(|c| c.name.clone()).collect();
+    assert_eq!(names, ["a", "c", "d"]);
+    fixture.catalog.truncate(&[t.id]).unwrap();
+    fixture.reopen();
+    assert!(fixture.catalog.current().table_by_id(t.id).unwrap().files.is_empty());
+    fixture.catalog.drop_relations(&[name("v")], false).unwrap();
+    fixture.reopen();
+    fixture.catalog.drop_relations(&[name("u")], false).unwrap();
+    fixture.reopen();
+    fixture.catalog.drop_schema("s", false).unwrap();
+    fixture.reopen();
+    fixture.catalog.forget(&[key(0, "a"), key(1, "b"), key(1, "unknown")]).unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.catalog.collectable(), []);
+    // Ids of dropped tables are not given again.
+    assert!(create(&fixture.catalog, "t").id > t.id);
+}
+
+#[test]
+fn create_table_with_files_is_one_snapshot() {
+    let mut fixture = Fixture::new();
+    let id = fixture.catalog.reserve_table_id().unwrap();
+    fixture.reopen();
+    let other = fixture.catalog.reserve_table_id().unwrap();
+    assert!(other > id, "a reserved id is durable");
+    let before = fixture.catalog.current().snapshot;
+    let new = NewTable { id: Some(id), ..table("t") };
+    fixture.catalog.create_table(new, vec![file(id, 0, "a")], false).unwrap();
+    let state = fixture.catalog.current();
+    assert_eq!(state.snapshot.0, before.0 + 1);
+    assert_eq!(state.table("public", "t").unwrap().files.len(), 1);
+    fixture.reopen();
+}
+
+#[test]
+fn names_are_unique_over_tables_and_views() {
+    let fixture = Fixture::new();
+    let catalog = &fixture.catalog;
+    create(catalog, "t");
+    catalog.create_view(view("v", &[]), false).unwrap();
+    let exists = |result: Result<CreateTableOutcome, CatalogError>| {
+        assert!(matches!(result, Err(CatalogError::RelationExists(_))));
+    };
+    exists(catalog.create_table(table("t"), Vec::new(), false));
+    exists(catalog.create_table(table("v"), Vec::new(), false));
+    assert!(matches!(catalog.create_table(table("t"), Vec::new(), true), Ok(CreateTableOutcome::Exists)));
+    assert!(matches!(catalog.create_view(view("t", &[]), true), Err(CatalogError::RelationExists(_))));
+    assert!(matches!(catalog.create_view(view("v", &[]), false), Err(CatalogError::RelationExists(_))));
+    catalog.create_view(view("v", &["t"]), true).unwrap();
+    let elsewhere = NewTable { schema: "nowhere".into(), ..table("t") };
+    assert!(matches!(catalog.create_table(elsewhere, Vec::new(), false), Err(CatalogError::NoSchema(_))));
+    assert!(matches!(catalog.create_schema("public"), Err(CatalogError::SchemaExists(_))));
+    let t = catalog.current().table("public", "t").unwrap().def.id;
+    assert!(matches!(catalog.rename_table(t, "v"), Err(CatalogError::RelationExists(_))));
+}
+
+#[test]
+fn a_view_cannot_use_itself() {
+    let fixture = Fixture::new();
+    let catalog = &fixture.catalog;
+    catalog.create_view(view("v1", &[]), false).unwrap();
+    catalog.create_view(view("v2", &["v1"]), false).unwrap();
+    catalog.create_view(view("v3", &["v2"]), false).unwrap();
+    assert!(matches!(catalog.create_view(view("v1", &["v3"]), true), Err(CatalogError::RecursiveView(_))));
+    assert!(matches!(catalog.create_view(view("v1", &["v1"]), true), Err(CatalogError::RecursiveView(_))));
+    catalog.create_view(view("v3", &["v1"]), true).unwrap();
+}
+
+#[test]
+fn drops_mind_views() {
+    let fixture = Fixture::new();
+    let catalog = &fixture.catalog;
+    create(catalog, "t");
+    catalog.create_view(view("v1", &["t"]), false).unwrap();
+    catalog.create_view(view("v2", &["v1"]), false).unwrap();
+    let error = catalog.drop_relations(&[name("t")], false).unwrap_err();
+    assert!(matches!(&error, CatalogError::Needed { dependents, .. } if *dependents == ["public.v1"]));
+    assert_eq!(catalog.drop_relations(&[name("t")], true).unwrap(), ["public.v1", "public.v2"]);
+    assert_eq!(catalog.current().relations().count(), 0);
+
+    catalog.create_schema("s").unwrap();
+    catalog.create_table(NewTable { schema: "s".into(), ..table("t") }, Vec::new(), false).unwrap();
+    let mut elsewhere = view("w", &[]);
+    elsewhere.references.insert(("s".into(), "t".into()));
+    catalog.create_view(elsewhere, false).unwrap();
+    assert!(matches!(catalog.drop_schema("s", false), Err(CatalogError::SchemaNotEmpty(_))));
+    assert_eq!(catalog.drop_schema("s", true).unwrap(), ["public.w", "s.t"]);
+    assert!(matches!(catalog.drop_schema("s", true), Err(CatalogError::NoSchema(_))));
+}
+
+#[test]
+fn conflicting_commits_change_nothing() {
+    let fixture = Fixture::new();
+    let catalog = &fixture.catalog;
+    let (t, u) = (create(catalog, "t").id, create(catalog, "u").id);
+    let base = catalog.current().snapshot;
+    catalog.commit(Commit::of_adds(base, vec![file(t, 0, "a")])).unwrap();
+    // Inserts do not conflict with inserts, nor with a rename or a truncate.
+    catalog.rename_table(t, "t2").unwrap();
+    catalog.commit(Commit::of_adds(base, vec![file(t, 0, "b")])).unwrap();
+
+    let drop_a = |base| Commit { drops: vec![(t, key(0, "a"))], ..Commit::of_adds(base, vec![file(t, 0, "c")]) };
+    catalog.commit(drop_a(base)).unwrap();
+    let before = describe(catalog);
+    assert!(matches!(catalog.commit(drop_a(base)), Err(CatalogError::Conflict { .. })), "the first committer wins");
+    assert_eq!(describe(catalog), before);
+
+    catalog.add_column(t, column("d"), catalog.current().snapshot).unwrap();
+    let before = describe(catalog);
+    let both = Commit::of_adds(base, vec![file(u, 0, "x"), file(t, 0, "y")]);
+    let error = crate::error::SqlError::from(catalog.commit(both).unwrap_err());
+    assert_eq!(error.state, crate::error::SqlState::SERIALIZATION_FAILURE);
+    assert_eq!(describe(catalog), before);
+
+    let base = catalog.current().snapshot;
+    catalog.drop_relations(&[name("u")], false).unwrap();
+    let before = describe(catalog);
+    let error = catalog.commit(Commit::of_adds(base, vec![file(t, 0, "y"), file(u, 0, "x")])).unwrap_err();
+    assert!(matches!(error, CatalogError::TableGone(id) if id == u));
+    assert_eq!(describe(catalog), before);
+    // A column that may not be NULL needs an empty table.
+    let strict = ColumnDef { nullable: false, ..column("e") };
+    assert!(matches!(catalog.add_column(t, strict, base), Err(CatalogError::Conflict { .. })));
+    assert!(matches!(catalog.add_column(u, column("e"), base), Err(CatalogError::TableGone(_))));
+}
+
+#[test]
+fn set_distributed_replaces_definition_and_files() {
+    let mut fixture = Fixture::new();
+    let t = create(&fixture.catalog, "t");
+    let base = fixture.catalog.current().snapshot;
+    fixture.catalog.commit(Commit::of_adds(base, vec![file(t.id, 0, "a")])).unwrap();
+    let base = fixture.catalog.current().snapshot;
+    let definition = TableDef { distribution: Distribution::Randomly, ..(*t).clone() };
+    let rewrite = Commit {
+        base,
+        adds: vec![file(t.id, 1, "new")],
+        drops: vec![(t.id, key(0, "a"))],
+        replace_definition: Some(definition),
+    };
+    // Rows that came meanwhile would lie where the old definition says.
+    let late = fixture.catalog.commit(Commit::of_adds(base, vec![file(t.id, 0, "late")])).unwrap();
+    assert!(matches!(fixture.catalog.commit(rewrite.clone()), Err(CatalogError::Conflict { .. })));
+    let mut rewrite = Commit { base: late, ..rewrite };
+    rewrite.drops.push((t.id, key(0, "late")));
+    fixture.catalog.rename_table(t.id, "renamed").unwrap();
+    fixture.catalog.commit(rewrite).unwrap();
+    fixture.reopen();
+    let state = fixture.catalog.current();
+    let entry = state.table("public", "renamed").unwrap();
+    assert_eq!(entry.def.distribution, Distribution::Randomly);
+    assert_eq!(entry.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["new"]);
+    // An insert that was laid out by the old definition is too late.
+    let error = fixture.catalog.commit(Commit::of_adds(late, vec![file(t.id, 0, "z")])).unwrap_err();
+    assert!(matches!(error, CatalogError::Conflict { .. }));
+}
+
+#[test]
+fn files_stay_while_they_are_read() {
+    let fixture = Fixture::new();
+    let catalog = &fixture.catalog;
+    let t = create(catalog, "t").id;
+    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "a"), file(t, 1, "b")])).unwrap();
+    let reader = catalog.current();
+    assert_eq!(catalog.oldest_pinned(), reader.snapshot);
+    catalog.truncate(&[t]).unwrap();
+    create(catalog, "more");
+    assert_eq!(catalog.oldest_pinned(), reader.snapshot);
+    assert_eq!(catalog.collectable(), []);
+    assert_eq!(reader.table_by_id(t).unwrap().files.len(), 2);
+    assert!(catalog.known_paths(ContentId(0)).contains("a"));
+    let second = Arc::clone(&reader);
+    drop(reader);
+    assert_eq!(catalog.collectable(), []);
+    drop(second);
+    assert_eq!(catalog.oldest_pinned(), catalog.current().snapshot);
+    assert_eq!(catalog.collectable(), [(ContentId(0), vec!["a".to_owned()]), (ContentId(1), vec!["b".to_owned()])]);
+    catalog.forget(&[key(0, "a")]).unwrap();
+    assert_eq!(catalog.collectable(), [(ContentId(1), vec!["b".to_owned()])]);
+    assert!(!catalog.known_paths(ContentId(0)).contains("a"));
+    // A live file cannot be forgotten.
+    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "live")])).unwrap();
+    catalog.forget(&[key(0, "live")]).unwrap();
+    assert!(catalog.known_paths(ContentId(0)).contains("live"));
+}
+
+#[test]
+fn a_commit_leaves_other_tables_entries_alone() {
+    let fixture = Fixture::new();
+    let catalog = &fixture.catalog;
+    let (t, u) = (create(catalog, "t").id, create(catalog, "u").id);
+    let before = Arc::clone(catalog.current().table_by_id(u).unwrap());
+    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "a")])).unwrap();
+    assert!(Arc::ptr_eq(&before, catalog.current().table_by_id(u).unwrap()));
+}
+
+#[test]
+fn a_replaced_master_is_fenced() {
+    let fixture = Fixture::new();
+    let newer = Catalog::open(fixture.directory.path(), 2).unwrap();
+    let before = describe(&fixture.catalog);
+    let error = fixture.catalog.create_schema("s").unwrap_err();
+    assert!(matches!(error, CatalogError::Fenced { .. }));
+    assert_eq!(describe(&fixture.catalog), before);
+    newer.create_schema("s").unwrap();
+}
+
+#[test]
+fn concurrent_commits_all_stand() {
+    let fixture = Fixture::new();
+    let catalog = &fixture.catalog;
+    let t = create(catalog, "t").id;
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for i in 0..10 {
+                    let base = catalog.current().snapshot;
+                    let path = format!("{thread}-{i}");
+                    catalog.commit(Commit::of_adds(base, vec![file(t, thread % 2, &path)])).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(catalog.current().table_by_id(t).unwrap().files.len(), 40);
+    let before = describe(catalog);
+    let again = Catalog::open(fixture.directory.path(), 2).unwrap();
+    assert_eq!(describe(&again), before);
+}
+
+/// A store that fails on demand: before it commits, or after it did.
+struct Failing {
+    inner: SqliteStore,
+    before: Arc<AtomicBool>,
+    after: Arc<AtomicBool>,
+    load: Arc<AtomicBool>,
+}
+
+fn failure() -> CatalogError {
+    CatalogError::Directory(std::io::Error::other("injected"))
+}
+
+impl CatalogStore for Failing {
+    fn load(&mut self) -> Result<Stored, CatalogError> {
+        if self.load.load(Ordering::Relaxed) { Err(failure()) } else { self.inner.load() }
+    }
+
+    fn apply(&mut self, transaction: &Transaction) -> Result<(), CatalogError> {
+        if self.before.load(Ordering::Relaxed) {
+            return Err(failure());
+        }
+        self.inner.apply(transaction)?;
+        if self.after.load(Ordering::Relaxed) { Err(failure()) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_failed_transaction_publishes_what_the_store_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = SqliteStore::open(&directory.path().join("catalog.db"), 2).unwrap();
+    let flags: [Arc<AtomicBool>; 3] = Default::default();
+    let [before, after, load] = flags.clone();
+    let catalog = Catalog::of_store(Box::new(Failing { inner, before, after, load }), 2).unwrap();
+    let [before, after, load] = flags;
+    let t = create(&catalog, "t").id;
+    let add = |path: &str| catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, path)]));
+
+    // Not durable: nothing is published.
+    let known = describe(&catalog);
+    before.store(true, Ordering::Relaxed);
+    assert!(add("a").is_err());
+    assert!(catalog.truncate(&[t]).is_ok(), "nothing to truncate, nothing to fail");
+    assert!(catalog.create_schema("s").is_err());
+    assert_eq!(describe(&catalog), known);
+    before.store(false, Ordering::Relaxed);
+
+    // Durable, although the store said otherwise: the commit stands.
+    after.store(true, Ordering::Relaxed);
+    add("b").unwrap();
+    assert_eq!(catalog.current().table_by_id(t).unwrap().files.len(), 1);
+
+    // Durable, and the store cannot even be read: an error, and the next change finds the truth.
+    load.store(true, Ordering::Relaxed);
+    assert!(add("c").is_err());
+    assert_eq!(catalog.current().table_by_id(t).unwrap().files.len(), 1);
+    assert!(add("d").is_err(), "nothing is changed while the truth is unknown");
+    after.store(false, Ordering::Relaxed);
+    load.store(false, Ordering::Relaxed);
+    add("e").unwrap();
+    let state = catalog.current();
+    let paths: Vec<_> = state.table_by_id(t).unwrap().files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["b", "c", "e"]);
+    let again = Catalog::open(directory.path(), 2).unwrap();
+    assert_eq!(describe(&again), describe(&catalog));
+}
+
+#[test]
+fn a_transaction_that_fails_half_way_is_rolled_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(&directory.path().join("catalog.db"), 2).unwrap();
+    // The second file's table does not exist: the foreign key refuses it after the first change was made.
+    let changes = vec![Change::CreateSchema("s".into()), Change::AddFile(file(TableId(99), 0, "a"))];
+    assert!(store.apply(&Transaction { snapshot: Some(SnapshotId(2)), changes }).is_err());
+    let stored = store.load().unwrap();
+    assert_eq!((stored.snapshot, stored.schemas), (SnapshotId(1), vec!["public".to_owned()]));
+}

@@ -1,0 +1,82 @@
+//! Why the catalog refused.
+
+use crate::error::{SqlError, SqlState};
+use damson_cluster::TableId;
+use thiserror::Error;
+
+/// What a catalog operation met. Nothing was changed, on disk or in memory.
+#[derive(Debug, Error)]
+pub enum CatalogError {
+    // The user's to mend.
+    #[error("relation \"{0}\" already exists")]
+    RelationExists(String),
+    #[error("schema \"{0}\" already exists")]
+    SchemaExists(String),
+    #[error("schema \"{0}\" does not exist")]
+    NoSchema(String),
+    #[error("cannot drop schema \"{0}\" because other objects depend on it")]
+    SchemaNotEmpty(String),
+    /// `dependents`: qualified names of views.
+    #[error("cannot drop {relation} because other objects depend on it")]
+    Needed { relation: String, dependents: Vec<String> },
+    #[error("infinite recursion: the query of view \"{0}\" uses the view itself")]
+    RecursiveView(String),
+    #[error("the data directory holds a cluster of {stored} segments, and {asked} were asked for")]
+    SegmentCount { stored: usize, asked: usize },
+
+    // Retry the statement.
+    #[error("could not serialize access due to concurrent change of table \"{table}\": {reason}")]
+    Conflict { table: String, reason: &'static str },
+    #[error("table {0} was dropped by another statement")]
+    TableGone(TableId),
+
+    // Stop this master.
+    #[error("this master was replaced: another one opened the catalog (epoch {stored}, ours is {ours})")]
+    Fenced { ours: u64, stored: u64 },
+    #[error("the catalog was written by a newer version of Damson (schema version {stored}, this build knows {known})")]
+    NewerSchema { stored: i64, known: i64 },
+    #[error("the catalog is damaged: {0}")]
+    Damaged(String),
+    #[error("the catalog's database failed: {0}")]
+    Store(#[from] rusqlite::Error),
+    #[error("cannot create the data directory: {0}")]
+    Directory(#[from] std::io::Error),
+}
+
+impl From<CatalogError> for SqlError {
+    fn from(error: CatalogError) -> Self {
+        let message = error.to_string();
+        match error {
+            CatalogError::RelationExists(_) => SqlError::new(SqlState::DUPLICATE_TABLE, message),
+            CatalogError::SchemaExists(_) => SqlError::new(SqlState::DUPLICATE_SCHEMA, message),
+            CatalogError::NoSchema(_) => SqlError::new(SqlState::UNDEFINED_SCHEMA, message),
+            CatalogError::SchemaNotEmpty(_) => SqlError::new(SqlState::DEPENDENT_OBJECTS, message)
+                .with_hint("Use DROP ... CASCADE to drop the dependent objects too."),
+            CatalogError::Needed { relation, dependents } => SqlError::new(SqlState::DEPENDENT_OBJECTS, message)
+                .with_detail(
+                    dependents.iter().map(|v| format!("view {v} depends on {relation}")).collect::<Vec<_>>().join("\n"),
+                )
+                .with_hint("Use DROP ... CASCADE to drop the dependent objects too."),
+            CatalogError::RecursiveView(_) => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message),
+            CatalogError::SegmentCount { stored, .. } => SqlError::new(SqlState::INVALID_PARAMETER, message)
+                .with_hint(format!("Start with --segments {stored}, or use another data directory.")),
+            CatalogError::Conflict { .. } | CatalogError::TableGone(_) => {
+                SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Run the statement again.")
+            }
+            CatalogError::Fenced { .. } => SqlError::new(SqlState::CANNOT_CONNECT_NOW, message),
+            CatalogError::NewerSchema { .. } => SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message),
+            CatalogError::Damaged(_) => SqlError::new(SqlState::DATA_CORRUPTED, message),
+            CatalogError::Directory(_) => SqlError::new(SqlState::IO_ERROR, message),
+            CatalogError::Store(error) => SqlError::new(store_state(&error), message),
+        }
+    }
+}
+
+fn store_state(error: &rusqlite::Error) -> SqlState {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => SqlState::DISK_FULL,
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => SqlState::DATA_CORRUPTED,
+        Some(rusqlite::ErrorCode::OutOfMemory) => SqlState::OUT_OF_MEMORY,
+        _ => SqlState::IO_ERROR,
+    }
+}

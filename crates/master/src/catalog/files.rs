@@ -1,0 +1,68 @@
+//! The files of one table as of one snapshot.
+
+use damson_cluster::{ContentId, FileEntry};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+/// What names a file in the cluster: its path is relative to its content's data directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileKey {
+    pub content: ContentId,
+    pub path: String,
+}
+
+impl FileKey {
+    pub fn of(file: &FileEntry) -> Self {
+        FileKey { content: file.content, path: file.path.clone() }
+    }
+}
+
+/// A table's files by segment. Immutable; the next snapshot's shares the lists of the segments that did not change.
+#[derive(Clone, Debug, Default)]
+pub struct TableFiles {
+    by_content: BTreeMap<ContentId, Arc<Vec<Arc<FileEntry>>>>,
+}
+
+impl TableFiles {
+    /// The files on one segment, in the order in which they were committed.
+    pub fn of(&self, content: ContentId) -> &[Arc<FileEntry>] {
+        self.by_content.get(&content).map_or(&[], |files| files.as_slice())
+    }
+
+    pub fn contents(&self) -> impl Iterator<Item = (ContentId, &[Arc<FileEntry>])> {
+        self.by_content.iter().map(|(content, files)| (*content, files.as_slice()))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<FileEntry>> {
+        self.by_content.values().flat_map(|files| files.iter())
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_content.values().map(|files| files.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_content.is_empty()
+    }
+
+    /// Rows on one segment.
+    pub fn rows_of(&self, content: ContentId) -> u64 {
+        self.of(content).iter().map(|file| file.rows).sum()
+    }
+
+    pub(super) fn add(&mut self, file: Arc<FileEntry>) {
+        Arc::make_mut(self.by_content.entry(file.content).or_default()).push(file);
+    }
+
+    /// Removes the files that `dropped` holds.
+    pub(super) fn remove(&mut self, dropped: &HashSet<FileKey>) {
+        for content in dropped.iter().map(|key| key.content).collect::<BTreeSet<_>>() {
+            if let Some(files) = self.by_content.get_mut(&content) {
+                Arc::make_mut(files).retain(|file| !dropped.contains(&FileKey::of(file)));
+                if files.is_empty() {
+                    self.by_content.remove(&content);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The catalog's store in SQLite: `catalog.db`, described in `docs/formats/catalog.md`.
+
+use super::durable::first_map;
+use super::error::CatalogError;
+use super::state::ViewDef;
+use super::store::{CatalogStore, Change, Stored, StoredFile, StoredTable, Transaction};
+use crate::sql::DEFAULT_SCHEMA;
+use damson_cluster::{BucketMap, ContentId, FileEntry, SnapshotId, TableDef, TableId};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// `user_version` of a catalog that this build writes.
+const SCHEMA_VERSION: i64 = 1;
+
+/// `application_id`: "DMSN".
+const APPLICATION_ID: i64 = 0x444d_534e;
+
+/// How long a statement waits for another process that has the database locked (a backup, `sqlite3`).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+const SCHEMA: &str = "
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sequences (name TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE snapshots (id INTEGER PRIMARY KEY, committed_us INTEGER NOT NULL);
+CREATE TABLE bucket_maps (version INTEGER PRIMARY KEY, definition TEXT NOT NULL);
+CREATE TABLE schemas (name TEXT PRIMARY KEY, created INTEGER NOT NULL REFERENCES snapshots(id)) WITHOUT ROWID;
+CREATE TABLE tables (
+    id INTEGER PRIMARY KEY,
+    schema_name TEXT NOT NULL,
+    name TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    created INTEGER NOT NULL REFERENCES snapshots(id),
+    defined INTEGER NOT NULL REFERENCES snapshots(id),
+    dropped INTEGER REFERENCES snapshots(id));
+CREATE UNIQUE INDEX tables_name ON tables(schema_name, name) WHERE dropped IS NULL;
+CREATE TABLE views (
+    schema_name TEXT NOT NULL REFERENCES schemas(name),
+    name TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    created INTEGER NOT NULL REFERENCES snapshots(id),
+    PRIMARY KEY (schema_name, name)) WITHOUT ROWID;
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    content INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    table_id INTEGER NOT NULL REFERENCES tables(id),
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    bucket_low INTEGER,
+    bucket_high INTEGER,
+    statistics TEXT NOT NULL,
+    created INTEGER NOT NULL REFERENCES snapshots(id),
+    dropped INTEGER REFERENCES snapshots(id),
+    UNIQUE (content, path));
+CREATE INDEX files_table ON files(table_id);
+";
+
+/// One open `catalog.db`.
+pub(super) struct SqliteStore {
+    connection: Connection,
+    epoch: u64,
+}
+
+impl SqliteStore {
+    /// Opens or makes the catalog and takes the next epoch.
+    ///
+    /// # Errors
+    /// As [`Catalog::open`](super::Catalog::open).
+    pub fn open(path: &Path, segment_count: usize) -> Result<Self, CatalogError> {
+        let mut connection = connect(path)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if version_of(&transaction)? == 0 {
+            create(&transaction, segment_count)?;
+        }
+        let stored: usize = setting(&transaction, "segment_count")?;
+        if stored != segment_count {
+            return Err(CatalogError::SegmentCount { stored, asked: segment_count });
+        }
+        let epoch = setting::<u64>(&transaction, "epoch")? + 1;
+        put_setting(&transaction, "epoch", &epoch.to_string())?;
+        put_setting(&transaction, "build", env!("CARGO_PKG_VERSION"))?;
+        transaction.commit()?;
+        Ok(SqliteStore { connection, epoch })
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, CatalogError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // FULL: a commit is on the disk before it is visible, not only ordered.
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+    Ok(connection)
+}
+
+/// The schema version; 0 for an empty database.
+fn version_of(connection: &Connection) -> Result<i64, CatalogError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > SCHEMA_VERSION {
+        return Err(CatalogError::NewerSchema { stored: version, known: SCHEMA_VERSION });
+    }
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if objects > 0 && application != APPLICATION_ID {
+        return Err(CatalogError::Damaged("catalog.db is another program's database".into()));
+    }
+    Ok(version)
+}
+
+fn create(connection: &Connection, segment_count: usize) -> Result<(), CatalogError> {
+    connection.execute_batch(SCHEMA)?;
+    connection
+        .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"))?;
+    put_setting(connection, "cluster_id", &uuid::Uuid::new_v4().to_string())?;
+    put_setting(connection, "segment_count", &segment_count.to_string())?;
+    put_setting(connection, "epoch", "0")?;
+    connection.execute("INSERT INTO sequences VALUES ('table_id', 1)", [])?;
+    connection.execute("INSERT INTO snapshots VALUES (1, ?1)", params![now_us()])?;
+    connection.execute("INSERT INTO schemas VALUES (?1, 1)", params![DEFAULT_SCHEMA])?;
+    let map = first_map(segment_count);
+    connection.execute("INSERT INTO bucket_maps VALUES (?1, ?2)", params![map.version.0, to_json(&map)?])?;
+    Ok(())
+}
+
+fn setting<T: std::str::FromStr>(connection: &Connection, key: &str) -> Result<T, CatalogError> {
+    let sql = "SELECT value FROM settings WHERE key = ?1";
+    let value: Option<String> = connection.query_row(sql, [key], |row| row.get(0)).optional()?;
+    let damaged = || CatalogError::Damaged(format!("no setting {key}"));
+    value.ok_or_else(damaged)?.parse().map_err(|_| damaged())
+}
+
+fn put_setting(connection: &Connection, key: &str, value: &str) -> Result<(), CatalogError> {
+    connection.execute("INSERT OR REPLACE INTO settings VALUES (?1, ?2)", [key, value])?;
+    Ok(())
+}
+
+fn now_us() -> i64 {
+    // A clock before 1970 or after 294247 gives a wrong time, not a failed commit.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// For SQLite, whose integers are signed. Ids count from 1, rows and bytes are of one file.
+fn int(value: u64) -> i64 {
+    i64::try_from(value).expect("ids, rows and bytes are below 2^63")
+}
+
+fn count(value: i64) -> Result<u64, CatalogError> {
+    u64::try_from(value).map_err(|_| CatalogError::Damaged(format!("a negative number, {value}, where none can be")))
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, CatalogError> {
+    serde_json::to_string(value).map_err(|error| CatalogError::Damaged(format!("cannot encode: {error}")))
+}
+
+fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, CatalogError> {
+    serde_json::from_str(text).map_err(|error| CatalogError::Damaged(format!("{what}: {error}")))
+}
+
+impl CatalogStore for SqliteStore {
+    fn load(&mut self) -> Result<Stored, CatalogError> {
+        let transaction = self.connection.transaction()?;
+        let stored = load(&transaction)?;
+        transaction.commit()?;
+        Ok(stored)
+    }
+
+    fn apply(&mut self, transaction: &Transaction) -> Result<(), CatalogError> {
+        let sqlite = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let stored: u64 = setting(&sqlite, "epoch")?;
+        if stored != self.epoch {
+            return Err(CatalogError::Fenced { ours: self.epoch, stored });
+        }
+        if let Some(snapshot) = transaction.snapshot {
+            sqlite.execute("INSERT INTO snapshots VALUES (?1, ?2)", params![int(snapshot.0), now_us()])?;
+        }
+        let mut sweep = false;
+        for change in &transaction.changes {
+            apply_change(&sqlite, change, transaction.snapshot)?;
+            sweep |= matches!(change, Change::DropTable(_) | Change::ForgetFile(_));
+        }
+        if sweep {
+            // A dropped table is kept until the last of its files is forgotten.
+            let unused = "dropped IS NOT NULL AND NOT EXISTS (SELECT 1 FROM files WHERE table_id = tables.id)";
+            sqlite.execute(&format!("DELETE FROM tables WHERE {unused}"), [])?;
+        }
+        sqlite.commit()?;
+        Ok(())
+    }
+}
+
+fn load(connection: &Connection) -> Result<Stored, CatalogError> {
+    let snapshot: i64 = connection.query_row("SELECT max(id) FROM snapshots", [], |row| row.get(0))?;
+    let next_table_id: i64 =
+        connection.query_row("SELECT next FROM sequences WHERE name = 'table_id'", [], |row| row.get(0))?;
+    let texts = |sql: &str| -> Result<Vec<String>, CatalogError> {
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    let mut maps = Vec::new();
+    for text in texts("SELECT definition FROM bucket_maps ORDER BY version")? {
+        maps.push(from_json::<BucketMap>("a bucket map", &text)?);
+    }
+    let mut views = Vec::new();
+    for text in texts("SELECT definition FROM views")? {
+        views.push(from_json::<ViewDef>("a view", &text)?);
+    }
+    Ok(Stored {
+        cluster_id: setting(connection, "cluster_id")?,
+        segment_count: setting(connection, "segment_count")?,
+        epoch: setting(connection, "epoch")?,
+        snapshot: SnapshotId(count(snapshot)?),
+        next_table_id: TableId(count(next_table_id)?),
+        maps,
+        schemas: texts("SELECT name FROM schemas")?,
+        tables: load_tables(connection)?,
+        views,
+        files: load_files(connection)?,
+    })
+}
+
+fn load_tables(connection: &Connection) -> Result<Vec<StoredTable>, CatalogError> {
+    let mut statement = connection.prepare("SELECT definition, defined FROM tables WHERE dropped IS NULL")?;
+    let mut rows = statement.query([])?;
+    let mut tables = Vec::new();
+    while let Some(row) = rows.next()? {
+        let def: TableDef = from_json("a table", &row.get::<_, String>(0)?)?;
+        tables.push(StoredTable { def, defined: SnapshotId(count(row.get(1)?)?) });
+    }
+    Ok(tables)
+}
+
+fn load_files(connection: &Connection) -> Result<Vec<StoredFile>, CatalogError> {
+    let mut statement = connection.prepare(
+        "SELECT content, path, table_id, rows, bytes, checksum, bucket_low, bucket_high, statistics, created, dropped
+         FROM files ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut files = Vec::new();
+    while let Some(row) = rows.next()? {
+        let path: String = row.get(1)?;
+        let columns = from_json("a file's statistics", &row.get::<_, String>(8)?)?;
+        let buckets: (Option<u16>, Option<u16>) = (row.get(6)?, row.get(7)?);
+        let entry = FileEntry {
+            table: TableId(count(row.get(2)?)?),
+            content: ContentId(row.get(0)?),
+            path,
+            rows: count(row.get(3)?)?,
+            bytes: count(row.get(4)?)?,
+            // All 64 bits count; SQLite's integers are signed.
+            checksum: row.get::<_, i64>(5)?.cast_unsigned(),
+            buckets: buckets.0.zip(buckets.1),
+            columns,
+            created: SnapshotId(count(row.get(9)?)?),
+        };
+        let dropped: Option<i64> = row.get(10)?;
+        files.push(StoredFile { entry, dropped: dropped.map(count).transpose()?.map(SnapshotId) });
+    }
+    Ok(files)
+}
+
+fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotId>) -> Result<(), CatalogError> {
+    let snapshot = snapshot.map(|snapshot| int(snapshot.0));
+    match change {
+        Change::CreateSchema(name) => {
+            sqlite.execute("INSERT INTO schemas VALUES (?1, ?2)", params![name, snapshot])?;
+        }
+        Change::DropSchema(name) => {
+            sqlite.execute("DELETE FROM schemas WHERE name = ?1", [name])?;
+        }
+        Change::PutTable { def, redefined } => {
+            sqlite
+                .prepare_cached(
+                    "INSERT INTO tables VALUES (?1, ?2, ?3, ?4, ?5, ?5, NULL) ON CONFLICT (id) DO UPDATE SET
+                     schema_name = ?2, name = ?3, definition = ?4, defined = CASE WHEN ?6 THEN ?5 ELSE defined END",
+                )?
+                .execute(params![int(def.id.0), def.schema, def.name, to_json(def)?, snapshot, redefined])?;
+        }
+        Change::DropTable(id) => {
+            sqlite.execute("UPDATE tables SET dropped = ?2 WHERE id = ?1", params![int(id.0), snapshot])?;
+        }
+        Change::PutView(view) => {
+            sqlite.execute(
+                "INSERT OR REPLACE INTO views VALUES (?1, ?2, ?3, ?4)",
+                params![view.schema, view.name, to_json(view)?, snapshot],
+            )?;
+        }
+        Change::DropView { schema, name } => {
+            sqlite.execute("DELETE FROM views WHERE schema_name = ?1 AND name = ?2", [schema, name])?;
+        }
+        Change::AddFile(file) => add_file(sqlite, file)?,
+        Change::DropFile { key, .. } => {
+            sqlite
+                .prepare_cached("UPDATE files SET dropped = ?3 WHERE content = ?1 AND path = ?2 AND dropped IS NULL")?
+                .execute(params![key.content.0, key.path, snapshot])?;
+        }
+        Change::ForgetFile(key) => {
+            sqlite
+                .prepare_cached("DELETE FROM files WHERE content = ?1 AND path = ?2 AND dropped IS NOT NULL")?
+                .execute(params![key.content.0, key.path])?;
+        }
+        Change::NextTableId(next) => {
+            sqlite.execute("UPDATE sequences SET next = ?1 WHERE name = 'table_id'", params![int(next.0)])?;
+        }
+    }
+    Ok(())
+}
+
+fn add_file(sqlite: &Connection, file: &FileEntry) -> Result<(), CatalogError> {
+    sqlite
+        .prepare_cached(
+            "INSERT INTO files (content, path, table_id, rows, bytes, checksum, bucket_low, bucket_high, statistics,
+             created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(params![
+            file.content.0,
+            file.path,
+            int(file.table.0),
+            int(file.rows),
+            int(file.bytes),
+            file.checksum.cast_signed(),
+            file.buckets.map(|buckets| buckets.0),
+            file.buckets.map(|buckets| buckets.1),
+            to_json(&file.columns)?,
+            int(file.created.0),
+        ])?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! The narrow interface to the database that keeps the catalog.
+
+use super::error::CatalogError;
+use super::files::FileKey;
+use super::state::ViewDef;
+use damson_cluster::{BucketMap, FileEntry, SnapshotId, TableDef, TableId};
+
+/// Keeps the catalog durably. One owner at a time; an epoch fences the one before.
+pub(super) trait CatalogStore: Send {
+    /// Everything that is not forgotten.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`], [`CatalogError::Damaged`].
+    fn load(&mut self) -> Result<Stored, CatalogError>;
+
+    /// Applies all of `transaction` or nothing, durably.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fenced`] if another master opened the store since; [`CatalogError::Store`], after which the
+    /// caller must [`load`](CatalogStore::load) to learn which of the two happened.
+    fn apply(&mut self, transaction: &Transaction) -> Result<(), CatalogError>;
+}
+
+/// What a store holds.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub cluster_id: String,
+    pub segment_count: usize,
+    pub epoch: u64,
+    pub snapshot: SnapshotId,
+    pub next_table_id: TableId,
+    pub maps: Vec<BucketMap>,
+    pub schemas: Vec<String>,
+    /// Live tables.
+    pub tables: Vec<StoredTable>,
+    pub views: Vec<ViewDef>,
+    /// In the order in which they were committed.
+    pub files: Vec<StoredFile>,
+}
+
+#[derive(Debug)]
+pub(super) struct StoredTable {
+    pub def: TableDef,
+    /// See [`TableEntry::defined`](super::TableEntry).
+    pub defined: SnapshotId,
+}
+
+#[derive(Debug)]
+pub(super) struct StoredFile {
+    pub entry: FileEntry,
+    pub dropped: Option<SnapshotId>,
+}
+
+/// One durable step of the catalog.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// The snapshot that it makes; None where nothing that a statement reads changes.
+    pub snapshot: Option<SnapshotId>,
+    pub changes: Vec<Change>,
+}
+
+#[derive(Debug)]
+pub(super) enum Change {
+    CreateSchema(String),
+    DropSchema(String),
+    /// A new table or a table's new definition. `redefined`: rows written for the old one do not fit.
+    PutTable {
+        def: TableDef,
+        redefined: bool,
+    },
+    /// The table only: its files are dropped by changes of their own.
+    DropTable(TableId),
+    PutView(ViewDef),
+    DropView {
+        schema: String,
+        name: String,
+    },
+    AddFile(FileEntry),
+    DropFile {
+        table: TableId,
+        key: FileKey,
+    },
+    /// Forgets a dropped file, and its table if it was dropped and this was its last.
+    ForgetFile(FileKey),
+    NextTableId(TableId),
+}

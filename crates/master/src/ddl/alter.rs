@@ -1,0 +1,174 @@
+//! ALTER TABLE.
+
+use super::columns::{SEGMENT_ID, check_new, define};
+use super::relation::{already_exists, find, find_table};
+use super::{CommandDone, distribution};
+use crate::catalog::{Catalog, CatalogError, CatalogState, TableEntry};
+use crate::error::{SqlError, SqlResult, SqlState};
+use crate::sql::{AlterAction, AlterTable, ColumnSpec, Name};
+use damson_cluster::TableDef;
+use std::sync::Arc;
+
+const TAG: &str = "ALTER TABLE";
+
+/// Executes RENAME and ADD COLUMN.
+///
+/// # Errors
+/// 42P01, 42809, 42P07, 42701, 42703, 2BP01, 0A000, and the catalog's.
+pub fn alter_table(catalog: &Catalog, alter: &AlterTable, search_schema: &str) -> SqlResult<CommandDone> {
+    let state = catalog.current();
+    let Some(entry) = target(&state, alter, search_schema)? else { return Ok(skipped(alter)) };
+    match &alter.action {
+        AlterAction::RenameTo(name) => rename_table(catalog, &state, &entry, name),
+        AlterAction::RenameColumn { from, to } => rename_column(catalog, &state, &entry, from, to),
+        AlterAction::AddColumn { column, if_not_exists } => add_column(catalog, &state, &entry, column, *if_not_exists),
+        AlterAction::SetDistributed { .. } => {
+            Err(SqlError::new(SqlState::INTERNAL_ERROR, "SET DISTRIBUTED is the session's to run"))
+        }
+    }
+}
+
+/// None: it is not there, and IF EXISTS was written.
+fn target(state: &CatalogState, alter: &AlterTable, search_schema: &str) -> SqlResult<Option<Arc<TableEntry>>> {
+    if alter.if_exists && find(state, &alter.table, search_schema).is_none() {
+        return Ok(None);
+    }
+    find_table(state, &alter.table, search_schema).map(Some)
+}
+
+fn skipped(alter: &AlterTable) -> CommandDone {
+    let notice = format!("relation \"{}\" does not exist, skipping", alter.table.name);
+    CommandDone { notices: vec![notice], ..CommandDone::new(TAG) }
+}
+
+/// A view keeps its query as text: names in it must stay.
+fn refuse_if_viewed(state: &CatalogState, entry: &TableEntry, what: &str) -> SqlResult<()> {
+    let views = state.dependent_views(&entry.def.schema, &entry.def.name);
+    let views: Vec<String> = views.map(|view| view.qualified_name()).collect();
+    if views.is_empty() {
+        return Ok(());
+    }
+    let message = format!("cannot rename {what} because views use table \"{}\"", entry.def.name);
+    Err(SqlError::new(SqlState::DEPENDENT_OBJECTS, message)
+        .with_detail(format!("Views: {}.", views.join(", ")))
+        .with_hint("Drop the views, and create them again after the change."))
+}
+
+fn rename_table(catalog: &Catalog, state: &CatalogState, entry: &TableEntry, name: &Name) -> SqlResult<CommandDone> {
+    refuse_if_viewed(state, entry, &format!("table \"{}\"", entry.def.name))?;
+    catalog.rename_table(entry.def.id, &name.text).map_err(|error| match error {
+        CatalogError::RelationExists(name_taken) => already_exists(&name_taken).at(name.position),
+        error => error.into(),
+    })?;
+    Ok(CommandDone::new(TAG))
+}
+
+fn rename_column(
+    catalog: &Catalog,
+    state: &CatalogState,
+    entry: &TableEntry,
+    from: &Name,
+    to: &Name,
+) -> SqlResult<CommandDone> {
+    if from.text == SEGMENT_ID {
+        let message = format!("cannot rename system column \"{SEGMENT_ID}\"");
+        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(from.position));
+    }
+    let Some(position) = entry.def.columns.iter().position(|column| column.name == from.text) else {
+        let message = format!("column \"{}\" does not exist", from.text);
+        return Err(SqlError::new(SqlState::UNDEFINED_COLUMN, message).at(from.position));
+    };
+    check_column(entry, to)?;
+    refuse_if_viewed(state, entry, &format!("column \"{}\"", from.text))?;
+    catalog.rename_column(entry.def.id, position, &to.text)?;
+    Ok(CommandDone::new(TAG))
+}
+
+fn check_column(entry: &TableEntry, name: &Name) -> SqlResult<()> {
+    check_new(&entry.def.columns, &name.text).map_err(|error| {
+        let message = match name.text.as_str() {
+            SEGMENT_ID => error.message,
+            text => format!("column \"{text}\" of relation \"{}\" already exists", entry.def.name),
+        };
+        SqlError::new(SqlState::DUPLICATE_COLUMN, message).at(name.position)
+    })
+}
+
+fn add_column(
+    catalog: &Catalog,
+    state: &CatalogState,
+    entry: &TableEntry,
+    column: &ColumnSpec,
+    if_not_exists: bool,
+) -> SqlResult<CommandDone> {
+    let mut done = CommandDone::new(TAG);
+    if let Err(error) = check_column(entry, &column.name) {
+        if !if_not_exists || column.name.text == SEGMENT_ID {
+            return Err(error);
+        }
+        done.notices.push(format!("{}, skipping", error.message));
+        return Ok(done);
+    }
+    let def = define(column);
+    if !entry.files.is_empty() {
+        if def.default.is_some() {
+            let message = "ADD COLUMN with a DEFAULT is not supported on a table that has rows";
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+                .with_hint("Add the column without a default, or write the table anew with CREATE TABLE ... AS.")
+                .at(column.name.position));
+        }
+        if !def.nullable {
+            let message = format!("column \"{}\" of relation \"{}\" contains null values", def.name, entry.def.name);
+            return Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
+                .with_hint("Existing rows have NULL in a new column.")
+                .at(column.name.position));
+        }
+    }
+    catalog.add_column(entry.def.id, def, state.snapshot)?;
+    Ok(done)
+}
+
+/// A table whose rows are to be laid out anew: read `entry`'s, write them as `def` says, and commit the new files, all of
+/// `entry`'s as drops, and `def` as the new definition, with `snapshot` as the base.
+#[derive(Clone, Debug)]
+pub struct Redistribution {
+    pub entry: Arc<TableEntry>,
+    pub def: TableDef,
+}
+
+/// What SET DISTRIBUTED has to do; `Err` of the inner result is a command that is done already.
+///
+/// # Errors
+/// 42P01, 42809, 42703, 42701, 42P16, 0A000.
+///
+/// # Panics
+/// If `alter` is another action.
+pub fn set_distributed(
+    state: &CatalogState,
+    alter: &AlterTable,
+    search_schema: &str,
+) -> SqlResult<Result<Redistribution, CommandDone>> {
+    let AlterAction::SetDistributed { distribution, reorganize } = &alter.action else {
+        panic!("not a SET DISTRIBUTED: {alter:?}");
+    };
+    let Some(entry) = target(state, alter, search_schema)? else { return Ok(Err(skipped(alter))) };
+    if *reorganize == Some(false) {
+        let message = "REORGANIZE=false is not supported";
+        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+            .with_hint("Rows are always where the table's distribution says."));
+    }
+    let mut def = (*entry.def).clone();
+    if let Some(clause) = distribution {
+        def.distribution = distribution::of_clause(clause, &def.columns, &def.primary_key)?;
+    }
+    def.map_version = state.current_map().version;
+    if def == *entry.def && *reorganize != Some(true) {
+        let notice = format!(
+            "distribution policy of relation \"{}\" already set; use ALTER TABLE \"{}\" SET WITH (REORGANIZE=TRUE) to \
+             force redistribution",
+            def.name, def.name
+        );
+        return Ok(Err(CommandDone { notices: vec![notice], ..CommandDone::new(TAG) }));
+    }
+    Ok(Ok(Redistribution { entry, def }))
+}

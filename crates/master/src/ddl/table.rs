@@ -1,0 +1,95 @@
+//! CREATE TABLE.
+
+use super::columns::{check_new, define, positions};
+use super::relation::{already_exists, find, find_table, skipped_existing, target_schema};
+use super::{CommandDone, distribution};
+use crate::catalog::{Catalog, CatalogState, CreateTableOutcome, NewTable};
+use crate::error::SqlResult;
+use crate::sql::CreateTable;
+use damson_cluster::{ColumnDef, Compression, Distribution};
+
+/// Without `WITH (compresstype=…)`: decodes fastest of those that shrink.
+pub const DEFAULT_COMPRESSION: Compression = Compression::Lz4;
+
+/// Makes an empty table.
+///
+/// # Errors
+/// 42P07, 42701, 42703, 3F000, 42P16, and the catalog's.
+pub fn create_table(catalog: &Catalog, create: &CreateTable, search_schema: &str) -> SqlResult<CommandDone> {
+    let state = catalog.current();
+    let mut done = CommandDone::new("CREATE TABLE");
+    let schema = target_schema(&state, &create.table, search_schema)?;
+    if find(&state, &create.table, search_schema).is_some() {
+        if !create.if_not_exists {
+            return Err(already_exists(&create.table.name).at(create.table.position));
+        }
+        done.notices.push(skipped_existing(&create.table.name));
+        return Ok(done);
+    }
+    let (new, notices) = define_table(&state, create, schema, search_schema)?;
+    match catalog.create_table(new, Vec::new(), create.if_not_exists)? {
+        CreateTableOutcome::Created(_) => done.notices = notices,
+        // Another session was quicker.
+        CreateTableOutcome::Exists => done.notices.push(skipped_existing(&create.table.name)),
+    }
+    Ok(done)
+}
+
+fn define_table(
+    state: &CatalogState,
+    create: &CreateTable,
+    schema: String,
+    search_schema: &str,
+) -> SqlResult<(NewTable, Vec<String>)> {
+    let mut notices = Vec::new();
+    let mut columns: Vec<ColumnDef> = Vec::with_capacity(create.columns.len());
+    for spec in &create.columns {
+        check_new(&columns, &spec.name.text).map_err(|error| error.at(spec.name.position))?;
+        columns.push(define(spec));
+    }
+    let like = create.like.as_ref().map(|like| find_table(state, like, search_schema)).transpose()?;
+    if let Some(like) = &like {
+        columns = like.def.columns.clone();
+    }
+    let primary_key = match &create.primary_key {
+        Some(names) => positions(&columns, names, "named in key ")?,
+        None => Vec::new(),
+    };
+    for column in &primary_key {
+        columns[*column].nullable = false;
+    }
+    let (distribution, notice) = match (&create.distribution, &like) {
+        (Some(clause), _) => (distribution::of_clause(clause, &columns, &primary_key)?, None),
+        (None, Some(like)) => (like.def.distribution.clone(), like_notice(&like.def.distribution, &columns)),
+        (None, None) => distribution::by_default(&columns, &primary_key),
+    };
+    notices.extend(notice);
+    if !primary_key.is_empty() {
+        notices.push(
+            "The PRIMARY KEY is kept in the catalog, and not enforced yet: duplicate keys are not refused.".into(),
+        );
+    }
+    if create.foreign_key {
+        notices.push("FOREIGN KEY constraints are not enforced, and not kept.".into());
+    }
+    let new = NewTable {
+        id: None,
+        schema,
+        name: create.table.name.clone(),
+        columns,
+        distribution,
+        map_version: None,
+        primary_key,
+        compression: create.compression.or(like.map(|like| like.def.compression)).unwrap_or(DEFAULT_COMPRESSION),
+    };
+    Ok((new, notices))
+}
+
+fn like_notice(distribution: &Distribution, columns: &[ColumnDef]) -> Option<String> {
+    let Distribution::Hashed(key) = distribution else { return None };
+    let key: Vec<&str> = key.iter().map(|column| columns[*column].name.as_str()).collect();
+    let key = key.join(", ");
+    Some(format!(
+        "Table doesn't have 'DISTRIBUTED BY' clause, defaulting to the LIKE table's distribution key ({key})."
+    ))
+}

@@ -1,0 +1,76 @@
+//! Files on segments that nobody needs any more.
+
+use super::Registry;
+use crate::catalog::{Catalog, FileKey};
+use crate::error::SqlResult;
+use bytes::Bytes;
+use damson_cluster::ContentId;
+use damson_interconnect::Node;
+use damson_motion::{RunningSlice, control};
+use futures::{StreamExt, TryStreamExt};
+use serde::de::DeserializeOwned;
+use std::collections::HashSet;
+use std::sync::Arc;
+use tracing::warn;
+
+/// Removes dropped files and orphans, and asks segments what they run.
+pub(crate) struct FileService {
+    pub node: Arc<Node>,
+    pub registry: Arc<Registry>,
+    pub catalog: Arc<Catalog>,
+}
+
+impl FileService {
+    /// Removes the files whose drop is committed and that no statement reads. What cannot be removed now is tried again at
+    /// the next call.
+    pub(crate) async fn collect_dropped(&self) {
+        for (content, paths) in self.catalog.collectable() {
+            match self.remove(content, &paths).await {
+                Ok(()) => {
+                    let keys: Vec<FileKey> = paths.into_iter().map(|path| FileKey { content, path }).collect();
+                    if let Err(error) = self.catalog.forget(&keys) {
+                        warn!(%content, %error, "could not forget removed files");
+                    }
+                }
+                Err(error) => warn!(%content, %error, "could not remove dropped files"),
+            }
+        }
+    }
+
+    /// Removes files that the catalog does not know: what a crash left of statements that never committed. Only right
+    /// while no statement writes: the master calls it before it serves.
+    pub(crate) async fn collect_orphans(&self, content: ContentId) -> SqlResult<usize> {
+        let on_disk: Vec<(String, u64)> = self.ask(content, control::LIST_FILES, Bytes::new()).await?;
+        let known: HashSet<String> = self.catalog.known_paths(content);
+        let orphans: Vec<String> = on_disk.into_iter().map(|(path, _)| path).filter(|p| !known.contains(p)).collect();
+        if !orphans.is_empty() {
+            self.remove(content, &orphans).await?;
+        }
+        Ok(orphans.len())
+    }
+
+    /// Removes what a failed statement wrote.
+    pub(crate) async fn remove(&self, content: ContentId, paths: &[String]) -> SqlResult<()> {
+        let body = serde_json::to_vec(paths).map_err(crate::error::internal)?;
+        self.ask::<usize>(content, control::REMOVE_FILES, body.into()).await.map(|_| ())
+    }
+
+    /// What every segment runs now.
+    pub(crate) async fn running(&self) -> Vec<RunningSlice> {
+        let mut all = vec![];
+        for segment in self.registry.definitions().into_iter().filter(|s| s.up) {
+            match self.ask::<Vec<RunningSlice>>(segment.content, control::RUNNING_SLICES, Bytes::new()).await {
+                Ok(slices) => all.extend(slices),
+                Err(error) => warn!(content = %segment.content, %error, "could not ask for running slices"),
+            }
+        }
+        all
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, content: ContentId, kind: &str, body: Bytes) -> SqlResult<T> {
+        let topology = self.registry.topology()?;
+        let answer = self.node.call(topology.endpoint(content), content, kind, body).await;
+        let answer: Vec<Bytes> = answer.map_err(crate::error::of_call(content))?.map(|b| b).try_collect().await.map_err(crate::error::of_call(content))?;
+        serde_json::from_slice(&answer.concat()).map_err(crate::error::internal)
+    }
+}

@@ -1,0 +1,9 @@
+//! Stop 5 of a query's walk: slices to gangs, and the watch over them until the last row.
+
+mod files;
+mod registry;
+mod run;
+
+pub(crate) use files::FileService;
+pub(crate) use registry::Registry;
+pub(crate) use run::{Dispatch, Dispatcher, Running, SliceMetrics};

@@ -1,0 +1,397 @@
+//! One query's run: requests to the segments, slice 0 here, and the watch over both.
+
+use super::Registry;
+use crate::catalog::CatalogState;
+use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
+use crate::planner::{Slice, SliceTable};
+use bytes::Bytes;
+use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
+use damson_interconnect::{ControlStream, Node, RouteError};
+use damson_motion::{
+    ExecuteHead, ExecuteRequest, MotionRecvExec, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableScanExec,
+    encode_slice,
+};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::stream::SelectAll;
+use futures::{StreamExt, future, stream};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
+
+/// Batches between slice 0 and the client's protocol module.
+const CLIENT_BATCHES_MAX: usize = 2;
+
+/// How long a broken route waits for the segment's own account of what happened.
+const CAUSE_WAIT: Duration = Duration::from_millis(1500);
+
+/// Sends queries to segments. One a master.
+pub(crate) struct Dispatcher {
+    pub node: Arc<Node>,
+    pub registry: Arc<Registry>,
+    pub cpu: Handle,
+    next_query: AtomicU64,
+}
+
+/// One query as it is dispatched.
+pub(crate) struct Dispatch<'a> {
+    pub table: &'a SliceTable,
+    pub state: &'a SessionState,
+    pub catalog: Arc<CatalogState>,
+    /// Each COPY leaf's units, by segment.
+    pub copy_units: HashMap<u32, Vec<Vec<CopyUnit>>>,
+    /// Wait for every slice's end, and keep its metrics: writes and EXPLAIN ANALYZE.
+    pub to_the_end: bool,
+    pub cancel: CancellationToken,
+}
+
+/// What each slice's QEs did: by slice, by content.
+pub(crate) type SliceMetrics = BTreeMap<SliceId, BTreeMap<ContentId, Vec<OperatorMetrics>>>;
+
+/// A query that runs. Dropping the stream cancels it.
+pub(crate) struct Running {
+    pub query: QueryId,
+    pub stream: SendableRecordBatchStream,
+    /// Complete when the stream has ended, if the dispatch asked for it.
+    pub metrics: Arc<Mutex<SliceMetrics>>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(node: Arc<Node>, registry: Arc<Registry>, cpu: Handle, epoch: u64) -> Self {
+        // The epoch, which grows at each start, keeps ids unique for the life of the cluster.
+        Dispatcher { node, registry, cpu, next_query: AtomicU64::new((epoch << 32) + 1) }
+    }
+
+    /// Starts a query on every node that it needs.
+    ///
+    /// # Errors
+    /// A segment that is down or refuses; nothing runs then.
+    pub(crate) async fn run(&self, dispatch: Dispatch<'_>) -> SqlResult<Running> {
+        let query = QueryId(self.next_query.fetch_add(1, Ordering::Relaxed));
+        let topology = self.registry.topology()?;
+        let requests = requests(&dispatch, query, &topology).map_err(of_datafusion)?;
+        let root = &dispatch.table.root().plan;
+        self.node.open_query(query, incoming_routes(root));
+        // From here on, an early return ends what was started.
+        let close = CloseOnDrop { node: Arc::clone(&self.node), query };
+        let calls = requests.into_iter().map(|(content, request)| {
+            let endpoint = topology.endpoint(content).clone();
+            let node = Arc::clone(&self.node);
+            async move {
+                let body = request.encode().map_err(of_datafusion)?;
+                let answer = node.call(&endpoint, content, damson_motion::control::EXECUTE, body).await;
+                answer.map(|events| (content, events)).map_err(of_call(content))
+            }
+        });
+        let answers = future::join_all(calls).await;
+        for answer in &answers {
+            if let Err(error) = answer {
+                self.note_failure(error);
+            }
+        }
+        let answers = answers.into_iter().collect::<SqlResult<Vec<(ContentId, ControlStream)>>>()?;
+        let context = task_context(dispatch.state, query, &self.node, &topology, &dispatch.catalog);
+        self.watch(dispatch, query, context, answers, close)
+    }
+
+    /// Runs slice 0 and watches the segments, on the CPU runtime.
+    fn watch(
+        &self,
+        dispatch: Dispatch<'_>,
+        query: QueryId,
+        context: Arc<TaskContext>,
+        answers: Vec<(ContentId, ControlStream)>,
+        close: CloseOnDrop,
+    ) -> SqlResult<Running> {
+        let root = single_partition(&dispatch.table.root().plan);
+        let options = dispatch.state.config_options();
+        let root = damson_motion::replan(root, options).map_err(of_datafusion)?;
+        let schema = root.schema();
+        let metrics = Arc::new(Mutex::new(SliceMetrics::new()));
+        let (sender, receiver) = mpsc::channel(CLIENT_BATCHES_MAX);
+        let watch = Watch {
+            query,
+            root: Arc::clone(&root),
+            events: answers.into_iter().map(|(content, events)| events.map(move |e| (content, e)).boxed()).collect(),
+            metrics: Arc::clone(&metrics),
+            to_the_end: dispatch.to_the_end,
+            cancel: dispatch.cancel,
+            registry: Arc::clone(&self.registry),
+            _catalog: dispatch.catalog,
+            close,
+        };
+        let span = info_span!("execute_slice", %query, slice = 0, segment = -1);
+        let task = self.cpu.spawn(watch.run(context, sender).instrument(span));
+        let task = AbortOnDrop(task);
+        let rows = stream::unfold((receiver, task), |(mut receiver, task)| async move {
+            let batch: Result<RecordBatch> = receiver.recv().await?;
+            Some((batch, (receiver, task)))
+        });
+        let stream = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+        Ok(Running { query, stream, metrics })
+    }
+
+    fn note_failure(&self, error: &SqlError) {
+        if let Some(content) = error.lost {
+            self.registry.mark_down(content);
+        }
+    }
+}
+
+/// Ends a query's routes on this node.
+struct CloseOnDrop {
+    node: Arc<Node>,
+    query: QueryId,
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.node.close_query(self.query, None);
+    }
+}
+
+/// The watching task ends with the client's interest.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+type Event = (ContentId, std::result::Result<Bytes, damson_interconnect::InterconnectError>);
+
+struct Watch {
+    query: QueryId,
+    root: Arc<dyn ExecutionPlan>,
+    events: SelectAll<stream::BoxStream<'static, Event>>,
+    metrics: Arc<Mutex<SliceMetrics>>,
+    to_the_end: bool,
+    cancel: CancellationToken,
+    registry: Arc<Registry>,
+    /// The snapshot's files stay as long as the query runs.
+    _catalog: Arc<CatalogState>,
+    close: CloseOnDrop,
+}
+
+impl Watch {
+    async fn run(mut self, context: Arc<TaskContext>, sender: mpsc::Sender<Result<RecordBatch>>) {
+        let outcome = match self.root.execute(0, context) {
+            Ok(rows) => self.pump(rows, &sender).await,
+            Err(error) => Err(of_datafusion(error)),
+        };
+        if let Err(error) = outcome {
+            let reason = RouteError::Cancelled { query: self.query };
+            self.close.node.close_query(self.query, Some(reason));
+            // Dropping the answers cancels the query on the segments, before the client hears of it.
+            self.events.clear();
+            if let Some(content) = error.lost {
+                self.registry.mark_down(content);
+            }
+            // A client that has gone does not want the error either.
+            let _ = sender.send(Err(DataFusionError::External(Box::new(error)))).await;
+        }
+    }
+
+    /// Rows to the client until the root ends, a slice fails, or the client cancels or leaves.
+    async fn pump(
+        &mut self,
+        mut rows: SendableRecordBatchStream,
+        sender: &mpsc::Sender<Result<RecordBatch>>,
+    ) -> SqlResult<()> {
+        let cancel = self.cancel.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(canceled()),
+                () = sender.closed() => return Err(canceled()),
+                event = self.events.next(), if !self.events.is_empty() => {
+                    if let Some(event) = event {
+                        self.take(event)?;
+                    }
+                }
+                batch = rows.next() => match batch {
+                    None => break,
+                    Some(Ok(batch)) => {
+                        let sent = tokio::select! {
+                            biased;
+                            () = cancel.cancelled() => return Err(canceled()),
+                            sent = sender.send(Ok(batch)) => sent,
+                        };
+                        if sent.is_err() {
+                            return Err(canceled());
+                        }
+                    }
+                    Some(Err(error)) => return Err(self.cause_of(error).await),
+                },
+            }
+        }
+        if self.to_the_end {
+            self.finish(&cancel).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the slices that are still at work.
+    async fn finish(&mut self, cancel: &CancellationToken) -> SqlResult<()> {
+        loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(canceled()),
+                event = self.events.next() => match event {
+                    Some(event) => self.take(event)?,
+                    None => break,
+                },
+            }
+        }
+        let root = damson_motion::collect_metrics(&self.root);
+        self.metrics.lock().entry(SliceId(0)).or_default().insert(ContentId::MASTER, root);
+        Ok(())
+    }
+
+    /// One segment's word.
+    fn take(&self, (content, event): Event) -> SqlResult<()> {
+        let body = event.map_err(of_call(content))?;
+        match serde_json::from_slice(&body).map_err(crate::error::internal)? {
+            SliceEvent::Done { slice, operators } => {
+                self.metrics.lock().entry(slice).or_default().insert(content, operators);
+                Ok(())
+            }
+            SliceEvent::Failed { slice, code, message } => Err(crate::error::of_slice(&code, message, slice, content)),
+        }
+    }
+
+    /// A route that broke is an effect: the segment's own error, or its loss, is the cause. It follows at once.
+    async fn cause_of(&mut self, error: DataFusionError) -> SqlError {
+        let error = of_datafusion(error);
+        if !error.is_effect() {
+            return error;
+        }
+        let first = async {
+            while let Some(event) = self.events.next().await {
+                if let Err(cause) = self.take(event) {
+                    return Some(cause);
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(CAUSE_WAIT, first).await {
+            Ok(Some(cause)) => cause,
+            _ => error,
+        }
+    }
+}
+
+fn canceled() -> SqlError {
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+}
+
+fn single_partition(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    if plan.output_partitioning().partition_count() == 1 {
+        Arc::clone(plan)
+    } else {
+        Arc::new(CoalescePartitionsExec::new(Arc::clone(plan)))
+    }
+}
+
+/// One request per segment that runs a slice.
+fn requests(
+    dispatch: &Dispatch<'_>,
+    query: QueryId,
+    topology: &Topology,
+) -> Result<BTreeMap<ContentId, ExecuteRequest>> {
+    let slices = &dispatch.table.slices[1..];
+    let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
+    let encoded: HashMap<SliceId, Bytes> = encoded.collect::<Result<_>>()?;
+    let contents: BTreeSet<ContentId> = slices.iter().flat_map(|s| s.gang.contents()).filter(|c| !c.is_master()).collect();
+    let mut requests = BTreeMap::new();
+    for content in contents {
+        let mine: Vec<&Slice> = slices.iter().filter(|s| s.gang.contents().contains(&content)).collect();
+        let head = ExecuteHead {
+            query,
+            content,
+            topology: topology.clone(),
+            maps: vec![BucketMap::clone(dispatch.catalog.current_map())],
+            files: files_of(&mine, &dispatch.catalog, content),
+            copy_units: units_of(&dispatch.copy_units, content),
+            incoming_routes: mine.iter().map(|s| incoming_routes(&s.plan)).sum(),
+            analyze: dispatch.to_the_end,
+        };
+        let plans = mine.iter().map(|s| SlicePlan { slice: s.id, plan: encoded[&s.id].clone() }).collect();
+        requests.insert(content, ExecuteRequest { head, slices: plans });
+    }
+    Ok(requests)
+}
+
+/// The content's files of every table that its slices scan, without statistics, which only the planner needs.
+fn files_of(slices: &[&Slice], catalog: &CatalogState, content: ContentId) -> HashMap<TableId, Vec<FileEntry>> {
+    let mut files = HashMap::new();
+    for slice in slices {
+        visit(&slice.plan, &mut |plan| {
+            let Some(scan) = plan.downcast_ref::<TableScanExec>() else { return };
+            let table = scan.spec().table;
+            let Some(entry) = catalog.table_by_id(table) else { return };
+            let bare = |file: &Arc<FileEntry>| FileEntry { columns: vec![], ..FileEntry::clone(file) };
+            files.entry(table).or_insert_with(|| entry.files.of(content).iter().map(bare).collect());
+        });
+    }
+    files
+}
+
+fn units_of(units: &HashMap<u32, Vec<Vec<CopyUnit>>>, content: ContentId) -> HashMap<u32, Vec<CopyUnit>> {
+    let mine = |by_segment: &Vec<Vec<CopyUnit>>| by_segment.get(content.0 as usize).cloned().unwrap_or_default();
+    units.iter().map(|(leaf, by_segment)| (*leaf, mine(by_segment))).collect()
+}
+
+fn incoming_routes(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let mut routes = 0;
+    visit(plan, &mut |plan| {
+        if let Some(receive) = plan.downcast_ref::<MotionRecvExec>() {
+            routes += receive.def().senders.size();
+        }
+    });
+    routes
+}
+
+fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {
+    f(plan);
+    plan.children().into_iter().for_each(|child| visit(child, f));
+}
+
+fn task_context(
+    state: &SessionState,
+    query: QueryId,
+    node: &Arc<Node>,
+    topology: &Topology,
+    catalog: &CatalogState,
+) -> Arc<TaskContext> {
+    let map = catalog.current_map();
+    let qe = QeContext {
+        query,
+        content: ContentId::MASTER,
+        node: Arc::clone(node),
+        topology: Arc::new(topology.clone()),
+        maps: HashMap::from([(map.version, Arc::clone(map))]),
+        describe_error: crate::error::describe,
+    };
+    Arc::new(TaskContext::new(
+        Some(format!("{query} master")),
+        query.to_string(),
+        state.config().clone().with_extension(Arc::new(qe)),
+        state.scalar_functions().clone(),
+        state.higher_order_functions().clone(),
+        state.aggregate_functions().clone(),
+        state.window_functions().clone(),
+        Arc::clone(state.runtime_env()),
+    ))
+}

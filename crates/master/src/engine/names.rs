@@ -1,0 +1,154 @@
+//! What names mean to one statement: tables as of its snapshot, views, system tables.
+
+use super::DamsonTable;
+use crate::catalog::{CatalogState, Relation};
+use crate::planner::Tables;
+use async_trait::async_trait;
+use damson_cluster::{TableDef, TableId};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::error::Result;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The one database's name.
+pub(crate) const CATALOG: &str = "damson";
+
+/// Where system tables are found without a schema.
+pub(crate) const PG_CATALOG: &str = "pg_catalog";
+
+/// One statement's names. Views and system tables are put in before the statement is bound, because making them takes
+/// planning or asking the segments.
+#[derive(Clone)]
+pub(crate) struct StatementNames {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Arc<CatalogState>,
+    search_schema: String,
+    /// True if the statement names `gp_segment_id`: only then do tables have it.
+    segment_id: bool,
+    /// Tables that are being made by this statement, and are not in the catalog yet.
+    new_tables: RwLock<HashMap<TableId, Arc<TableDef>>>,
+    prepared: RwLock<HashMap<(String, String), Arc<dyn TableProvider>>>,
+}
+
+impl StatementNames {
+    pub(crate) fn new(state: Arc<CatalogState>, search_schema: &str, segment_id: bool) -> Self {
+        let inner = Inner {
+            state,
+            search_schema: search_schema.into(),
+            segment_id,
+            new_tables: RwLock::default(),
+            prepared: RwLock::default(),
+        };
+        StatementNames { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn state(&self) -> &Arc<CatalogState> {
+        &self.inner.state
+    }
+
+    pub(crate) fn search_schema(&self) -> &str {
+        &self.inner.search_schema
+    }
+
+    /// Makes a view or system table known under its qualified name.
+    pub(crate) fn prepare(&self, schema: &str, name: &str, table: Arc<dyn TableProvider>) {
+        self.inner.prepared.write().insert((schema.into(), name.into()), table);
+    }
+
+    pub(crate) fn is_prepared(&self, schema: &str, name: &str) -> bool {
+        self.inner.prepared.read().contains_key(&(schema.to_owned(), name.to_owned()))
+    }
+
+    pub(crate) fn add_new_table(&self, def: Arc<TableDef>) {
+        self.inner.new_tables.write().insert(def.id, def);
+    }
+
+    fn find(&self, schema: &str, name: &str) -> Option<Arc<dyn TableProvider>> {
+        if let Some(table) = self.inner.prepared.read().get(&(schema.to_owned(), name.to_owned())) {
+            return Some(Arc::clone(table));
+        }
+        match self.inner.state.relation(schema, name)? {
+            Relation::Table(entry) => {
+                let segments = self.inner.state.current_map().segment_count();
+                Some(Arc::new(DamsonTable::new(Arc::clone(entry), self.inner.segment_id, segments)))
+            }
+            // A view that was not prepared is not named by the statement.
+            Relation::View(_) => None,
+        }
+    }
+}
+
+impl Tables for StatementNames {
+    fn table(&self, id: TableId) -> Option<Arc<TableDef>> {
+        let known = self.inner.state.table_by_id(id).map(|entry| Arc::clone(&entry.def));
+        known.or_else(|| self.inner.new_tables.read().get(&id).cloned())
+    }
+}
+
+impl fmt::Debug for StatementNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatementNames").field("snapshot", &self.inner.state.snapshot).finish_non_exhaustive()
+    }
+}
+
+impl CatalogProviderList for StatementNames {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.into()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| Arc::new(Database { names: self.clone() }) as Arc<dyn CatalogProvider>)
+    }
+}
+
+#[derive(Debug)]
+struct Database {
+    names: StatementNames,
+}
+
+impl CatalogProvider for Database {
+    fn schema_names(&self) -> Vec<String> {
+        self.names.state().schemas().map(str::to_owned).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        Some(Arc::new(Schema { names: self.names.clone(), schema: name.into() }))
+    }
+}
+
+#[derive(Debug)]
+struct Schema {
+    names: StatementNames,
+    schema: String,
+}
+
+#[async_trait]
+impl SchemaProvider for Schema {
+    fn table_names(&self) -> Vec<String> {
+        let in_schema = |relation: &Relation| match relation {
+            Relation::Table(entry) if entry.def.schema == self.schema => Some(entry.def.name.clone()),
+            Relation::View(view) if view.schema == self.schema => Some(view.name.clone()),
+            _ => None,
+        };
+        self.names.state().relations().filter_map(in_schema).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let found = self.names.find(&self.schema, name);
+        let is_default = self.schema == self.names.search_schema();
+        Ok(found.or_else(|| if is_default { self.names.find(PG_CATALOG, name) } else { None }))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.names.find(&self.schema, name).is_some()
+    }
+}

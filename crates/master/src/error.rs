@@ -1,0 +1,180 @@
+//! What a client is told when a statement fails. Mapped once, here, from every crate's errors.
+
+mod map;
+
+pub(crate) use map::{describe, internal, of_call, of_datafusion, of_slice};
+
+use damson_cluster::ContentId;
+use std::fmt;
+
+/// A five-character SQLSTATE, such as `22012`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SqlState(pub &'static str);
+
+impl SqlState {
+    pub const SYNTAX_ERROR: SqlState = SqlState("42601");
+    pub const SYNTAX_OR_ACCESS_RULE: SqlState = SqlState("42000");
+    pub const UNDEFINED_TABLE: SqlState = SqlState("42P01");
+    pub const UNDEFINED_COLUMN: SqlState = SqlState("42703");
+    pub const UNDEFINED_FUNCTION: SqlState = SqlState("42883");
+    pub const UNDEFINED_SCHEMA: SqlState = SqlState("3F000");
+    pub const AMBIGUOUS_COLUMN: SqlState = SqlState("42702");
+    pub const DUPLICATE_TABLE: SqlState = SqlState("42P07");
+    pub const DUPLICATE_SCHEMA: SqlState = SqlState("42P06");
+    pub const DUPLICATE_COLUMN: SqlState = SqlState("42701");
+    pub const DATATYPE_MISMATCH: SqlState = SqlState("42804");
+    pub const GROUPING_ERROR: SqlState = SqlState("42803");
+    pub const INVALID_TABLE_DEFINITION: SqlState = SqlState("42P16");
+    pub const WRONG_OBJECT_TYPE: SqlState = SqlState("42809");
+    pub const DEPENDENT_OBJECTS: SqlState = SqlState("2BP01");
+    pub const FEATURE_NOT_SUPPORTED: SqlState = SqlState("0A000");
+    pub const DATA_EXCEPTION: SqlState = SqlState("22000");
+    pub const DIVISION_BY_ZERO: SqlState = SqlState("22012");
+    pub const NUMERIC_OUT_OF_RANGE: SqlState = SqlState("22003");
+    pub const STRING_TRUNCATION: SqlState = SqlState("22001");
+    pub const INVALID_TEXT: SqlState = SqlState("22P02");
+    pub const INVALID_DATETIME: SqlState = SqlState("22007");
+    pub const DATETIME_OUT_OF_RANGE: SqlState = SqlState("22008");
+    pub const BAD_COPY: SqlState = SqlState("22P04");
+    pub const INVALID_PARAMETER: SqlState = SqlState("22023");
+    pub const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
+    pub const CARDINALITY_VIOLATION: SqlState = SqlState("21000");
+    pub const INVALID_OBJECT_DEFINITION: SqlState = SqlState("42P17");
+    pub const NAME_TOO_LONG: SqlState = SqlState("42622");
+    pub const UNDEFINED_OBJECT: SqlState = SqlState("42704");
+    pub const RESERVED_NAME: SqlState = SqlState("42939");
+    pub const SERIALIZATION_FAILURE: SqlState = SqlState("40001");
+    pub const UNDEFINED_FILE: SqlState = SqlState("58P01");
+    pub const IO_ERROR: SqlState = SqlState("58030");
+    pub const DATA_CORRUPTED: SqlState = SqlState("XX001");
+    pub const OUT_OF_MEMORY: SqlState = SqlState("53200");
+    pub const DISK_FULL: SqlState = SqlState("53100");
+    pub const TOO_COMPLEX: SqlState = SqlState("54001");
+    pub const QUERY_CANCELED: SqlState = SqlState("57014");
+    pub const CANNOT_CONNECT_NOW: SqlState = SqlState("57P03");
+    pub const CONNECTION_FAILURE: SqlState = SqlState("08006");
+    pub const INTERNAL_ERROR: SqlState = SqlState("XX000");
+    pub const INVALID_ENCODING: SqlState = SqlState("22021");
+    pub const INVALID_LOGARITHM: SqlState = SqlState("2201E");
+    pub const INVALID_POWER: SqlState = SqlState("2201F");
+
+    /// The state with this code; of an unknown code, its class's general one.
+    pub fn known(code: &str) -> SqlState {
+        let known = ALL.iter().find(|state| state.0 == code);
+        known.copied().unwrap_or(match code.get(..2) {
+            Some("22") => SqlState::DATA_EXCEPTION,
+            Some("42") => SqlState::SYNTAX_OR_ACCESS_RULE,
+            Some("53") => SqlState::OUT_OF_MEMORY,
+            _ => SqlState::INTERNAL_ERROR,
+        })
+    }
+}
+
+/// Every state, for [`SqlState::known`].
+const ALL: &[SqlState] = &[
+    SqlState::SYNTAX_ERROR,
+    SqlState::SYNTAX_OR_ACCESS_RULE,
+    SqlState::UNDEFINED_TABLE,
+    SqlState::UNDEFINED_COLUMN,
+    SqlState::UNDEFINED_FUNCTION,
+    SqlState::UNDEFINED_SCHEMA,
+    SqlState::AMBIGUOUS_COLUMN,
+    SqlState::DUPLICATE_TABLE,
+    SqlState::DUPLICATE_SCHEMA,
+    SqlState::DUPLICATE_COLUMN,
+    SqlState::DATATYPE_MISMATCH,
+    SqlState::GROUPING_ERROR,
+    SqlState::INVALID_TABLE_DEFINITION,
+    SqlState::WRONG_OBJECT_TYPE,
+    SqlState::DEPENDENT_OBJECTS,
+    SqlState::FEATURE_NOT_SUPPORTED,
+    SqlState::DATA_EXCEPTION,
+    SqlState::DIVISION_BY_ZERO,
+    SqlState::NUMERIC_OUT_OF_RANGE,
+    SqlState::STRING_TRUNCATION,
+    SqlState::INVALID_TEXT,
+    SqlState::INVALID_DATETIME,
+    SqlState::DATETIME_OUT_OF_RANGE,
+    SqlState::BAD_COPY,
+    SqlState::INVALID_PARAMETER,
+    SqlState::NOT_NULL_VIOLATION,
+    SqlState::CARDINALITY_VIOLATION,
+    SqlState::NAME_TOO_LONG,
+    SqlState::UNDEFINED_OBJECT,
+    SqlState::RESERVED_NAME,
+    SqlState::SERIALIZATION_FAILURE,
+    SqlState::UNDEFINED_FILE,
+    SqlState::IO_ERROR,
+    SqlState::DATA_CORRUPTED,
+    SqlState::OUT_OF_MEMORY,
+    SqlState::DISK_FULL,
+    SqlState::TOO_COMPLEX,
+    SqlState::QUERY_CANCELED,
+    SqlState::CANNOT_CONNECT_NOW,
+    SqlState::CONNECTION_FAILURE,
+    SqlState::INTERNAL_ERROR,
+    SqlState::INVALID_ENCODING,
+    SqlState::INVALID_LOGARITHM,
+    SqlState::INVALID_POWER,
+];
+
+/// An error as a client sees it. `message` starts in lower case and names what is wrong; `hint` says what to do.
+#[derive(Clone, Debug)]
+pub struct SqlError {
+    pub state: SqlState,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// 1-based character position in the statement's text.
+    pub position: Option<usize>,
+    /// The segment that was lost, if that is the error.
+    pub lost: Option<ContentId>,
+}
+
+impl SqlError {
+    pub fn new(state: SqlState, message: impl Into<String>) -> Self {
+        SqlError { state, message: message.into(), detail: None, hint: None, position: None, lost: None }
+    }
+
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The error of a route that broke because something else did: what did is the better answer.
+    pub(crate) fn is_effect(&self) -> bool {
+        self.state == SqlState::CONNECTION_FAILURE || self.state == SqlState::QUERY_CANCELED
+    }
+
+    pub fn at(mut self, position: usize) -> Self {
+        self.position = Some(position);
+        self
+    }
+}
+
+/// `ERROR:  relation "x" does not exist (SQLSTATE 42P01)`, then DETAIL, HINT and position lines.
+impl fmt::Display for SqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.message, self.state.0)?;
+        if let Some(detail) = &self.detail {
+            write!(f, "\nDETAIL:  {detail}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nHINT:  {hint}")?;
+        }
+        if let Some(position) = self.position {
+            write!(f, "\nPOSITION:  {position}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SqlError {}
+
+/// `Ok` or what the client is told.
+pub type SqlResult<T> = Result<T, SqlError>;

@@ -1,0 +1,155 @@
+//! Every other crate's errors as the client sees them.
+
+use super::{SqlError, SqlState};
+use damson_cluster::{ContentId, SliceId};
+use damson_interconnect::{InterconnectError, RouteError};
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use std::error::Error;
+use std::fmt::Display;
+
+/// A broken expectation inside the server.
+pub(crate) fn internal(error: impl Display) -> SqlError {
+    SqlError::new(SqlState::INTERNAL_ERROR, error.to_string())
+}
+
+/// A control call to a segment that failed.
+pub(crate) fn of_call(content: ContentId) -> impl Fn(InterconnectError) -> SqlError {
+    move |error| match error {
+        InterconnectError::PeerLost { endpoint, reason } => SqlError {
+            lost: Some(content),
+            ..SqlError::new(SqlState::CONNECTION_FAILURE, format!("lost segment {content} at {endpoint}"))
+                .with_detail(reason)
+                .with_hint("the statement can be repeated once the segment is up again")
+        },
+        InterconnectError::Control(control) => {
+            SqlError::new(SqlState::known(&control.code), format!("{} ({content})", control.message))
+        }
+        other => internal(other).with_detail(format!("in a call to {content}")),
+    }
+}
+
+/// A slice that failed on a segment. Where it ran is said where it matters: not for what the user's data did.
+pub(crate) fn of_slice(code: &str, message: String, slice: SliceId, content: ContentId) -> SqlError {
+    let state = SqlState::known(code);
+    let users_own = state.0.starts_with("22") || state.0.starts_with("23");
+    let message = if users_own { message } else { format!("{message} ({content} {slice})") };
+    SqlError::new(state, message)
+}
+
+/// A failure on the master, as the receivers of its motions see it.
+pub(crate) fn describe(error: &DataFusionError) -> RouteError {
+    if let Some(route) = find::<RouteError>(error) {
+        return route.clone();
+    }
+    let error = of_datafusion_ref(error);
+    RouteError::Remote { code: error.state.0.into(), message: error.message }
+}
+
+/// Whatever planning or execution raised.
+pub(crate) fn of_datafusion(error: DataFusionError) -> SqlError {
+    of_datafusion_ref(&error)
+}
+
+fn of_datafusion_ref(error: &DataFusionError) -> SqlError {
+    if let Some(sql) = find::<SqlError>(error) {
+        return sql.clone();
+    }
+    if let Some(route) = find::<RouteError>(error) {
+        return of_route(route);
+    }
+    let root = error.find_root();
+    if let Some(state) = damson_functions::sqlstate_of(error) {
+        return SqlError::new(SqlState::known(state), message_of(root));
+    }
+    match root {
+        DataFusionError::SQL(parser, _) => SqlError::new(SqlState::SYNTAX_ERROR, parser.to_string()),
+        DataFusionError::NotImplemented(what) => SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, first_line(what)),
+        DataFusionError::SchemaError(schema, _) => of_schema(schema),
+        DataFusionError::Plan(message) => of_plan(message),
+        DataFusionError::ResourcesExhausted(what) => SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory")
+            .with_detail(first_line(what))
+            .with_hint("run fewer statements at once, or raise --memory"),
+        DataFusionError::IoError(io) => SqlError::new(SqlState::IO_ERROR, io.to_string()),
+        _ => SqlError::new(SqlState::INTERNAL_ERROR, message_of(root)),
+    }
+}
+
+fn of_route(route: &RouteError) -> SqlError {
+    match route {
+        RouteError::Remote { code, message } => SqlError::new(SqlState::known(code), message.clone()),
+        RouteError::Cancelled { .. } => SqlError::new(SqlState::QUERY_CANCELED, route.to_string()),
+        RouteError::PeerLost { .. } => SqlError::new(SqlState::CONNECTION_FAILURE, route.to_string()),
+        _ => internal(route),
+    }
+}
+
+fn of_schema(error: &SchemaError) -> SqlError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let not_found =
+                SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{}\" does not exist", field.flat_name()));
+            let same = |c: &&datafusion::common::Column| c.name.eq_ignore_ascii_case(&field.name);
+            match valid_fields.iter().find(same) {
+                Some(near) => not_found.with_hint(format!("perhaps you meant \"{}\"", near.flat_name())),
+                None => not_found,
+            }
+        }
+        SchemaError::AmbiguousReference { field } => SqlError::new(
+            SqlState::AMBIGUOUS_COLUMN,
+            format!("column reference \"{}\" is ambiguous", field.flat_name()),
+        ),
+        other => SqlError::new(SqlState::DUPLICATE_COLUMN, other.to_string()),
+    }
+}
+
+/// DataFusion's binder has one error for everything: what it says tells which.
+fn of_plan(message: &str) -> SqlError {
+    let message = first_line(message);
+    if let Some(table) = quoted_after(&message, "table '").filter(|_| message.contains("not found")) {
+        let name = table.strip_prefix("damson.public.").or_else(|| table.strip_prefix("damson.")).unwrap_or(table);
+        return SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
+    }
+    if message.contains("Invalid function '") {
+        let name = quoted_after(&message, "Invalid function '").unwrap_or_default();
+        return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
+    }
+    let mentions = |words: &[&str]| words.iter().any(|w| message.contains(w));
+    let state = if mentions(&["GROUP BY", "must appear in", "aggregate"]) {
+        SqlState::GROUPING_ERROR
+    } else if mentions(&["No function matches", "does not support", "Failed to coerce", "failed to match any signature"]) {
+        SqlState::UNDEFINED_FUNCTION
+    } else if mentions(&["Cannot coerce", "annot infer common", "Incompatible", "type", "boolean"]) {
+        SqlState::DATATYPE_MISMATCH
+    } else if mentions(&["Schema error", "No field named"]) {
+        SqlState::UNDEFINED_COLUMN
+    } else {
+        SqlState::SYNTAX_OR_ACCESS_RULE
+    };
+    SqlError::new(state, message)
+}
+
+fn quoted_after<'a>(message: &'a str, before: &str) -> Option<&'a str> {
+    let start = message.find(before)? + before.len();
+    message[start..].split('\'').next()
+}
+
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+fn message_of(error: &DataFusionError) -> String {
+    error.strip_backtrace().trim().to_owned()
+}
+
+/// The error of one type among an error's causes.
+fn find<E: Error + 'static>(error: &DataFusionError) -> Option<&E> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

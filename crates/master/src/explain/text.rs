@@ -1,0 +1,126 @@
+//! EXPLAIN's text, as psql shows Greenplum's.
+
+use super::actual::{Actual, SliceMemory};
+use super::document::{Document, Explained, document};
+use super::node::{Node, Value};
+use std::time::Duration;
+
+/// What an arrow takes, and how far a node's lines stand to the right of it.
+const ARROW: &str = "->  ";
+const DETAIL_INDENT: usize = 2;
+
+/// One line a row; every line begins with a space.
+pub(crate) fn lines(explained: &Explained) -> Vec<String> {
+    let Document { root, slices } = document(explained);
+    let mut lines = vec![];
+    node(&root, None, &mut lines);
+    let Some(execution) = &explained.execution else { return lines };
+    lines.push(format!(" Planning Time: {} ms", milliseconds(explained.planning)));
+    lines.extend(slices.iter().map(memory));
+    lines.push(format!(" Execution Time: {} ms", milliseconds(execution.elapsed)));
+    lines.push(format!(" Total rows: {}", execution.rows));
+    lines
+}
+
+/// `indent`: columns before the arrow; None for the root, which has no arrow.
+fn node(node: &Node, indent: Option<usize>, lines: &mut Vec<String>) {
+    let mut arrow_at = indent;
+    if let (Some(label), Some(at)) = (&node.label, indent) {
+        lines.push(format!("{:at$}{label}", ""));
+        arrow_at = Some(at + DETAIL_INDENT);
+    }
+    let title = title(node);
+    let inner = match arrow_at {
+        None => {
+            lines.push(format!(" {title}"));
+            1 + DETAIL_INDENT
+        }
+        Some(at) => {
+            lines.push(format!("{:at$}{ARROW}{title}", ""));
+            at + ARROW.len() + DETAIL_INDENT
+        }
+    };
+    let details = node.description.details.iter().map(|(key, value)| match value {
+        Value::Text(text) => format!("{key}: {text}"),
+        Value::List(list) => format!("{key}: {}", list.join(", ")),
+    });
+    let figures = node.actual.iter().flat_map(figures);
+    lines.extend(details.chain(figures).map(|line| format!("{:inner$}{line}", "")));
+    for child in &node.children {
+        self::node(child, Some(inner), lines);
+    }
+}
+
+fn title(node: &Node) -> String {
+    let (description, cost) = (&node.description, &node.cost);
+    let mut title = format!(
+        "{}{}  (cost={:.2}..{:.2} rows={:.0} width={:.0})",
+        description.node_type, description.suffix, cost.startup, cost.total, cost.rows, cost.width
+    );
+    if let Some(actual) = &node.actual {
+        title += &match actual.time_ms {
+            Some(time) => format!(" (actual time={time:.3}ms rows={} loops=1)", actual.rows),
+            None => format!(" (actual rows={} loops=1)", actual.rows),
+        };
+    }
+    title
+}
+
+/// The lines that a run adds.
+fn figures(actual: &Actual) -> Vec<String> {
+    let mut lines = vec![];
+    if let Some(spread) = &actual.spread {
+        let ((min, min_at), (max, max_at)) = (spread.min, spread.max);
+        lines.push(format!(
+            "Rows: avg {} x {} workers, min {min} ({min_at}), max {max} ({max_at}), skew {:.2}",
+            average(spread.average),
+            spread.workers,
+            spread.skew
+        ));
+    }
+    if let Some(removed) = actual.removed.filter(|removed| *removed > 0) {
+        lines.push(format!("Rows Removed by Filter: {removed}"));
+    }
+    if let Some(bytes) = actual.moved_bytes {
+        lines.push(format!("Bytes Moved: {bytes}"));
+    }
+    if actual.memory_bytes > 0 {
+        lines.push(format!("Memory: {} bytes", kibibytes(actual.memory_bytes as f64)));
+    }
+    if actual.spilled_bytes > 0 {
+        lines.push(format!("Spilled: {} bytes", kibibytes(actual.spilled_bytes as f64)));
+    }
+    lines
+}
+
+fn memory(slice: &SliceMemory) -> String {
+    let (max, at) = slice.max;
+    let max = kibibytes(max as f64);
+    let used = match slice.workers {
+        1 if slice.slice == 0 => format!("{max} bytes."),
+        1 if slice.entry => format!("{max} bytes (entry db)."),
+        1 => format!("{max} bytes ({at})."),
+        workers => {
+            let average = kibibytes(slice.average_bytes);
+            format!("{average} bytes avg x {workers} workers, {max} bytes max ({at}).")
+        }
+    };
+    let spilled = match slice.spilled_bytes {
+        0 => String::new(),
+        bytes => format!("  Spilled: {} bytes.", kibibytes(bytes as f64)),
+    };
+    format!("   (slice{})    Executor memory: {used}{spilled}", slice.slice)
+}
+
+/// `42K`, rounded up.
+fn kibibytes(bytes: f64) -> String {
+    format!("{:.0}K", (bytes / 1024.0).ceil())
+}
+
+fn average(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.3}", duration.as_secs_f64() * 1e3)
+}

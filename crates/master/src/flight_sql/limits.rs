@@ -1,0 +1,35 @@
+//! What one client, and all of them, may hold.
+
+use std::time::Duration;
+
+/// Statements that a session has prepared, or planned and not fetched. JDBC pools keep a few hundred.
+pub(super) const STATEMENTS_MAX: usize = 1_000;
+
+/// A planned statement that was not fetched for so long is forgotten; so is a prepared one when there is no room.
+pub(super) const STATEMENT_IDLE: Duration = Duration::from_secs(600);
+
+/// Sessions at once. Clients that never log out stay until they are idle.
+pub(super) const SESSIONS_MAX: usize = 10_000;
+
+/// A session that made no call for so long is forgotten, with its settings.
+pub(super) const SESSION_IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// One gRPC message from a client: a statement's text, or a batch of parameters.
+pub(super) const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+/// Encoded messages of a result that wait for the client: with [`MESSAGE_BYTES`] each, one is sent while one is made.
+pub(super) const MESSAGES_AHEAD: usize = 2;
+
+/// Aimed size of a result's messages. Most clients refuse messages of over 4 MiB, and the encoder's split is inexact.
+pub(super) const MESSAGE_BYTES: usize = 1 << 20;
+const _: () = assert!(MESSAGE_BYTES * 2 <= 4 << 20);
+
+/// An error travels in HTTP/2 headers, which C++ clients bound by 8 KiB in all: percent-encoded message, then base64 of
+/// message, detail and hint.
+pub(super) const STATUS_MESSAGE_BYTES_MAX: usize = 2_400;
+pub(super) const HEADER_TEXT_BYTES_MAX: usize = 900;
+const _: () = assert!(STATUS_MESSAGE_BYTES_MAX + 3 * (HEADER_TEXT_BYTES_MAX * 4 / 3) < 7 << 10);
+
+/// A client that does not answer a ping for so long is gone, and its queries are cancelled.
+pub(super) const PING_EVERY: Duration = Duration::from_secs(10);
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,21 @@
+//! Stops 1 and 8 of a query's walk: Flight SQL, for ADBC, JDBC and the shell.
+
+mod actions;
+mod basic;
+mod clients;
+mod columns;
+mod front;
+mod keys;
+mod limits;
+mod listing;
+mod parameters;
+pub mod protocol;
+mod results;
+mod serve;
+mod service;
+mod sql_info;
+mod statements;
+mod status;
+mod type_info;
+
+pub use serve::{ServeError, serve};

@@ -1,0 +1,33 @@
+//! What Damson adds to Flight SQL, for its own shell; other clients do not see it.
+
+use serde::{Deserialize, Serialize};
+
+/// SQLSTATE of an error: a gRPC header.
+pub const SQLSTATE: &str = "sqlstate";
+/// 1-based character position of an error in the statement: a gRPC header.
+pub const POSITION: &str = "position";
+/// The message without SQLSTATE, detail and hint: a binary gRPC header, UTF-8. Like the next two.
+pub const MESSAGE: &str = "message-bin";
+pub const DETAIL: &str = "detail-bin";
+pub const HINT: &str = "hint-bin";
+
+/// Action that ends a session (Flight's own): its settings and statements go at once.
+pub const CLOSE_SESSION: &str = "CloseSession";
+/// Action that cancels one statement by its `FlightInfo` (Flight's own).
+pub const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
+
+/// JSON in `FlightInfo.app_metadata` of a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementInfo {
+    /// True for what gives no rows: its result is an empty schema with a [`CommandReport`] as its metadata.
+    pub is_update: bool,
+}
+
+/// JSON in the `app_metadata` of a command's schema message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandReport {
+    /// As PostgreSQL prints it: `INSERT 0 3`.
+    pub tag: String,
+    pub rows: u64,
+    pub notices: Vec<String>,
+}

@@ -1,0 +1,287 @@
+//! Stop 8 of a query's walk: a statement runs, and its rows leave as Flight messages.
+
+use super::clients::Client;
+use super::columns::{client_batch, client_schema};
+use super::limits::{MESSAGE_BYTES, MESSAGES_AHEAD};
+use super::protocol::CommandReport;
+use super::statements::{RunGuard, Statement};
+use super::status::status;
+use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
+use crate::session::{Outcome, Session};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow_flight::FlightData;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::scalar::ScalarValue;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
+use tracing::{Instrument, info_span};
+
+/// Messages of one result. Dropping it ends the statement.
+pub(super) type Messages = BoxStream<'static, Result<FlightData, Status>>;
+
+/// Runs planning or a command off the threads that serve sockets. Dropping the future aborts it.
+pub(super) async fn on_cpu<T: Send + 'static>(
+    cpu: &Handle,
+    work: impl Future<Output = SqlResult<T>> + Send + 'static,
+) -> SqlResult<T> {
+    AbortOnDropHandle::new(cpu.spawn(work)).await.map_err(internal)?
+}
+
+/// The columns that a statement promises its client; None while a parameter leaves a type open, and for a command.
+pub(super) fn promised_schema(statement: &Statement) -> Option<SchemaRef> {
+    let prepared = &statement.prepared;
+    let open = |field: &Arc<arrow::datatypes::Field>| *field.data_type() == DataType::Null;
+    let is_open = !prepared.parameters.is_empty() && prepared.schema.fields().iter().any(open);
+    (!prepared.is_update && !is_open).then(|| client_schema(&prepared.schema))
+}
+
+/// Runs a statement. A query's schema leaves at once, before it is planned; a command's answer when it is done.
+///
+/// # Errors
+/// A command's; a query's come in the stream.
+pub(super) async fn run(
+    client: &Client,
+    statement: Arc<Statement>,
+    cpu: &Handle,
+    guard: RunGuard,
+) -> Result<Messages, Status> {
+    let session = Arc::clone(&client.session);
+    let parameters = statement.bound();
+    if statement.prepared.is_update {
+        let report = command(&session, statement.text.clone(), parameters, cpu, &guard.cancel).await;
+        return report.and_then(|report| report_message(&report)).map_err(|e| status(&e));
+    }
+    let span = info_span!("flight_sql", session_id = session.id.0);
+    let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
+    let work = async move {
+        let messages = query(session, statement, parameters);
+        futures::pin_mut!(messages);
+        while let Some(message) = messages.next().await {
+            // Nobody listens any more: the query is dropped with its stream.
+            if sender.send(message).await.is_err() {
+                return;
+            }
+        }
+    };
+    let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span)));
+    Ok(until_cancelled(receiver, work, guard))
+}
+
+/// Runs a command to its end.
+pub(super) async fn command(
+    session: &Arc<Session>,
+    text: String,
+    parameters: Vec<ScalarValue>,
+    cpu: &Handle,
+    cancel: &CancellationToken,
+) -> SqlResult<CommandReport> {
+    let span = info_span!("flight_sql", session_id = session.id.0);
+    let session = Arc::clone(session);
+    let work = async move { session.execute(&text, parameters).await };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(cancelled()),
+        outcome = on_cpu(cpu, work.instrument(span)) => match outcome? {
+            Outcome::Command { tag, rows, notices } => Ok(CommandReport { tag, rows, notices }),
+            // Dropped unread: nothing was done.
+            Outcome::Rows { .. } => Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement returns rows")
+                .with_hint("execute it as a query")),
+        },
+    }
+}
+
+/// A command's answer: no columns, no rows, and the report for those who know of it.
+fn report_message(report: &CommandReport) -> SqlResult<Messages> {
+    let report = serde_json::to_vec(report).map_err(internal)?;
+    let encoder = encoder().with_schema(Arc::new(Schema::empty())).with_metadata(report.into());
+    Ok(encoder.build(stream::empty()).map_err(Status::from).boxed())
+}
+
+/// One batch that is there already.
+pub(super) fn batch_messages(batch: RecordBatch) -> Messages {
+    let schema = batch.schema();
+    encoder().with_schema(schema).build(stream::once(async { Ok(batch) })).map_err(Status::from).boxed()
+}
+
+fn encoder() -> FlightDataEncoderBuilder {
+    FlightDataEncoderBuilder::new().with_max_flight_data_size(MESSAGE_BYTES)
+}
+
+fn query(
+    session: Arc<Session>,
+    statement: Arc<Statement>,
+    parameters: Vec<ScalarValue>,
+) -> impl Stream<Item = Result<FlightData, Status>> + Send {
+    let promised = promised_schema(&statement);
+    let execute = async move {
+        match session.execute(&statement.text, parameters).await? {
+            Outcome::Rows { stream, .. } => Ok(stream),
+            Outcome::Command { tag, .. } => Err(internal(format!("a query ended as a command: {tag}"))),
+        }
+    };
+    let messages = async move {
+        match promised {
+            Some(schema) => encode(stream::once(execute).map(move |rows| rows.map(into_batches)), schema),
+            None => match execute.await {
+                Ok(rows) => {
+                    let schema = client_schema(&rows.schema());
+                    encode(stream::once(async move { Ok(into_batches(rows)) }), schema)
+                }
+                Err(error) => stream::once(async move { Err(status(&error)) }).boxed(),
+            },
+        }
+    };
+    stream::once(messages).flatten()
+}
+
+type Batches = BoxStream<'static, SqlResult<RecordBatch>>;
+
+fn into_batches(rows: SendableRecordBatchStream) -> Batches {
+    rows.map_err(of_datafusion).boxed()
+}
+
+/// The schema at once; then the rows, once they are known to come.
+fn encode(rows: impl Stream<Item = SqlResult<Batches>> + Send + 'static, schema: SchemaRef) -> Messages {
+    let promised = Arc::clone(&schema);
+    let batches = rows.try_flatten().map(move |batch| {
+        let sent = batch.and_then(|batch| client_batch(&batch, &promised));
+        sent.map_err(|e| FlightError::from(status(&e)))
+    });
+    encoder().with_schema(schema).build(batches).map_err(Status::from).boxed()
+}
+
+/// The messages of a task until it ends, or the statement is cancelled. A task that died is an error, never a short
+/// result.
+fn until_cancelled(
+    receiver: mpsc::Receiver<Result<FlightData, Status>>,
+    work: AbortOnDropHandle<()>,
+    guard: RunGuard,
+) -> Messages {
+    let next = |state: Option<(mpsc::Receiver<_>, AbortOnDropHandle<()>, RunGuard)>| async move {
+        let (mut receiver, work, guard) = state?;
+        let message = tokio::select! {
+            biased;
+            () = guard.cancel.cancelled() => return Some((Err(status(&cancelled())), None)),
+            message = receiver.recv() => message,
+        };
+        match message {
+            Some(Ok(message)) => Some((Ok(message), Some((receiver, work, guard)))),
+            Some(Err(error)) => Some((Err(error), None)),
+            None => work.await.err().map(|died| (Err(status(&internal(died))), None)),
+        }
+    };
+    stream::unfold(Some((receiver, work, guard)), next).boxed()
+}
+
+fn cancelled() -> SqlError {
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flight_sql::statements::Statements;
+    use crate::session::Prepared;
+    use arrow::array::Int32Array;
+    use arrow::datatypes::Field;
+    use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
+    use uuid::Uuid;
+
+    async fn decode(messages: Messages) -> Vec<Result<DecodedPayload, FlightError>> {
+        let decoder = FlightDataDecoder::new(messages.map_err(FlightError::from));
+        decoder.map_ok(|data| data.payload).collect().await
+    }
+
+    fn numbers() -> RecordBatch {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, false)]));
+        RecordBatch::try_new(schema, vec![Arc::new(Int32Array::from(vec![1, 2]))]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_schema_comes_first_and_an_error_last() {
+        let rows: Batches =
+            stream::iter([Ok(numbers()), Err(SqlError::new(SqlState::DIVISION_BY_ZERO, "zero"))]).boxed();
+        let messages = encode(stream::once(async move { Ok(rows) }), client_schema(&numbers().schema()));
+        let decoded = decode(messages).await;
+        assert_eq!(decoded.len(), 3);
+        assert!(matches!(&decoded[0], Ok(DecodedPayload::Schema(schema)) if schema.field(0).name() == "n"));
+        assert!(matches!(&decoded[1], Ok(DecodedPayload::RecordBatch(batch)) if batch.num_rows() == 2));
+        let Err(FlightError::Tonic(error)) = &decoded[2] else { panic!("{:?}", decoded[2]) };
+        assert_eq!(error.metadata().get("sqlstate").unwrap(), "22012");
+    }
+
+    #[tokio::test]
+    async fn the_schema_does_not_wait_for_the_query() {
+        let never = stream::once(futures::future::pending::<SqlResult<Batches>>());
+        let mut messages = encode(never, client_schema(&numbers().schema()));
+        let first = messages.next().await.unwrap().unwrap();
+        assert!(!first.data_header.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_report_is_the_metadata_of_an_empty_schema() {
+        let report = CommandReport { tag: "INSERT 0 3".into(), rows: 3, notices: vec!["n".into()] };
+        let messages: Vec<_> = report_message(&report).unwrap().collect().await;
+        assert_eq!(messages.len(), 1);
+        let message = messages[0].as_ref().unwrap();
+        assert_eq!(serde_json::from_slice::<CommandReport>(&message.app_metadata).unwrap(), report);
+        let decoded = decode(report_message(&report).unwrap()).await;
+        assert!(matches!(&decoded[..], [Ok(DecodedPayload::Schema(schema))] if schema.fields().is_empty()));
+    }
+
+    fn guard() -> (Arc<Statements>, Uuid, RunGuard) {
+        let (statements, handle) = (Arc::new(Statements::default()), Uuid::new_v4());
+        let guard = statements.run(handle, CancellationToken::new());
+        (statements, handle, guard)
+    }
+
+    #[tokio::test]
+    async fn a_cancel_ends_a_result_with_an_error() {
+        let (statements, handle, guard) = guard();
+        let (sender, receiver) = mpsc::channel(1);
+        let work = tokio::spawn(async move {
+            let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
+            futures::future::pending::<()>().await;
+        });
+        let messages = until_cancelled(receiver, AbortOnDropHandle::new(work), guard);
+        assert!(statements.cancel(handle));
+        let messages: Vec<_> = messages.collect().await;
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].as_ref().unwrap_err().code(), tonic::Code::Cancelled);
+        assert!(!statements.is_running());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_died_is_an_error() {
+        let (_, _, guard) = guard();
+        let (sender, receiver) = mpsc::channel(1);
+        let work = tokio::spawn(async move {
+            let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
+            panic!("of this test");
+        });
+        let messages: Vec<_> = until_cancelled(receiver, AbortOnDropHandle::new(work), guard).collect().await;
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].as_ref().unwrap_err().code(), tonic::Code::Internal);
+    }
+
+    #[test]
+    fn an_open_parameter_leaves_the_schema_open() {
+        let statement = |data_type: DataType, parameters: Vec<DataType>, is_update| {
+            let schema = Arc::new(Schema::new(vec![Field::new("x", data_type, true)]));
+            Statement::new(String::new(), Prepared { schema, parameters, is_update })
+        };
+        assert!(promised_schema(&statement(DataType::Null, vec![DataType::Null], false)).is_none());
+        assert!(promised_schema(&statement(DataType::Null, vec![], false)).is_some());
+        assert!(promised_schema(&statement(DataType::Int32, vec![DataType::Null], false)).is_some());
+        assert!(promised_schema(&statement(DataType::Int32, vec![], true)).is_none());
+    }
+}

@@ -1,0 +1,42 @@
+//! The server: sockets and their windows.
+
+use super::front::Front;
+use super::limits::{PING_EVERY, PING_TIMEOUT, REQUEST_BYTES_MAX};
+use super::service::SqlService;
+use crate::error::SqlError;
+use crate::master::Master;
+use arrow_flight::flight_service_server::FlightServiceServer;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// Why the protocol stopped.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    #[error("cannot describe the server to clients: {0}")]
+    Describe(SqlError),
+    #[error("the Flight SQL server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves Flight SQL until `shutdown`; then statements that run are cancelled and connections closed.
+///
+/// # Errors
+/// A listener that broke.
+pub async fn serve(master: Arc<Master>, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
+    let service = SqlService::new(master, shutdown.child_token()).map_err(ServeError::Describe)?;
+    let service = FlightServiceServer::new(Front(service)).max_decoding_message_size(REQUEST_BYTES_MAX);
+    Server::builder()
+        // Parameters come in bulk; results are bounded by the client's windows.
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20)
+        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), shutdown.cancelled())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,485 @@
+//! Stop 1 of a query's walk: Flight SQL's calls.
+
+use super::actions::{SESSION_CLOSED, SESSION_NOT_CLOSEABLE, action_types, cancel, parse_handle};
+use super::clients::{Client, Clients};
+use super::columns::client_field;
+use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, primary_keys_schema};
+use super::listing::{Listing, table_types};
+use super::parameters;
+use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, StatementInfo};
+use super::results::{Messages, batch_messages, command, on_cpu, promised_schema, run};
+use super::sql_info::sql_info;
+use super::statements::{Life, Statement};
+use super::status::{status, violation};
+use super::type_info::type_info;
+use crate::error::{SqlError, SqlResult, SqlState, internal};
+use crate::master::Master;
+use crate::sql::sql_type_name;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
+use arrow_flight::sql::server::{DoPutError, FlightSqlService, PeekableFlightDataStream};
+use arrow_flight::sql::{
+    ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
+    CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery, CommandStatementUpdate,
+    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
+};
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
+    FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc, Ticket,
+};
+use bytes::Bytes;
+use datafusion::scalar::ScalarValue;
+use futures::{Stream, StreamExt, stream};
+use prost::Message;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+/// Flight SQL over a master. One a server.
+pub(super) struct SqlService {
+    clients: Clients,
+    cpu: Handle,
+    /// Ends every statement when the server goes.
+    shutdown: CancellationToken,
+    sql_info: SqlInfoData,
+    type_info: XdbcTypeInfoData,
+}
+
+type Get = Result<Response<<SqlService as FlightService>::DoGetStream>, Status>;
+type Info = Result<Response<FlightInfo>, Status>;
+
+impl SqlService {
+    /// # Errors
+    /// None in practice: the server's own description is fixed.
+    pub(super) fn new(master: Arc<Master>, shutdown: CancellationToken) -> SqlResult<Self> {
+        let describe = |status: Status| internal(status.message());
+        Ok(SqlService {
+            cpu: master.cpu.clone(),
+            clients: Clients::new(master),
+            shutdown,
+            sql_info: sql_info().map_err(describe)?,
+            type_info: type_info().map_err(describe)?,
+        })
+    }
+
+    fn client<T>(&self, request: &Request<T>) -> Result<Arc<Client>, Status> {
+        self.clients.of_call(authorization(request)?, request.remote_addr())
+    }
+
+    fn listing<T>(&self, request: &Request<T>) -> Result<Listing, Status> {
+        Ok(Listing::new(Arc::clone(&self.client(request)?.session), self.cpu.clone()))
+    }
+
+    /// Plans a statement and gives it a handle.
+    async fn plan(&self, client: &Client, text: String, life: Life) -> Result<(Uuid, Arc<Statement>), Status> {
+        let session = Arc::clone(&client.session);
+        let planned = on_cpu(&self.cpu, async move {
+            let prepared = session.prepare(&text).await?;
+            Ok(Statement::new(text, prepared))
+        });
+        let statement = planned.await.map_err(|e| status(&e))?;
+        let now = Instant::now();
+        let handle = client.statements.insert(statement, life, now).map_err(|e| status(&e))?;
+        // A ticket's statement is looked at, not fetched.
+        let statement = client.statements.look(handle).map_err(|e| status(&e))?;
+        Ok((handle, statement))
+    }
+
+    fn prepared(&self, client: &Client, handle: &[u8]) -> Result<(Uuid, Arc<Statement>), Status> {
+        let handle = parse_handle(handle)?;
+        let statement = client.statements.fetch(handle, Life::Prepared, Instant::now());
+        Ok((handle, statement.map_err(|e| status(&e))?))
+    }
+
+    async fn rows(&self, client: &Client, handle: Uuid, statement: Arc<Statement>) -> Get {
+        let guard = client.statements.run(handle, self.shutdown.child_token());
+        Ok(Response::new(run(client, statement, &self.cpu, guard).await?))
+    }
+
+    /// Runs a command; cancelled with the session, or by dropping the call.
+    async fn update(&self, client: &Client, text: String, parameters: Vec<ScalarValue>) -> Result<i64, Status> {
+        let guard = client.statements.run(Uuid::new_v4(), self.shutdown.child_token());
+        let report = command(&client.session, text, parameters, &self.cpu, &guard.cancel).await;
+        let report = report.map_err(|e| status(&e))?;
+        i64::try_from(report.rows).map_err(|e| status(&internal(e)))
+    }
+}
+
+fn authorization<T>(request: &Request<T>) -> Result<Option<&str>, Status> {
+    let value = request.metadata().get("authorization").map(MetadataValue::to_str).transpose();
+    value.map_err(|_| violation("the authorization header is not text"))
+}
+
+fn handle_bytes(handle: Uuid) -> Bytes {
+    Bytes::copy_from_slice(handle.as_bytes())
+}
+
+fn flight_info(
+    request: Request<FlightDescriptor>,
+    schema: Option<&Schema>,
+    ticket: Vec<u8>,
+    metadata: Bytes,
+) -> Result<FlightInfo, Status> {
+    let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+    let info = FlightInfo::new()
+        .with_descriptor(request.into_inner())
+        .with_endpoint(endpoint)
+        .with_total_records(-1)
+        .with_total_bytes(-1)
+        .with_app_metadata(metadata);
+    match schema {
+        Some(schema) => info.try_with_schema(schema).map_err(|e| status(&internal(e))),
+        // Clients then take it from the stream, which for a command has it when the command is done.
+        None => Ok(info),
+    }
+}
+
+fn statement_info(
+    request: Request<FlightDescriptor>,
+    statement: &Statement,
+    ticket: Vec<u8>,
+) -> Result<Response<FlightInfo>, Status> {
+    let metadata = StatementInfo { is_update: statement.prepared.is_update };
+    let metadata = serde_json::to_vec(&metadata).map_err(|e| status(&internal(e)))?;
+    let schema = promised_schema(statement);
+    flight_info(request, schema.as_deref(), ticket, metadata.into()).map(Response::new)
+}
+
+/// The info of a listing: its command is its own ticket.
+fn listing_info(request: Request<FlightDescriptor>, command: &impl ProstMessageExt, schema: SchemaRef) -> Info {
+    flight_info(request, Some(&schema), command.as_any().encode_to_vec(), Bytes::new()).map(Response::new)
+}
+
+fn listing_rows(batch: Result<RecordBatch, Status>) -> Get {
+    batch.map(|batch| Response::new(batch_messages(batch) as Messages))
+}
+
+fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
+    let options = arrow::ipc::writer::IpcWriteOptions::default();
+    let message = IpcMessage::try_from(SchemaAsIpc::new(schema, &options));
+    message.map(|message| message.0).map_err(|e| status(&internal(e)))
+}
+
+fn transactions_unsupported() -> Status {
+    status(
+        &SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "transactions of several statements are not supported yet")
+            .with_hint("every statement is a transaction of its own"),
+    )
+}
+
+fn one_result(body: Bytes) -> <SqlService as FlightService>::DoActionStream {
+    stream::once(async move { Ok(arrow_flight::Result { body }) }).boxed()
+}
+
+#[tonic::async_trait]
+impl FlightSqlService for SqlService {
+    type FlightService = SqlService;
+
+    async fn do_handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
+        let token = self.clients.log_in(authorization(&request)?)?;
+        let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
+        let mut response: Response<Pin<Box<dyn Stream<Item = _> + Send>>> =
+            Response::new(Box::pin(stream::once(async move { Ok(answer) })));
+        let header = format!("Bearer {token}").parse().map_err(|e| status(&internal(e)))?;
+        response.metadata_mut().insert("authorization", header);
+        Ok(response)
+    }
+
+    async fn get_flight_info_statement(
+        &self,
+        query: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        if query.transaction_id.is_some() {
+            return Err(transactions_unsupported());
+        }
+        let client = self.client(&request)?;
+        let (handle, statement) = self.plan(&client, query.query, Life::Once).await?;
+        let ticket = TicketStatementQuery { statement_handle: handle_bytes(handle) };
+        statement_info(request, &statement, ticket.as_any().encode_to_vec())
+    }
+
+    async fn get_flight_info_prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        let client = self.client(&request)?;
+        let (_, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
+        statement_info(request, &statement, query.as_any().encode_to_vec())
+    }
+
+    async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {
+        listing_info(request, &query, query.into_builder().schema())
+    }
+
+    async fn get_flight_info_schemas(&self, query: CommandGetDbSchemas, request: Request<FlightDescriptor>) -> Info {
+        listing_info(request, &query, query.clone().into_builder().schema())
+    }
+
+    async fn get_flight_info_tables(&self, query: CommandGetTables, request: Request<FlightDescriptor>) -> Info {
+        listing_info(request, &query, query.clone().into_builder().schema())
+    }
+
+    async fn get_flight_info_table_types(
+        &self,
+        query: CommandGetTableTypes,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        listing_info(request, &query, query.into_builder().schema())
+    }
+
+    async fn get_flight_info_sql_info(&self, query: CommandGetSqlInfo, request: Request<FlightDescriptor>) -> Info {
+        listing_info(request, &query, self.sql_info.schema())
+    }
+
+    async fn get_flight_info_primary_keys(
+        &self,
+        query: CommandGetPrimaryKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        listing_info(request, &query, primary_keys_schema())
+    }
+
+    async fn get_flight_info_exported_keys(
+        &self,
+        query: CommandGetExportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        listing_info(request, &query, foreign_keys_schema())
+    }
+
+    async fn get_flight_info_imported_keys(
+        &self,
+        query: CommandGetImportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        listing_info(request, &query, foreign_keys_schema())
+    }
+
+    async fn get_flight_info_cross_reference(
+        &self,
+        query: CommandGetCrossReference,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        listing_info(request, &query, foreign_keys_schema())
+    }
+
+    async fn get_flight_info_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        listing_info(request, &query, self.type_info.schema())
+    }
+
+    async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Get {
+        let client = self.client(&request)?;
+        let handle = parse_handle(&ticket.statement_handle)?;
+        let statement = client.statements.fetch(handle, Life::Once, Instant::now()).map_err(|e| status(&e))?;
+        self.rows(&client, handle, statement).await
+    }
+
+    async fn do_get_prepared_statement(&self, query: CommandPreparedStatementQuery, request: Request<Ticket>) -> Get {
+        let client = self.client(&request)?;
+        let (handle, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
+        self.rows(&client, handle, statement).await
+    }
+
+    async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Get {
+        listing_rows(listed(self.listing(&request)?.catalogs(query).await))
+    }
+
+    async fn do_get_schemas(&self, query: CommandGetDbSchemas, request: Request<Ticket>) -> Get {
+        listing_rows(listed(self.listing(&request)?.schemas(query).await))
+    }
+
+    async fn do_get_tables(&self, query: CommandGetTables, request: Request<Ticket>) -> Get {
+        listing_rows(listed(self.listing(&request)?.tables(query).await))
+    }
+
+    async fn do_get_table_types(&self, query: CommandGetTableTypes, _: Request<Ticket>) -> Get {
+        listing_rows(listed(table_types(query)))
+    }
+
+    async fn do_get_sql_info(&self, query: CommandGetSqlInfo, _: Request<Ticket>) -> Get {
+        listing_rows(self.sql_info.record_batch(query.info).map_err(|e| status(&internal(e))))
+    }
+
+    async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Get {
+        listing_rows(listed(primary_keys(&self.listing(&request)?, &query).await))
+    }
+
+    async fn do_get_exported_keys(&self, _: CommandGetExportedKeys, _: Request<Ticket>) -> Get {
+        listing_rows(no_foreign_keys())
+    }
+
+    async fn do_get_imported_keys(&self, _: CommandGetImportedKeys, _: Request<Ticket>) -> Get {
+        listing_rows(no_foreign_keys())
+    }
+
+    async fn do_get_cross_reference(&self, _: CommandGetCrossReference, _: Request<Ticket>) -> Get {
+        listing_rows(no_foreign_keys())
+    }
+
+    async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, _: Request<Ticket>) -> Get {
+        listing_rows(self.type_info.record_batch(query.data_type).map_err(|e| status(&internal(e))))
+    }
+
+    async fn do_put_error_callback(
+        &self,
+        _: Request<PeekableFlightDataStream>,
+        error: DoPutError,
+    ) -> Result<Response<<Self as FlightService>::DoPutStream>, Status> {
+        Err(violation(error.to_string()))
+    }
+
+    async fn do_put_statement_update(
+        &self,
+        command: CommandStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        if command.transaction_id.is_some() {
+            return Err(transactions_unsupported());
+        }
+        let client = self.client(&request)?;
+        self.update(&client, command.query, vec![]).await
+    }
+
+    /// Binds one row. A query with several would be several results.
+    async fn do_put_prepared_statement_query(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        let client = self.client(&request)?;
+        let (handle, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
+        let mut rows = parameters::rows(request.into_inner());
+        let bound = rows.next().await.transpose()?.unwrap_or_default();
+        if rows.next().await.transpose()?.is_some() {
+            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "a query takes one row of parameters");
+            return Err(status(&error.with_hint("execute it once for each row")));
+        }
+        statement.bind(bound);
+        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle_bytes(handle)) })
+    }
+
+    /// Executes once a row of parameters, each a transaction of its own; without any, once.
+    async fn do_put_prepared_statement_update(
+        &self,
+        query: CommandPreparedStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let client = self.client(&request)?;
+        let (_, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
+        let mut rows = parameters::rows(request.into_inner());
+        let Some(first) = rows.next().await.transpose()? else {
+            return self.update(&client, statement.text.clone(), statement.bound()).await;
+        };
+        let mut count = self.update(&client, statement.text.clone(), first).await?;
+        while let Some(row) = rows.next().await.transpose()? {
+            count += self.update(&client, statement.text.clone(), row).await?;
+        }
+        Ok(count)
+    }
+
+    async fn do_action_create_prepared_statement(
+        &self,
+        query: ActionCreatePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        if query.transaction_id.is_some() {
+            return Err(transactions_unsupported());
+        }
+        let client = self.client(&request)?;
+        let (handle, statement) = self.plan(&client, query.query, Life::Prepared).await?;
+        let parameter = |(i, data_type): (usize, &arrow::datatypes::DataType)| {
+            client_field(&format!("${}", i + 1), data_type, true, sql_type_name(data_type))
+        };
+        let parameters: Vec<_> = statement.prepared.parameters.iter().enumerate().map(parameter).collect();
+        // An empty schema says that the statement is an update; an open one must not look like it.
+        let dataset_schema = match statement.prepared.is_update {
+            true => Bytes::new(),
+            false => schema_bytes(&super::columns::client_schema(&statement.prepared.schema))?,
+        };
+        Ok(ActionCreatePreparedStatementResult {
+            prepared_statement_handle: handle_bytes(handle),
+            dataset_schema,
+            parameter_schema: schema_bytes(&Schema::new(parameters))?,
+        })
+    }
+
+    async fn do_action_close_prepared_statement(
+        &self,
+        query: ActionClosePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<(), Status> {
+        let client = self.client(&request)?;
+        // Closed twice, or forgotten meanwhile: it is gone, as asked.
+        client.statements.close(parse_handle(&query.prepared_statement_handle)?);
+        Ok(())
+    }
+
+    async fn do_action_begin_transaction(
+        &self,
+        _: ActionBeginTransactionRequest,
+        _: Request<Action>,
+    ) -> Result<ActionBeginTransactionResult, Status> {
+        Err(transactions_unsupported())
+    }
+
+    async fn do_action_cancel_query(
+        &self,
+        query: ActionCancelQueryRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCancelQueryResult, Status> {
+        let client = self.client(&request)?;
+        let info = FlightInfo::decode(query.info).map_err(|e| violation(format!("undecodable flight: {e}")))?;
+        // The results of both actions have the same numbers.
+        Ok(ActionCancelQueryResult { result: cancel(&client, &info)? as i32 })
+    }
+
+    async fn do_action_fallback(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        match request.get_ref().r#type.as_str() {
+            CANCEL_FLIGHT_INFO => {
+                let client = self.client(&request)?;
+                let asked = CancelFlightInfoRequest::decode(&*request.get_ref().body);
+                let asked = asked.map_err(|e| violation(format!("undecodable request: {e}")))?;
+                let info = asked.info.ok_or_else(|| violation("the request names no flight"))?;
+                let result: CancelStatus = cancel(&client, &info)?;
+                Ok(Response::new(one_result(CancelFlightInfoResult::new(result).encode_to_vec().into())))
+            }
+            CLOSE_SESSION => {
+                let closed = self.clients.log_out(authorization(&request)?, request.remote_addr());
+                let body = if closed { SESSION_CLOSED } else { SESSION_NOT_CLOSEABLE };
+                Ok(Response::new(one_result(Bytes::from_static(body))))
+            }
+            other => {
+                let message = format!("action {other:?} is not supported");
+                Err(status(&SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)))
+            }
+        }
+    }
+
+    async fn list_custom_actions(&self) -> Option<Vec<Result<ActionType, Status>>> {
+        Some(action_types().into_iter().map(Ok).collect())
+    }
+
+    async fn register_sql_info(&self, _: i32, _: &SqlInfo) {}
+}

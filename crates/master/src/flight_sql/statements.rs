@@ -1,0 +1,207 @@
+//! A session's statements between their planning and their end: handles that clients hold.
+
+use super::limits::{STATEMENT_IDLE, STATEMENTS_MAX};
+use super::status::{too_many, unknown_statement};
+use crate::error::SqlResult;
+use crate::session::Prepared;
+use datafusion::scalar::ScalarValue;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A statement that was planned for a client.
+pub(super) struct Statement {
+    pub text: String,
+    pub prepared: Prepared,
+    /// What the client bound last.
+    parameters: Mutex<Vec<ScalarValue>>,
+}
+
+impl Statement {
+    pub(super) fn new(text: String, prepared: Prepared) -> Self {
+        Statement { text, prepared, parameters: Mutex::default() }
+    }
+
+    pub(super) fn bind(&self, parameters: Vec<ScalarValue>) {
+        *self.parameters.lock() = parameters;
+    }
+
+    pub(super) fn bound(&self) -> Vec<ScalarValue> {
+        self.parameters.lock().clone()
+    }
+}
+
+/// How long a handle is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Until it is fetched.
+    Once,
+    /// Until the client closes it.
+    Prepared,
+}
+
+struct Entry {
+    statement: Arc<Statement>,
+    life: Life,
+    used: Instant,
+}
+
+/// The statements of one session: those that wait, and those that run.
+#[derive(Default)]
+pub(super) struct Statements {
+    waiting: Mutex<HashMap<Uuid, Entry>>,
+    running: Mutex<HashMap<Uuid, CancellationToken>>,
+}
+
+impl Statements {
+    /// A new handle, as of `now`.
+    ///
+    /// # Errors
+    /// 53400 if the session has too many.
+    pub(super) fn insert(&self, statement: Statement, life: Life, now: Instant) -> SqlResult<Uuid> {
+        let mut waiting = self.waiting.lock();
+        let is_idle = |entry: &Entry| now.duration_since(entry.used) >= STATEMENT_IDLE;
+        waiting.retain(|_, entry| entry.life == Life::Prepared || !is_idle(entry));
+        if waiting.len() >= STATEMENTS_MAX {
+            waiting.retain(|_, entry| !is_idle(entry));
+        }
+        if waiting.len() >= STATEMENTS_MAX {
+            let message = format!("the session has {STATEMENTS_MAX} open statements");
+            return Err(too_many(message).with_hint("close prepared statements that are not used any more"));
+        }
+        let handle = Uuid::new_v4();
+        waiting.insert(handle, Entry { statement: Arc::new(statement), life, used: now });
+        Ok(handle)
+    }
+
+    /// The statement of a handle; one that lives once is gone then.
+    ///
+    /// # Errors
+    /// 26000 if there is none.
+    pub(super) fn fetch(&self, handle: Uuid, life: Life, now: Instant) -> SqlResult<Arc<Statement>> {
+        let mut waiting = self.waiting.lock();
+        let entry = waiting.get_mut(&handle).filter(|entry| entry.life == life).ok_or_else(unknown_statement)?;
+        entry.used = now;
+        let statement = Arc::clone(&entry.statement);
+        if life == Life::Once {
+            waiting.remove(&handle);
+        }
+        Ok(statement)
+    }
+
+    /// The statement of a handle, which stays as good as it was.
+    ///
+    /// # Errors
+    /// 26000 if there is none.
+    pub(super) fn look(&self, handle: Uuid) -> SqlResult<Arc<Statement>> {
+        self.waiting.lock().get(&handle).map(|entry| Arc::clone(&entry.statement)).ok_or_else(unknown_statement)
+    }
+
+    /// Forgets a handle; true if it was there.
+    pub(super) fn close(&self, handle: Uuid) -> bool {
+        self.waiting.lock().remove(&handle).is_some()
+    }
+
+    /// Notes that a handle's statement runs, until the guard goes. `cancel` ends it.
+    pub(super) fn run(self: &Arc<Self>, handle: Uuid, cancel: CancellationToken) -> RunGuard {
+        self.running.lock().insert(handle, cancel.clone());
+        RunGuard { statements: Arc::clone(self), handle, cancel }
+    }
+
+    /// Cancels what runs under a handle; true if something did.
+    pub(super) fn cancel(&self, handle: Uuid) -> bool {
+        match self.running.lock().get(&handle) {
+            Some(token) => {
+                token.cancel();
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn cancel_all(&self) {
+        self.running.lock().values().for_each(CancellationToken::cancel);
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        !self.running.lock().is_empty()
+    }
+}
+
+/// A statement that runs.
+pub(super) struct RunGuard {
+    statements: Arc<Statements>,
+    handle: Uuid,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Drop for RunGuard {
+    fn drop(&mut self) {
+        self.statements.running.lock().remove(&self.handle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Schema;
+    use std::time::Duration;
+
+    fn statement() -> Statement {
+        let prepared = Prepared { schema: Arc::new(Schema::empty()), parameters: vec![], is_update: true };
+        Statement::new("SELECT 1".into(), prepared)
+    }
+
+    #[test]
+    fn a_ticket_is_good_once_and_a_prepared_statement_until_closed() {
+        let (statements, now) = (Statements::default(), Instant::now());
+        let once = statements.insert(statement(), Life::Once, now).unwrap();
+        assert!(statements.fetch(once, Life::Prepared, now).is_err(), "a ticket is not a prepared statement");
+        assert!(statements.fetch(once, Life::Once, now).is_ok());
+        assert!(statements.fetch(once, Life::Once, now).is_err());
+        let prepared = statements.insert(statement(), Life::Prepared, now).unwrap();
+        assert!(statements.fetch(prepared, Life::Prepared, now).is_ok());
+        assert!(statements.fetch(prepared, Life::Prepared, now).is_ok());
+        assert!(statements.close(prepared));
+        assert!(!statements.close(prepared));
+        assert!(statements.fetch(prepared, Life::Prepared, now).is_err());
+    }
+
+    #[test]
+    fn tickets_expire() {
+        let (statements, now) = (Statements::default(), Instant::now());
+        let old = statements.insert(statement(), Life::Once, now).unwrap();
+        let prepared = statements.insert(statement(), Life::Prepared, now).unwrap();
+        let later = now + STATEMENT_IDLE;
+        statements.insert(statement(), Life::Once, later).unwrap();
+        assert!(statements.fetch(old, Life::Once, later).is_err());
+        assert!(statements.fetch(prepared, Life::Prepared, later).is_ok());
+    }
+
+    #[test]
+    fn a_session_has_so_many_statements() {
+        let (statements, now) = (Statements::default(), Instant::now());
+        for _ in 0..STATEMENTS_MAX {
+            statements.insert(statement(), Life::Prepared, now).unwrap();
+        }
+        let soon = now + STATEMENT_IDLE - Duration::from_secs(1);
+        assert_eq!(statements.insert(statement(), Life::Prepared, soon).unwrap_err().state.0, "53400");
+        assert!(statements.insert(statement(), Life::Prepared, now + STATEMENT_IDLE).is_ok(), "idle ones make room");
+    }
+
+    #[test]
+    fn what_runs_can_be_cancelled() {
+        let statements = Arc::new(Statements::default());
+        let handle = Uuid::new_v4();
+        assert!(!statements.cancel(handle));
+        let guard = statements.run(handle, CancellationToken::new());
+        assert!(statements.is_running() && !guard.cancel.is_cancelled());
+        assert!(statements.cancel(handle));
+        assert!(guard.cancel.is_cancelled());
+        drop(guard);
+        assert!(!statements.is_running() && !statements.cancel(handle));
+    }
+}

@@ -1,0 +1,20 @@
+//! The QD (query dispatcher): client protocols, sessions, catalog, planner, dispatch.
+
+mod catalog;
+mod copy_split;
+mod ddl;
+mod dispatch;
+mod engine;
+mod error;
+mod explain;
+pub mod flight_sql;
+mod master;
+mod planner;
+mod session;
+mod sql;
+mod system;
+
+pub use engine::base_state;
+pub use error::{SqlError, SqlState};
+pub use master::{Master, MasterConfig};
+pub use session::{Outcome, Prepared, Session};

@@ -1,0 +1,151 @@
+//! The running master.
+
+use crate::catalog::Catalog;
+use crate::dispatch::{Dispatcher, FileService, Registry};
+use crate::error::{SqlError, SqlResult, SqlState, internal};
+use crate::session::Session;
+use async_trait::async_trait;
+use bytes::Bytes;
+use damson_cluster::{ContentId, Endpoint, SessionId};
+use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
+use damson_motion::{Register, Registered, codes, control};
+use datafusion::execution::SessionState;
+use futures::{StreamExt, stream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+/// How often dropped files are removed.
+const COLLECT_EVERY: Duration = Duration::from_secs(10);
+
+/// What a master is made of.
+pub struct MasterConfig {
+    pub data_dir: PathBuf,
+    /// Number of segments of a new cluster; an existing one must have as many.
+    pub segments: usize,
+    pub node: Arc<Node>,
+    /// From [`crate::base_state`].
+    pub state: Arc<SessionState>,
+    /// Where slice 0 runs.
+    pub cpu: Handle,
+    /// Where background work runs.
+    pub io: Handle,
+    /// This build; a segment of another is refused.
+    pub build: String,
+    /// Data directories of segments in this very process, by content; empty when segments are processes that register.
+    pub local_segments: Vec<PathBuf>,
+}
+
+/// The running master: catalog, planner settings and the connection to the segments. One a process.
+pub struct Master {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) files: Arc<FileService>,
+    pub(crate) base: Arc<SessionState>,
+    pub(crate) cpu: Handle,
+    next_session: AtomicU64,
+    /// Ends with the master.
+    _background: JoinSet<()>,
+}
+
+impl Master {
+    /// Opens the catalog and answers segments' registrations on the node. Segments of this process must have started.
+    ///
+    /// # Errors
+    /// A catalog that cannot be opened, or is of another number of segments.
+    pub async fn start(config: MasterConfig) -> SqlResult<Arc<Master>> {
+        let MasterConfig { data_dir, segments, node, state, cpu, io, build, local_segments } = config;
+        let opened = tokio::task::spawn_blocking(move || Catalog::open(&data_dir, segments)).await;
+        let catalog = Arc::new(opened.map_err(internal)?.map_err(SqlError::from)?);
+        let endpoint = node.endpoint();
+        let registry = Arc::new(Registry::new(endpoint.clone(), segments));
+        let files = FileService { node: Arc::clone(&node), registry: Arc::clone(&registry), catalog: Arc::clone(&catalog) };
+        let files = Arc::new(files);
+        for (i, dir) in local_segments.iter().enumerate() {
+            let content = ContentId(i as i32);
+            registry.register(content, endpoint.clone(), dir.display().to_string(), true)?;
+            files.collect_orphans(content).await?;
+        }
+        let settings = Arc::clone(&catalog.current().settings);
+        let registrar = Registrar {
+            registry: Arc::clone(&registry),
+            cluster_id: settings.cluster_id.clone(),
+            build,
+        };
+        node.set_handler(ContentId::MASTER, Arc::new(registrar));
+        let mut background = JoinSet::new();
+        background.spawn_on(collect_forever(Arc::clone(&files)), &io);
+        let dispatcher = Dispatcher::new(node, Arc::clone(&registry), cpu.clone(), settings.epoch);
+        Ok(Arc::new(Master {
+            catalog,
+            registry,
+            dispatcher,
+            files,
+            base: state,
+            cpu,
+            next_session: AtomicU64::new(1),
+            _background: background,
+        }))
+    }
+
+    /// A new client's session as `user`.
+    pub fn session(self: &Arc<Self>, user: &str) -> Arc<Session> {
+        let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Session::new(id, user, Arc::clone(self)))
+    }
+
+    /// True once every segment has registered and is up.
+    pub fn is_ready(&self) -> bool {
+        self.registry.all_up()
+    }
+}
+
+async fn collect_forever(files: Arc<FileService>) {
+    loop {
+        tokio::time::sleep(COLLECT_EVERY).await;
+        files.collect_dropped().await;
+    }
+}
+
+/// Takes segments' registrations and heartbeats.
+struct Registrar {
+    registry: Arc<Registry>,
+    cluster_id: String,
+    build: String,
+}
+
+#[async_trait]
+impl ControlHandler for Registrar {
+    async fn handle(&self, kind: &str, body: Bytes) -> Result<ControlStream, ControlError> {
+        if kind != control::REGISTER {
+            return Err(refusal(SqlState::INTERNAL_ERROR.0, format!("unknown call {kind:?}")));
+        }
+        let register: Register =
+            serde_json::from_slice(&body).map_err(|e| refusal(SqlState::INVALID_PARAMETER.0, e.to_string()))?;
+        if register.build != self.build {
+            let message = format!(
+                "segment {} is of build {}, the master of build {}: install one build everywhere",
+                register.content, register.build, self.build
+            );
+            return Err(refusal(codes::BUILD_MISMATCH, message));
+        }
+        let Register { content, endpoint, data_dir, .. } = register;
+        let is_new = !self.registry.definitions().iter().any(|s| s.content == content && s.up);
+        let registered = self.registry.register(content, Endpoint(endpoint), data_dir, false);
+        registered.map_err(|e| refusal(e.state.0, e.message))?;
+        if is_new {
+            tracing::info!(%content, "segment registered");
+        }
+        let answer = serde_json::to_vec(&Registered { cluster_id: self.cluster_id.clone() });
+        let answer = answer.map(Bytes::from).map_err(|e| refusal(SqlState::INTERNAL_ERROR.0, e.to_string()))?;
+        Ok(stream::once(async { Ok(answer) }).boxed())
+    }
+}
+
+fn refusal(code: &str, message: String) -> ControlError {
+    ControlError { code: code.into(), message }
+}

@@ -1,0 +1,16 @@
+//! Questions about physical expressions.
+
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::expressions::Column;
+use std::sync::Arc;
+
+/// The column that the expression is, if it is nothing more.
+pub(crate) fn column_of(expression: &Arc<dyn PhysicalExpr>) -> Option<usize> {
+    expression.downcast_ref::<Column>().map(Column::index)
+}
+
+/// True if equal inputs can give different results (`random()`): such an expression must not run on several copies of
+/// the same row.
+pub(crate) fn is_volatile(expression: &Arc<dyn PhysicalExpr>) -> bool {
+    datafusion::physical_expr_common::physical_expr::is_volatile(expression)
+}

@@ -1,0 +1,163 @@
+//! Pass 5: where each operator's rows are, and the cheapest motions that make each operator right.
+//!
+//! Works bottom up on DataFusion's one-partition plan. Every operator either is known here, with the loci that it may
+//! run at, or gets its inputs gathered to the master: an operator of a future DataFusion is slow, never wrong.
+
+mod aggregate;
+mod estimate;
+mod expressions;
+mod join;
+mod leaf;
+mod limit;
+mod moves;
+mod recursive;
+mod union;
+mod window;
+
+use super::locus::Locus;
+use damson_cluster::{MapVersion, TableDef, TableId};
+use datafusion::common::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use std::sync::Arc;
+
+pub(crate) use estimate::rows_and_bytes;
+pub(crate) use moves::Target;
+
+/// An operator and where its rows are.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub plan: Arc<dyn ExecutionPlan>,
+    pub locus: Locus,
+}
+
+/// What the pass must know of the catalog.
+pub(crate) trait Tables: Sync {
+    fn table(&self, id: TableId) -> Option<Arc<TableDef>>;
+}
+
+/// The pass and its constants; one per plan.
+pub(crate) struct Distributor<'a> {
+    pub tables: &'a dyn Tables,
+    /// Number of segments.
+    pub segments: u32,
+    /// The newest bucket map: what redistributions use when no table decides.
+    pub map: MapVersion,
+    pub options: &'a ConfigOptions,
+}
+
+impl Distributor<'_> {
+    /// Places a whole plan; the result's locus is the root operator's.
+    ///
+    /// # Errors
+    /// DataFusion's, from rebuilding an operator.
+    pub(crate) fn place(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Placed> {
+        if let Some(leaf) = self.place_leaf(plan)? {
+            return Ok(leaf);
+        }
+        if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+            return self.place_filter(plan, filter);
+        }
+        if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+            return self.place_projection(plan, projection);
+        }
+        if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+            return self.place_aggregate(plan, aggregate);
+        }
+        if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+            return self.place_hash_join(plan, join);
+        }
+        if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+            return self.place_nested_loop_join(plan, join);
+        }
+        if let Some(join) = plan.downcast_ref::<CrossJoinExec>() {
+            return self.place_cross_join(plan, join);
+        }
+        if let Some(sort) = plan.downcast_ref::<SortExec>() {
+            return self.place_sort(plan, sort);
+        }
+        if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>() {
+            return self.place_limit(plan.children()[0], limit.skip(), limit.fetch());
+        }
+        if let Some(limit) = plan.downcast_ref::<LocalLimitExec>() {
+            return self.place_limit(plan.children()[0], 0, Some(limit.fetch()));
+        }
+        if let Some(union) = plan.downcast_ref::<UnionExec>() {
+            return self.place_union(union);
+        }
+        if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
+            return self.place_window(plan, window.window_expr());
+        }
+        if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
+            return self.place_window(plan, window.window_expr());
+        }
+        if let Some(recursive) = plan.downcast_ref::<RecursiveQueryExec>() {
+            return self.place_recursive(plan, recursive);
+        }
+        let passes_through = plan.fetch().is_none()
+            && (plan.downcast_ref::<CoalescePartitionsExec>().is_some()
+                || plan.downcast_ref::<CooperativeExec>().is_some());
+        if passes_through {
+            let input = self.place(plan.children()[0])?;
+            return Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus: input.locus });
+        }
+        self.place_on_entry(plan)
+    }
+
+    /// Any operator is right where all of its input is.
+    fn place_on_entry(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Placed> {
+        let inputs = plan.children().into_iter().map(|child| self.to_entry(self.place(child)?));
+        let inputs = inputs.collect::<Result<Vec<_>>>()?.into_iter().map(|p| p.plan).collect();
+        Ok(Placed { plan: with_inputs(plan, inputs)?, locus: Locus::Entry })
+    }
+
+    fn place_filter(&self, plan: &Arc<dyn ExecutionPlan>, filter: &FilterExec) -> Result<Placed> {
+        let mut input = self.place(filter.input())?;
+        if expressions::is_volatile(filter.predicate()) {
+            input = self.to_one_copy(input)?;
+        }
+        let locus = input.locus.remap(|column| match filter.projection() {
+            None => vec![column],
+            Some(projection) => positions(projection.iter().map(|&p| p == column)),
+        });
+        Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus })
+    }
+
+    fn place_projection(&self, plan: &Arc<dyn ExecutionPlan>, projection: &ProjectionExec) -> Result<Placed> {
+        let mut input = self.place(projection.input())?;
+        if projection.expr().iter().any(|e| expressions::is_volatile(&e.expr)) {
+            input = self.to_one_copy(input)?;
+        }
+        let is_column = |e: &Arc<dyn datafusion::physical_expr::PhysicalExpr>, column| {
+            expressions::column_of(e).is_some_and(|c| c == column)
+        };
+        let locus = input.locus.remap(|column| positions(projection.expr().iter().map(|e| is_column(&e.expr, column))));
+        Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus })
+    }
+}
+
+/// The operator with other inputs, its properties computed anew.
+fn with_inputs(plan: &Arc<dyn ExecutionPlan>, inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    debug_assert!(inputs.iter().all(|i| i.output_partitioning().partition_count() == 1));
+    Arc::clone(plan).replace_children(
+        inputs,
+        ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+    )
+}
+
+/// Where `flags` are true.
+fn positions(flags: impl Iterator<Item = bool>) -> Vec<usize> {
+    flags.enumerate().filter_map(|(i, flag)| flag.then_some(i)).collect()
+}

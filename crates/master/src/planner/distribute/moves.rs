@@ -1,0 +1,136 @@
+//! The ways to change an operator's locus.
+
+use super::{Distributor, Placed};
+use crate::planner::locus::Locus;
+use damson_cluster::{ContentId, MapVersion, MotionId};
+use damson_motion::{Gang, HashFilterExec, MotionDef, MotionExec, MotionKind};
+use datafusion::error::Result;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::expressions::Column;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use std::sync::Arc;
+
+/// Where a consumer wants rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// By the hash of these columns.
+    Hashed { columns: Vec<usize>, map: MapVersion },
+    /// Spread evenly, no matter how.
+    Strewn,
+    /// All rows on every segment.
+    Everywhere,
+    /// All rows on the master.
+    Entry,
+}
+
+impl Distributor<'_> {
+    /// Moves rows to where they are wanted; nothing is moved that is there already.
+    pub(crate) fn move_to(&self, placed: Placed, target: &Target) -> Result<Placed> {
+        match target {
+            Target::Entry => self.to_entry(placed),
+            Target::Everywhere => self.to_everywhere(placed),
+            Target::Strewn => self.to_strewn(placed),
+            Target::Hashed { columns, map } => self.to_hashed(placed, columns, *map),
+        }
+    }
+
+    /// Gathers to the master; sorted rows are merged, so that they stay sorted.
+    pub(crate) fn to_entry(&self, placed: Placed) -> Result<Placed> {
+        let senders = match &placed.locus {
+            Locus::Entry | Locus::General => return Ok(Placed { locus: Locus::Entry, ..placed }),
+            Locus::Replicated => Gang::Single(ContentId(0)),
+            Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),
+        };
+        let merge = placed.plan.output_ordering().cloned();
+        let kind = MotionKind::Gather { merge };
+        Ok(Placed { plan: motion(kind, senders, Gang::Entry, placed.plan), locus: Locus::Entry })
+    }
+
+    /// Leaves partitioned rows where they are; of rows that every segment has, or could compute, makes one copy.
+    pub(crate) fn to_one_copy(&self, placed: Placed) -> Result<Placed> {
+        if placed.locus.is_whole() { self.to_entry(placed) } else { Ok(placed) }
+    }
+
+    fn to_everywhere(&self, placed: Placed) -> Result<Placed> {
+        let senders = match &placed.locus {
+            Locus::Replicated | Locus::General => return Ok(placed),
+            Locus::Entry => Gang::Entry,
+            Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),
+        };
+        let plan = motion(MotionKind::Broadcast, senders, Gang::All(self.segments), placed.plan);
+        Ok(Placed { plan, locus: Locus::Replicated })
+    }
+
+    fn to_strewn(&self, placed: Placed) -> Result<Placed> {
+        let senders = match &placed.locus {
+            Locus::Hashed { .. } | Locus::Strewn => return Ok(placed),
+            Locus::Replicated => {
+                let plan = Arc::new(HashFilterExec::new(vec![], self.map, placed.plan));
+                return Ok(Placed { plan, locus: Locus::Strewn });
+            }
+            Locus::Entry | Locus::General => Gang::Entry,
+        };
+        let plan = motion(MotionKind::RoundRobin, senders, Gang::All(self.segments), placed.plan);
+        Ok(Placed { plan, locus: Locus::Strewn })
+    }
+
+    fn to_hashed(&self, placed: Placed, columns: &[usize], map: MapVersion) -> Result<Placed> {
+        if is_hashed_by(&placed.locus, columns, map) {
+            return Ok(placed);
+        }
+        let schema = placed.plan.schema();
+        let key = |&c: &usize| Arc::new(Column::new(schema.field(c).name(), c)) as Arc<dyn PhysicalExpr>;
+        let keys: Vec<_> = columns.iter().map(key).collect();
+        let locus = Locus::Hashed { keys: columns.iter().map(|&c| vec![c]).collect(), map };
+        let senders = match &placed.locus {
+            Locus::Replicated | Locus::General => {
+                return Ok(Placed { plan: Arc::new(HashFilterExec::new(keys, map, placed.plan)), locus });
+            }
+            Locus::Entry => Gang::Entry,
+            Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),
+        };
+        let kind = MotionKind::Redistribute { keys, map };
+        Ok(Placed { plan: motion(kind, senders, Gang::All(self.segments), placed.plan), locus })
+    }
+
+    /// What [`Distributor::move_to`] costs, in bytes through motions and rows handled again.
+    pub(crate) fn cost_of(&self, placed: &Placed, rows: f64, bytes: f64, target: &Target) -> f64 {
+        let n = f64::from(self.segments);
+        // Hashing, taking and gathering a row anew costs about as much as moving 16 bytes.
+        let handled = rows * 16.0;
+        match (target, &placed.locus) {
+            (Target::Entry, Locus::Entry | Locus::General) => 0.0,
+            (Target::Entry, Locus::Replicated) => bytes,
+            // The master works alone on what n segments could share.
+            (Target::Entry, _) => bytes + handled * n,
+            (Target::Everywhere, locus) if locus.is_whole() => 0.0,
+            // Each segment gets all rows, and works on all of them.
+            (Target::Everywhere, _) => (bytes + handled) * n,
+            (Target::Strewn, locus) if locus.is_partitioned() => 0.0,
+            (Target::Hashed { columns, map }, locus) if is_hashed_by(locus, columns, *map) => 0.0,
+            (Target::Hashed { .. } | Target::Strewn, locus) if locus.is_whole() => handled,
+            (Target::Hashed { .. } | Target::Strewn, _) => bytes + handled,
+        }
+    }
+}
+
+fn is_hashed_by(locus: &Locus, columns: &[usize], map: MapVersion) -> bool {
+    match locus {
+        Locus::Hashed { keys, map: current } => {
+            *current == map
+                && keys.len() == columns.len()
+                && keys.iter().zip(columns).all(|(key, column)| key.contains(column))
+        }
+        _ => false,
+    }
+}
+
+/// A motion whose number the slicing pass gives.
+fn motion(
+    kind: MotionKind,
+    senders: Gang,
+    receivers: Gang,
+    input: Arc<dyn ExecutionPlan>,
+) -> Arc<dyn ExecutionPlan> {
+    Arc::new(MotionExec::new(MotionDef { id: MotionId(0), kind, senders, receivers }, input))
+}

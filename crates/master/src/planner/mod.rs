@@ -1,0 +1,90 @@
+//! Stops 3 and 4 of a query's walk: a logical plan becomes slices.
+//!
+//! The passes, in order: DataFusion's analyzer and logical optimiser with [`join_order`] among its rules,
+//! DataFusion's physical planner for one partition, [`distribute`], DataFusion's enforcement of orderings, and
+//! [`slices`] with [`direct_dispatch`].
+
+mod direct_dispatch;
+mod distribute;
+mod join_order;
+mod locus;
+mod materialize;
+mod slices;
+mod verify;
+mod write;
+
+pub(crate) use distribute::{Tables, rows_and_bytes};
+pub(crate) use join_order::JoinOrder;
+pub(crate) use slices::{Slice, SliceTable};
+pub(crate) use write::WriteTarget;
+
+use damson_cluster::BucketMap;
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_optimizer::join_selection::JoinSelection;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use distribute::{Distributor, Placed};
+use std::sync::Arc;
+
+/// What the planner must know beside the plan.
+pub(crate) struct PlanContext<'a> {
+    pub state: &'a SessionState,
+    pub tables: &'a dyn Tables,
+    /// The newest bucket map.
+    pub map: &'a BucketMap,
+}
+
+/// What becomes of the rows of a plan.
+pub(crate) enum Output {
+    /// To the client.
+    Rows,
+    /// Into a table or files; the plan's result is one row per writer.
+    Write(WriteTarget),
+}
+
+/// A bound logical plan to slices.
+///
+/// # Errors
+/// What DataFusion finds wrong with the query, or cannot plan.
+pub(crate) async fn plan(context: &PlanContext<'_>, logical: &LogicalPlan, output: Output) -> Result<SliceTable> {
+    let optimized = context.state.optimize(logical)?;
+    let physical = one_partition(context.state, &optimized).await?;
+    distribute_and_slice(context, physical, output)
+}
+
+/// A physical plan of one partition to slices.
+///
+/// # Errors
+/// DataFusion's, from rebuilding operators.
+pub(crate) fn distribute_and_slice(
+    context: &PlanContext<'_>,
+    physical: Arc<dyn ExecutionPlan>,
+    output: Output,
+) -> Result<SliceTable> {
+    let distributor = Distributor {
+        tables: context.tables,
+        segments: context.map.segment_count() as u32,
+        map: context.map.version,
+        options: context.state.config_options(),
+    };
+    let placed: Placed = distributor.place(&physical)?;
+    let placed = match output {
+        Output::Rows => placed,
+        Output::Write(target) => write::write(&distributor, placed, target)?,
+    };
+    let gathered = distributor.to_entry(placed)?.plan;
+    let sorted = EnsureRequirements::new().optimize(gathered, context.state.config_options())?;
+    let table = slices::slice(sorted, context.tables, context.map)?;
+    verify::verify(&table);
+    Ok(table)
+}
+
+/// DataFusion's own physical plan, build sides chosen by size, nothing of it for more than one partition.
+async fn one_partition(state: &SessionState, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await?;
+    JoinSelection::new().optimize(plan, state.config_options())
+}

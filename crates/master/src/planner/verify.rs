@@ -1,0 +1,43 @@
+//! What must hold of every slice table, whatever made it.
+
+use super::slices::SliceTable;
+use damson_motion::{Gang, MotionDef, MotionExec, MotionKind, MotionRecvExec, MotionSendExec, TableScanExec};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// # Panics
+/// If a pass broke an invariant of plans: each motion has one sending slice whose gang is its senders and one receiving
+/// slice whose gang is its receivers; tables are scanned on segments only; hashed rows go to every segment.
+pub(crate) fn verify(table: &SliceTable) {
+    let mut sends: HashMap<u32, &MotionDef> = HashMap::new();
+    for slice in &table.slices[1..] {
+        let send = slice.plan.downcast_ref::<MotionSendExec>().expect("a slice other than the root sends");
+        assert_eq!(send.def().id.0, slice.id.0, "a slice has its motion's number");
+        assert_eq!(send.def().senders, slice.gang, "{}: the gang sends", slice.id);
+        let inputs = send.input().output_partitioning().partition_count();
+        assert_eq!(inputs, 1, "{}: a motion sends one partition", slice.id);
+        if matches!(send.def().kind, MotionKind::Redistribute { .. }) {
+            assert!(matches!(send.def().receivers, Gang::All(_)), "{}: every bucket has a receiver", slice.id);
+        }
+        assert!(sends.insert(slice.id.0, send.def()).is_none(), "{} sends once", slice.id);
+    }
+    for slice in &table.slices {
+        visit(&slice.plan, &mut |plan| {
+            assert!(plan.downcast_ref::<MotionExec>().is_none(), "{}: the cut left a motion", slice.id);
+            if let Some(receive) = plan.downcast_ref::<MotionRecvExec>() {
+                let send = sends.remove(&receive.def().id.0).expect("a motion is received once");
+                assert_eq!(send.receivers, slice.gang, "{}: the gang receives", slice.id);
+            }
+            if plan.downcast_ref::<TableScanExec>().is_some() {
+                assert_ne!(slice.gang, Gang::Entry, "{}: the master has no tables", slice.id);
+            }
+        });
+    }
+    assert!(sends.is_empty(), "every motion is received");
+}
+
+fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {
+    f(plan);
+    plan.children().into_iter().for_each(|child| visit(child, f));
+}

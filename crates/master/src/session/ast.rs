@@ -1,0 +1,74 @@
+//! Pieces of syntax that the session writes by itself.
+
+use crate::error::SqlResult;
+use crate::sql::{Name, RelationName};
+use damson_motion::ScanSpec;
+use sqlparser::ast;
+use sqlparser::ast::{Ident, ObjectName};
+use std::ops::ControlFlow;
+
+/// NULL.
+pub(super) fn null() -> ast::Expr {
+    ast::Expr::Value(ast::Value::Null.with_empty_span())
+}
+
+/// `CAST(value AS sql_type)`; the type is one of [`crate::sql`]'s normalised names.
+pub(super) fn cast(value: &ast::Expr, sql_type: &str) -> SqlResult<ast::Expr> {
+    crate::sql::parse_expression(&format!("CAST({value} AS {sql_type})"))
+}
+
+/// `SELECT columns FROM table`, all of them when none is named.
+pub(super) fn select(table: &RelationName, columns: &[Name]) -> SqlResult<ast::Statement> {
+    let quoted = |name: &str| Ident::with_quote('"', name).to_string();
+    let columns: Vec<String> = columns.iter().map(|c| quoted(&c.text)).collect();
+    let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+    let parts = table.schema.iter().chain([&table.name]).map(|p| quoted(p)).collect::<Vec<_>>();
+    let text = format!("SELECT {columns} FROM {}", parts.join("."));
+    match crate::sql::parse(&text)? {
+        crate::sql::Statement::Query(query) => Ok(*query),
+        other => Err(crate::error::internal(format!("{other:?} is not a query"))),
+    }
+}
+
+/// True if the statement names the system column: only then do tables have it.
+pub(super) fn mentions_segment_id(statement: &ast::Statement) -> bool {
+    statement.to_string().contains(ScanSpec::SEGMENT_ID)
+}
+
+/// Keeps `gp_segment_id` out of `*` where the statement names it elsewhere: as a system column it is not among a
+/// table's columns.
+pub(super) fn hide_segment_id(mut statement: ast::Statement) -> ast::Statement {
+    if mentions_segment_id(&statement) {
+        let _: ControlFlow<()> = ast::visit_statements_mut(&mut statement, |statement| {
+            if let ast::Statement::Query(query) = statement {
+                hide_in(&mut query.body);
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    statement
+}
+
+fn hide_in(body: &mut ast::SetExpr) {
+    match body {
+        ast::SetExpr::Select(select) if reads_only_tables(select) => {
+            for item in &mut select.projection {
+                if let ast::SelectItem::Wildcard(options) | ast::SelectItem::QualifiedWildcard(_, options) = item {
+                    let hidden = ObjectName::from(vec![Ident::new(ScanSpec::SEGMENT_ID)]);
+                    options.opt_exclude = Some(ast::ExcludeSelectItem::Single(hidden));
+                }
+            }
+        }
+        ast::SetExpr::Query(query) => hide_in(&mut query.body),
+        ast::SetExpr::SetOperation { left, right, .. } => {
+            hide_in(left);
+            hide_in(right);
+        }
+        _ => {}
+    }
+}
+
+fn reads_only_tables(select: &ast::Select) -> bool {
+    let is_table = |factor: &ast::TableFactor| matches!(factor, ast::TableFactor::Table { .. });
+    select.from.iter().all(|from| is_table(&from.relation) && from.joins.iter().all(|j| is_table(&j.relation)))
+}

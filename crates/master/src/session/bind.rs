@@ -1,0 +1,163 @@
+//! Text to a bound logical plan.
+
+use super::Session;
+use super::ast::{hide_segment_id, mentions_segment_id};
+use crate::catalog::{CatalogState, Relation, ViewDef};
+use crate::engine::{CATALOG, StatementNames, statement_state};
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
+use crate::sql;
+use crate::system::{self, SystemContext, SystemTable};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::view::ViewTable;
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::common::TableReference;
+use datafusion::sql::parser::Statement as EngineStatement;
+use futures::future::BoxFuture;
+use sqlparser::ast;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Views within views.
+const VIEW_DEPTH_MAX: usize = 32;
+
+/// A statement's plan, and the state and names that it was bound with.
+pub(super) struct Bound {
+    pub state: SessionState,
+    pub names: StatementNames,
+    pub plan: LogicalPlan,
+}
+
+impl Session {
+    /// Binds a query as of the newest snapshot. Parameters stay placeholders.
+    pub(super) async fn bind(&self, query: &ast::Statement, text: &str) -> SqlResult<Bound> {
+        let names = self.names(self.master.catalog.current(), mentions_segment_id(query));
+        let query = hide_segment_id(query.clone());
+        let (state, plan) = self.bind_with(&names, &query, 0).await.map_err(|e| located(e, text))?;
+        Ok(Bound { state, names, plan })
+    }
+
+    pub(super) fn names(&self, catalog: Arc<CatalogState>, segment_id: bool) -> StatementNames {
+        StatementNames::new(catalog, &self.search_schema(), segment_id)
+    }
+
+    fn bind_with<'a>(
+        &'a self,
+        names: &'a StatementNames,
+        query: &'a ast::Statement,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<(SessionState, LogicalPlan), DataFusionError>> {
+        Box::pin(async move {
+            let state = statement_state(&self.master.base, names);
+            let statement = EngineStatement::Statement(Box::new(query.clone()));
+            for reference in state.resolve_table_references(&statement)? {
+                self.prepare_name(names, &reference, depth).await?;
+            }
+            let plan = state.statement_to_plan(statement).await?;
+            Ok((state, plan))
+        })
+    }
+
+    /// Makes a view or a system table known to the binder; tables it finds by itself.
+    async fn prepare_name(
+        &self,
+        names: &StatementNames,
+        reference: &TableReference,
+        depth: usize,
+    ) -> Result<(), DataFusionError> {
+        let resolved = reference.clone().resolve(CATALOG, names.search_schema());
+        let (schema, name) = (&*resolved.schema, &*resolved.table);
+        if names.is_prepared(schema, name) {
+            return Ok(());
+        }
+        match names.state().relation(schema, name) {
+            Some(Relation::View(view)) => {
+                let table = self.view(names, view, depth).await?;
+                names.prepare(schema, name, table);
+            }
+            Some(Relation::Table(_)) => {}
+            None => {
+                if let Some(system) = system::system_table(schema, name) {
+                    let rows = system.rows(&self.system_context(names, system).await?);
+                    let table = MemTable::try_new(system.schema(), vec![vec![rows]])?;
+                    names.prepare(system.schema_name, name, Arc::new(table));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A view's plan, bound with the names of where it was defined.
+    async fn view(
+        &self,
+        names: &StatementNames,
+        view: &ViewDef,
+        depth: usize,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let name = view.qualified_name();
+        if depth >= VIEW_DEPTH_MAX {
+            let message = format!("views are nested more than {VIEW_DEPTH_MAX} deep at {name}");
+            return Err(external(SqlError::new(SqlState::TOO_COMPLEX, message)));
+        }
+        let statement = sql::parse(&view.query).map_err(external)?;
+        let sql::Statement::Query(query) = statement else {
+            return Err(external(SqlError::new(SqlState::INTERNAL_ERROR, format!("view {name} is not a query"))));
+        };
+        let inner = StatementNames::new(Arc::clone(names.state()), &view.search_schema, mentions_segment_id(&query));
+        let (_, mut plan) = self.bind_with(&inner, &query, depth + 1).await?;
+        if !view.columns.is_empty() {
+            let columns = plan.schema().columns();
+            let renamed = columns.into_iter().enumerate().map(|(i, column)| {
+                let new_name = view.columns.get(i).cloned().unwrap_or_else(|| column.name.clone());
+                datafusion::logical_expr::Expr::Column(column).alias(new_name)
+            });
+            plan = LogicalPlanBuilder::from(plan.clone()).project(renamed.collect::<Vec<_>>())?.build()?;
+        }
+        Ok(Arc::new(ViewTable::new(plan, Some(view.query.clone()))))
+    }
+
+    async fn system_context(
+        &self,
+        names: &StatementNames,
+        table: &SystemTable,
+    ) -> Result<SystemContext, DataFusionError> {
+        let mut view_schemas = BTreeMap::new();
+        if table.needs_view_schemas() {
+            for view in names.state().views() {
+                // A view that no longer binds, because something below it changed, shows no columns.
+                if let Ok(provider) = self.view(names, view, 0).await {
+                    view_schemas.insert((view.schema.clone(), view.name.clone()), provider.schema());
+                }
+            }
+        }
+        let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
+        let mut segments = vec![self.master.registry.master_definition()];
+        segments.extend(self.master.registry.definitions());
+        Ok(SystemContext { state: Arc::clone(names.state()), segments, view_schemas, running })
+    }
+}
+
+pub(super) fn external(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// The error with its position in the text, where the binder tells one.
+pub(super) fn located(error: DataFusionError, text: &str) -> SqlError {
+    let span = error.diagnostic().and_then(|d| d.span);
+    let error = of_datafusion(error);
+    match span {
+        Some(span) if error.position.is_none() => {
+            let position = char_position(text, span.start.line as usize, span.start.column as usize);
+            SqlError { position, ..error }
+        }
+        _ => error,
+    }
+}
+
+/// 1-based position of a 1-based line and column, in characters.
+fn char_position(text: &str, line: usize, column: usize) -> Option<usize> {
+    let before: usize = text.split('\n').take(line.checked_sub(1)?).map(|l| l.chars().count() + 1).sum();
+    Some(before + column)
+}

@@ -1,0 +1,120 @@
+//! COPY.
+
+use super::bind::Bound;
+use super::insert::default_value;
+use super::write::{collect, table_target};
+use super::{Outcome, Session, ast};
+use crate::catalog::Commit;
+use crate::copy_split::{SplitError, split};
+use crate::ddl::resolve_columns;
+use crate::engine::statement_state;
+use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
+use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
+use crate::sql::{CopyFrom, CopySource, CopyTo};
+use damson_cluster::TableDef;
+use damson_motion::{CopyReadExec, CopyReadSpec, CopyWriteSpec};
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::expressions::Column;
+use datafusion::physical_plan::projection::ProjectionExec;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// A COPY has one leaf.
+const LEAF: u32 = 0;
+
+impl Session {
+    /// The master splits the files, each segment reads its share and sends the rows to their owners.
+    pub(super) async fn copy_from(
+        self: &Arc<Self>,
+        copy: &CopyFrom,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let catalog = self.master.catalog.current();
+        let entry = self.table(&catalog, &copy.table)?;
+        let def = Arc::clone(&entry.def);
+        let targets = resolve_columns(&def, &copy.columns)?;
+        let segments = catalog.current_map().segment_count();
+        let (path, format) = (copy.path.clone(), copy.format.clone());
+        let units = tokio::task::spawn_blocking(move || split(&path, &format, segments)).await.map_err(internal)?;
+        let units = units.map_err(of_split)?;
+        let names = self.names(catalog, false);
+        let state = statement_state(&self.master.base, &names);
+        let plan = LogicalPlanBuilder::empty(false).build().map_err(of_datafusion)?;
+        let bound = Bound { state, names, plan };
+        let rows = rows_of_files(&bound, &def, &targets, copy)?;
+        let table = self.slice(&bound, rows, table_target(&def))?;
+        let base = bound.names.state().snapshot;
+        let units = HashMap::from([(LEAF, units)]);
+        let written = self.write_table(&bound, &table, units, &def, cancel).await?;
+        self.commit(Commit::of_adds(base, written.files)).await?;
+        Ok(Outcome::changed(format!("COPY {}", written.rows), written.rows))
+    }
+
+    /// Each segment writes its own part files.
+    pub(super) async fn copy_to(self: &Arc<Self>, copy: &CopyTo, cancel: CancellationToken) -> SqlResult<Outcome> {
+        let query = match &copy.source {
+            CopySource::Query(query) => query.as_ref().clone(),
+            CopySource::Table { table, columns } => {
+                let catalog = self.master.catalog.current();
+                resolve_columns(&self.table(&catalog, table)?.def, columns)?;
+                ast::select(table, columns)?
+            }
+        };
+        let bound = self.run_init_plans(self.bind(&query, "").await?, &cancel).await?;
+        let target = WriteTarget::Files(CopyWriteSpec { dir: copy.path.clone(), format: copy.format.clone() });
+        let table = self.plan(&bound, Output::Write(target)).await?;
+        let running = self.dispatch(&bound, &table, HashMap::new(), true, cancel).await?;
+        let (reports, outcome) = collect::<Vec<String>>(running).await;
+        outcome?;
+        let rows = reports.iter().map(|(rows, _)| rows).sum();
+        Ok(Outcome::changed(format!("COPY {rows}"), rows))
+    }
+
+    pub(super) fn slice(
+        &self,
+        bound: &Bound,
+        rows: Arc<dyn ExecutionPlan>,
+        target: WriteTarget,
+    ) -> SqlResult<SliceTable> {
+        let map = Arc::clone(bound.names.state().current_map());
+        let context = PlanContext { state: &bound.state, tables: &bound.names, map: &map };
+        distribute_and_slice(&context, rows, Output::Write(target)).map_err(of_datafusion)
+    }
+}
+
+/// The files' columns under their names in the table; columns that COPY does not name get their defaults.
+fn rows_of_files(
+    bound: &Bound,
+    def: &TableDef,
+    targets: &[usize],
+    copy: &CopyFrom,
+) -> SqlResult<Arc<dyn ExecutionPlan>> {
+    let table_schema = def.arrow_schema();
+    let fields = targets.iter().map(|&t| Arc::new(table_schema.field(t).clone()));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let read = CopyReadExec::new(CopyReadSpec { leaf: LEAF, format: copy.format.clone(), schema });
+    if targets.iter().copied().eq(0..def.columns.len()) {
+        return Ok(Arc::new(read));
+    }
+    let column = |(position, column): (usize, &damson_cluster::ColumnDef)| {
+        let expr: Arc<dyn PhysicalExpr> = match targets.iter().position(|&t| t == position) {
+            Some(i) => Arc::new(Column::new(&column.name, i)),
+            None => {
+                let value = default_value(&bound.state, column)?;
+                bound.state.create_physical_expr(value, &DFSchema::empty()).map_err(of_datafusion)?
+            }
+        };
+        Ok((expr, column.name.clone()))
+    };
+    let columns = def.columns.iter().enumerate().map(column).collect::<SqlResult<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(columns, Arc::new(read)).map_err(of_datafusion)?))
+}
+
+fn of_split(error: SplitError) -> SqlError {
+    SqlError::new(SqlState::known(error.sqlstate()), error.to_string())
+}

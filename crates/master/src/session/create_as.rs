@@ -1,0 +1,103 @@
+//! CREATE TABLE AS.
+
+use super::write::table_target;
+use super::{Outcome, Session};
+use crate::catalog::{CreateTableOutcome, NewTable};
+use crate::ddl::{TableAs, define_table_as};
+use crate::error::{SqlError, SqlResult, internal};
+use crate::planner::Output;
+use crate::session::bind::Bound;
+use crate::sql::CreateTableAs;
+use damson_cluster::{FileEntry, TableDef, TableId};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+impl Session {
+    /// The table appears together with its rows, or not at all.
+    pub(super) async fn create_table_as(
+        self: &Arc<Self>,
+        create: &CreateTableAs,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let bound = self.run_init_plans(self.bind(&create.query, "").await?, &cancel).await?;
+        let schema = self.schema_of(&bound)?;
+        let state = bound.names.state();
+        let (new, notices) = match define_table_as(state, create, &schema, &self.search_schema())? {
+            TableAs::Exists(done) => return Ok(done.into()),
+            TableAs::New { table, notices } => (*table, notices),
+        };
+        let (rows, files, id) = if create.with_data {
+            let id = self.master.catalog.reserve_table_id().map_err(SqlError::from)?;
+            let def = Arc::new(self.definition(&new, id));
+            bound.names.add_new_table(Arc::clone(&def));
+            let bound = with_types(bound, &def)?;
+            let table = self.plan(&bound, Output::Write(table_target(&def))).await?;
+            let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel).await?;
+            (written.rows, written.files, Some((def.id, def.map_version)))
+        } else {
+            (0, vec![], None)
+        };
+        let new = NewTable { id: id.map(|i| i.0), map_version: id.map(|i| i.1), ..new };
+        self.create(new, files, create.if_not_exists).await?;
+        let tag = if create.with_data { format!("SELECT {rows}") } else { "CREATE TABLE AS".into() };
+        Ok(Outcome::Command { tag, rows, notices })
+    }
+
+    /// Columns of a query with their final types.
+    pub(super) fn schema_of(&self, bound: &Bound) -> SqlResult<SchemaRef> {
+        let state = &bound.state;
+        let analyzed = state.analyzer().execute_and_check(bound.plan.clone(), state.config_options(), |_, _| {});
+        let analyzed = analyzed.map_err(crate::error::of_datafusion)?;
+        Ok(Arc::new(analyzed.schema().as_arrow().clone()))
+    }
+
+    /// The table as it will be, for the planner and the writers.
+    pub(super) fn definition(&self, new: &NewTable, id: TableId) -> TableDef {
+        TableDef {
+            id,
+            schema: new.schema.clone(),
+            name: new.name.clone(),
+            columns: new.columns.clone(),
+            distribution: new.distribution.clone(),
+            map_version: self.master.catalog.current().current_map().version,
+            primary_key: new.primary_key.clone(),
+            compression: new.compression,
+        }
+    }
+
+    /// Makes the table with its files; if the catalog refuses, they are removed.
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        new: NewTable,
+        files: Vec<FileEntry>,
+        if_not_exists: bool,
+    ) -> SqlResult<()> {
+        let (session, adds) = (Arc::clone(self), files.clone());
+        let work = move || session.master.catalog.create_table(new, adds, if_not_exists);
+        match tokio::task::spawn_blocking(work).await.map_err(internal)? {
+            Ok(CreateTableOutcome::Created(_)) => Ok(()),
+            Ok(CreateTableOutcome::Exists) => {
+                self.discard(&files).await;
+                Ok(())
+            }
+            Err(error) => {
+                self.discard(&files).await;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Casts the query's columns to the table's types, such as a sum's numeric to 64 bits where it has at most 18 digits.
+pub(super) fn with_types(bound: Bound, def: &TableDef) -> SqlResult<Bound> {
+    let columns = bound.plan.schema().columns();
+    let typed = columns.into_iter().zip(&def.columns).map(|(column, target)| {
+        cast(Expr::Column(column), target.data_type.clone()).alias(&target.name)
+    });
+    let plan = LogicalPlanBuilder::from(bound.plan.clone()).project(typed.collect::<Vec<_>>());
+    let plan = plan.and_then(LogicalPlanBuilder::build).map_err(crate::error::of_datafusion)?;
+    Ok(Bound { plan, ..bound })
+}

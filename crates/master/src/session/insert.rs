@@ -1,0 +1,170 @@
+//! INSERT.
+
+use super::bind::Bound;
+use super::query::{parameter_types, with_parameters};
+use super::write::table_target;
+use super::{Outcome, Session, ast};
+use crate::catalog::{CatalogState, Commit, TableEntry};
+use crate::ddl::{find_table, resolve_columns};
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
+use crate::planner::Output;
+use crate::sql::{self, Insert, InsertSource, InsertValue, RelationName};
+use damson_cluster::{ColumnDef, TableDef};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::scalar::ScalarValue;
+use sqlparser::ast as syntax;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+impl Session {
+    pub(super) async fn insert(
+        self: &Arc<Self>,
+        insert: &Insert,
+        parameters: Vec<ScalarValue>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let (def, bound) = self.bind_insert(insert).await?;
+        let bound = with_parameters(bound, parameters)?;
+        let bound = self.run_init_plans(bound, &cancel).await?;
+        let base = bound.names.state().snapshot;
+        let table = self.plan(&bound, Output::Write(table_target(&def))).await?;
+        let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel).await?;
+        self.commit(Commit::of_adds(base, written.files)).await?;
+        Ok(Outcome::changed(format!("INSERT 0 {}", written.rows), written.rows))
+    }
+
+    pub(super) async fn describe_insert(&self, insert: &Insert) -> SqlResult<Vec<DataType>> {
+        let (_, bound) = self.bind_insert(insert).await?;
+        parameter_types(&bound.plan)
+    }
+
+    /// The rows to insert, with the table's columns and types in its order.
+    pub(super) async fn bind_insert(&self, insert: &Insert) -> SqlResult<(Arc<TableDef>, Bound)> {
+        let catalog = self.master.catalog.current();
+        let entry = self.table(&catalog, &insert.table)?;
+        let def = Arc::clone(&entry.def);
+        let targets = resolve_columns(&def, &insert.columns)?;
+        let (source, from_values) = match &insert.source {
+            InsertSource::Query(query) => (Some(query.as_ref().clone()), false),
+            InsertSource::Values(rows) => (Some(values_query(&def, &targets, rows)?), true),
+            InsertSource::DefaultValues => (None, true),
+        };
+        let bound = match source {
+            Some(query) => self.bind(&query, "").await?,
+            None => {
+                let names = self.names(catalog, false);
+                let plan = LogicalPlanBuilder::empty(true).build().map_err(of_datafusion)?;
+                Bound { state: crate::engine::statement_state(&self.master.base, &names), names, plan }
+            }
+        };
+        let given = if matches!(insert.source, InsertSource::DefaultValues) { vec![] } else { targets };
+        let plan = assign(&bound.state, bound.plan, &def, &given, from_values, !insert.columns.is_empty())?;
+        Ok((def, Bound { plan, ..bound }))
+    }
+
+    pub(super) fn table(&self, catalog: &CatalogState, name: &RelationName) -> SqlResult<Arc<TableEntry>> {
+        find_table(catalog, name, &self.search_schema())
+    }
+}
+
+/// `VALUES …` as a query, DEFAULT written out and parameters typed by their columns.
+fn values_query(def: &TableDef, targets: &[usize], rows: &[Vec<InsertValue>]) -> SqlResult<syntax::Statement> {
+    let written = |row: &Vec<InsertValue>| -> SqlResult<Vec<syntax::Expr>> {
+        let value = |(i, value): (usize, &InsertValue)| match (value, targets.get(i)) {
+            (InsertValue::Default, Some(&column)) => match &def.columns[column].default {
+                Some(text) => sql::parse_expression(text),
+                None => Ok(ast::null()),
+            },
+            (InsertValue::Expr(expr @ syntax::Expr::Value(v)), Some(&column))
+                if matches!(v.value, syntax::Value::Placeholder(_)) =>
+            {
+                ast::cast(expr, &def.columns[column].sql_type)
+            }
+            (InsertValue::Expr(expr), _) => Ok(expr.clone()),
+            (InsertValue::Default, None) => Err(too_many()),
+        };
+        row.iter().enumerate().map(value).collect()
+    };
+    let rows = rows.iter().map(written).collect::<SqlResult<Vec<_>>>()?;
+    Ok(*sql::values_query(rows))
+}
+
+/// Projects the source onto the table: each column its value, its default, or NULL, with the column's type.
+pub(super) fn assign(
+    state: &SessionState,
+    source: LogicalPlan,
+    def: &TableDef,
+    given: &[usize],
+    from_values: bool,
+    named: bool,
+) -> SqlResult<LogicalPlan> {
+    let columns = source.schema().columns();
+    if columns.len() > given.len() && !(given.is_empty() && from_values) {
+        return Err(too_many());
+    }
+    if columns.len() < given.len() && named {
+        let message = "INSERT has more target columns than expressions";
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+    }
+    let schema = Arc::clone(source.schema());
+    let projected = def.columns.iter().enumerate().map(|(position, column)| {
+        let value = match given.iter().take(columns.len()).position(|&g| g == position) {
+            Some(i) => {
+                let value = Expr::Column(columns[i].clone());
+                let from = value.get_type(&schema).map_err(of_datafusion)?;
+                check_assignable(&from, column, from_values)?;
+                if from == column.data_type { value } else { cast(value, column.data_type.clone()) }
+            }
+            None => default_value(state, column)?,
+        };
+        Ok(value.alias(&column.name))
+    });
+    let projected = projected.collect::<SqlResult<Vec<_>>>()?;
+    LogicalPlanBuilder::from(source).project(projected).and_then(LogicalPlanBuilder::build).map_err(of_datafusion)
+}
+
+/// The column's default with its type.
+pub(super) fn default_value(state: &SessionState, column: &ColumnDef) -> SqlResult<Expr> {
+    let value = match &column.default {
+        Some(text) => state.create_logical_expr(text, &DFSchema::empty()).map_err(of_datafusion)?,
+        None => lit(ScalarValue::Null),
+    };
+    Ok(cast(value, column.data_type.clone()))
+}
+
+fn too_many() -> SqlError {
+    SqlError::new(SqlState::SYNTAX_ERROR, "INSERT has more expressions than target columns")
+}
+
+/// PostgreSQL's assignment casts, by kind of type. Values written as text take any type.
+pub(super) fn check_assignable(from: &DataType, column: &ColumnDef, from_values: bool) -> SqlResult<()> {
+    let to = &column.data_type;
+    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let temporal = |t: &DataType| matches!(t, DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _));
+    let fits = from == to
+        || *from == DataType::Null
+        || text(to)
+        || (text(from) && from_values)
+        || (from.is_numeric() && to.is_numeric())
+        || (temporal(from) && temporal(to))
+        || matches!(
+            (from, to),
+            (DataType::Time64(_) | DataType::Time32(_), DataType::Time64(_))
+                | (DataType::Interval(_), DataType::Interval(_))
+                | (DataType::Binary | DataType::BinaryView | DataType::LargeBinary, DataType::BinaryView)
+        );
+    if fits {
+        return Ok(());
+    }
+    let message = format!(
+        "column \"{}\" is of type {} but expression is of type {}",
+        column.name,
+        column.sql_type,
+        sql::sql_type_name(from)
+    );
+    Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message).with_hint("You will need to rewrite or cast the expression."))
+}

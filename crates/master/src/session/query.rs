@@ -1,0 +1,129 @@
+//! SELECT.
+
+use super::bind::{Bound, located};
+use super::{Outcome, Session};
+use crate::dispatch::{Dispatch, Running};
+use crate::engine::replace_scalar_subqueries;
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
+use crate::planner::{Output, PlanContext, SliceTable, plan};
+use damson_cluster::CopyUnit;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::ParamValues;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
+use sqlparser::ast;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+impl Session {
+    /// The one-line pipeline of a query: bind, init plans, plan, dispatch.
+    pub(super) async fn query(
+        self: &Arc<Self>,
+        query: &ast::Statement,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let bound = with_parameters(self.bind(query, text).await?, parameters)?;
+        let bound = self.run_init_plans(bound, &cancel).await?;
+        let table = self.plan(&bound, Output::Rows).await?;
+        let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
+        Ok(Outcome::Rows { schema: running.stream.schema(), stream: running.stream })
+    }
+
+    pub(super) async fn describe_query(
+        &self,
+        query: &ast::Statement,
+        text: &str,
+    ) -> SqlResult<(SchemaRef, Vec<DataType>)> {
+        let bound = self.bind(query, text).await?;
+        let parameters = parameter_types(&bound.plan)?;
+        let analyzed = bound.state.analyzer().execute_and_check(
+            bound.plan.clone(),
+            bound.state.config_options(),
+            |_, _| {},
+        );
+        // A parameter without a type stops the analyzer; the binder's schema is what is known then.
+        let plan = match analyzed {
+            Err(error) if parameters.is_empty() => return Err(located(error, text)),
+            Err(_) => bound.plan,
+            Ok(plan) => plan,
+        };
+        Ok((Arc::new(plan.schema().as_arrow().clone()), parameters))
+    }
+
+    /// Runs uncorrelated scalar subqueries and puts their values in their place.
+    pub(super) async fn run_init_plans(
+        self: &Arc<Self>,
+        bound: Bound,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Bound> {
+        let runner = self.scalar_runner(&bound, cancel);
+        let replaced = replace_scalar_subqueries(bound.plan.clone(), &runner).await;
+        Ok(Bound { plan: replaced.map_err(of_datafusion)?, ..bound })
+    }
+
+    /// Passes 2 to 7, off the thread that serves sockets: planning is CPU work and its recursion needs deep stacks.
+    pub(super) async fn plan(&self, bound: &Bound, output: Output) -> SqlResult<SliceTable> {
+        let (state, names, logical) = (bound.state.clone(), bound.names.clone(), bound.plan.clone());
+        let work = async move {
+            let map = Arc::clone(names.state().current_map());
+            let context = PlanContext { state: &state, tables: &names, map: &map };
+            plan(&context, &logical, output).await
+        };
+        let planned = self.master.cpu.spawn(work).await.map_err(crate::error::internal)?;
+        planned.map_err(of_datafusion)
+    }
+
+    pub(super) async fn dispatch(
+        &self,
+        bound: &Bound,
+        table: &SliceTable,
+        copy_units: HashMap<u32, Vec<Vec<CopyUnit>>>,
+        to_the_end: bool,
+        cancel: CancellationToken,
+    ) -> SqlResult<Running> {
+        let dispatch = Dispatch {
+            table,
+            state: &bound.state,
+            catalog: Arc::clone(bound.names.state()),
+            copy_units,
+            to_the_end,
+            cancel,
+        };
+        self.master.dispatcher.run(dispatch).await
+    }
+}
+
+/// Types of `$1`, `$2`, …, in order.
+pub(super) fn parameter_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
+    let named = plan.get_parameter_types().map_err(of_datafusion)?;
+    let mut by_number = BTreeMap::new();
+    for (name, data_type) in named {
+        let number: usize = name.trim_start_matches('$').parse().map_err(|_| {
+            SqlError::new(SqlState::SYNTAX_ERROR, format!("parameter {name} is not of the form $1"))
+        })?;
+        by_number.insert(number, data_type.unwrap_or(DataType::Null));
+    }
+    let count = by_number.keys().next_back().copied().unwrap_or(0);
+    Ok((1..=count).map(|n| by_number.get(&n).cloned().unwrap_or(DataType::Null)).collect())
+}
+
+pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResult<Bound> {
+    let types = parameter_types(&bound.plan)?;
+    if types.len() > values.len() {
+        let message = format!("the statement has {} parameters, {} were given", types.len(), values.len());
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
+    }
+    if types.is_empty() {
+        return Ok(bound);
+    }
+    let cast = |(value, data_type): (ScalarValue, &DataType)| match data_type {
+        DataType::Null => Ok(value),
+        _ => value.cast_to(data_type),
+    };
+    let values = values.into_iter().zip(&types).map(cast).collect::<Result<Vec<_>, _>>().map_err(of_datafusion)?;
+    let plan = bound.plan.clone().with_param_values(ParamValues::from(values)).map_err(of_datafusion)?;
+    Ok(Bound { plan, ..bound })
+}

@@ -1,0 +1,66 @@
+//! SHOW, ANALYZE and VACUUM.
+
+use super::{Outcome, Session};
+use crate::error::{SqlResult, of_datafusion};
+use crate::sql::{RelationName, ShowTarget};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::stream;
+use std::sync::Arc;
+
+pub(super) fn schema(target: &ShowTarget) -> SchemaRef {
+    let columns: &[&str] = match target {
+        ShowTarget::All => &["name", "setting", "description"],
+        ShowTarget::Name(name) => &[name],
+    };
+    Arc::new(Schema::new(columns.iter().map(|c| Field::new(*c, DataType::Utf8, false)).collect::<Vec<_>>()))
+}
+
+impl Session {
+    pub(super) fn show(&self, target: &ShowTarget) -> SqlResult<Outcome> {
+        let settings = self.settings.lock();
+        let columns: Vec<Vec<String>> = match target {
+            ShowTarget::Name(name) => vec![vec![settings.get(name)?]],
+            ShowTarget::All => {
+                let all: Vec<_> = settings.all().collect();
+                vec![
+                    all.iter().map(|s| s.0.to_owned()).collect(),
+                    all.iter().map(|s| s.1.clone()).collect(),
+                    all.iter().map(|s| s.2.to_owned()).collect(),
+                ]
+            }
+        };
+        text_rows(schema(target), columns)
+    }
+
+    /// Statistics are collected while rows are written; there is nothing left to do but to check the names.
+    pub(super) fn analyze(&self, table: Option<&RelationName>) -> SqlResult<Outcome> {
+        let catalog = self.master.catalog.current();
+        match table {
+            Some(table) => {
+                self.table(&catalog, table)?.statistics();
+            }
+            None => catalog.tables().for_each(|entry| {
+                entry.statistics();
+            }),
+        }
+        Ok(Outcome::command("ANALYZE"))
+    }
+
+    /// Removes the files of dropped tables and rows that no statement reads any more.
+    pub(super) async fn vacuum(&self) -> SqlResult<Outcome> {
+        self.master.files.collect_dropped().await;
+        Ok(Outcome::command("VACUUM"))
+    }
+}
+
+/// Columns of text as a result.
+pub(super) fn text_rows(schema: SchemaRef, columns: Vec<Vec<String>>) -> SqlResult<Outcome> {
+    let arrays = columns.into_iter().map(|c| Arc::new(StringArray::from(c)) as ArrayRef).collect();
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
+        .map_err(|e| of_datafusion(DataFusionError::ArrowError(Box::new(e), None)))?;
+    let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), stream::iter([Ok(batch)]));
+    Ok(Outcome::Rows { schema, stream: Box::pin(rows) })
+}

@@ -1,0 +1,40 @@
+//! DROP and TRUNCATE.
+
+use super::cursor::Cursor;
+use super::statement::{Drop, Statement};
+use super::unsupported;
+use crate::error::SqlResult;
+
+pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    let start = cursor.position();
+    cursor.expect_word("DROP")?;
+    if cursor.word("TABLE") {
+        list(cursor, Cursor::relation).map(Statement::DropTable)
+    } else if cursor.word("VIEW") {
+        list(cursor, Cursor::relation).map(Statement::DropView)
+    } else if cursor.word("SCHEMA") {
+        list(cursor, Cursor::name).map(Statement::DropSchema)
+    } else {
+        Err(unsupported::object(cursor, "DROP", start))
+    }
+}
+
+fn list<'a, N>(cursor: &mut Cursor<'a>, name: impl FnMut(&mut Cursor<'a>) -> SqlResult<N>) -> SqlResult<Drop<N>> {
+    let if_exists = cursor.if_exists();
+    let names = cursor.list(name)?;
+    Ok(Drop { names, if_exists, cascade: cursor.cascade() })
+}
+
+pub(super) fn truncate(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    cursor.expect_word("TRUNCATE")?;
+    cursor.word("TABLE");
+    cursor.word("ONLY");
+    let tables = cursor.list(Cursor::relation)?;
+    if cursor.words(&["RESTART", "IDENTITY"]) {
+        return Err(cursor.unsupported("TRUNCATE ... RESTART IDENTITY"));
+    }
+    cursor.words(&["CONTINUE", "IDENTITY"]);
+    // No foreign keys are enforced: CASCADE has nothing to reach.
+    cursor.cascade();
+    Ok(Statement::Truncate(tables))
+}

@@ -1,0 +1,35 @@
+//! Stop 1½ of a query's walk: text → [`Statement`], with PostgreSQL's errors and positions.
+
+mod alter;
+mod copy;
+mod create;
+mod cursor;
+mod dialect;
+mod distributed;
+mod drop;
+mod explain;
+mod expression;
+mod guard;
+mod insert;
+mod limits;
+mod names;
+mod parse;
+mod query;
+mod settings;
+mod split;
+mod statement;
+mod table_options;
+mod text;
+mod types;
+mod unsupported;
+
+pub use expression::{parse_expression, values_query};
+pub use names::{DATABASE, DEFAULT_SCHEMA};
+pub use parse::parse;
+pub use split::split;
+pub use statement::{
+    AlterAction, AlterTable, ColumnSpec, CopyFrom, CopySource, CopyTo, CreateSchema, CreateTable, CreateTableAs,
+    CreateView, DistributionClause, Drop, Explain, ExplainFormat, Insert, InsertSource, InsertValue, Name,
+    RelationName, SetSetting, ShowTarget, Statement,
+};
+pub use types::{sql_type_name, stored_type_of};

@@ -1,0 +1,70 @@
+//! One statement's text → [`Statement`].
+
+use super::cursor::{Cursor, tokenize};
+use super::limits::STATEMENT_BYTES_MAX;
+use super::statement::Statement;
+use super::text::Text;
+use super::{alter, copy, create, distributed, drop, explain, guard, insert, query, settings, unsupported};
+use crate::error::{SqlError, SqlResult, SqlState};
+use sqlparser::tokenizer::Token;
+
+/// Parses one statement; semicolons after it are allowed.
+///
+/// # Errors
+/// 42601 with a position for what is not SQL, 0A000 for what is but Damson does not do, 54001 for what is too complex,
+/// and the errors of types and options (42704, 22023).
+pub fn parse(sql: &str) -> SqlResult<Statement> {
+    if sql.len() > STATEMENT_BYTES_MAX {
+        let message = format!("the statement is longer than {} MiB", STATEMENT_BYTES_MAX >> 20);
+        return Err(SqlError::new(SqlState::TOO_COMPLEX, message).with_hint("Load rows with COPY."));
+    }
+    let text = Text::new(sql);
+    let mut tokens = tokenize(&text)?;
+    guard::check(&tokens)?;
+    while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_))) {
+        tokens.pop();
+    }
+    if let Some(separator) = tokens.iter().position(|token| token.token == Token::SemiColon) {
+        let next = tokens[separator..].iter().find(|t| !matches!(t.token, Token::SemiColon | Token::Whitespace(_)));
+        let at = next.unwrap_or(&tokens[separator]).span.start;
+        let message = "cannot run several statements as one";
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(text.position(at)));
+    }
+    if tokens.is_empty() {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement is empty"));
+    }
+    let clauses = distributed::cut(&text, &mut tokens)?;
+    let mut cursor = Cursor::new(&text, tokens);
+    let statement = statement(&mut cursor, clauses)?;
+    cursor.end()?;
+    Ok(statement)
+}
+
+/// The statement at `cursor`; what follows it is the caller's to refuse.
+pub(super) fn statement(cursor: &mut Cursor<'_>, clauses: distributed::Clauses) -> SqlResult<Statement> {
+    let first = match cursor.peek() {
+        Token::LParen => return query::parse(cursor).map(Statement::Query),
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => return Err(cursor.unexpected()),
+    };
+    match first.as_str() {
+        "SELECT" | "WITH" | "VALUES" | "TABLE" => query::parse(cursor).map(Statement::Query),
+        "INSERT" => insert::parse(cursor),
+        "CREATE" => create::parse(cursor, clauses),
+        "DROP" => drop::parse(cursor),
+        "TRUNCATE" => drop::truncate(cursor),
+        "ALTER" => alter::parse(cursor),
+        "COPY" => copy::parse(cursor),
+        "EXPLAIN" => explain::parse(cursor, clauses),
+        "SHOW" => settings::show(cursor),
+        "SET" => settings::set(cursor),
+        "RESET" => settings::reset(cursor),
+        "ANALYZE" | "ANALYSE" => settings::analyze(cursor),
+        "VACUUM" => settings::vacuum(cursor),
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => settings::transaction(cursor),
+        _ => Err(unsupported::statement(cursor, &first)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

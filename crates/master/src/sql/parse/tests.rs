@@ -1,0 +1,534 @@
+use super::super::{
+    AlterAction, CopySource, DistributionClause, ExplainFormat, InsertSource, InsertValue, SetSetting, ShowTarget,
+    Statement, parse,
+};
+use crate::error::{SqlError, SqlState};
+use damson_cluster::{Compression, CopyFormat, CsvOptions};
+
+fn ok(sql: &str) -> Statement {
+    parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+fn err(sql: &str) -> SqlError {
+    match parse(sql) {
+        Ok(statement) => panic!("{sql}: {statement:?}"),
+        Err(error) => error,
+    }
+}
+
+/// The error's state and the text from its position on.
+fn err_at(sql: &str, state: SqlState) -> &str {
+    let error = err(sql);
+    assert_eq!(error.state, state, "{sql}: {error}");
+    let position = error.position.unwrap_or_else(|| panic!("{sql}: no position: {error}"));
+    let byte = sql.char_indices().nth(position - 1).map_or(sql.len(), |(byte, _)| byte);
+    &sql[byte..]
+}
+
+fn names(names: &[super::super::Name]) -> Vec<&str> {
+    names.iter().map(|name| name.text.as_str()).collect()
+}
+
+#[test]
+fn queries() {
+    for sql in [
+        "SELECT 1",
+        "select * from t where a = $1;",
+        "(select 1) union all (select 2) order by 1;;",
+        "VALUES (1, 'a'), (2, 'b')",
+        "WITH x AS (SELECT 1) SELECT * FROM x",
+        "-- first\nselect /* ; */ ';' as \"a;b\"",
+        "select $$it's; fine$$",
+        "select a.distributed, distributed from t as distributed",
+    ] {
+        assert!(matches!(ok(sql), Statement::Query(_)), "{sql}");
+        assert!(!ok(sql).is_update());
+    }
+    // The text of a query is DataFusion's to bind: only its shape matters here.
+    let Statement::Query(query) = ok("select 1 from \"T\"") else { panic!() };
+    assert_eq!(query.to_string(), "SELECT 1 FROM \"T\"");
+}
+
+#[test]
+fn syntax_errors_have_postgresql_text_and_positions() {
+    let error = err("selec 1");
+    assert_eq!(error.message, "syntax error at or near \"selec\"");
+    assert_eq!((error.state, error.position), (SqlState::SYNTAX_ERROR, Some(1)));
+
+    let error = err("select 'ä'\n  from t )");
+    assert_eq!(error.message, "syntax error at or near \")\"");
+    assert_eq!(error.position, Some(21));
+
+    let error = err("select * from  ");
+    assert_eq!(error.message, "syntax error at end of input");
+    assert_eq!(error.position, Some(14));
+
+    assert_eq!(err_at("select 1 'x' 2", SqlState::SYNTAX_ERROR), "2");
+    assert_eq!(err_at("select 'open", SqlState::SYNTAX_ERROR), "'open");
+    assert_eq!(err_at("create table t (a int,, b int)", SqlState::SYNTAX_ERROR), ", b int)");
+    assert_eq!(err_at("select 1; select 2", SqlState::SYNTAX_ERROR), "select 2");
+    assert_eq!(err("  ; ").message, "the statement is empty");
+    assert_eq!(err_at("drop table", SqlState::SYNTAX_ERROR), "");
+    assert_eq!(err_at("drop table t cascade cascade", SqlState::SYNTAX_ERROR), "cascade");
+}
+
+#[test]
+fn known_but_unsupported_statements_are_named() {
+    for (sql, named) in [
+        ("update t set a = 1", "UPDATE"),
+        ("delete from t", "DELETE"),
+        ("merge into t using u on a = b when matched then delete", "MERGE"),
+        ("grant select on t to u", "GRANT"),
+        ("create index i on t (a)", "CREATE INDEX"),
+        ("create unique index i on t (a)", "CREATE UNIQUE"),
+        ("create temp table t (a int)", "CREATE TEMP"),
+        ("create external table t (a int)", "CREATE EXTERNAL"),
+        ("create materialized view v as select 1", "CREATE MATERIALIZED"),
+        ("create function f() returns int as $$ select 1; $$ language sql", "CREATE FUNCTION"),
+        ("drop index i", "DROP INDEX"),
+        ("alter view v rename to w", "ALTER VIEW"),
+        ("alter table t drop column a", "ALTER TABLE ... DROP"),
+        ("savepoint s", "SAVEPOINT"),
+        ("rollback to savepoint s", "ROLLBACK TO SAVEPOINT"),
+        ("select 1 into t", "SELECT ... INTO"),
+        ("select * from t for update", "FOR UPDATE"),
+        ("insert into t values (1) on conflict do nothing", "ON CONFLICT"),
+        ("insert into t values (1) returning a", "RETURNING"),
+        ("copy t from stdin", "COPY with STDIN"),
+    ] {
+        let error = err(sql);
+        assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{sql}: {error}");
+        assert!(error.message.contains(named), "{sql}: {error}");
+        assert!(error.position.is_some(), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn create_table() {
+    let Statement::CreateTable(table) = ok("CREATE TABLE IF NOT EXISTS S.\"T\" (
+        a int PRIMARY KEY, B varchar(10) NOT NULL DEFAULT 'x', \"C\" numeric(10,2) NULL DEFAULT (1 + 2),
+        d timestamp with time zone DEFAULT now(), e int REFERENCES other (id) ON DELETE CASCADE
+    ) WITH (appendoptimized=true, orientation=column, compresstype=zstd, compresslevel=5) DISTRIBUTED BY (a)") else {
+        panic!()
+    };
+    assert_eq!((table.table.schema.as_deref(), table.table.name.as_str()), (Some("s"), "T"));
+    assert!(table.if_not_exists && table.foreign_key);
+    let columns: Vec<_> = table.columns.iter().map(|c| (c.name.text.as_str(), c.sql_type.name.as_str())).collect();
+    assert_eq!(
+        columns,
+        [
+            ("a", "integer"),
+            ("b", "character varying(10)"),
+            ("C", "numeric(10,2)"),
+            ("d", "timestamp with time zone"),
+            ("e", "integer")
+        ]
+    );
+    assert!(!table.columns[1].nullable && table.columns[2].nullable);
+    assert_eq!(table.columns[1].default.as_deref(), Some("'x'"));
+    assert_eq!(table.columns[3].default.as_deref(), Some("now()"));
+    assert_eq!(names(&table.primary_key.unwrap()), ["a"]);
+    assert_eq!(table.compression, Some(Compression::Zstd(5)));
+    assert!(matches!(&table.distribution, Some(DistributionClause::By(key)) if names(key) == ["a"]));
+
+    let Statement::CreateTable(table) = ok("create table t (a int, b int, primary key (b, a))") else { panic!() };
+    assert_eq!(names(&table.primary_key.unwrap()), ["b", "a"]);
+    assert_eq!((table.distribution, table.compression), (None, None));
+}
+
+#[test]
+fn distributed_clauses() {
+    for (sql, distribution) in [
+        ("create table t (a int) distributed randomly", DistributionClause::Randomly),
+        ("create table t (a int) DISTRIBUTED REPLICATED;", DistributionClause::Replicated),
+        ("create table t (a int) distributed randomly with (compresstype=lz4)", DistributionClause::Randomly),
+        ("create table t (distributed int, \"by\" int) distributed randomly -- end", DistributionClause::Randomly),
+    ] {
+        let Statement::CreateTable(table) = ok(sql) else { panic!("{sql}") };
+        assert_eq!(table.distribution, Some(distribution), "{sql}");
+    }
+    let Statement::CreateTable(table) = ok("create table t (a int, \"B\" int) distributed by (\"B\", a)") else {
+        panic!()
+    };
+    assert!(matches!(&table.distribution, Some(DistributionClause::By(key)) if names(key) == ["B", "a"]));
+
+    let sql = "create table t (a int) distributed by a";
+    assert_eq!(err_at(sql, SqlState::SYNTAX_ERROR), "a");
+    let sql = "create table t (a int) distributed";
+    assert_eq!(err_at(sql, SqlState::SYNTAX_ERROR), "");
+    let sql = "create table t (a int) distributed by (a) distributed randomly";
+    assert_eq!(err(sql).state, SqlState::SYNTAX_ERROR);
+}
+
+#[test]
+fn create_table_as() {
+    for (sql, by) in [
+        ("CREATE TABLE x AS SELECT a FROM y DISTRIBUTED BY (a)", vec!["a"]),
+        ("create table x as select a, b from y z DISTRIBUTED BY (a, b);", vec!["a", "b"]),
+        ("create table x as (select a from y) distributed by (a)", vec!["a"]),
+        (
+            "create table x as select distributed from y as distributed distributed by (distributed)",
+            vec!["distributed"],
+        ),
+        ("create table x as select a from y where b in (1, 2) /* c */ distributed /* d */ by (a)", vec!["a"]),
+    ] {
+        let Statement::CreateTableAs(create) = ok(sql) else { panic!("{sql}") };
+        assert!(matches!(&create.distribution, Some(DistributionClause::By(key)) if names(key) == by), "{sql}");
+        assert!(!create.query.to_string().to_lowercase().contains("distributed by"), "{sql}: {}", create.query);
+        assert!(create.with_data);
+    }
+    let sql = "create table x (c, d) with (compresstype=snappy) as select 1, 2 with no data distributed replicated";
+    let Statement::CreateTableAs(create) = ok(sql) else { panic!() };
+    assert_eq!(names(&create.columns), ["c", "d"]);
+    assert_eq!(create.compression, Some(Compression::Snappy));
+    assert_eq!(create.distribution, Some(DistributionClause::Replicated));
+    assert!(!create.with_data);
+    // An alias, not a clause.
+    let Statement::CreateTableAs(create) = ok("create table x as select 1 as distributed") else { panic!() };
+    assert_eq!(create.distribution, None);
+    let Statement::CreateTableAs(create) = ok("create table x as select 'y distributed randomly'") else { panic!() };
+    assert_eq!(create.distribution, None);
+    let sql = "create table if not exists x distributed by (a) as select 1 as a";
+    let Statement::CreateTableAs(create) = ok(sql) else { panic!() };
+    assert!(create.if_not_exists && create.distribution.is_some());
+    assert_eq!(err_at("create table x as select 1 from y distributed by a", SqlState::SYNTAX_ERROR), "by a");
+}
+
+#[test]
+fn create_table_errors() {
+    for (sql, state, at) in [
+        ("create table t ()", SqlState::INVALID_TABLE_DEFINITION, "()"),
+        ("create table t (a serial)", SqlState::FEATURE_NOT_SUPPORTED, "a serial)"),
+        ("create table t (x int, b blah)", SqlState::UNDEFINED_OBJECT, "b blah)"),
+        ("create table t (a int unique)", SqlState::FEATURE_NOT_SUPPORTED, "a int unique)"),
+        ("create table t (a int check (a > 0))", SqlState::FEATURE_NOT_SUPPORTED, "a int check (a > 0))"),
+        ("create table t (a int default b)", SqlState::FEATURE_NOT_SUPPORTED, "a int default b)"),
+        ("create table t (a int null not null)", SqlState::SYNTAX_ERROR, "a int null not null)"),
+        ("create table t (a int primary key, primary key (a))", SqlState::INVALID_TABLE_DEFINITION, "a))"),
+        ("create table t (a int) with (nonsense=1)", SqlState::INVALID_PARAMETER, "nonsense=1)"),
+        ("create table t (a int) with (compresstype=zlib)", SqlState::INVALID_PARAMETER, "compresstype=zlib)"),
+        ("create table t (a int) with (compresslevel=20)", SqlState::INVALID_PARAMETER, "compresslevel=20)"),
+        ("create table t (a int) partition by range (a)", SqlState::FEATURE_NOT_SUPPORTED, "partition by range (a)"),
+        ("create table other.public.t (a int)", SqlState::FEATURE_NOT_SUPPORTED, "other.public.t (a int)"),
+        ("create table \"\" (a int)", SqlState::SYNTAX_ERROR, "\"\" (a int)"),
+    ] {
+        assert_eq!(err_at(sql, state), at, "{sql}");
+    }
+    let long = format!("create table {} (a int)", "x".repeat(64));
+    assert_eq!(err(&long).state, SqlState::NAME_TOO_LONG);
+    assert!(matches!(ok("create table damson.public.t (a int)"), Statement::CreateTable(_)));
+    let Statement::CreateTable(table) = ok("create table t (like s.u including all) distributed randomly") else {
+        panic!()
+    };
+    assert_eq!(table.like.unwrap().to_string(), "s.u");
+}
+
+#[test]
+fn views_and_schemas() {
+    let sql = "create or replace view v (x, y) as with c as (select * from t) select c.a, u.b from c, S.u where a in \
+               (select a from w) ; ";
+    let Statement::CreateView(view) = ok(sql) else { panic!() };
+    assert!(view.or_replace);
+    assert_eq!(names(&view.columns), ["x", "y"]);
+    assert_eq!(view.query_text, "with c as (select * from t) select c.a, u.b from c, S.u where a in (select a from w)");
+    let mut references: Vec<String> = view.references.iter().map(ToString::to_string).collect();
+    references.sort();
+    assert_eq!(references, ["s.u", "t", "w"]);
+    let Statement::CreateSchema(schema) = ok("create schema if not exists \"S x\"") else { panic!() };
+    assert_eq!((schema.schema.text.as_str(), schema.if_not_exists), ("S x", true));
+}
+
+#[test]
+fn drop_and_truncate() {
+    let Statement::DropTable(drop) = ok("drop table if exists a, s.b cascade") else { panic!() };
+    assert_eq!(drop.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "s.b"]);
+    assert!(drop.if_exists && drop.cascade);
+    let Statement::DropView(drop) = ok("drop view v restrict") else { panic!() };
+    assert!(!drop.if_exists && !drop.cascade);
+    assert!(matches!(ok("drop schema s"), Statement::DropSchema(_)));
+    let Statement::Truncate(tables) = ok("truncate table a, b") else { panic!() };
+    assert_eq!(tables.len(), 2);
+    assert!(matches!(ok("truncate a"), Statement::Truncate(_)));
+}
+
+#[test]
+fn alter_table() {
+    let action = |sql: &str| match ok(sql) {
+        Statement::AlterTable(alter) => alter.action,
+        other => panic!("{sql}: {other:?}"),
+    };
+    assert!(matches!(action("alter table t rename to u"), AlterAction::RenameTo(name) if name.text == "u"));
+    for sql in ["alter table t rename column a to b", "alter table t rename a to b"] {
+        assert!(matches!(action(sql), AlterAction::RenameColumn { from, to } if from.text == "a" && to.text == "b"));
+    }
+    let AlterAction::AddColumn { column, if_not_exists } =
+        action("alter table if exists only t add column if not exists c numeric(5,2) not null default 0")
+    else {
+        panic!()
+    };
+    assert!(if_not_exists && !column.nullable);
+    assert_eq!(column.default.as_deref(), Some("0"));
+    assert!(matches!(action("alter table t add c int"), AlterAction::AddColumn { .. }));
+    assert!(matches!(
+        action("alter table t set distributed by (a, b)"),
+        AlterAction::SetDistributed { distribution: Some(DistributionClause::By(_)), reorganize: None }
+    ));
+    assert!(matches!(
+        action("alter table t set with (reorganize=true) distributed randomly"),
+        AlterAction::SetDistributed { distribution: Some(DistributionClause::Randomly), reorganize: Some(true) }
+    ));
+    assert!(matches!(
+        action("alter table t set with (REORGANIZE=true)"),
+        AlterAction::SetDistributed { distribution: None, reorganize: Some(true) }
+    ));
+    assert_eq!(err_at("alter table t add a int, add b int", SqlState::FEATURE_NOT_SUPPORTED), ", add b int");
+    assert_eq!(err_at("alter table t frobnicate", SqlState::SYNTAX_ERROR), "frobnicate");
+}
+
+#[test]
+fn insert() {
+    let Statement::Insert(insert) = ok("insert into s.t (a, \"B\") values (1, DEFAULT), (-2, 'x' || 'y')") else {
+        panic!()
+    };
+    assert_eq!((insert.table.to_string().as_str(), names(&insert.columns)), ("s.t", vec!["a", "B"]));
+    let InsertSource::Values(rows) = insert.source else { panic!() };
+    assert_eq!(rows.len(), 2);
+    assert!(matches!(rows[0][1], InsertValue::Default));
+    assert!(matches!(&rows[1][1], InsertValue::Expr(expr) if expr.to_string() == "'x' || 'y'"));
+    for sql in [
+        "insert into t select * from u",
+        "insert into t with x as (select 1) select * from x",
+        "insert into t values (1), (2) order by 1 limit 1",
+    ] {
+        let Statement::Insert(insert) = ok(sql) else { panic!() };
+        assert!(matches!(insert.source, InsertSource::Query(_)), "{sql}");
+    }
+    let Statement::Insert(insert) = ok("insert into t default values") else { panic!() };
+    assert!(matches!(insert.source, InsertSource::DefaultValues));
+    let error = err("insert into t values (1), (1, 2)");
+    assert_eq!(error.message, "VALUES lists must all be the same length");
+}
+
+fn csv(sql: &str) -> CsvOptions {
+    match ok(sql) {
+        Statement::CopyFrom(copy) => match copy.format {
+            CopyFormat::Csv(options) => options,
+            CopyFormat::Parquet(_) => panic!("{sql}"),
+        },
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+#[test]
+fn copy() {
+    let plain = CsvOptions::default();
+    assert_eq!(csv("copy t from 'a.csv'"), plain);
+    assert_eq!(csv("copy t from 'dir'"), plain);
+    assert_eq!(csv("copy t from 'a.tbl'").delimiter, b'|');
+    assert_eq!(csv("copy t from '/x/a.TSV'").delimiter, b'\t');
+    assert_eq!(csv("copy t from 'a.parquet' (format csv)"), plain);
+    let all = CsvOptions { header: true, delimiter: b'|', quote: b'\'', escape: b'\\', null: "NULL".into() };
+    assert_eq!(
+        csv("copy t from 'a' with (format csv, header true, delimiter '|', quote '''', escape '\\', null 'NULL')"),
+        all
+    );
+    assert_eq!(csv("copy t from 'a' with csv header delimiter as '|' quote '''' escape '\\' null as 'NULL'"), all);
+    assert_eq!(csv("copy t from 'a' delimiter '|' csv").delimiter, b'|');
+    assert_eq!(csv("copy t from 'a' (delimiter E'\\t', header off, encoding 'UTF8')").delimiter, b'\t');
+    assert_eq!(csv("copy t from 'a' (quote '''')").escape, b'\'');
+
+    let Statement::CopyFrom(copy) = ok("COPY s.t (a, b) FROM '/data/*.parquet'") else { panic!() };
+    assert!(matches!(copy.format, CopyFormat::Parquet(_)));
+    assert_eq!((names(&copy.columns), copy.path.as_str()), (vec!["a", "b"], "/data/*.parquet"));
+    let Statement::CopyTo(copy) = ok("copy (select a, ')' from t) to '/out' (format parquet)") else { panic!() };
+    assert!(matches!((copy.source, copy.format), (CopySource::Query(_), CopyFormat::Parquet(_))));
+    let Statement::CopyTo(copy) = ok("copy t to 'out' with (header)") else { panic!() };
+    assert!(matches!((copy.source, copy.format), (CopySource::Table { .. }, CopyFormat::Csv(csv)) if csv.header));
+}
+
+#[test]
+fn copy_errors() {
+    for (sql, state, at) in [
+        ("copy t from 'a' (format text)", SqlState::FEATURE_NOT_SUPPORTED, "text)"),
+        ("copy t from 'a' (format xml)", SqlState::INVALID_PARAMETER, "xml)"),
+        ("copy t from 'a' (delimiter '||')", SqlState::FEATURE_NOT_SUPPORTED, "delimiter '||')"),
+        ("copy t from 'a' (delimiter 'ä')", SqlState::FEATURE_NOT_SUPPORTED, "delimiter 'ä')"),
+        ("copy t from 'a' (quote '')", SqlState::FEATURE_NOT_SUPPORTED, "quote '')"),
+        ("copy t from 'a' (delimiter '\"')", SqlState::INVALID_PARAMETER, "delimiter '\"')"),
+        ("copy t from 'a' (delimiter E'\\n')", SqlState::INVALID_PARAMETER, "delimiter E'\\n')"),
+        ("copy t from 'a' (null 'a,b')", SqlState::INVALID_PARAMETER, "null 'a,b')"),
+        ("copy t from 'a' (header, header)", SqlState::SYNTAX_ERROR, "header)"),
+        ("copy t from 'a' (blub 1)", SqlState::SYNTAX_ERROR, "blub 1)"),
+        ("copy t from 'a' (header maybe)", SqlState::SYNTAX_ERROR, "maybe)"),
+        ("copy t from 'a.parquet' (header)", SqlState::FEATURE_NOT_SUPPORTED, "header)"),
+        ("copy t from 'a' (encoding 'latin1')", SqlState::FEATURE_NOT_SUPPORTED, "encoding 'latin1')"),
+        (
+            "copy t from 'a' log errors segment reject limit 5",
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "log errors segment reject limit 5",
+        ),
+        ("copy t from a", SqlState::SYNTAX_ERROR, "a"),
+        ("copy (select 1) from 'a'", SqlState::SYNTAX_ERROR, "from 'a'"),
+        ("copy t 'a'", SqlState::SYNTAX_ERROR, "'a'"),
+    ] {
+        assert_eq!(err_at(sql, state), at, "{sql}");
+    }
+}
+
+#[test]
+fn explain() {
+    let explain = |sql: &str| match ok(sql) {
+        Statement::Explain(explain) => (explain.analyze, explain.verbose, explain.format),
+        other => panic!("{sql}: {other:?}"),
+    };
+    use ExplainFormat::{Json, Text};
+    assert_eq!(explain("explain select 1"), (false, false, Text));
+    assert_eq!(explain("explain analyze verbose select 1"), (true, true, Text));
+    assert_eq!(explain("explain (select 1)"), (false, false, Text));
+    assert_eq!(explain("explain (format json) select 1"), (false, false, Json));
+    assert_eq!(explain("explain (analyze, format 'JSON', costs off) (select 1)"), (true, false, Json));
+    assert_eq!(explain("explain (analyze false, verbose 1) insert into t select 1"), (false, true, Text));
+    let Statement::Explain(inner) = ok("explain create table x as select 1 as a distributed by (a)") else { panic!() };
+    assert!(matches!(&*inner.statement, Statement::CreateTableAs(create) if create.distribution.is_some()));
+    assert_eq!(err_at("explain explain select 1", SqlState::SYNTAX_ERROR), "explain select 1");
+    assert_eq!(err_at("explain (format xml) select 1", SqlState::INVALID_PARAMETER), "xml) select 1");
+    assert_eq!(err_at("explain (nonsense) select 1", SqlState::SYNTAX_ERROR), "nonsense) select 1");
+    assert_eq!(err_at("explain drop table t", SqlState::FEATURE_NOT_SUPPORTED), "drop table t");
+}
+
+#[test]
+fn settings_and_transactions() {
+    let set = |sql: &str| match ok(sql) {
+        Statement::Set(set) => set,
+        other => panic!("{sql}: {other:?}"),
+    };
+    let plain = |name: &str, value: &str| SetSetting { local: false, name: name.into(), value: Some(value.into()) };
+    assert_eq!(set("set statement_mem = '128MB'"), plain("statement_mem", "128MB"));
+    assert_eq!(set("SET SESSION Work_Mem TO 10"), plain("work_mem", "10"));
+    assert_eq!(set("set search_path to a, \"B\", public"), plain("search_path", "a, B, public"));
+    assert_eq!(set("set x.y = -1.5"), plain("x.y", "-1.5"));
+    assert_eq!(set("set time zone 'UTC'"), plain("timezone", "UTC"));
+    assert_eq!(set("set enable_sort = on"), plain("enable_sort", "on"));
+    assert_eq!(set("set a to default").value, None);
+    assert!(set("set local a = 1").local);
+    assert_eq!(
+        set("set session characteristics as transaction isolation level read committed"),
+        plain("default_transaction_isolation", "read committed")
+    );
+    assert!(matches!(ok("show all"), Statement::Show(ShowTarget::All)));
+    assert!(matches!(ok("show time zone"), Statement::Show(ShowTarget::Name(name)) if name == "timezone"));
+    assert!(matches!(
+        ok("show transaction isolation level"),
+        Statement::Show(ShowTarget::Name(name)) if name == "transaction_isolation"
+    ));
+    assert!(matches!(ok("reset all"), Statement::Reset(None)));
+    assert!(matches!(ok("reset a.b"), Statement::Reset(Some(name)) if name == "a.b"));
+    assert!(matches!(ok("analyze"), Statement::Analyze(None)));
+    assert!(matches!(ok("analyze verbose s.t (a, b)"), Statement::Analyze(Some(_))));
+    assert!(matches!(ok("vacuum full t"), Statement::Vacuum(Some(_))));
+    assert!(matches!(ok("begin"), Statement::Begin));
+    assert!(matches!(ok("start transaction isolation level repeatable read"), Statement::Begin));
+    assert!(matches!(ok("commit work"), Statement::Commit));
+    assert!(matches!(ok("end"), Statement::Commit));
+    assert!(matches!(ok("rollback"), Statement::Rollback));
+    assert!(matches!(ok("abort"), Statement::Rollback));
+    assert_eq!(err_at("set a b", SqlState::SYNTAX_ERROR), "b");
+    assert_eq!(err_at("show", SqlState::SYNTAX_ERROR), "");
+}
+
+/// These run on a test thread's 2 MiB: the point is that they return.
+#[test]
+fn complex_statements_are_refused_and_not_run_into_the_stack() {
+    let nested = |n: usize| format!("select {}1{}", "(".repeat(n), ")".repeat(n));
+    let ors = |n: usize| format!("select * from t where {}", vec!["a = 1"; n].join(" or "));
+    for sql in [
+        nested(5_000),
+        ors(20_000),
+        format!("select {}1", "1+".repeat(20_000)),
+        format!("select {}1", "-".to_owned() + &" -".repeat(20_000)),
+        format!("select * from {}t{}", "(".repeat(5_000), ")".repeat(5_000)),
+        format!("select {}", "case when a then ".repeat(5_000)),
+        format!("explain {}", "(".repeat(5_000)),
+        vec!["select 1"; 5_000].join(" union all "),
+        format!("create view v as select {}1", "not ".repeat(5_000)),
+        format!("create table t (a int default {}1)", "1 + ".repeat(5_000)),
+        format!("copy ({}select 1{}) to 'x'", "(".repeat(5_000), ")".repeat(5_000)),
+        format!("insert into t values ({}1{})", "abs(".repeat(5_000), ")".repeat(5_000)),
+    ] {
+        assert_eq!(err(&sql).state, SqlState::TOO_COMPLEX, "{}", &sql[..60]);
+    }
+    // What is allowed is parsed, shown, copied and dropped on the same stack.
+    let climbing = "1 or 1 and not 1 = 1 + 1 * -(";
+    for sql in [
+        nested(120),
+        ors(900),
+        format!("select {}1", "1+".repeat(900)),
+        format!("select {}true", "not ".repeat(900)),
+        format!("select {}1{}", climbing.repeat(80), ")".repeat(80)),
+        format!("{}select * from t{}", "select * from (".repeat(45), ") x".repeat(45)),
+        format!("{}select 1{}", "select (".repeat(45), ")".repeat(45)),
+        format!("{}select 1{}", "(".repeat(120), ")".repeat(120)),
+        format!("select * from {}t{}", "(u join ".repeat(75), " on true)".repeat(75)),
+        vec!["select 1"; 250].join(" union "),
+        format!("create view v as {}", ors(900)),
+        format!("create table t (a int default {}1)", "1+".repeat(900)),
+    ] {
+        let statement = ok(&sql);
+        if let Statement::Query(query) = &statement {
+            assert!(query.to_string().len() > 100);
+        }
+        let copy = statement.clone();
+        drop(statement);
+        drop(copy);
+    }
+}
+
+/// A parser that tries twice at each level would never come back.
+#[test]
+fn nested_text_takes_linear_time() {
+    let started = std::time::Instant::now();
+    for (open, inner, close) in [
+        ("(", "1", ")"),
+        ("(", "1 1", ")"),
+        ("abs(", "1 1", ")"),
+        ("cast(", "1 1", " as int)"),
+        ("case when ", "1 1", " then 1 end"),
+        ("not ", "1 1", ""),
+        ("(select ", "1 1 1", ")"),
+        ("exists (select ", "1 1 1", ")"),
+        ("array[", "1 1", "]"),
+        ("interval (", "1 1", ")"),
+        ("a in (", "1 1", ")"),
+        ("extract(year from ", "1 1", ")"),
+    ] {
+        for before in ["select ", "select * from t where ", "insert into t values ("] {
+            let sql = format!("{before}{}{inner}{}", open.repeat(100), close.repeat(100));
+            // Most are no SQL: what counts is that the answer comes.
+            let _ = parse(&sql);
+        }
+    }
+    for (open, inner, close) in [
+        ("(", "t", ")"),
+        ("(", "t t t", ")"),
+        ("(select * from ", "t t t", ") as x"),
+        ("(t join ", "t t t", ")"),
+        ("lateral (select * from ", "t t t", ") x"),
+    ] {
+        let _ = parse(&format!("select * from {}{inner}{}", open.repeat(100), close.repeat(100)));
+        let _ = parse(&format!("create view v as select * from {}{inner}{}", open.repeat(100), close.repeat(100)));
+    }
+    for inner in ["select 1", "select 1 1 1", "values (1)"] {
+        let _ = parse(&format!("{}{inner}{}", "(".repeat(100), ")".repeat(100)));
+        let _ = parse(&format!("with x as {}{inner}{} select 1", "(".repeat(100), ")".repeat(100)));
+    }
+    // The dialect stops a parser that tries again and again, and the error is where it could go no farther.
+    for (open, close) in [("cast(", " as int)"), ("position(", ")"), ("floor(", ")"), ("array[", "]")] {
+        let sql = format!("select {}1 + oops 1{}", open.repeat(60), close.repeat(60));
+        assert!(err_at(&sql, SqlState::SYNTAX_ERROR).starts_with(&format!("1{close}")), "{sql}");
+    }
+    // And valid text is not tried again and again.
+    for open in ["replace(", "coalesce(", "abs(", "nullif("] {
+        ok(&format!("select {}a{} from t", open.repeat(100), ", 'x', 'y')".repeat(100)));
+    }
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}

@@ -1,0 +1,85 @@
+//! SELECT, VALUES, WITH.
+
+use super::cursor::Cursor;
+use super::names;
+use super::statement::RelationName;
+use crate::error::{SqlError, SqlResult, SqlState};
+use sqlparser::ast::{self, Query, SetExpr, Visit, Visitor};
+use std::ops::ControlFlow;
+
+/// The query at the cursor, as an `ast::Statement::Query`.
+///
+/// # Errors
+/// 42601; 0A000 for SELECT INTO, FOR UPDATE and data-modifying WITH.
+pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Box<ast::Statement>> {
+    let at = cursor.position();
+    let query = cursor.run(|parser| parser.parse_query())?;
+    check(&query).map_err(|error| error.at(at))?;
+    Ok(Box::new(ast::Statement::Query(query)))
+}
+
+pub(super) fn check(query: &Query) -> SqlResult<()> {
+    let unsupported = |what: &str| SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported"));
+    if !query.locks.is_empty() {
+        return Err(unsupported("SELECT ... FOR UPDATE/SHARE"));
+    }
+    match query.body.as_ref() {
+        SetExpr::Select(select) if select.into.is_some() => {
+            Err(unsupported("SELECT ... INTO").with_hint("Use CREATE TABLE ... AS SELECT."))
+        }
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            Err(unsupported("a data-modifying statement in WITH"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The relations that a query names, each once, without the names that its own WITHs define.
+///
+/// # Errors
+/// As for names.
+pub(super) fn references(query: &ast::Statement) -> SqlResult<Vec<RelationName>> {
+    let mut references = References::default();
+    // Its Break is never used: errors are kept, the walk goes on.
+    let _ = query.visit(&mut references);
+    match references.error {
+        Some(error) => Err(error),
+        None => Ok(references.found),
+    }
+}
+
+#[derive(Default)]
+struct References {
+    found: Vec<RelationName>,
+    /// CTE names by query level.
+    scopes: Vec<Vec<String>>,
+    error: Option<SqlError>,
+}
+
+impl Visitor for References {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.scopes.push(ctes.map(|cte| names::fold(&cte.alias.name)).collect());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ast::ObjectName) -> ControlFlow<()> {
+        match names::relation_name(relation) {
+            Ok(name) => {
+                let is_cte = name.schema.is_none() && self.scopes.iter().flatten().any(|cte| *cte == name.name);
+                if !is_cte && !self.found.contains(&name) {
+                    self.found.push(name);
+                }
+            }
+            Err(error) => self.error = Some(error),
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,141 @@
+//! SHOW, SET, RESET, ANALYZE, VACUUM, and transactions.
+
+use super::cursor::Cursor;
+use super::statement::{SetSetting, ShowTarget, Statement};
+use crate::error::{SqlError, SqlResult, SqlState};
+use sqlparser::ast;
+use sqlparser::tokenizer::Token;
+
+/// A setting's name: `search_path`, `my.setting`, or one of SQL's own phrases.
+fn name(cursor: &mut Cursor<'_>) -> SqlResult<String> {
+    if cursor.words(&["TIME", "ZONE"]) {
+        return Ok("timezone".into());
+    }
+    if cursor.words(&["TRANSACTION", "ISOLATION", "LEVEL"]) {
+        return Ok("transaction_isolation".into());
+    }
+    if cursor.words(&["SESSION", "AUTHORIZATION"]) {
+        return Ok("session_authorization".into());
+    }
+    let mut name = cursor.name()?.text.to_ascii_lowercase();
+    while cursor.token(&Token::Period) {
+        name.push('.');
+        name.push_str(&cursor.name()?.text.to_ascii_lowercase());
+    }
+    Ok(name)
+}
+
+pub(super) fn show(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    cursor.expect_word("SHOW")?;
+    if cursor.word("ALL") {
+        return Ok(Statement::Show(ShowTarget::All));
+    }
+    Ok(Statement::Show(ShowTarget::Name(name(cursor)?)))
+}
+
+pub(super) fn reset(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    cursor.expect_word("RESET")?;
+    if cursor.word("ALL") {
+        return Ok(Statement::Reset(None));
+    }
+    Ok(Statement::Reset(Some(name(cursor)?)))
+}
+
+pub(super) fn set(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    cursor.expect_word("SET")?;
+    if cursor.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]) {
+        return isolation(cursor, "default_transaction_isolation", false);
+    }
+    if cursor.peek_word(0, "TRANSACTION") && !cursor.peek_word(1, "TO") {
+        cursor.word("TRANSACTION");
+        return isolation(cursor, "transaction_isolation", true);
+    }
+    let local = cursor.word("LOCAL");
+    if !local && !cursor.peek_word(1, "AUTHORIZATION") {
+        cursor.word("SESSION");
+    }
+    let time_zone = cursor.peek_word(0, "TIME") && cursor.peek_word(1, "ZONE");
+    let name = name(cursor)?;
+    // `SET TIME ZONE 'UTC'` has nothing between.
+    if !cursor.token(&Token::Eq) && !cursor.word("TO") && !time_zone {
+        return Err(cursor.expected("TO or ="));
+    }
+    let value = if cursor.word("DEFAULT") { None } else { Some(cursor.list(value)?.join(", ")) };
+    Ok(Statement::Set(SetSetting { local, name, value }))
+}
+
+/// One value of a setting as text: a word, a number with its sign, or a string.
+fn value(cursor: &mut Cursor<'_>) -> SqlResult<String> {
+    if let Some(value) = cursor.string() {
+        return Ok(value);
+    }
+    let sign = if cursor.token(&Token::Minus) { "-" } else { "" };
+    let value = match cursor.peek() {
+        Token::Number(digits, _) => format!("{sign}{digits}"),
+        Token::Word(word) if sign.is_empty() => match word.quote_style {
+            Some(_) => word.value.clone(),
+            None => word.value.to_ascii_lowercase(),
+        },
+        _ => return Err(cursor.expected("a value")),
+    };
+    cursor.parser.advance_token();
+    Ok(value)
+}
+
+/// `ISOLATION LEVEL …` and the modes beside it.
+fn isolation(cursor: &mut Cursor<'_>, name: &str, local: bool) -> SqlResult<Statement> {
+    let modes = cursor.run(|parser| parser.parse_transaction_modes())?;
+    let level = modes.iter().find_map(|mode| match mode {
+        ast::TransactionMode::IsolationLevel(level) => Some(level.to_string().to_ascii_lowercase()),
+        ast::TransactionMode::AccessMode(_) => None,
+    });
+    let Some(level) = level else {
+        return Err(cursor.unsupported("SET TRANSACTION without an isolation level"));
+    };
+    Ok(Statement::Set(SetSetting { local, name: name.into(), value: Some(level) }))
+}
+
+pub(super) fn analyze(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    cursor.parser.advance_token();
+    cursor.word("VERBOSE");
+    cursor.word("ROOTPARTITION");
+    if cursor.at_end() {
+        return Ok(Statement::Analyze(None));
+    }
+    let table = cursor.relation()?;
+    // All columns' statistics are kept: naming some changes nothing.
+    cursor.optional_name_list()?;
+    Ok(Statement::Analyze(Some(table)))
+}
+
+pub(super) fn vacuum(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    cursor.expect_word("VACUUM")?;
+    cursor.optional_name_list()?;
+    for word in ["FULL", "FREEZE", "VERBOSE", "ANALYZE"] {
+        cursor.word(word);
+    }
+    if cursor.at_end() {
+        return Ok(Statement::Vacuum(None));
+    }
+    Ok(Statement::Vacuum(Some(cursor.relation()?)))
+}
+
+pub(super) fn transaction(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    let at = cursor.position();
+    if cursor.word("ABORT") {
+        if !cursor.word("WORK") {
+            cursor.word("TRANSACTION");
+        }
+        return Ok(Statement::Rollback);
+    }
+    let unsupported =
+        |what: &str| Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported")).at(at));
+    match cursor.run(|parser| parser.parse_statement())? {
+        ast::Statement::StartTransaction { statements, .. } if statements.is_empty() => Ok(Statement::Begin),
+        ast::Statement::Commit { chain: false, .. } => Ok(Statement::Commit),
+        ast::Statement::Rollback { chain: false, savepoint: None } => Ok(Statement::Rollback),
+        ast::Statement::Rollback { savepoint: Some(_), .. } => unsupported("ROLLBACK TO SAVEPOINT"),
+        ast::Statement::Commit { .. } | ast::Statement::Rollback { .. } => unsupported("AND CHAIN"),
+        _ => unsupported("this form of BEGIN"),
+    }
+}

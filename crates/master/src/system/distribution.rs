@@ -1,0 +1,51 @@
+//! `gp_distribution_policy`.
+
+use super::PG_CATALOG;
+use super::cells::{Cell, Row, bigint, integer, row, text};
+use super::table::{SystemContext, SystemTable};
+use damson_cluster::{Distribution, TableDef};
+
+/// Greenplum's columns, then names: there are no object ids to join on.
+pub(super) const DISTRIBUTION_POLICY: SystemTable = SystemTable {
+    schema_name: PG_CATALOG,
+    name: "gp_distribution_policy",
+    columns: &[
+        bigint("localoid"),
+        text("policytype"),
+        integer("numsegments"),
+        text("distkey"),
+        text("distclass"),
+        text("table_schema"),
+        text("table_name"),
+        text("distributed_by"),
+    ],
+    rows,
+};
+
+fn rows(context: &SystemContext) -> Vec<Row> {
+    let row = |def: &TableDef| {
+        let segments = context.state.bucket_map(def.map_version).map(|map| map.segment_count());
+        let (policy, key) = match &def.distribution {
+            // Greenplum numbers columns from 1.
+            Distribution::Hashed(key) => {
+                ("p", key.iter().map(|column| (column + 1).to_string()).collect::<Vec<_>>().join(" "))
+            }
+            Distribution::Randomly => ("p", String::new()),
+            Distribution::Replicated => ("r", String::new()),
+        };
+        row![def.id.0, policy, segments, key, Cell::Null, def.schema.as_str(), def.name.as_str(), distributed_by(def)]
+    };
+    context.state.tables().map(|entry| row(&entry.def)).collect()
+}
+
+/// The clause that gives the table's policy.
+fn distributed_by(def: &TableDef) -> String {
+    match &def.distribution {
+        Distribution::Hashed(key) => {
+            let key: Vec<&str> = key.iter().map(|column| def.columns[*column].name.as_str()).collect();
+            format!("DISTRIBUTED BY ({})", key.join(", "))
+        }
+        Distribution::Randomly => "DISTRIBUTED RANDOMLY".into(),
+        Distribution::Replicated => "DISTRIBUTED REPLICATED".into(),
+    }
+}

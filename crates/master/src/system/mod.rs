@@ -1,0 +1,24 @@
+//! System tables: the catalog's state as rows. Text columns are `Utf8View`.
+
+mod cells;
+mod distribution;
+mod files;
+mod information_schema;
+mod pg_catalog;
+mod running;
+mod segments;
+mod table;
+
+#[cfg(test)]
+use table::system_tables;
+pub use table::{SystemContext, SystemTable, system_table};
+
+/// Where system tables are found without a schema.
+pub const PG_CATALOG: &str = "pg_catalog";
+/// The SQL standard's.
+pub const INFORMATION_SCHEMA: &str = "information_schema";
+/// The owner of everything: there are no roles.
+const OWNER: &str = "damson";
+
+#[cfg(test)]
+mod tests;

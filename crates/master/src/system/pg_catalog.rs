@@ -1,0 +1,43 @@
+//! PostgreSQL's own views that are cheap to have.
+
+use super::cells::{Cell, Row, boolean, row, text};
+use super::table::{SystemContext, SystemTable};
+use super::{OWNER, PG_CATALOG};
+
+pub(super) const TABLES: SystemTable = SystemTable {
+    schema_name: PG_CATALOG,
+    name: "pg_tables",
+    columns: &[
+        text("schemaname"),
+        text("tablename"),
+        text("tableowner"),
+        text("tablespace"),
+        boolean("hasindexes"),
+        boolean("hasrules"),
+        boolean("hastriggers"),
+        boolean("rowsecurity"),
+    ],
+    rows: tables,
+};
+
+fn tables(context: &SystemContext) -> Vec<Row> {
+    let tables = context.state.tables();
+    tables
+        .map(|entry| {
+            let def = &entry.def;
+            row![def.schema.as_str(), def.name.as_str(), OWNER, Cell::Null, false, false, false, false]
+        })
+        .collect()
+}
+
+pub(super) const VIEWS: SystemTable = SystemTable {
+    schema_name: PG_CATALOG,
+    name: "pg_views",
+    columns: &[text("schemaname"), text("viewname"), text("viewowner"), text("definition")],
+    rows: views,
+};
+
+fn views(context: &SystemContext) -> Vec<Row> {
+    let views = context.state.views();
+    views.map(|view| row![view.schema.as_str(), view.name.as_str(), OWNER, view.query.as_str()]).collect()
+}

@@ -1,0 +1,85 @@
+//! The list of system tables.
+
+use super::cells::{Column, Row, batch_of, schema_of};
+use super::{distribution, files, information_schema, pg_catalog, running, segments};
+use crate::catalog::CatalogState;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use damson_cluster::SegmentDef;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What system tables are made of: one statement's snapshot, and what the master knows of its segments now.
+#[derive(Clone, Debug)]
+pub struct SystemContext {
+    pub state: Arc<CatalogState>,
+    /// The master and the segments, `up` as of now.
+    pub segments: Vec<SegmentDef>,
+    /// Columns of views, by (schema, name), as far as they were planned: a view that is missing shows no columns.
+    pub view_schemas: BTreeMap<(String, String), SchemaRef>,
+    /// Slices that run now; asked for only by statements that name `gp_running_slices`.
+    pub running: Vec<damson_motion::RunningSlice>,
+}
+
+/// A table whose rows are made of a [`SystemContext`].
+pub struct SystemTable {
+    pub schema_name: &'static str,
+    pub name: &'static str,
+    pub(super) columns: &'static [Column],
+    pub(super) rows: fn(&SystemContext) -> Vec<Row>,
+}
+
+impl std::fmt::Debug for SystemTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SystemTable({}.{})", self.schema_name, self.name)
+    }
+}
+
+impl SystemTable {
+    pub fn schema(&self) -> SchemaRef {
+        schema_of(self.columns)
+    }
+
+    /// All of its rows, as one batch.
+    pub fn rows(&self, context: &SystemContext) -> RecordBatch {
+        batch_of(self.columns, &(self.rows)(context))
+    }
+
+    /// True if it shows what runs: that needs [`SystemContext::running`].
+    pub fn needs_running(&self) -> bool {
+        self.name == running::RUNNING_SLICES.name
+    }
+
+    /// True if it shows columns of views: those need [`SystemContext::view_schemas`].
+    pub fn needs_view_schemas(&self) -> bool {
+        self.schema_name == super::INFORMATION_SCHEMA && self.name == "columns"
+    }
+}
+
+static TABLES: &[SystemTable] = &[
+    segments::SEGMENT_CONFIGURATION,
+    running::RUNNING_SLICES,
+    distribution::DISTRIBUTION_POLICY,
+    files::FILES,
+    files::SEGMENT_ROWS,
+    files::SKEW,
+    pg_catalog::TABLES,
+    pg_catalog::VIEWS,
+    information_schema::SCHEMATA,
+    information_schema::TABLES,
+    information_schema::COLUMNS,
+    information_schema::VIEWS,
+    information_schema::TABLE_CONSTRAINTS,
+    information_schema::KEY_COLUMN_USAGE,
+];
+
+pub fn system_tables() -> &'static [SystemTable] {
+    TABLES
+}
+
+/// The system table of that name. `pg_catalog` is searched from every schema but its sister, so that its names need no
+/// prefix: a caller that resolved `gp_files` to `public.gp_files`, and found no such table, finds it here.
+pub fn system_table(schema: &str, name: &str) -> Option<&'static SystemTable> {
+    let searched = if schema == super::INFORMATION_SCHEMA { schema } else { super::PG_CATALOG };
+    TABLES.iter().find(|table| table.schema_name == searched && table.name == name)
+}

@@ -1,0 +1,165 @@
+use super::*;
+use crate::catalog::{Catalog, Commit};
+use crate::ddl;
+use crate::sql::{Statement, parse};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use damson_cluster::{ContentId, Endpoint, FileEntry, SegmentDef, SnapshotId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn context() -> (tempfile::TempDir, SystemContext) {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(directory.path(), 2).unwrap();
+    for sql in [
+        "create schema s",
+        "create table s.t (a int, b varchar(25) not null default 'x', n numeric(15,2), c timestamptz, primary key (a)) \
+         distributed by (a)",
+        "create table r (x numeric) distributed replicated",
+        "create table z (x text) distributed randomly",
+        "create view v (x2) as select x from r",
+    ] {
+        match parse(sql).unwrap() {
+            Statement::CreateView(view) => ddl::create_view(&catalog, &view, &["x".into()], "public").unwrap(),
+            statement => ddl::execute(&catalog, &statement, "public").unwrap().unwrap(),
+        };
+    }
+    let t = catalog.current().table("s", "t").unwrap().def.id;
+    let file = |content: i32, rows: u64| FileEntry {
+        table: t,
+        content: ContentId(content),
+        path: format!("f{content}"),
+        rows,
+        bytes: rows * 10,
+        checksum: 0xabc,
+        buckets: Some((0, 16383)),
+        columns: Vec::new(),
+        created: SnapshotId(0),
+    };
+    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(0, 30), file(1, 10)])).unwrap();
+    let segment = |dbid: u32, content: i32, endpoint: &str, up: bool| SegmentDef {
+        dbid,
+        content: ContentId(content),
+        endpoint: Endpoint(endpoint.into()),
+        data_dir: format!("/data/{content}"),
+        up,
+    };
+    let segments = vec![
+        segment(1, -1, "in-process", true),
+        segment(2, 0, "10.0.0.1:40000", true),
+        segment(3, 1, "[::1]:40001", false),
+    ];
+    let view_schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Decimal128(38, 10), true)]));
+    let view_schemas = BTreeMap::from([(("public".to_owned(), "v".to_owned()), view_schema)]);
+    (directory, SystemContext { state: catalog.current(), segments, view_schemas, running: Vec::new() })
+}
+
+/// Rows as text; NULL is `-`.
+fn rows(schema: &str, name: &str) -> Vec<String> {
+    let (_directory, context) = context();
+    let batch = system_table(schema, name).unwrap().rows(&context);
+    let options = FormatOptions::default().with_null("-");
+    let columns: Vec<_> =
+        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+    let row = |row: usize| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|");
+    (0..batch.num_rows()).map(row).collect()
+}
+
+#[test]
+fn every_table_makes_its_own_schema() {
+    let (_directory, context) = context();
+    for table in system_tables() {
+        assert_eq!(table.rows(&context).schema(), table.schema(), "{table:?}");
+        assert!(std::ptr::eq(system_table(table.schema_name, table.name).unwrap(), table));
+    }
+    assert!(system_table("pg_catalog", "nothing").is_none());
+    // Without a prefix a name resolves to the search schema first.
+    assert_eq!(system_table("public", "gp_files").unwrap().schema_name, PG_CATALOG);
+    assert!(system_table("public", "columns").is_none());
+    assert!(system_table(INFORMATION_SCHEMA, "gp_files").is_none());
+}
+
+#[test]
+fn an_empty_catalog_has_empty_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(directory.path(), 1).unwrap();
+    let context = SystemContext {
+        state: catalog.current(),
+        segments: Vec::new(),
+        view_schemas: BTreeMap::new(),
+        running: Vec::new(),
+    };
+    for table in system_tables() {
+        let rows = table.rows(&context).num_rows();
+        let always = table.schema_name == INFORMATION_SCHEMA && ["schemata", "tables", "columns"].contains(&table.name);
+        assert_eq!(rows > 0, always, "{table:?}");
+    }
+}
+
+#[test]
+fn segments_and_distribution() {
+    assert_eq!(
+        rows(PG_CATALOG, "gp_segment_configuration"),
+        [
+            "1|-1|p|p|n|u|-|in-process|in-process|/data/-1",
+            "2|0|p|p|n|u|40000|10.0.0.1|10.0.0.1|/data/0",
+            "3|1|p|p|n|d|40001|::1|::1|/data/1"
+        ]
+    );
+    assert_eq!(
+        rows(PG_CATALOG, "gp_distribution_policy"),
+        [
+            "2|r|2||-|public|r|DISTRIBUTED REPLICATED",
+            "3|p|2||-|public|z|DISTRIBUTED RANDOMLY",
+            "1|p|2|1|-|s|t|DISTRIBUTED BY (a)"
+        ]
+    );
+}
+
+#[test]
+fn files_and_skew() {
+    assert_eq!(
+        rows(PG_CATALOG, "gp_files"),
+        ["s|t|0|f0|30|300|0|16383|0000000000000abc|7", "s|t|1|f1|10|100|0|16383|0000000000000abc|7"]
+    );
+    let segment_rows = rows(PG_CATALOG, "gp_segment_rows");
+    assert_eq!(segment_rows.len(), 6);
+    assert_eq!(segment_rows[4..], ["s|t|0|1|30|300", "s|t|1|1|10|100"]);
+    let skew = rows(PG_CATALOG, "gp_skew");
+    assert_eq!(skew[2], "s|t|2|10|20.0|30|0.5");
+    assert_eq!(skew[0], "public|r|2|0|0.0|0|0.0");
+}
+
+#[test]
+fn information_schema() {
+    let tables = rows(INFORMATION_SCHEMA, "tables");
+    assert_eq!(
+        tables[..4],
+        [
+            "damson|public|r|BASE TABLE|YES|NO",
+            "damson|public|v|VIEW|NO|NO",
+            "damson|public|z|BASE TABLE|YES|NO",
+            "damson|s|t|BASE TABLE|YES|NO"
+        ]
+    );
+    assert!(tables.contains(&"damson|pg_catalog|gp_files|VIEW|NO|NO".to_owned()));
+    let columns = rows(INFORMATION_SCHEMA, "columns");
+    assert_eq!(
+        columns[..7],
+        [
+            "damson|public|r|x|1|-|YES|numeric|-|-|-|10|-|-|damson|pg_catalog|numeric|NO|NEVER|YES",
+            "damson|public|v|x2|1|-|YES|numeric|-|-|38|10|10|-|damson|pg_catalog|numeric|NO|NEVER|NO",
+            "damson|public|z|x|1|-|YES|text|-|1073741824|-|-|-|-|damson|pg_catalog|text|NO|NEVER|YES",
+            "damson|s|t|a|1|-|NO|integer|-|-|32|2|0|-|damson|pg_catalog|int4|NO|NEVER|YES",
+            "damson|s|t|b|2|'x'|NO|character varying|25|100|-|-|-|-|damson|pg_catalog|varchar|NO|NEVER|YES",
+            "damson|s|t|n|3|-|YES|numeric|-|-|15|10|2|-|damson|pg_catalog|numeric|NO|NEVER|YES",
+            "damson|s|t|c|4|-|YES|timestamp with time zone|-|-|-|-|-|6|damson|pg_catalog|timestamptz|NO|NEVER|YES"
+        ]
+    );
+    assert_eq!(rows(INFORMATION_SCHEMA, "schemata").len(), 4);
+    assert_eq!(rows(INFORMATION_SCHEMA, "views"), ["damson|public|v|select x from r|NONE|NO|NO"]);
+    assert_eq!(rows(INFORMATION_SCHEMA, "table_constraints"), ["damson|s|t_pkey|damson|s|t|PRIMARY KEY|NO|NO|NO"]);
+    assert_eq!(rows(INFORMATION_SCHEMA, "key_column_usage"), ["damson|s|t_pkey|damson|s|t|a|1|-"]);
+    assert_eq!(rows(PG_CATALOG, "pg_tables").len(), 3);
+    assert_eq!(rows(PG_CATALOG, "pg_views"), ["public|v|damson|select x from r"]);
+}

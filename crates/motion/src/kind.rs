@@ -1,0 +1,68 @@
+//! What a motion does and between whom.
+
+use damson_cluster::{ContentId, MapVersion, MotionId};
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// Who runs a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Gang {
+    /// The master.
+    Entry,
+    /// One segment: a slice whose rows are in one place, or that direct dispatch sends to their owner.
+    Single(ContentId),
+    /// Every segment, 0..n.
+    All(u32),
+}
+
+impl Gang {
+    pub fn contents(self) -> Vec<ContentId> {
+        match self {
+            Gang::Entry => vec![ContentId::MASTER],
+            Gang::Single(content) => vec![content],
+            Gang::All(n) => (0..n as i32).map(ContentId).collect(),
+        }
+    }
+
+    /// Number of QEs.
+    pub fn size(self) -> usize {
+        match self {
+            Gang::Entry | Gang::Single(_) => 1,
+            Gang::All(n) => n as usize,
+        }
+    }
+}
+
+/// Which receiver gets a row.
+#[derive(Clone, Debug)]
+pub enum MotionKind {
+    /// The one receiver. With an ordering, its sorted inputs are merged: `Merge Key`.
+    Gather { merge: Option<LexOrdering> },
+    /// The owner of the row's bucket, by the placement hash of the expressions: `Hash Key`.
+    Redistribute { keys: Vec<Arc<dyn PhysicalExpr>>, map: MapVersion },
+    /// Receivers in turn, batch by batch: into randomly distributed tables.
+    RoundRobin,
+    /// Every receiver.
+    Broadcast,
+}
+
+impl fmt::Display for MotionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MotionKind::Gather { .. } => "Gather Motion",
+            MotionKind::Redistribute { .. } | MotionKind::RoundRobin => "Redistribute Motion",
+            MotionKind::Broadcast => "Broadcast Motion",
+        })
+    }
+}
+
+/// A motion of a plan: its number (that of the slice which sends on it), what it does, and the gangs at its ends.
+#[derive(Clone, Debug)]
+pub struct MotionDef {
+    pub id: MotionId,
+    pub kind: MotionKind,
+    pub senders: Gang,
+    pub receivers: Gang,
+}

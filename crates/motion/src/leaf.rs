@@ -1,0 +1,172 @@
+//! Leaves that only a segment can execute: it replaces them by operators over its own files.
+
+use arrow::datatypes::{Schema, SchemaRef};
+use damson_cluster::{CopyFormat, TableId};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, Statistics};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a segment must know to scan its part of a table; the files come with the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanSpec {
+    pub table: TableId,
+    /// For EXPLAIN and errors.
+    pub name: String,
+    /// The whole table's columns.
+    pub table_schema: SchemaRef,
+    /// Positions in `table_schema`, in output order.
+    pub projection: Vec<usize>,
+    /// Whether the last output column is `gp_segment_id`.
+    pub segment_id: bool,
+}
+
+impl ScanSpec {
+    /// Name of the system column that tells where a row is stored.
+    pub const SEGMENT_ID: &'static str = "gp_segment_id";
+
+    pub fn output_schema(&self) -> Result<SchemaRef> {
+        let mut fields = self.table_schema.project(&self.projection)?.fields().to_vec();
+        if self.segment_id {
+            fields.push(Arc::new(crate::segment_id::segment_id_field()));
+        }
+        Ok(Arc::new(Schema::new(fields)))
+    }
+}
+
+/// A table's scan in a plan of the master.
+///
+/// # Distribution
+/// As the table is distributed.
+#[derive(Debug)]
+pub struct TableScanExec {
+    spec: ScanSpec,
+    statistics: Arc<Statistics>,
+    properties: Arc<PlanProperties>,
+}
+
+impl TableScanExec {
+    /// # Errors
+    /// A projection outside the table's columns.
+    pub fn try_new(spec: ScanSpec, statistics: Option<Statistics>) -> Result<Self> {
+        let schema = spec.output_schema()?;
+        let statistics = Arc::new(statistics.unwrap_or_else(|| Statistics::new_unknown(&schema)));
+        Ok(TableScanExec { properties: leaf_properties(schema), spec, statistics })
+    }
+
+    pub fn spec(&self) -> &ScanSpec {
+        &self.spec
+    }
+}
+
+/// What a segment must know to read its share of COPY's files; the shares come with the request, by `leaf`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CopyReadSpec {
+    pub leaf: u32,
+    pub format: CopyFormat,
+    /// Columns in file order, with the table's types.
+    pub schema: SchemaRef,
+}
+
+/// COPY's reader in a plan of the master.
+///
+/// # Distribution
+/// Strewn: each segment reads its share.
+#[derive(Debug)]
+pub struct CopyReadExec {
+    spec: CopyReadSpec,
+    properties: Arc<PlanProperties>,
+}
+
+impl CopyReadExec {
+    pub fn new(spec: CopyReadSpec) -> Self {
+        CopyReadExec { properties: leaf_properties(Arc::clone(&spec.schema)), spec }
+    }
+
+    pub fn spec(&self) -> &CopyReadSpec {
+        &self.spec
+    }
+}
+
+fn leaf_properties(schema: SchemaRef) -> Arc<PlanProperties> {
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new(schema),
+        Partitioning::UnknownPartitioning(1),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
+}
+
+impl DisplayAs for TableScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TableScanExec: {} projection={:?}", self.spec.name, self.spec.projection)
+    }
+}
+
+impl DisplayAs for CopyReadExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CopyReadExec: leaf={}", self.spec.leaf)
+    }
+}
+
+macro_rules! unresolved_leaf {
+    ($leaf:ident, $($statistics:item)?) => {
+        impl ExecutionPlan for $leaf {
+            fn name(&self) -> &str {
+                stringify!($leaf)
+            }
+
+            fn properties(&self) -> &Arc<PlanProperties> {
+                &self.properties
+            }
+
+            fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+                vec![]
+            }
+
+            fn apply_expressions(
+                &self,
+                _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+            ) -> Result<TreeNodeRecursion> {
+                Ok(TreeNodeRecursion::Continue)
+            }
+
+            fn replace_children(
+                self: Arc<Self>,
+                _: Vec<Arc<dyn ExecutionPlan>>,
+                _: ReplaceChildrenOptions,
+            ) -> Result<Arc<dyn ExecutionPlan>> {
+                Ok(self)
+            }
+
+            fn with_new_children(
+                self: Arc<Self>,
+                children: Vec<Arc<dyn ExecutionPlan>>,
+            ) -> Result<Arc<dyn ExecutionPlan>> {
+                self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+            }
+
+            fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+                Err(DataFusionError::Internal(concat!(stringify!($leaf), " was not resolved by a segment").into()))
+            }
+
+            $($statistics)?
+        }
+    };
+}
+
+unresolved_leaf!(
+    TableScanExec,
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(Arc::clone(&self.statistics))
+    }
+);
+unresolved_leaf!(CopyReadExec,);

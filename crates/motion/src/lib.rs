@@ -1,0 +1,35 @@
+//! What a plan is made of beyond DataFusion's operators: the motions between slices, the leaves and sinks that a segment
+//! resolves to its own files, and the codec and messages that carry slices from the master to the segments.
+
+mod codec;
+mod context;
+mod hash_filter;
+mod kind;
+mod leaf;
+pub mod limits;
+mod message;
+mod metrics;
+mod motion_exec;
+mod recv;
+mod replan;
+mod route_rows;
+mod segment_id;
+mod send;
+mod sink;
+
+pub use codec::{SliceCodec, decode_slice, encode_slice};
+pub use context::QeContext;
+pub use hash_filter::HashFilterExec;
+pub use kind::{Gang, MotionDef, MotionKind};
+pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec};
+pub use message::{
+    ExecuteHead, ExecuteRequest, OperatorMetrics, Register, Registered, RunningSlice, SliceEvent, SlicePlan, codes,
+    control,
+};
+pub use metrics::collect as collect_metrics;
+pub use motion_exec::MotionExec;
+pub use recv::MotionRecvExec;
+pub use replan::replan;
+pub use segment_id::SegmentIdExec;
+pub use send::MotionSendExec;
+pub use sink::{CopyWriteExec, CopyWriteSpec, TableWriteExec, TableWriteSpec, sink_schema};

@@ -1,0 +1,10 @@
+//! Limits of motions, with their reasons.
+
+/// Rows that a sender gathers for one destination before it sends: DataFusion's batch size, so that the receiving
+/// slice works on full batches whatever the number of destinations.
+pub const SEND_BATCH_ROWS: usize = 8192;
+
+/// A batch this full is passed on as it is: copying it would cost more than a slightly smaller batch does.
+pub const SEND_BATCH_ROWS_FULL_ENOUGH: usize = SEND_BATCH_ROWS / 2;
+
+const _: () = assert!(SEND_BATCH_ROWS_FULL_ENOUGH <= SEND_BATCH_ROWS);

@@ -1,0 +1,142 @@
+//! Control messages between the master and the segments.
+
+use bytes::Bytes;
+use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
+use datafusion::error::{DataFusionError, Result};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Names of the control calls.
+pub mod control {
+    /// Master → segment: run slices ([`super::ExecuteRequest`]); the answer streams [`super::SliceEvent`]s. Dropping
+    /// the answer cancels the slices.
+    pub const EXECUTE: &str = "execute";
+    /// Master → segment: delete files; body: JSON list of paths.
+    pub const REMOVE_FILES: &str = "remove_files";
+    /// Master → segment: answers one JSON list of `(path, bytes)`, every data file on disk.
+    pub const LIST_FILES: &str = "list_files";
+    /// Master → segment: answers one JSON list of [`super::RunningSlice`].
+    pub const RUNNING_SLICES: &str = "running_slices";
+    /// Segment → master: JSON registration, repeated as a heartbeat; answers a JSON [`super::Registered`].
+    pub const REGISTER: &str = "register";
+}
+
+/// Codes of errors that cross between nodes and are not SQLSTATEs of the user's making.
+pub mod codes {
+    pub const INTERNAL: &str = "XX000";
+    pub const CANCELLED: &str = "57014";
+    pub const BUILD_MISMATCH: &str = "build_mismatch";
+}
+
+/// One slice, encoded by [`crate::encode_slice`].
+#[derive(Clone, Debug)]
+pub struct SlicePlan {
+    pub slice: SliceId,
+    pub plan: Bytes,
+}
+
+/// Everything that one segment must do for one query.
+#[derive(Clone, Debug)]
+pub struct ExecuteRequest {
+    pub head: ExecuteHead,
+    pub slices: Vec<SlicePlan>,
+}
+
+/// The part of an [`ExecuteRequest`] that is not plans.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExecuteHead {
+    pub query: QueryId,
+    pub content: ContentId,
+    pub topology: Topology,
+    /// The bucket maps that the slices name.
+    pub maps: Vec<BucketMap>,
+    /// This segment's files of each scanned table, as of the statement's snapshot, without column statistics.
+    pub files: HashMap<TableId, Vec<FileEntry>>,
+    /// This segment's share of each COPY leaf.
+    pub copy_units: HashMap<u32, Vec<CopyUnit>>,
+    /// Routes that will send to this segment: sizes their credit.
+    pub incoming_routes: usize,
+    /// Whether the master wants every operator's metrics.
+    pub analyze: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExecuteProto {
+    #[prost(bytes = "vec", tag = "1")]
+    head: Vec<u8>,
+    #[prost(uint32, repeated, tag = "2")]
+    slices: Vec<u32>,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    plans: Vec<Bytes>,
+}
+
+impl ExecuteRequest {
+    /// # Errors
+    /// None in practice: every field can be written as JSON.
+    pub fn encode(&self) -> Result<Bytes> {
+        let head = serde_json::to_vec(&self.head).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let slices = self.slices.iter().map(|s| s.slice.0).collect();
+        let plans = self.slices.iter().map(|s| s.plan.clone()).collect();
+        Ok(ExecuteProto { head, slices, plans }.encode_to_vec().into())
+    }
+
+    /// # Errors
+    /// Bytes that are not a request of this build.
+    pub fn decode(bytes: Bytes) -> Result<Self> {
+        let proto = ExecuteProto::decode(bytes).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let head = serde_json::from_slice(&proto.head).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let slices = proto.slices.into_iter().zip(proto.plans);
+        Ok(ExecuteRequest { head, slices: slices.map(|(s, plan)| SlicePlan { slice: SliceId(s), plan }).collect() })
+    }
+}
+
+/// What a segment tells the master while it runs a query's slices.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum SliceEvent {
+    /// The slice ended well. `operators` is in the order of a depth-first walk of the slice as it ran;
+    /// empty unless it asked for metrics.
+    Done { slice: SliceId, operators: Vec<OperatorMetrics> },
+    /// The slice failed; the others of this query on this segment are cancelled.
+    Failed { slice: SliceId, code: String, message: String },
+}
+
+/// What one operator did on one QE.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OperatorMetrics {
+    /// The operator as DataFusion names it.
+    pub name: String,
+    pub rows: u64,
+    /// CPU time of the operator itself.
+    pub compute_ns: u64,
+    /// Bytes sent or received by a motion.
+    pub bytes_moved: u64,
+    pub memory_bytes_peak: u64,
+    pub spilled_bytes: u64,
+}
+
+/// A row of `gp_running_slices`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunningSlice {
+    pub query: QueryId,
+    pub slice: SliceId,
+    pub content: ContentId,
+    /// Since the slice started.
+    pub elapsed_ms: u64,
+}
+
+/// A segment's registration with the master.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Register {
+    pub content: ContentId,
+    pub endpoint: String,
+    pub build: String,
+    pub data_dir: String,
+    pub pid: u32,
+}
+
+/// The master's answer to a [`Register`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Registered {
+    pub cluster_id: String,
+}

@@ -1,0 +1,55 @@
+//! What each operator did, for EXPLAIN ANALYZE.
+
+use crate::{OperatorMetrics, SegmentIdExec};
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::metrics::MetricValue;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::ExecutionPlan;
+use std::sync::Arc;
+
+/// One operator of a slice that ran, with its name: the master matches them to its plan by walking both.
+///
+/// Depth first; operators that the QE's own planning inserts are left out: cooperative yields, and the second half of a
+/// scan with `gp_segment_id`.
+pub fn collect(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorMetrics> {
+    let mut operators = vec![];
+    visit(plan, &mut operators);
+    operators
+}
+
+fn visit(plan: &Arc<dyn ExecutionPlan>, operators: &mut Vec<OperatorMetrics>) {
+    let inserted = plan.downcast_ref::<CooperativeExec>().is_some() || plan.downcast_ref::<SegmentIdExec>().is_some();
+    if !inserted {
+        operators.push(of(plan));
+    }
+    plan.children().into_iter().for_each(|child| visit(child, operators));
+}
+
+fn of(plan: &Arc<dyn ExecutionPlan>) -> OperatorMetrics {
+    let mut operator = OperatorMetrics { name: kind(plan).into(), ..OperatorMetrics::default() };
+    let Some(metrics) = plan.metrics() else { return operator };
+    for metric in metrics.iter() {
+        match metric.value() {
+            MetricValue::OutputRows(rows) => operator.rows += rows.value() as u64,
+            MetricValue::ElapsedCompute(time) => operator.compute_ns += time.value() as u64,
+            MetricValue::SpilledBytes(bytes) => operator.spilled_bytes += bytes.value() as u64,
+            MetricValue::CurrentMemoryUsage(bytes) => operator.memory_bytes_peak += bytes.value() as u64,
+            MetricValue::Count { name, count } if name == "bytes_moved" => {
+                operator.bytes_moved += count.value() as u64;
+            }
+            MetricValue::Gauge { name, gauge } if name.contains("mem") => {
+                operator.memory_bytes_peak += gauge.value() as u64;
+            }
+            MetricValue::Time { name, time } if name == "build_time" || name == "join_time" => {
+                operator.compute_ns += time.value() as u64;
+            }
+            _ => {}
+        }
+    }
+    operator
+}
+
+/// The operator's name; projections have their own because the QE's planning may remove or add them.
+fn kind(plan: &Arc<dyn ExecutionPlan>) -> &str {
+    if plan.downcast_ref::<ProjectionExec>().is_some() { "ProjectionExec" } else { plan.name() }
+}

@@ -1,0 +1,125 @@
+//! The receiving end of a motion: a leaf of the slice above.
+
+use crate::send::route_error;
+use crate::{MotionDef, MotionKind, QeContext};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::{StreamExt, stream};
+use std::fmt;
+use std::sync::Arc;
+
+/// Receives what the motion's senders send to this QE. Made by the cut.
+///
+/// One partition with the senders' batches as they come; or, when the motion merges, one partition per sender, each in
+/// the merge key's order, for a `SortPreservingMergeExec` above.
+///
+/// # Memory
+/// Bounded by the credits of its routes.
+///
+/// # Cancellation
+/// Dropping the stream tells the senders to stop.
+///
+/// # Errors
+/// A sender's error arrives as it was raised; a stream that ends without end-of-stream is an error.
+#[derive(Debug)]
+pub struct MotionRecvExec {
+    def: MotionDef,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl MotionRecvExec {
+    pub fn new(def: MotionDef, schema: SchemaRef) -> Self {
+        let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
+        let mut partitions = 1;
+        if let MotionKind::Gather { merge: Some(ordering) } = &def.kind {
+            equivalence.add_ordering(ordering.clone());
+            partitions = def.senders.size();
+        }
+        let properties = PlanProperties::new(
+            equivalence,
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        MotionRecvExec { def, schema, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    pub fn def(&self) -> &MotionDef {
+        &self.def
+    }
+}
+
+impl DisplayAs for MotionRecvExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MotionRecvExec: {} {}", self.def.kind, self.def.id)
+    }
+}
+
+impl ExecutionPlan for MotionRecvExec {
+    fn name(&self) -> &str {
+        "MotionRecvExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let qe = QeContext::of(&context)?;
+        let mut senders = self.def.senders.contents();
+        if matches!(self.def.kind, MotionKind::Gather { merge: Some(_) }) {
+            senders = vec![senders[partition]];
+        }
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let bytes = MetricBuilder::new(&self.metrics).counter("bytes_moved", partition);
+        let routes = senders.into_iter().map(|sender| {
+            let route = qe.route(self.def.id, sender, qe.content);
+            qe.node.receiver(route, Arc::clone(&self.schema))
+        });
+        let batches = stream::select_all(routes).map(move |batch| {
+            let batch = batch.map_err(route_error)?;
+            baseline.record_output(batch.num_rows());
+            bytes.add(batch.get_array_memory_size());
+            Ok(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}

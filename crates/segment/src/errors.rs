@@ -1,0 +1,45 @@
+//! A slice's failure as it travels: SQLSTATE and message.
+
+use damson_functions::sqlstate_of;
+use damson_interconnect::RouteError;
+use damson_motion::codes;
+use damson_storage::StorageError;
+use datafusion::error::DataFusionError;
+
+/// What a receiver of the slice's motions, and so the client, is told of a failure. A route's own error passes through
+/// as it is.
+pub fn describe(error: &DataFusionError) -> RouteError {
+    if let Some(route) = find::<RouteError>(error) {
+        return route.clone();
+    }
+    let (code, message) = code_and_message(error);
+    RouteError::Remote { code, message }
+}
+
+/// SQLSTATE and message of a failure.
+pub(crate) fn code_and_message(error: &DataFusionError) -> (String, String) {
+    if let Some(RouteError::Remote { code, message }) = find::<RouteError>(error) {
+        return (code.clone(), message.clone());
+    }
+    if let Some(storage) = StorageError::find(error) {
+        return (storage.sqlstate().into(), storage.to_string());
+    }
+    let root = error.find_root();
+    let code = match root {
+        DataFusionError::ResourcesExhausted(_) => "53200",
+        _ => sqlstate_of(error).unwrap_or(codes::INTERNAL),
+    };
+    (code.into(), root.strip_backtrace())
+}
+
+/// The error of one type among an error's causes.
+fn find<E: std::error::Error + 'static>(error: &DataFusionError) -> Option<&E> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -1,0 +1,124 @@
+//! Stop 6 of a query's walk: a segment runs the slices of one query.
+
+use crate::errors::{code_and_message, describe};
+
+
+use crate::resolve::resolve;
+use crate::running::RunningGuard;
+use crate::segment::Segment;
+use bytes::Bytes;
+use damson_cluster::{QueryId, SliceId};
+use damson_interconnect::{ControlStream, Node};
+use damson_motion::{
+    ExecuteHead, ExecuteRequest, QeContext, SliceEvent, SlicePlan, collect_metrics, decode_slice, replan,
+};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::{StreamExt, stream};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{Instrument, info_span};
+
+/// Runs a request's slices on the CPU runtime; the answer has one event per slice. Dropping the answer cancels them.
+pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStream {
+    let ExecuteRequest { head, slices } = request;
+    let query = head.query;
+    let node = Arc::clone(&segment.node);
+    node.open_query(query, head.incoming_routes);
+    let (events, receiver) = mpsc::channel(slices.len().max(1));
+    let mut tasks = JoinSet::new();
+    let context = task_context(segment, &head);
+    for SlicePlan { slice, plan } in slices {
+        let prepared = decode_slice(&plan, &context)
+            .and_then(|plan| resolve(segment, &head, plan))
+            .and_then(|plan| replan(plan, context.session_config().options()));
+        let guard = segment.running.enter(query, slice);
+        let span = info_span!("execute_slice", %query, slice = slice.0, segment = segment.content.0);
+        let work = run_slice(prepared, Arc::clone(&context), slice, head.analyze, events.clone(), guard);
+        tasks.spawn_on(work.instrument(span), &segment.cpu);
+    }
+    let finish = QueryGuard { node, query, _tasks: tasks };
+    let answer = stream::unfold((receiver, finish), |(mut receiver, finish)| async move {
+        let event: SliceEvent = receiver.recv().await?;
+        let body = serde_json::to_vec(&event).map(Bytes::from).map_err(damson_interconnect::InterconnectError::internal);
+        Some((body, (receiver, finish)))
+    });
+    answer.boxed()
+}
+
+/// Ends a query on this node: its slices' tasks are aborted with the set, its routes closed.
+struct QueryGuard {
+    node: Arc<Node>,
+    query: QueryId,
+    _tasks: JoinSet<()>,
+}
+
+impl Drop for QueryGuard {
+    fn drop(&mut self) {
+        self.node.close_query(self.query, None);
+    }
+}
+
+fn task_context(segment: &Segment, head: &ExecuteHead) -> Arc<TaskContext> {
+    let qe = QeContext {
+        query: head.query,
+        content: head.content,
+        node: Arc::clone(&segment.node),
+        topology: Arc::new(head.topology.clone()),
+        maps: head.maps.iter().map(|map| (map.version, Arc::new(map.clone()))).collect(),
+        describe_error: describe,
+    };
+    let state = &segment.state;
+    Arc::new(TaskContext::new(
+        Some(format!("{} {}", head.query, head.content)),
+        head.query.to_string(),
+        state.config().clone().with_extension(Arc::new(qe)),
+        state.scalar_functions().clone(),
+        state.higher_order_functions().clone(),
+        state.aggregate_functions().clone(),
+        state.window_functions().clone(),
+        Arc::clone(state.runtime_env()),
+    ))
+}
+
+async fn run_slice(
+    plan: Result<Arc<dyn ExecutionPlan>>,
+    context: Arc<TaskContext>,
+    slice: SliceId,
+    analyze: bool,
+    events: mpsc::Sender<SliceEvent>,
+    running: RunningGuard,
+) {
+    let result = match plan {
+        Ok(plan) => drain(&plan, context).await.map(|()| plan),
+        Err(error) => Err(error),
+    };
+    drop(running);
+    let event = match result {
+        Ok(plan) => {
+            let operators = if analyze { collect_metrics(&plan) } else { vec![] };
+            SliceEvent::Done { slice, operators }
+        }
+        Err(error) => {
+            let (code, message) = code_and_message(&error);
+            SliceEvent::Failed { slice, code, message }
+        }
+    };
+    // A master that no longer listens has cancelled the query.
+    let _ = events.send(event).await;
+}
+
+/// Runs a slice to its end; its root sends, so that nothing comes out.
+async fn drain(plan: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<()> {
+    let partitions = plan.output_partitioning().partition_count();
+    if partitions != 1 {
+        return Err(DataFusionError::Internal(format!("a slice's root has {partitions} partitions, not one")));
+    }
+    let mut rows = plan.execute(0, context)?;
+    while let Some(batch) = rows.next().await {
+        batch?;
+    }
+    Ok(())
+}

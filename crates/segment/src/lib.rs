@@ -1,0 +1,11 @@
+//! The QE (query executor): one segment. Takes slices from the master, puts its own files under their leaves, and runs
+//! them.
+
+mod errors;
+mod execute;
+mod resolve;
+mod running;
+mod segment;
+
+pub use errors::describe;
+pub use segment::{Segment, SegmentConfig, SegmentError};

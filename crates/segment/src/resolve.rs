@@ -1,0 +1,53 @@
+//! Leaves and sinks of a slice become operators over this segment's files.
+
+use crate::segment::Segment;
+use damson_cluster::FileEntry;
+use damson_motion::{CopyReadExec, CopyWriteExec, ExecuteHead, SegmentIdExec, TableScanExec, TableWriteExec};
+use damson_storage::{StorageError, WriteSpec, copy_read, copy_write};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::ExecutionPlan;
+use std::sync::Arc;
+
+/// Puts the segment's own scans and writers into a slice. Every operator stays one operator, so that metrics find back
+/// to the master's plan by position, except that a scan with `gp_segment_id` becomes two.
+pub(crate) fn resolve(
+    segment: &Segment,
+    head: &ExecuteHead,
+    plan: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let resolve_one = |plan: Arc<dyn ExecutionPlan>| {
+        let resolved = if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
+            let spec = scan.spec();
+            let none: &[FileEntry] = &[];
+            let files = head.files.get(&spec.table).map_or(none, Vec::as_slice);
+            let rows = segment.store.scan(&spec.table_schema, &spec.projection, files, segment.partitions);
+            let rows = rows.map_err(external)?;
+            if spec.segment_id { Arc::new(SegmentIdExec::new(rows)) } else { rows }
+        } else if let Some(read) = plan.downcast_ref::<CopyReadExec>() {
+            let units = head.copy_units.get(&read.spec().leaf).cloned().unwrap_or_default();
+            copy_read(&read.spec().format, &read.spec().schema, units).map_err(external)?
+        } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
+            let spec = write.spec();
+            let spec = WriteSpec {
+                table: spec.table,
+                schema: Arc::clone(&spec.schema),
+                compression: spec.compression,
+                distribution_key: spec.distribution_key.clone(),
+                file_rows_max: damson_storage::limits::FILE_ROWS_MAX,
+            };
+            segment.store.write(spec, Arc::clone(write.input())).map_err(external)?
+        } else if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
+            let stem = format!("seg{}-{}", head.content.0, head.query.0);
+            copy_write(Arc::clone(write.input()), &write.spec().dir, &stem, &write.spec().format).map_err(external)?
+        } else {
+            return Ok(Transformed::no(plan));
+        };
+        Ok(Transformed::yes(resolved))
+    };
+    plan.transform_up(resolve_one).data()
+}
+
+fn external(error: StorageError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

@@ -1,0 +1,99 @@
+//! A segment: its store, its resources, and its answers to the master's calls.
+
+use crate::execute::execute;
+use crate::running::Running;
+use async_trait::async_trait;
+use bytes::Bytes;
+use damson_cluster::ContentId;
+use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
+use damson_motion::{ExecuteRequest, codes, control};
+use damson_storage::{StorageError, TableStore};
+use datafusion::execution::SessionState;
+use futures::{StreamExt, stream};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::runtime::Handle;
+
+/// What a segment is made of.
+pub struct SegmentConfig {
+    pub content: ContentId,
+    pub data_dir: PathBuf,
+    pub node: Arc<Node>,
+    /// Functions, settings and the node's runtime environment (memory pool, spill directory); shared by every content
+    /// of a process.
+    pub state: Arc<SessionState>,
+    /// Where slices run; sockets and object stores have another runtime.
+    pub cpu: Handle,
+    /// Partitions that each slice runs in: cores of the node divided by its segments, at least 1.
+    pub partitions: usize,
+}
+
+/// A segment that cannot start.
+#[derive(Debug, Error)]
+pub enum SegmentError {
+    #[error("{content}: cannot open {path}: {source}")]
+    Open { content: ContentId, path: PathBuf, source: StorageError },
+}
+
+/// One segment of this process; answers the master until the process ends.
+pub struct Segment {
+    pub(crate) content: ContentId,
+    pub(crate) store: TableStore,
+    pub(crate) node: Arc<Node>,
+    pub(crate) state: Arc<SessionState>,
+    pub(crate) cpu: Handle,
+    pub(crate) partitions: usize,
+    pub(crate) running: Arc<Running>,
+}
+
+impl Segment {
+    /// Opens the data directory and answers the calls for its content on the node.
+    ///
+    /// # Errors
+    /// A data directory that cannot be made or read.
+    pub fn start(config: SegmentConfig) -> Result<Arc<Segment>, SegmentError> {
+        let SegmentConfig { content, data_dir, node, state, cpu, partitions } = config;
+        let open_error = |path: &Path, source| SegmentError::Open { content, path: path.to_owned(), source };
+        let store = TableStore::open(content, &data_dir).map_err(|e| open_error(&data_dir, e))?;
+        let running = Arc::new(Running::default());
+        let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, partitions, running };
+        let segment = Arc::new(segment);
+        node.set_handler(content, Arc::clone(&segment) as Arc<dyn ControlHandler>);
+        Ok(segment)
+    }
+}
+
+#[async_trait]
+impl ControlHandler for Segment {
+    async fn handle(&self, kind: &str, body: Bytes) -> Result<ControlStream, ControlError> {
+        match kind {
+            control::EXECUTE => {
+                let request = ExecuteRequest::decode(body).map_err(|e| internal(&e))?;
+                Ok(execute(self, request))
+            }
+            control::REMOVE_FILES => {
+                let paths: Vec<String> = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
+                self.store.remove(&paths).await.map_err(storage_error)?;
+                answer(&paths.len())
+            }
+            control::LIST_FILES => answer(&self.store.list().await.map_err(storage_error)?),
+            control::RUNNING_SLICES => answer(&self.running.list(self.content)),
+            _ => Err(ControlError { code: codes::INTERNAL.into(), message: format!("unknown call {kind:?}") }),
+        }
+    }
+}
+
+fn answer(value: &impl Serialize) -> Result<ControlStream, ControlError> {
+    let body = Bytes::from(serde_json::to_vec(value).map_err(|e| internal(&e))?);
+    Ok(stream::once(async { Ok(body) }).boxed())
+}
+
+fn internal(error: &dyn std::fmt::Display) -> ControlError {
+    ControlError { code: codes::INTERNAL.into(), message: error.to_string() }
+}
+
+fn storage_error(error: StorageError) -> ControlError {
+    ControlError { code: error.sqlstate().into(), message: error.to_string() }
+}

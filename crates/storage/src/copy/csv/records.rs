@@ -1,0 +1,325 @@
+//! Cuts text into records and fields without looking at types.
+
+use super::Dialect;
+use crate::limits::{BATCH_ROWS, RECORD_FIELDS_MAX};
+use memchr::{memchr2, memchr3};
+use std::borrow::Cow;
+
+/// A field as a piece of the text: its start, and its length with its [`Kind`] in the top two bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    start: u32,
+    tagged_len: u32,
+}
+
+/// How a field's piece becomes its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The piece; NULL if it is the NULL text.
+    Plain = 0,
+    /// The piece, which was between quotes: never NULL.
+    Quoted = 1,
+    /// The piece holds its quotes and escapes.
+    Raw = 2,
+}
+
+const LEN_BITS: u32 = 30;
+
+impl Field {
+    fn new(start: usize, end: usize, kind: Kind) -> Self {
+        Field { start: start as u32, tagged_len: (end - start) as u32 | (kind as u32) << LEN_BITS }
+    }
+
+    fn len(self) -> usize {
+        (self.tagged_len & ((1 << LEN_BITS) - 1)) as usize
+    }
+
+    fn kind(self) -> Kind {
+        match self.tagged_len >> LEN_BITS {
+            0 => Kind::Plain,
+            1 => Kind::Quoted,
+            _ => Kind::Raw,
+        }
+    }
+
+    fn is_empty_plain(self) -> bool {
+        self.tagged_len == 0
+    }
+
+    pub(crate) fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.start as usize + self.len()
+    }
+
+    /// The value in `text`, whose first byte has the offset `base`; None is NULL.
+    #[inline(always)]
+    pub(crate) fn value<'a>(self, text: &'a str, base: usize, dialect: &Dialect) -> Option<Cow<'a, str>> {
+        let start = self.start as usize - base;
+        let piece = &text[start..start + self.len()];
+        match self.kind() {
+            Kind::Plain if piece == dialect.null => None,
+            Kind::Plain | Kind::Quoted => Some(Cow::Borrowed(piece)),
+            Kind::Raw => Some(Cow::Owned(dialect.unquote(piece))),
+        }
+    }
+}
+
+/// What is wrong with a record's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// The record ends before the column at this position.
+    Missing(usize),
+    Extra,
+    OpenQuote,
+}
+
+/// Records of one batch. Offsets are in the text that they were cut from.
+#[derive(Debug)]
+pub(crate) struct Records {
+    columns: usize,
+    rows_max: usize,
+    /// Column by column, [`Records::stride`] each: typing reads one column at a time.
+    fields: Vec<Field>,
+    starts: Vec<u32>,
+    /// The first record that has the wrong shape; those before it are whole.
+    pub malformed: Option<(usize, Malformed)>,
+}
+
+impl Records {
+    /// Room for [`BATCH_ROWS`] records, or fewer where that would be more than [`RECORD_FIELDS_MAX`] fields.
+    pub(crate) fn new(columns: usize) -> Self {
+        let rows_max = (RECORD_FIELDS_MAX / columns.max(1)).clamp(1, BATCH_ROWS);
+        let mut records =
+            Records { columns, rows_max, fields: Vec::new(), starts: Vec::with_capacity(rows_max), malformed: None };
+        records.fields = vec![Field { start: 0, tagged_len: 0 }; columns * records.stride()];
+        records
+    }
+
+    /// Fields from one column to the next: a cache line more than the rows, or all columns of a row would share a set
+    /// of the cache.
+    fn stride(&self) -> usize {
+        self.rows_max + 8
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.starts.clear();
+        self.malformed = None;
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.starts.len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.starts.len() == self.rows_max
+    }
+
+    /// Offset of the first record; None without any.
+    pub(crate) fn first(&self) -> Option<usize> {
+        self.starts.first().map(|&start| start as usize)
+    }
+
+    pub(crate) fn start(&self, row: usize) -> usize {
+        self.starts[row] as usize
+    }
+
+    /// One column's fields, top down.
+    pub(crate) fn column(&self, column: usize) -> &[Field] {
+        let at = column * self.stride();
+        &self.fields[at..at + self.starts.len()]
+    }
+
+    /// Row and, unless it is between fields, column of the byte at `offset`.
+    pub(crate) fn locate(&self, offset: usize) -> (usize, Option<usize>) {
+        let row = self.starts.partition_point(|&start| start as usize <= offset).saturating_sub(1);
+        (row, (0..self.columns).find(|&column| self.column(column)[row].range().contains(&offset)))
+    }
+
+    /// The first `bytes` bytes of the text are dropped.
+    pub(crate) fn shift(&mut self, bytes: usize) {
+        let (bytes, rows, stride) = (bytes as u32, self.starts.len(), self.stride());
+        self.starts.iter_mut().for_each(|start| *start -= bytes);
+        for column in self.fields.chunks_mut(stride) {
+            column[..rows].iter_mut().for_each(|field| field.start -= bytes);
+        }
+    }
+}
+
+/// A column's values.
+pub(crate) struct Values<'a> {
+    pub fields: std::slice::Iter<'a, Field>,
+    pub text: &'a str,
+    /// The offset of `text`'s first byte.
+    pub base: usize,
+    pub dialect: &'a Dialect,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Option<Cow<'a, str>>;
+
+    // Typing a column is one loop over this.
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.fields.next().map(|field| field.value(self.text, self.base, self.dialect))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.fields.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Values<'_> {}
+
+/// Cuts records from `text` at `at` into `out` until it is full, the next begins at or after `limit`, or is not whole;
+/// where the next begins is returned. `last`: nothing follows `text`.
+pub(crate) fn cut(dialect: &Dialect, text: &[u8], mut at: usize, limit: usize, last: bool, out: &mut Records) -> usize {
+    let limit = limit.min(text.len());
+    while !out.is_full() && at < limit {
+        match cut_record(dialect, text, at, last, out) {
+            Ok(Some(next)) => {
+                out.starts.push(at as u32);
+                at = next;
+            }
+            Ok(None) => break,
+            Err(malformed) => {
+                out.malformed = Some((at, malformed));
+                break;
+            }
+        }
+    }
+    at
+}
+
+/// Where the record at `at` ends, however many fields it has; None if it is not whole.
+pub(crate) fn skip_record(
+    dialect: &Dialect,
+    text: &[u8],
+    mut at: usize,
+    last: bool,
+) -> Result<Option<usize>, Malformed> {
+    loop {
+        match next_field(dialect, text, at, last)? {
+            None => return Ok(None),
+            Some(Cut { next, ends_record: true, .. }) => return Ok(Some(next)),
+            Some(Cut { next, .. }) => at = next,
+        }
+    }
+}
+
+struct Cut {
+    field: Field,
+    next: usize,
+    ends_record: bool,
+}
+
+fn cut_record(
+    dialect: &Dialect,
+    text: &[u8],
+    start: usize,
+    last: bool,
+    out: &mut Records,
+) -> Result<Option<usize>, Malformed> {
+    let (columns, stride, mut slot) = (out.columns, out.stride(), out.starts.len());
+    let (mut at, mut count) = (start, 0);
+    loop {
+        let Some(Cut { field, next, ends_record }) = next_field(dialect, text, at, last)? else { return Ok(None) };
+        if count < columns {
+            out.fields[slot] = field;
+            slot += stride;
+        } else if count > columns || !ends_record || !field.is_empty_plain() {
+            // One empty field after the last delimiter is how some programs end their lines.
+            return Err(Malformed::Extra);
+        }
+        count += 1;
+        if ends_record {
+            return if count < columns { Err(Malformed::Missing(count)) } else { Ok(Some(next)) };
+        }
+        at = next;
+    }
+}
+
+#[inline]
+fn next_field(dialect: &Dialect, text: &[u8], start: usize, last: bool) -> Result<Option<Cut>, Malformed> {
+    match memchr3(dialect.delimiter, b'\n', dialect.quote, &text[start..]) {
+        Some(offset) => {
+            let end = start + offset;
+            let byte = text[end];
+            if byte == dialect.delimiter {
+                return Ok(Some(Cut { field: plain(start, end), next: end + 1, ends_record: false }));
+            }
+            if byte == b'\n' {
+                let field = plain(start, without_return(text, start, end));
+                return Ok(Some(Cut { field, next: end + 1, ends_record: true }));
+            }
+            quoted_field(dialect, text, start, end, last)
+        }
+        None if last => {
+            let field = plain(start, without_return(text, start, text.len()));
+            Ok(Some(Cut { field, next: text.len(), ends_record: true }))
+        }
+        None => Ok(None),
+    }
+}
+
+fn plain(start: usize, end: usize) -> Field {
+    Field::new(start, end, Kind::Plain)
+}
+
+/// `end`, or one before it where a carriage return stands there and not before `start`.
+fn without_return(text: &[u8], start: usize, end: usize) -> usize {
+    if end > start && text[end - 1] == b'\r' { end - 1 } else { end }
+}
+
+/// A field whose first quote is at `open`.
+fn quoted_field(
+    dialect: &Dialect,
+    text: &[u8],
+    start: usize,
+    open: usize,
+    last: bool,
+) -> Result<Option<Cut>, Malformed> {
+    // One pair of quotes around all of the field and no escape in it: the piece between them is the value.
+    let mut simple = open == start;
+    let mut at = open + 1;
+    loop {
+        // Inside quotes.
+        let close = loop {
+            let Some(offset) = memchr2(dialect.quote, dialect.escape, &text[at..]) else {
+                return if last { Err(Malformed::OpenQuote) } else { Ok(None) };
+            };
+            let special = at + offset;
+            match text.get(special + 1) {
+                // Whether this is an escape is in the next block.
+                None if !last => return Ok(None),
+                Some(&next) if text[special] == dialect.escape && (next == dialect.quote || next == dialect.escape) => {
+                    simple = false;
+                    at = special + 2;
+                }
+                _ if text[special] == dialect.quote => break special,
+                _ => at = special + 1,
+            }
+        };
+        // Outside again.
+        let (end, next, ends_record) = match memchr3(dialect.delimiter, b'\n', dialect.quote, &text[close + 1..]) {
+            None if !last => return Ok(None),
+            None => (without_return(text, close + 1, text.len()), text.len(), true),
+            Some(offset) => {
+                let end = close + 1 + offset;
+                match text[end] {
+                    byte if byte == dialect.delimiter => (end, end + 1, false),
+                    b'\n' => (without_return(text, close + 1, end), end + 1, true),
+                    _ => {
+                        simple = false;
+                        at = end + 1;
+                        continue;
+                    }
+                }
+            }
+        };
+        let field = if simple && end == close + 1 {
+            Field::new(start + 1, close, Kind::Quoted)
+        } else {
+            Field::new(start, end, Kind::Raw)
+        };
+        return Ok(Some(Cut { field, next, ends_record }));
+    }
+}

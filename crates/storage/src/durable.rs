@@ -1,0 +1,219 @@
+//! Files that exist whole and on stable storage, or not at all.
+
+use crate::{StorageError, blocking};
+use bytes::Bytes;
+use datafusion::common::runtime::SpawnedTask;
+use parking_lot::Mutex;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// A file in the making. Removed when the last holder goes, unless it was kept: every call that may create it holds one,
+/// so that a cancelled writer leaves nothing even when the call outlives it.
+#[derive(Debug)]
+struct Partial {
+    /// Where the file is now; None once it is kept.
+    path: Mutex<Option<PathBuf>>,
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.get_mut().take()
+            && let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "could not remove a partial file");
+        }
+    }
+}
+
+/// Keeps a finished file from being removed when this is dropped; see [`DurableFile::finish`].
+#[derive(Debug)]
+pub(crate) struct Finished {
+    partial: Arc<Partial>,
+    pub bytes: u64,
+    /// XXH3-64 of the whole file.
+    pub checksum: u64,
+}
+
+impl Finished {
+    /// From now on the file stays, whatever happens to the statement.
+    pub(crate) fn keep(self) {
+        self.partial.path.lock().take();
+    }
+}
+
+/// A new file: hashed while it is written, removed unless it is finished and kept.
+///
+/// # Memory
+/// One block is written in the background while the caller makes the next.
+#[derive(Debug)]
+pub(crate) struct DurableFile {
+    partial: Arc<Partial>,
+    path: PathBuf,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle(Box<Open>),
+    Writing(SpawnedTask<io::Result<Box<Open>>>),
+    /// A write failed or was cancelled: nothing more can be written.
+    Broken,
+}
+
+struct Open {
+    file: File,
+    hasher: Xxh3,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl DurableFile {
+    /// Creates `path`, and its directories where they are missing. It must not exist.
+    pub(crate) async fn create(path: PathBuf) -> Result<Self, StorageError> {
+        let partial = Arc::new(Partial { path: Mutex::new(Some(path.clone())) });
+        let (held, target) = (Arc::clone(&partial), path.clone());
+        let created = blocking::run("create", &path, move || {
+            let _held = held;
+            if let Some(directory) = target.parent() {
+                create_directories(directory)?;
+            }
+            File::create_new(&target)
+        })
+        .await;
+        let file = match created {
+            Ok(file) => file,
+            Err(error) => {
+                // Somebody else's file of that name is not ours to remove.
+                if matches!(&error, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists) {
+                    partial.path.lock().take();
+                }
+                return Err(error);
+            }
+        };
+        let open = Box::new(Open { file, hasher: Xxh3::new(), bytes: 0 });
+        Ok(DurableFile { partial, path, state: State::Idle(open) })
+    }
+
+    /// Begins to write `block`, once the one before is written.
+    pub(crate) async fn write_block(&mut self, block: Bytes) -> Result<(), StorageError> {
+        let mut open = self.idle().await?;
+        let held = Arc::clone(&self.partial);
+        self.state = State::Writing(SpawnedTask::spawn_blocking(move || {
+            let _held = held;
+            open.file.write_all(&block)?;
+            open.hasher.update(&block);
+            open.bytes += block.len() as u64;
+            Ok(open)
+        }));
+        Ok(())
+    }
+
+    async fn idle(&mut self) -> Result<Box<Open>, StorageError> {
+        let result = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Idle(open) => Ok(open),
+            State::Writing(task) => match task.join_unwind().await {
+                Ok(result) => result,
+                Err(shut_down) => Err(io::Error::other(shut_down)),
+            },
+            State::Broken => Err(io::Error::other("an earlier write failed")),
+        };
+        result.map_err(StorageError::io("write", &self.path))
+    }
+
+    /// Renames the file to `target` if given, and returns once file and directory are on stable storage. The file is still
+    /// removed if what comes back is dropped instead of kept.
+    pub(crate) async fn finish(mut self, target: Option<PathBuf>) -> Result<Finished, StorageError> {
+        let open = self.idle().await?;
+        let (bytes, checksum) = (open.bytes, open.hasher.digest());
+        let (partial, path) = (Arc::clone(&self.partial), self.path.clone());
+        blocking::run("sync", &self.path, move || {
+            open.file.sync_all()?;
+            if let Some(target) = &target {
+                let mut current = partial.path.lock();
+                fs::rename(&path, target)?;
+                *current = Some(target.clone());
+            }
+            sync_directory(target.as_ref().unwrap_or(&path).parent().unwrap_or(Path::new("/")))
+        })
+        .await?;
+        Ok(Finished { partial: self.partial, bytes, checksum })
+    }
+}
+
+/// `create_dir_all`, where each new directory's entry is on stable storage in its parent.
+pub(crate) fn create_directories(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        if !parent.as_os_str().is_empty() {
+            create_directories(parent)?;
+        }
+        match fs::create_dir(directory) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+        sync_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_stays_only_when_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/file");
+
+        let mut file = DurableFile::create(path.clone()).await.unwrap();
+        file.write_block(Bytes::from_static(b"hello ")).await.unwrap();
+        drop(file);
+        // The block may still be on its way to the disk; the file goes with its last holder.
+        for _ in 0..200 {
+            if !path.exists() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(!path.exists());
+
+        let mut file = DurableFile::create(path.clone()).await.unwrap();
+        file.write_block(Bytes::from_static(b"hello ")).await.unwrap();
+        file.write_block(Bytes::from_static(b"world")).await.unwrap();
+        let finished = file.finish(None).await.unwrap();
+        assert_eq!((finished.bytes, finished.checksum), (11, xxhash_rust::xxh3::xxh3_64(b"hello world")));
+        finished.keep();
+        assert_eq!(fs::read(&path).unwrap(), b"hello world");
+
+        // A name that is taken is refused, and the file that has it stays.
+        assert_eq!(DurableFile::create(path.clone()).await.unwrap_err().sqlstate(), "58P02");
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_renamed_file_is_removed_under_its_new_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (temporary, target) = (dir.path().join(".x.tmp"), dir.path().join("x"));
+        let finished =
+            DurableFile::create(temporary.clone()).await.unwrap().finish(Some(target.clone())).await.unwrap();
+        assert!(target.exists() && !temporary.exists());
+        drop(finished);
+        assert!(!target.exists());
+    }
+}

@@ -1,0 +1,215 @@
+//! What can go wrong with a segment's files, and with the files that COPY reads and writes.
+
+use damson_cluster::TableId;
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use thiserror::Error as ThisError;
+
+/// Every error of this crate. Inside plans it travels as [`DataFusionError::External`], or, from below a Parquet reader,
+/// wrapped once more: [`StorageError::find`] digs it out.
+#[derive(Debug, ThisError)]
+pub enum StorageError {
+    /// A table file is not what was written.
+    #[error("table {table}: file {path} is corrupt: {detail}")]
+    Corrupt { table: TableId, path: String, detail: String },
+
+    /// The catalog names a table file that is not there.
+    #[error("table {table}: file {path} is missing")]
+    Missing { table: TableId, path: String },
+
+    #[error("could not {operation} {path}: {source}")]
+    Io { operation: &'static str, path: String, source: io::Error },
+
+    #[error("null value in column \"{column}\" of table {table} violates not-null constraint")]
+    NotNull { table: TableId, column: String },
+
+    /// What arrives at a table is not of the table's types: a plan was made wrongly.
+    #[error("table {table}: {detail}")]
+    WrongRows { table: TableId, detail: String },
+
+    /// A record of a COPY file.
+    #[error(transparent)]
+    Record(#[from] Box<RecordError>),
+
+    /// A column of a COPY Parquet file.
+    #[error("file {path}, column {column}: {message}")]
+    Column { path: String, column: String, message: String, sqlstate: &'static str },
+
+    /// A COPY file as a whole.
+    #[error("file {path}: {message}")]
+    File { path: String, message: String, sqlstate: &'static str },
+
+    #[error("column \"{column}\" has type {data_type}, which {what} cannot hold")]
+    UnsupportedType { column: String, data_type: String, what: &'static str },
+
+    #[error("COPY's {option} must be a single one-byte character")]
+    Option { option: &'static str },
+
+    /// The Parquet library refused to write.
+    #[error("could not write {path}: {source}")]
+    Write { path: String, source: ParquetError },
+}
+
+/// Where a record of a COPY text file went wrong.
+#[derive(Debug)]
+pub struct RecordError {
+    pub path: String,
+    /// Counted from 1; the line on which the record begins.
+    pub line: u64,
+    pub column: Option<String>,
+    /// The offending text, cut to [`crate::limits::ERROR_VALUE_BYTES_MAX`].
+    pub value: Option<String>,
+    pub message: String,
+    pub sqlstate: &'static str,
+}
+
+impl Error for RecordError {}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (file {}, line {}", self.message, self.path, self.line)?;
+        if let Some(column) = &self.column {
+            write!(f, ", column {column}")?;
+        }
+        if let Some(value) = &self.value {
+            write!(f, ": \"{value}\"")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl StorageError {
+    /// The SQLSTATE to answer a client with.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            StorageError::Corrupt { .. } => "XX001",
+            StorageError::Missing { .. } => "58P01",
+            StorageError::Io { source, .. } => io_sqlstate(source),
+            StorageError::NotNull { .. } => "23502",
+            StorageError::WrongRows { .. } => "XX000",
+            StorageError::Record(record) => record.sqlstate,
+            StorageError::Column { sqlstate, .. } | StorageError::File { sqlstate, .. } => sqlstate,
+            StorageError::UnsupportedType { .. } => "0A000",
+            StorageError::Option { .. } => "22023",
+            StorageError::Write { source, .. } => root_io(source).map_or("58030", io_sqlstate),
+        }
+    }
+
+    /// The storage error inside a query's error, however it was wrapped on its way up.
+    pub fn find(error: &DataFusionError) -> Option<&StorageError> {
+        find_in(error)
+    }
+
+    pub(crate) fn io(operation: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> StorageError {
+        let path = path.as_ref().display().to_string();
+        move |source| StorageError::Io { operation, path, source }
+    }
+
+    /// A failure of the Parquet writer; what the disk said is kept as such.
+    pub(crate) fn write(path: &str, source: ParquetError) -> StorageError {
+        match root_io(&source) {
+            // `io::Error` is not Clone: keep what the SQLSTATE and the message need.
+            Some(io) => StorageError::Io { operation: "write", path: path.into(), source: copy_of(io) },
+            None => StorageError::Write { path: path.into(), source },
+        }
+    }
+}
+
+impl From<StorageError> for DataFusionError {
+    fn from(error: StorageError) -> Self {
+        DataFusionError::External(Box::new(error))
+    }
+}
+
+fn io_sqlstate(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "53100",
+        io::ErrorKind::NotFound => "58P01",
+        io::ErrorKind::PermissionDenied => "42501",
+        io::ErrorKind::AlreadyExists => "58P02",
+        _ => "58030",
+    }
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+fn root_io<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    walk(error, &mut |e| e.downcast_ref::<io::Error>())
+}
+
+fn find_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a StorageError> {
+    walk(error, &mut |e| e.downcast_ref::<StorageError>())
+}
+
+/// Looks at an error and all that it wraps. `source()` is not enough: DataFusion, Arrow and Parquet each leave out some
+/// of their variants or skip a level.
+fn walk<'a, T>(
+    error: &'a (dyn Error + 'static),
+    found: &mut dyn FnMut(&'a (dyn Error + 'static)) -> Option<&'a T>,
+) -> Option<&'a T> {
+    if let Some(hit) = found(error) {
+        return Some(hit);
+    }
+    if let Some(error) = error.downcast_ref::<DataFusionError>() {
+        return match error {
+            DataFusionError::External(inner) => walk(inner.as_ref(), found),
+            DataFusionError::ArrowError(inner, _) => walk(inner.as_ref(), found),
+            DataFusionError::ParquetError(inner) => walk(inner.as_ref(), found),
+            DataFusionError::ObjectStore(inner) => walk(inner.as_ref(), found),
+            DataFusionError::IoError(inner) => walk(inner, found),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => walk(inner.as_ref(), found),
+            DataFusionError::Shared(inner) => walk(inner.as_ref(), found),
+            DataFusionError::Collection(all) => all.iter().find_map(|inner| walk(inner, found)),
+            _ => None,
+        };
+    }
+    if let Some(ParquetError::External(inner)) = error.downcast_ref::<ParquetError>() {
+        return walk(inner.as_ref(), found);
+    }
+    match error.downcast_ref::<ArrowError>() {
+        Some(ArrowError::ExternalError(inner)) => return walk(inner.as_ref(), found),
+        Some(ArrowError::IoError(_, inner)) => return walk(inner, found),
+        _ => {}
+    }
+    error.source().and_then(|inner| walk(inner, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full_disk() -> StorageError {
+        StorageError::Io { operation: "write", path: "x".into(), source: io::Error::from_raw_os_error(28) }
+    }
+
+    #[test]
+    fn a_full_disk_is_53100() {
+        assert_eq!(full_disk().sqlstate(), "53100");
+        let wrapped = ParquetError::External(Box::new(io::Error::from_raw_os_error(28)));
+        assert_eq!(StorageError::write("x", wrapped).sqlstate(), "53100");
+        assert_eq!(StorageError::write("x", ParquetError::General("no".into())).sqlstate(), "58030");
+    }
+
+    #[test]
+    fn an_error_is_found_however_it_is_wrapped() {
+        let direct = DataFusionError::from(full_disk());
+        let parquet = DataFusionError::from(ParquetError::External(Box::new(full_disk())));
+        let arrow =
+            DataFusionError::from(ArrowError::ExternalError(Box::new(ParquetError::External(Box::new(full_disk())))));
+        let shared = DataFusionError::Shared(DataFusionError::from(full_disk()).context("scan").into());
+        for error in [direct, parquet, arrow, shared] {
+            assert_eq!(StorageError::find(&error).map(StorageError::sqlstate), Some("53100"), "{error}");
+        }
+        assert!(StorageError::find(&DataFusionError::Execution("x".into())).is_none());
+    }
+}

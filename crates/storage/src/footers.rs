@@ -1,0 +1,164 @@
+//! Parquet footers of table files, verified against the catalog's checksums before the first read and kept in memory.
+
+use crate::limits::{FOOTERS_MAX, VERIFY_BLOCK_BYTES};
+use crate::{StorageError, blocking};
+use bytes::Bytes;
+use damson_cluster::{FileEntry, TableId};
+use datafusion::parquet::arrow::async_reader::MetadataFetch;
+use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use object_store::path::Path;
+use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io::Read;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::OnceCell;
+use xxhash_rust::xxh3::Xxh3;
+
+/// What the catalog says of a file; a scan attaches it to each file that it reads.
+#[derive(Clone, Debug)]
+pub(crate) struct FileIdentity {
+    pub table: TableId,
+    pub path: String,
+    pub bytes: u64,
+    pub checksum: u64,
+}
+
+impl From<&FileEntry> for FileIdentity {
+    fn from(file: &FileEntry) -> Self {
+        FileIdentity { table: file.table, path: file.path.clone(), bytes: file.bytes, checksum: file.checksum }
+    }
+}
+
+impl FileIdentity {
+    fn corrupt(&self, detail: impl Into<String>) -> StorageError {
+        StorageError::Corrupt { table: self.table, path: self.path.clone(), detail: detail.into() }
+    }
+
+    /// What the store says of this file, in the catalog's words.
+    pub(crate) fn store_error(&self, error: object_store::Error) -> StorageError {
+        match error {
+            object_store::Error::NotFound { .. } => {
+                StorageError::Missing { table: self.table, path: self.path.clone() }
+            }
+            other => {
+                StorageError::Io { operation: "read", path: self.path.clone(), source: std::io::Error::other(other) }
+            }
+        }
+    }
+}
+
+/// Footers by path.
+///
+/// # Memory
+/// At most [`FOOTERS_MAX`] footers; past that the longest unused half is forgotten, and verified again when next read.
+#[derive(Debug)]
+pub(crate) struct Footers {
+    store: Arc<dyn ObjectStore>,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    clock: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    used: AtomicU64,
+    footer: OnceCell<Arc<ParquetMetaData>>,
+}
+
+impl Footers {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Footers { store, slots: Mutex::default(), clock: AtomicU64::new(0) }
+    }
+
+    /// The file's footer, without page indexes. The first call for a path reads the whole file and compares length and
+    /// checksum; calls at the same time wait for that one.
+    ///
+    /// # Errors
+    /// [`StorageError::Missing`], [`StorageError::Corrupt`], [`StorageError::Io`]; nothing is remembered of a failure.
+    pub(crate) async fn get(&self, file: &FileIdentity) -> Result<Arc<ParquetMetaData>, StorageError> {
+        let slot = self.slot(&file.path);
+        slot.footer.get_or_try_init(|| self.load(file)).await.cloned()
+    }
+
+    pub(crate) fn forget(&self, path: &str) {
+        self.slots.lock().remove(path);
+    }
+
+    fn slot(&self, path: &str) -> Arc<Slot> {
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(path) {
+            slot.used.store(now, Ordering::Relaxed);
+            return Arc::clone(slot);
+        }
+        if slots.len() >= FOOTERS_MAX {
+            let mut ages: Vec<u64> = slots.values().map(|slot| slot.used.load(Ordering::Relaxed)).collect();
+            let (_, &mut median, _) = ages.select_nth_unstable(FOOTERS_MAX / 2);
+            slots.retain(|_, slot| slot.used.load(Ordering::Relaxed) > median);
+        }
+        let slot = Arc::new(Slot { used: AtomicU64::new(now), footer: OnceCell::new() });
+        slots.insert(path.to_owned(), Arc::clone(&slot));
+        slot
+    }
+
+    async fn load(&self, file: &FileIdentity) -> Result<Arc<ParquetMetaData>, StorageError> {
+        let location = Path::parse(&file.path).map_err(|error| file.corrupt(error.to_string()))?;
+        let checksum = self.checksum(&location, file).await?;
+        if checksum != file.checksum {
+            return Err(file.corrupt(format!("its checksum is {checksum:016x}, not {:016x}", file.checksum)));
+        }
+        let fetch = Fetch { store: self.store.as_ref(), location: &location };
+        let footer = ParquetMetaDataReader::new()
+            .with_page_index_policy(PageIndexPolicy::Skip)
+            .load_and_finish(fetch, file.bytes)
+            .await
+            .map_err(|error| file.corrupt(error.to_string()))?;
+        Ok(Arc::new(footer))
+    }
+
+    async fn checksum(&self, location: &Path, file: &FileIdentity) -> Result<u64, StorageError> {
+        let object = self.store.get(location).await.map_err(|error| file.store_error(error))?;
+        if object.meta.size != file.bytes {
+            return Err(file.corrupt(format!("it has {} bytes, not {}", object.meta.size, file.bytes)));
+        }
+        match object.payload {
+            GetResultPayload::File(mut handle, path) => {
+                blocking::run("read", &path, move || {
+                    let mut hasher = Xxh3::new();
+                    let mut block = vec![0; VERIFY_BLOCK_BYTES];
+                    loop {
+                        match handle.read(&mut block)? {
+                            0 => return Ok(hasher.digest()),
+                            n => hasher.update(&block[..n]),
+                        }
+                    }
+                })
+                .await
+            }
+            GetResultPayload::Stream(mut blocks) => {
+                let mut hasher = Xxh3::new();
+                while let Some(block) = blocks.next().await {
+                    hasher.update(&block.map_err(|error| file.store_error(error))?);
+                }
+                Ok(hasher.digest())
+            }
+        }
+    }
+}
+
+struct Fetch<'a> {
+    store: &'a dyn ObjectStore,
+    location: &'a Path,
+}
+
+impl MetadataFetch for Fetch<'_> {
+    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        let read = self.store.get_range(self.location, range);
+        read.map(|result| result.map_err(|error| ParquetError::External(Box::new(error)))).boxed()
+    }
+}

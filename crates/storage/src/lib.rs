@@ -1,0 +1,20 @@
+//! One segment's tables: immutable Parquet files in a data directory, the operators that scan and write them, and COPY's
+//! readers and writers. Knows nothing of the master, of motions or of the catalog.
+
+mod blocking;
+mod copy;
+mod durable;
+mod error;
+mod footers;
+mod interval;
+pub mod limits;
+mod scan;
+mod sink;
+mod store;
+pub mod text;
+mod write;
+
+pub use copy::{copy_read, copy_write};
+pub use error::{RecordError, StorageError};
+pub use store::TableStore;
+pub use write::WriteSpec;

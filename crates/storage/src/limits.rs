@@ -1,0 +1,47 @@
+//! Every bound of this crate, with its reason.
+
+/// Rows of a table file after which the next begins: a file is the unit of compaction and of moving buckets.
+pub const FILE_ROWS_MAX: u64 = 4 << 20;
+
+/// Bytes of a table file after which the next begins, whatever its rows: wide rows must not make files that take
+/// minutes to move.
+pub const FILE_BYTES_MAX: u64 = 512 << 20;
+
+/// Rows of a row group: large enough for dictionaries and pruning to pay, small enough to decode in parallel.
+pub const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
+
+/// Bytes of a row group while it is encoded: what one writer holds in memory.
+pub const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
+
+/// Rows of a batch that COPY hands on: DataFusion's own default.
+pub const BATCH_ROWS: usize = 8192;
+
+/// Bytes that COPY reads from a text file at a time; the next block is read while one is parsed.
+pub const COPY_BLOCK_BYTES: usize = 4 << 20;
+
+/// Bytes of one record of a COPY text file. An unbalanced quote would otherwise swallow the file into memory.
+pub const RECORD_BYTES_MAX: usize = 256 << 20;
+
+/// Fields of the records that are cut before they are typed, 8 bytes each: a table of many columns has smaller batches.
+pub const RECORD_FIELDS_MAX: usize = 1 << 20;
+
+/// Bytes that COPY's CSV writer collects before it writes.
+pub const CSV_WRITE_BYTES: usize = 1 << 20;
+
+/// Bytes hashed at a time while a file's checksum is verified.
+pub const VERIFY_BLOCK_BYTES: usize = 1 << 20;
+
+/// Files whose footers are kept in memory by one segment; a footer of 20 columns and 4 row groups takes about 30 KiB.
+pub const FOOTERS_MAX: usize = 16 << 10;
+
+/// Bytes of a value shown in an error.
+pub const ERROR_VALUE_BYTES_MAX: usize = 64;
+
+/// Bytes of a text value kept as a file's minimum or maximum.
+pub const STAT_TEXT_BYTES_MAX: usize = 64;
+
+const _: () = assert!(ROW_GROUP_ROWS_MAX as u64 <= FILE_ROWS_MAX, "a file holds at least one row group");
+const _: () = assert!((ROW_GROUP_BYTES_MAX as u64) < FILE_BYTES_MAX, "a file holds several row groups");
+const _: () = assert!(COPY_BLOCK_BYTES < RECORD_BYTES_MAX, "a record may span blocks");
+// A field's length and kind share 32 bits: see `copy::csv::records`.
+const _: () = assert!(RECORD_BYTES_MAX + COPY_BLOCK_BYTES <= 1 << 30, "offsets in a block fit 30 bits");

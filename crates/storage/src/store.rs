@@ -1,0 +1,133 @@
+//! One segment's table files.
+
+use crate::StorageError;
+use crate::durable::{create_directories, sync_directory};
+use crate::footers::Footers;
+use crate::scan::{self, TableFileReaders};
+use crate::write::{self, WriteSpec};
+use damson_cluster::{ContentId, FileEntry};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a data directory's table files are: `base/t{table}/{uuid}.parquet`.
+const BASE: &str = "base";
+
+/// The table files of one content on this node. Made once by the node; a clone shares everything.
+#[derive(Clone, Debug)]
+pub struct TableStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    content: ContentId,
+    data_dir: PathBuf,
+    readers: Arc<TableFileReaders>,
+}
+
+impl TableStore {
+    /// Opens a data directory, and creates it durably where it is missing. Blocks.
+    pub fn open(content: ContentId, data_dir: &Path) -> Result<TableStore, StorageError> {
+        let base = data_dir.join(BASE);
+        create_directories(&base).map_err(StorageError::io("create", &base))?;
+        sync_directory(data_dir).map_err(StorageError::io("sync", data_dir))?;
+        let data_dir = data_dir.canonicalize().map_err(StorageError::io("open", data_dir))?;
+        let store = LocalFileSystem::new_with_prefix(&data_dir).map_err(|e| store_error("open", &data_dir, e))?;
+        let store: Arc<dyn ObjectStore> = Arc::new(store);
+        let footers = Arc::new(Footers::new(Arc::clone(&store)));
+        let readers = Arc::new(TableFileReaders { store, footers });
+        Ok(TableStore { inner: Arc::new(Inner { content, data_dir, readers }) })
+    }
+
+    pub fn content(&self) -> ContentId {
+        self.inner.content
+    }
+
+    /// A leaf that reads the columns at `projection` (positions in `table_schema`, any order) of `files`, in exactly
+    /// `partitions` partitions, each batch of exactly the projected schema. Columns that a file lacks, because they
+    /// were added after it was written, are NULL. Without files it is the same plan and yields nothing.
+    ///
+    /// It is DataFusion's own Parquet scan: filters and dynamic filters that are pushed into it prune row groups. It
+    /// declares no ordering, and its statistics (rows and bytes) as inexact.
+    ///
+    /// # Memory
+    /// One row group's projected pages and one batch a partition. Footers stay cached in the store.
+    ///
+    /// # Cancellation
+    /// Dropping the stream ends it; reads in progress finish in the background.
+    ///
+    /// # Errors
+    /// Its stream fails with [`StorageError::Missing`] or [`StorageError::Corrupt`] before a file's first row: length
+    /// and checksum are verified once per process. They arrive wrapped in `DataFusionError::ParquetError`: use
+    /// [`StorageError::find`].
+    pub fn scan(
+        &self,
+        table_schema: &SchemaRef,
+        projection: &[usize],
+        files: &[FileEntry],
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+        scan::scan(Arc::clone(&self.inner.readers), table_schema, projection, files, partitions)
+    }
+
+    /// A sink that writes `input`'s rows, which have the table's columns in its order, into new files. One partition, one
+    /// batch of one row: `files` (Binary, JSON of `Vec<FileEntry>`, `created` 0) and `rows` (UInt64). When that row
+    /// arrives, every file and its directory are on stable storage.
+    ///
+    /// # Memory
+    /// One row group while it is encoded and one while it is written, at most about
+    /// [`crate::limits::ROW_GROUP_BYTES_MAX`] each; reserved from the query's memory pool.
+    ///
+    /// # Cancellation
+    /// Dropping the stream before its row removes every file that it made.
+    ///
+    /// # Errors
+    /// As on cancellation, then [`StorageError::NotNull`], [`StorageError::Io`] (53100 on a full disk), or the input's.
+    pub fn write(
+        &self,
+        spec: WriteSpec,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+        write::plan(self.inner.content, &self.inner.data_dir, spec, input)
+    }
+
+    /// Deletes files: dropped tables, a failed statement's orphans. Missing ones are fine. Tries all before it reports the
+    /// first failure.
+    pub async fn remove(&self, paths: &[String]) -> Result<(), StorageError> {
+        let mut result = Ok(());
+        for path in paths {
+            self.inner.readers.footers.forget(path);
+            let location = ObjectPath::parse(path).map_err(|e| store_error("remove", Path::new(path), e.into()));
+            let removed = match location {
+                Ok(location) => match self.inner.readers.store.delete(&location).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(store_error("remove", Path::new(path), error)),
+                },
+                Err(error) => Err(error),
+            };
+            if result.is_ok() {
+                result = removed;
+            }
+        }
+        result
+    }
+
+    /// Every data file on disk and its bytes: paths as in [`FileEntry::path`]. Files that are being written are among
+    /// them, so what the catalog does not know is an orphan only once no statement that can have made it runs.
+    pub async fn list(&self) -> Result<Vec<(String, u64)>, StorageError> {
+        let files = self.inner.readers.store.list(Some(&ObjectPath::from(BASE)));
+        let files = files.map_ok(|meta| (meta.location.to_string(), meta.size)).try_collect().await;
+        files.map_err(|error| store_error("list", &self.inner.data_dir, error))
+    }
+}
+
+fn store_error(operation: &'static str, path: &Path, error: object_store::Error) -> StorageError {
+    StorageError::io(operation, path)(io::Error::other(error))
+}

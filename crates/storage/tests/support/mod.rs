@@ -1,0 +1,63 @@
+//! Running this crate's operators in tests.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use damson_cluster::{ContentId, FileEntry, TableId};
+use damson_storage::{StorageError, TableStore, WriteSpec};
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::{SchemaRef, UInt64Type};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use std::path::Path;
+use std::sync::Arc;
+
+pub const TABLE: TableId = TableId(7);
+
+pub fn memory(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Arc<dyn ExecutionPlan> {
+    MemorySourceConfig::try_new_exec(&[batches], Arc::clone(schema), None).unwrap()
+}
+
+pub async fn run(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<RecordBatch>, DataFusionError> {
+    collect(plan, Arc::new(TaskContext::default())).await
+}
+
+/// All the rows of a plan as one batch.
+pub async fn rows(plan: Arc<dyn ExecutionPlan>) -> Result<RecordBatch, DataFusionError> {
+    let schema = plan.schema();
+    let batches = run(plan).await?;
+    for batch in &batches {
+        assert_eq!(batch.schema().fields(), schema.fields(), "a batch has its plan's schema");
+    }
+    Ok(concat_batches(&schema, &batches)?)
+}
+
+/// The SQLSTATE and the message of what a plan fails with.
+pub async fn failure(plan: Arc<dyn ExecutionPlan>) -> (String, String) {
+    let error = run(plan).await.expect_err("the plan fails");
+    let found = StorageError::find(&error).unwrap_or_else(|| panic!("not ours: {error}"));
+    (found.sqlstate().to_owned(), found.to_string())
+}
+
+pub fn open(dir: &Path) -> TableStore {
+    TableStore::open(ContentId(0), dir).unwrap()
+}
+
+/// Runs a sink, and gives `files` and `rows`.
+pub async fn sink(plan: Arc<dyn ExecutionPlan>) -> Result<(Vec<u8>, u64), DataFusionError> {
+    let batches = run(plan).await?;
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+    let files = batches[0].column_by_name("files").unwrap().as_binary::<i32>().value(0).to_vec();
+    let rows = batches[0].column_by_name("rows").unwrap().as_primitive::<UInt64Type>().value(0);
+    Ok((files, rows))
+}
+
+pub async fn write(store: &TableStore, spec: WriteSpec, batches: Vec<RecordBatch>) -> Vec<FileEntry> {
+    let input = memory(&spec.schema, batches);
+    let (files, rows) = sink(store.write(spec, input).unwrap()).await.unwrap();
+    let files: Vec<FileEntry> = serde_json::from_slice(&files).unwrap();
+    assert_eq!(files.iter().map(|file| file.rows).sum::<u64>(), rows);
+    files
+}

@@ -1,0 +1,114 @@
+//! An embedded cluster and its sessions.
+
+use crate::{Answer, Target, TargetError};
+use async_trait::async_trait;
+use damson::{LocalCluster, LocalClusterConfig};
+use damson_master::{Outcome, Session, SqlError};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use futures::TryStreamExt;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A master and `segments` segments in this process, on a directory that goes with them.
+pub struct TestCluster {
+    cluster: LocalCluster,
+    _data: TempDir,
+}
+
+impl TestCluster {
+    /// # Panics
+    /// When the cluster does not start: no test can go on.
+    pub async fn start(segments: usize) -> Self {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let config = LocalClusterConfig { data_dir: data.path().to_path_buf(), segments, ..Default::default() };
+        let cluster = LocalCluster::start(config).await.expect("a cluster");
+        TestCluster { cluster, _data: data }
+    }
+
+    pub fn cluster(&self) -> &LocalCluster {
+        &self.cluster
+    }
+
+    pub fn session(&self) -> Damson {
+        Damson { session: self.cluster.master().session("tester") }
+    }
+
+    pub async fn shutdown(self) {
+        self.cluster.shutdown().await;
+    }
+}
+
+/// One session of a cluster.
+#[derive(Clone)]
+pub struct Damson {
+    session: Arc<Session>,
+}
+
+impl Damson {
+    pub fn new(session: Arc<Session>) -> Self {
+        Damson { session }
+    }
+
+    /// As [`Target::run`], with the error as the client sees it.
+    pub async fn execute(&self, sql: &str) -> Result<Answer, SqlError> {
+        match self.session.execute(sql, vec![]).await? {
+            Outcome::Command { rows, .. } => Ok(Answer::command(rows)),
+            Outcome::Rows { schema, stream } => {
+                let batches: Vec<_> = stream.try_collect().await.map_err(stream_error)?;
+                Ok(Answer::from_batches(&schema, &batches))
+            }
+        }
+    }
+
+    /// A query's batches.
+    pub async fn batches(&self, sql: &str) -> Result<Vec<RecordBatch>, SqlError> {
+        match self.session.execute(sql, vec![]).await? {
+            Outcome::Rows { stream, .. } => stream.try_collect().await.map_err(stream_error),
+            Outcome::Command { tag, .. } => panic!("{tag} is not a query"),
+        }
+    }
+
+    /// The text of the first column, one line a row: EXPLAIN's output.
+    ///
+    /// # Panics
+    /// When the statement fails.
+    pub async fn text(&self, sql: &str) -> String {
+        let answer = self.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        answer.rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Rows of `sql` as lines, in order.
+    ///
+    /// # Panics
+    /// When the statement fails.
+    pub async fn lines(&self, sql: &str) -> Vec<String> {
+        self.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")).lines()
+    }
+}
+
+/// An error that came after the first batch: `External(SqlError)` by the session's contract.
+///
+/// # Panics
+/// On any other, which breaks the contract.
+fn stream_error(error: DataFusionError) -> SqlError {
+    match error.find_root() {
+        DataFusionError::External(inner) if inner.is::<SqlError>() => {
+            inner.downcast_ref::<SqlError>().expect("checked").clone()
+        }
+        _ => panic!("a result stream must fail with a SqlError, not with {error:?}"),
+    }
+}
+
+#[async_trait]
+impl Target for Damson {
+    fn name(&self) -> &'static str {
+        "damson"
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<Answer, TargetError> {
+        self.execute(sql)
+            .await
+            .map_err(|e| TargetError { message: e.to_string(), sqlstate: Some(e.state.0.to_string()) })
+    }
+}

@@ -1,0 +1,19 @@
+//! The harness of the tests of the whole system, from outside: targets that run SQL (plain DataFusion, an embedded
+//! cluster, real processes), one way to print values, the sqllogictest runner, TPC-H's validation answers, and the
+//! generator of random queries.
+
+mod answer;
+mod damson_target;
+mod datafusion_target;
+mod ddl;
+pub mod processes;
+pub mod random;
+pub mod slt;
+mod target;
+pub mod tpch;
+
+pub use answer::{Answer, ValueClass, render, render_exact};
+pub use damson_target::{Damson, TestCluster};
+pub use datafusion_target::PlainDataFusion;
+pub use ddl::for_datafusion;
+pub use target::{Target, TargetError};

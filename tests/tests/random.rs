@@ -1,0 +1,18 @@
+//! Random queries on plain DataFusion, one segment and four.
+//!
+//! `DAMSON_SEED=… cargo test --release -p damson-tests random::` runs others.
+
+use damson_tests::random::{Campaign, seed_from_env};
+use damson_tests::{PlainDataFusion, Target, TestCluster};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agree_on_every_number_of_segments() {
+    let one = TestCluster::start(1).await;
+    let four = TestCluster::start(4).await;
+    let mut targets: Vec<Box<dyn Target>> =
+        vec![Box::new(PlainDataFusion::new()), Box::new(one.session()), Box::new(four.session())];
+    Campaign { seed: seed_from_env(), universes: 4, queries: 50 }.run(&mut targets).await;
+    drop(targets);
+    one.shutdown().await;
+    four.shutdown().await;
+}
