@@ -122,10 +122,7 @@ async fn depth(session: &Damson) {
         format!("SELECT count(*) FROM good WHERE {}", terms.join(" OR "))
     };
     let unions = |n: usize| vec!["SELECT 1"; n].join(" UNION ALL ");
-    let cases = |n: usize| {
-        format!("SELECT {} 0 {}", "CASE WHEN true THEN".to_string().repeat(n), "END ".repeat(n))
-            .replace("THENCASE", "THEN CASE")
-    };
+    let cases = |n: usize| format!("SELECT {}0{}", "CASE WHEN true THEN ".repeat(n), " END".repeat(n));
     let subqueries = |n: usize| format!("SELECT * FROM {}good{}", "(SELECT * FROM ".repeat(n), ") x".repeat(n));
     for sql in [
         sums(2000),

@@ -86,9 +86,9 @@ fn state_of_arrow(error: &ArrowError) -> Option<&'static str> {
         ArrowError::DivideByZero => Some("22012"),
         ArrowError::ArithmeticOverflow(_) => Some("22003"),
         ArrowError::ParseError(_) => Some("22007"),
-        ArrowError::CastError(message) | ArrowError::InvalidArgumentError(message) | ArrowError::ComputeError(message) => {
-            state_of_text(message)
-        }
+        ArrowError::CastError(message)
+        | ArrowError::InvalidArgumentError(message)
+        | ArrowError::ComputeError(message) => state_of_text(message),
         ArrowError::ExternalError(error) => state_of_one(error.as_ref()),
         _ => None,
     }
@@ -108,7 +108,11 @@ fn state_of_text(message: &str) -> Option<&'static str> {
         || has("Can't cast value")
     {
         Some("22003")
-    } else if has("Cannot cast string") || has("Cannot cast value") || has("Cannot parse") || has("invalid input syntax") {
+    } else if has("Cannot cast string")
+        || has("Cannot cast value")
+        || has("Cannot parse")
+        || has("invalid input syntax")
+    {
         let temporal = ["Date", "Time", "Interval", "Duration"];
         Some(if temporal.iter().any(|name| has(name)) { "22007" } else { "22P02" })
     } else if has("Error parsing") || has("Parser error") || has("Invalid timestamp") || has("Invalid timezone") {

@@ -19,6 +19,7 @@ mod tests;
 pub use error::{FunctionError, sqlstate_of};
 pub use numeric_type::NumericType;
 pub use register::{
-    aggregate_functions, analyzer_rules_after_coercion, analyzer_rules_before_coercion, register_all, scalar_functions,
+    aggregate_functions, analyzer_rules_after_coercion, analyzer_rules_before_coercion, optimizer_rules_last,
+    register_all, scalar_functions,
 };
 pub use rules::guard_plan;

@@ -23,7 +23,9 @@ impl NumericType {
     /// Of a decimal, or of an integer as the decimal that holds all its values; None for other types.
     pub fn of(data_type: &DataType) -> Option<Self> {
         match data_type {
-            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => Some(Self::new(*p, *s)),
+            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+                Some(Self::new(*p, *s))
+            }
             DataType::Int8 | DataType::UInt8 => Some(Self::new(3, 0)),
             DataType::Int16 | DataType::UInt16 => Some(Self::new(5, 0)),
             DataType::Int32 | DataType::UInt32 => Some(Self::new(10, 0)),
@@ -88,7 +90,11 @@ impl NumericType {
     pub fn product(self, other: Self) -> Self {
         let scale = (i16::from(self.scale) + i16::from(other.scale)).min(i16::from(i8::MAX)) as i8;
         let fitted = Self::fitted(self.integer_digits() + other.integer_digits(), scale);
-        if fitted.scale <= NUMERIC_DIGITS_MAX as i8 { fitted } else { Self::new(NUMERIC_DIGITS_MAX, NUMERIC_DIGITS_MAX as i8) }
+        if fitted.scale <= NUMERIC_DIGITS_MAX as i8 {
+            fitted
+        } else {
+            Self::new(NUMERIC_DIGITS_MAX, NUMERIC_DIGITS_MAX as i8)
+        }
     }
 
     /// Of `self / other`, always 38 digits: as many of them after the point as the largest quotient leaves, between 16

@@ -3,15 +3,15 @@
 use crate::aggregate::{Average, Sum, SumFlavour};
 use crate::rules::{PostgresRule, WideOperators};
 use crate::scalar::{
-    AddOperator, FloatDivide, IntArithmetic, IntCast, IntNegate, IntOperator, Logarithm, Modulo, NumericAdd, NumericCast, NumericDivide,
-    NumericModulo, NumericMultiply,
+    AddOperator, FloatDivide, IntArithmetic, IntCast, IntNegate, IntOperator, Logarithm, Modulo, NumericAdd,
+    NumericCast, NumericDivide, NumericModulo, NumericMultiply,
 };
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::math;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
-use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use std::sync::{Arc, LazyLock};
 
 static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
@@ -94,5 +94,11 @@ pub fn analyzer_rules_before_coercion() -> Vec<Arc<dyn AnalyzerRule + Send + Syn
 
 /// To run, in order, after DataFusion's `TypeCoercion`. None at present: [`PostgresRule`] coerces what it rewrites.
 pub fn analyzer_rules_after_coercion() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    vec![]
+}
+
+/// To run, in order, after all of DataFusion's optimizer rules. None at present: what must come last is
+/// [`crate::guard_plan`], which the optimizer's next pass would undo.
+pub fn optimizer_rules_last() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     vec![]
 }

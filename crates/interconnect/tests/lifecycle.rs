@@ -101,7 +101,7 @@ async fn closing_with_a_reason_wakes_everybody_at_once() {
             assert_eq!(soon(sending).await.unwrap(), Err(reason.clone()));
             assert_eq!(soon(reading).await.unwrap(), (Some(Err(reason.clone())), None));
             assert!(start.elapsed() < Duration::from_secs(1));
-            assert_eq!(soon(waiting.send(batch(0, 1))).await, Err(reason.clone()));
+            assert_eq!(send_on(&mut waiting).await, Err(reason.clone()));
             eventually(|| to.stats().buffered_bytes == 0).await;
 
             // Late routes are refused with the same reason, and what closes afterwards does no harm.

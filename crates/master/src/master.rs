@@ -63,19 +63,18 @@ impl Master {
         let catalog = Arc::new(opened.map_err(internal)?.map_err(SqlError::from)?);
         let endpoint = node.endpoint();
         let registry = Arc::new(Registry::new(endpoint.clone(), segments));
-        let files = FileService { node: Arc::clone(&node), registry: Arc::clone(&registry), catalog: Arc::clone(&catalog) };
+        let files =
+            FileService { node: Arc::clone(&node), registry: Arc::clone(&registry), catalog: Arc::clone(&catalog) };
         let files = Arc::new(files);
         for (i, dir) in local_segments.iter().enumerate() {
             let content = ContentId(i as i32);
             registry.register(content, endpoint.clone(), dir.display().to_string(), true)?;
-            files.collect_orphans(content).await?;
+        }
+        for i in 0..local_segments.len() {
+            files.collect_orphans(ContentId(i as i32)).await?;
         }
         let settings = Arc::clone(&catalog.current().settings);
-        let registrar = Registrar {
-            registry: Arc::clone(&registry),
-            cluster_id: settings.cluster_id.clone(),
-            build,
-        };
+        let registrar = Registrar { registry: Arc::clone(&registry), cluster_id: settings.cluster_id.clone(), build };
         node.set_handler(ContentId::MASTER, Arc::new(registrar));
         let mut background = JoinSet::new();
         background.spawn_on(collect_forever(Arc::clone(&files)), &io);

@@ -1,10 +1,10 @@
 //! What each operator did, for EXPLAIN ANALYZE.
 
 use crate::{OperatorMetrics, SegmentIdExec};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::metrics::MetricValue;
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::ExecutionPlan;
 use std::sync::Arc;
 
 /// One operator of a slice that ran, with its name: the master matches them to its plan by walking both.

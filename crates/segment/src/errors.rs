@@ -1,5 +1,6 @@
 //! A slice's failure as it travels: SQLSTATE and message.
 
+use arrow::error::ArrowError;
 use damson_functions::sqlstate_of;
 use damson_interconnect::RouteError;
 use damson_motion::codes;
@@ -29,7 +30,15 @@ pub(crate) fn code_and_message(error: &DataFusionError) -> (String, String) {
         DataFusionError::ResourcesExhausted(_) => "53200",
         _ => sqlstate_of(error).unwrap_or(codes::INTERNAL),
     };
-    (code.into(), root.strip_backtrace())
+    let message = match root {
+        DataFusionError::ArrowError(arrow, _) if matches!(**arrow, ArrowError::DivideByZero) => {
+            "division by zero".into()
+        }
+        DataFusionError::ArrowError(arrow, _) => arrow.to_string(),
+        DataFusionError::External(cause) => cause.to_string(),
+        other => other.strip_backtrace(),
+    };
+    (code.into(), message)
 }
 
 /// The error of one type among an error's causes.

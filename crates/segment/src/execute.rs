@@ -2,7 +2,6 @@
 
 use crate::errors::{code_and_message, describe};
 
-
 use crate::resolve::resolve;
 use crate::running::RunningGuard;
 use crate::segment::Segment;
@@ -42,7 +41,8 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
     let finish = QueryGuard { node, query, _tasks: tasks };
     let answer = stream::unfold((receiver, finish), |(mut receiver, finish)| async move {
         let event: SliceEvent = receiver.recv().await?;
-        let body = serde_json::to_vec(&event).map(Bytes::from).map_err(damson_interconnect::InterconnectError::internal);
+        let body =
+            serde_json::to_vec(&event).map(Bytes::from).map_err(damson_interconnect::InterconnectError::internal);
         Some((body, (receiver, finish)))
     });
     answer.boxed()

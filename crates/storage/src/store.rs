@@ -78,7 +78,7 @@ impl TableStore {
     }
 
     /// A sink that writes `input`'s rows, which have the table's columns in its order, into new files. One partition, one
-    /// batch of one row: `files` (Binary, JSON of `Vec<FileEntry>`, `created` 0) and `rows` (UInt64). When that row
+    /// batch of one row: `rows` (UInt64) and `files` (Binary, JSON of `Vec<FileEntry>`, `created` 0). When that row
     /// arrives, every file and its directory are on stable storage.
     ///
     /// # Memory

@@ -37,7 +37,7 @@ pub struct SqlArgs {
     #[arg(long, env = "USER", default_value = "damson")]
     user: String,
     /// Statements to run (may be repeated); then the shell ends.
-    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
     commands: Vec<String>,
     /// File of statements to run after those of -c (may be repeated; - is stdin); then the shell ends.
     #[arg(short = 'f', long = "file", value_name = "FILE")]

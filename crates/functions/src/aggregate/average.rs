@@ -12,9 +12,7 @@ use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
-};
+use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility};
 use std::marker::PhantomData;
 
 /// State: the number of values, and their exact sum with 38 digits at the input's scale (NULL without values); of
@@ -222,10 +220,7 @@ impl<T: Summand> Accumulator for Averages<T> {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let sum = (self.count > 0).then_some(self.sum);
-        Ok(vec![
-            ScalarValue::from(self.count),
-            ScalarValue::Decimal128(sum, NUMERIC_DIGITS_MAX, self.mean.input_scale),
-        ])
+        Ok(vec![ScalarValue::from(self.count), ScalarValue::Decimal128(sum, NUMERIC_DIGITS_MAX, self.mean.input_scale)])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {

@@ -78,3 +78,28 @@ impl<I: Summand> GroupsAccumulator for AverageGroups<I> {
         self.sums.size() + self.counts.capacity() * size_of::<u64>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Decimal64Array;
+    use arrow::datatypes::Decimal64Type;
+
+    #[test]
+    fn states_merge() {
+        let mean = Mean { input_scale: 2, scale: 4 };
+        let batch: ArrayRef = Arc::new(Decimal64Array::from(vec![Some(100), None, Some(201), Some(7)]));
+        let filter = BooleanArray::from(vec![Some(true), Some(true), Some(true), None]);
+        let fresh = || AverageGroups::<Decimal64Type>::new(mean);
+        let converted = fresh().convert_to_state(&[Arc::clone(&batch)], Some(&filter)).unwrap();
+        let mut partial = fresh();
+        partial.update_batch(&[batch], &[0, 1, 0, 1], Some(&filter), 2).unwrap();
+        let partial = partial.state(EmitTo::All).unwrap();
+        let mut merged = fresh();
+        merged.merge_batch(&converted, &[0, 1, 0, 1], 2).unwrap();
+        merged.merge_batch(&partial, &[2, 3], 4).unwrap();
+        let averages = merged.evaluate(EmitTo::All).unwrap();
+        let averages: Vec<_> = averages.as_primitive::<Decimal128Type>().iter().collect();
+        assert_eq!(averages, [Some(15050), None, Some(15050), None]);
+    }
+}

@@ -158,3 +158,82 @@ pub(super) fn passing(filter: &BooleanArray) -> NullBuffer {
         Some(nulls) => NullBuffer::new(filter.values() & nulls.inner()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlstate_of;
+    use arrow::array::{Decimal64Array, Decimal128Array, Int64Array};
+    use arrow::datatypes::Decimal64Type;
+    use proptest::prelude::*;
+
+    fn sums() -> SumGroups<Decimal64Type, Decimal128Type> {
+        SumGroups::new(DataType::Decimal128(38, 2))
+    }
+
+    fn values(array: &ArrayRef) -> Vec<Option<i128>> {
+        array.as_primitive::<Decimal128Type>().iter().collect()
+    }
+
+    #[test]
+    fn widens_when_a_sum_leaves_64_bits() {
+        let mut sums = sums();
+        let batch: ArrayRef = Arc::new(Decimal64Array::from(vec![Some(i64::MAX), Some(5), None, Some(-7)]));
+        sums.update_batch(&[Arc::clone(&batch)], &[0, 1, 2, 1], None, 3).unwrap();
+        assert!(matches!(sums.sums, Sums::Narrow(_)));
+        sums.update_batch(&[batch], &[0, 1, 2, 3], None, 4).unwrap();
+        assert!(matches!(sums.sums, Sums::Wide(_)));
+        let first = sums.evaluate(EmitTo::First(2)).unwrap();
+        assert_eq!(values(&first), [Some(2 * i128::from(i64::MAX)), Some(3)]);
+        assert_eq!(values(&sums.evaluate(EmitTo::All).unwrap()), [None, Some(-7)]);
+    }
+
+    #[test]
+    fn states_of_single_rows_merge() {
+        let batch: ArrayRef = Arc::new(Decimal64Array::from(vec![Some(1), None, Some(3), Some(4)]));
+        let filter = BooleanArray::from(vec![Some(true), Some(true), None, Some(true)]);
+        let states = sums().convert_to_state(&[batch], Some(&filter)).unwrap();
+        assert_eq!(values(&states[0]), [Some(1), None, None, Some(4)]);
+        let mut merged = sums();
+        merged.merge_batch(&states, &[0, 1, 0, 0], 2).unwrap();
+        assert_eq!(values(&merged.state(EmitTo::All).unwrap()[0]), [Some(5), None]);
+    }
+
+    #[test]
+    fn the_result_has_at_most_38_digits() {
+        let nines: ArrayRef = Arc::new(Decimal128Array::from(vec![10i128.pow(38) - 1; 2]));
+        let mut sums = SumGroups::<Decimal128Type, Decimal128Type>::new(DataType::Decimal128(38, 0));
+        let result = sums.update_batch(&[nines], &[0, 0], None, 1).and_then(|()| sums.evaluate(EmitTo::All));
+        assert_eq!(sqlstate_of(&result.unwrap_err()), Some("22003"));
+        let mut sums = SumGroups::<Int64Type, Int64Type>::new(DataType::Int64);
+        let batch: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, 1]));
+        sums.update_batch(&[batch], &[0, 0], None, 1).unwrap();
+        assert_eq!(sqlstate_of(&sums.evaluate(EmitTo::All).unwrap_err()), Some("22003"));
+    }
+
+    proptest! {
+        /// Whatever the batches, and wherever the sums leave 64 bits.
+        #[test]
+        fn equals_a_sum_in_128_bits(
+            batches in proptest::collection::vec(
+                proptest::collection::vec((0usize..4, proptest::option::of(any::<i64>()), any::<bool>()), 0..20), 0..8)
+        ) {
+            let mut sums = sums();
+            let mut expected = [None; 4];
+            for batch in &batches {
+                let array: ArrayRef = Arc::new(Decimal64Array::from(batch.iter().map(|row| row.1).collect::<Vec<_>>()));
+                let filter = BooleanArray::from(batch.iter().map(|row| row.2).collect::<Vec<_>>());
+                let groups: Vec<usize> = batch.iter().map(|row| row.0).collect();
+                sums.update_batch(&[array], &groups, Some(&filter), 4).unwrap();
+                for (group, value, passes) in batch {
+                    if let (Some(value), true) = (value, passes) {
+                        *expected[*group].get_or_insert(0i128) += i128::from(*value);
+                    }
+                }
+            }
+            if !batches.is_empty() {
+                prop_assert_eq!(values(&sums.evaluate(EmitTo::All).unwrap()), expected);
+            }
+        }
+    }
+}

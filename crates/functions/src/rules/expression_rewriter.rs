@@ -2,10 +2,10 @@
 
 use super::numeric_common::{Kind, Member, cast_number, common_type, decimal_operand, kind, unify};
 use super::postgres_rule::{Scope, cast_columns};
-use crate::{FunctionError, NumericType};
 use crate::limits::NUMERIC_DIGITS_MAX;
 use crate::numeric_type::digits_of;
 use crate::register::{aggregate, scalar};
+use crate::{FunctionError, NumericType};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNodeRewriter};
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -30,7 +30,8 @@ pub struct ExpressionRewriter<'a> {
 /// Functions whose integer literals are int4 as everywhere else. Others keep DataFusion's int8, which their signatures
 /// may insist on.
 const INT4_LITERALS: [&str; 13] = [
-    "coalesce", "nullif", "greatest", "least", "abs", "sum", "sum_int", "avg", "min", "max", "int_add", "int_sub", "int_mul",
+    "coalesce", "nullif", "greatest", "least", "abs", "sum", "sum_int", "avg", "min", "max", "int_add", "int_sub",
+    "int_mul",
 ];
 
 /// Functions whose arguments all become one type.
@@ -45,7 +46,8 @@ impl TreeNodeRewriter for ExpressionRewriter<'_> {
             Expr::Literal(value, metadata) => Ok(Transformed::yes(Expr::Literal(literal(value), metadata))),
             Expr::OuterReferenceColumn(field, column) => {
                 // Planned before the query around it was rewritten.
-                let data_type = self.outer.and_then(|outer| outer.type_of(&column)).unwrap_or(field.data_type().clone());
+                let data_type =
+                    self.outer.and_then(|outer| outer.type_of(&column)).unwrap_or(field.data_type().clone());
                 let field = Arc::new(field.as_ref().clone().with_data_type(data_type));
                 Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
             }
@@ -106,7 +108,8 @@ impl ExpressionRewriter<'_> {
             (Kind::Decimal, Kind::Decimal | Kind::Integer) | (Kind::Integer, Kind::Decimal) => {
                 numeric_arithmetic(left, op, right, self.schema)
             }
-            (Kind::Float, Kind::Float | Kind::Decimal | Kind::Integer) | (Kind::Decimal | Kind::Integer, Kind::Float) => {
+            (Kind::Float, Kind::Float | Kind::Decimal | Kind::Integer)
+            | (Kind::Decimal | Kind::Integer, Kind::Float) => {
                 let single = left_type == DataType::Float32 && right_type == DataType::Float32;
                 let common = if single { DataType::Float32 } else { DataType::Float64 };
                 let (left, right) = (as_type(left, &left_type, &common), as_type(right, &right_type, &common));
@@ -170,8 +173,9 @@ impl ExpressionRewriter<'_> {
 
     fn case(&self, mut case: Case) -> Result<Transformed<Expr>> {
         if let Some(operand) = &case.expr {
-            let members: Vec<&Expr> =
-                std::iter::once(operand.as_ref()).chain(case.when_then_expr.iter().map(|(when, _)| when.as_ref())).collect();
+            let members: Vec<&Expr> = std::iter::once(operand.as_ref())
+                .chain(case.when_then_expr.iter().map(|(when, _)| when.as_ref()))
+                .collect();
             if let Some(mut unified) = unify(&members, self.schema)? {
                 case.expr = Some(Box::new(unified.remove(0)));
                 for ((when, _), unified) in case.when_then_expr.iter_mut().zip(unified) {
@@ -301,7 +305,9 @@ fn literals_for(function: &str, args: Vec<Expr>) -> Vec<Expr> {
         return args;
     }
     let widen = |arg| match arg {
-        Expr::Literal(ScalarValue::Int32(Some(v)), metadata) => Expr::Literal(ScalarValue::Int64(Some(v.into())), metadata),
+        Expr::Literal(ScalarValue::Int32(Some(v)), metadata) => {
+            Expr::Literal(ScalarValue::Int64(Some(v.into())), metadata)
+        }
         other => other,
     };
     args.into_iter().map(widen).collect()

@@ -8,8 +8,8 @@
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use std::collections::HashSet;
@@ -53,9 +53,9 @@ fn guard(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if !changed {
         return Ok(Transformed::no(expr));
     }
-    let combined = operands.into_iter().reduce(|left, right| {
-        Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
-    });
+    let combined = operands
+        .into_iter()
+        .reduce(|left, right| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))));
     Ok(Transformed::yes(combined.unwrap_or(expr)))
 }
 
@@ -133,11 +133,15 @@ fn risk(expr: &Expr, schema: &DFSchema) -> Risk {
     // The closure returns no errors.
     let _ = expr.apply(|expr| {
         let risk = match expr {
-            Expr::BinaryExpr(BinaryExpr { op: Operator::Divide | Operator::Modulo, right, .. }) if !is_nonzero(right) => {
+            Expr::BinaryExpr(BinaryExpr { op: Operator::Divide | Operator::Modulo, right, .. })
+                if !is_nonzero(right) =>
+            {
                 Risk::Value
             }
             Expr::ScalarFunction(function) => match function.func.name() {
-                "numeric_div" | "numeric_mod" | "float_div" if function.args.get(1).is_some_and(is_nonzero) => Risk::None,
+                "numeric_div" | "numeric_mod" | "float_div" if function.args.get(1).is_some_and(is_nonzero) => {
+                    Risk::None
+                }
                 name if RISKY.contains(&name) => Risk::Value,
                 name if OVERFLOWING.contains(&name) => Risk::Overflow,
                 _ => Risk::None,
@@ -160,8 +164,22 @@ fn risk(expr: &Expr, schema: &DFSchema) -> Risk {
 }
 
 const RISKY: [&str; 16] = [
-    "numeric_div", "numeric_mod", "float_div", "sqrt", "ln", "log", "log2", "log10", "power", "to_date", "to_timestamp",
-    "factorial", "to_int2", "to_int4", "to_int8", "to_numeric",
+    "numeric_div",
+    "numeric_mod",
+    "float_div",
+    "sqrt",
+    "ln",
+    "log",
+    "log2",
+    "log10",
+    "power",
+    "to_date",
+    "to_timestamp",
+    "factorial",
+    "to_int2",
+    "to_int4",
+    "to_int8",
+    "to_numeric",
 ];
 
 const OVERFLOWING: [&str; 3] = ["int_add", "int_sub", "int_mul"];

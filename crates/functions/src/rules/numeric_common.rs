@@ -1,7 +1,7 @@
 //! The common type of numbers that meet in a comparison, a CASE, a list, a UNION or a join key.
 
 use crate::NumericType;
-use crate::limits::NARROW_DIGITS_MAX;
+use crate::limits::{NARROW_DIGITS_MAX, NUMERIC_DIGITS_MAX};
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
@@ -79,11 +79,38 @@ pub fn common_type(members: &[Member]) -> Option<DataType> {
 
 /// `exprs` of one type; None where they have one, or where DataFusion finds it.
 pub fn unify(exprs: &[&Expr], schema: &DFSchema) -> Result<Option<Vec<Expr>>> {
+    let decimals = exprs.iter().map(|expr| expr.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    let decimals = decimals.iter().any(|data_type| kind(data_type) == Kind::Decimal);
+    let number = |expr: &Expr| if decimals { quoted_number(expr) } else { None };
+    let exprs: Vec<Expr> = exprs.iter().map(|&expr| number(expr).unwrap_or_else(|| expr.clone())).collect();
     let members = exprs.iter().map(|expr| Member::of_expr(expr, schema)).collect::<Result<Vec<_>>>()?;
     let Some(target) = common_type(&members) else {
         return Ok(None);
     };
-    exprs.iter().map(|&expr| cast_number(expr.clone(), &target, schema)).collect::<Result<_>>().map(Some)
+    exprs.into_iter().map(|expr| cast_number(expr, &target, schema)).collect::<Result<_>>().map(Some)
+}
+
+/// `'1.505'` next to a numeric is 1.505, where DataFusion would first round it to the column's scale.
+fn quoted_number(expr: &Expr) -> Option<Expr> {
+    let Expr::Literal(value, metadata) = expr else {
+        return None;
+    };
+    let text = value.try_as_str()??.trim();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (integer, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let digits = [integer, fraction].concat();
+    if digits.is_empty()
+        || digits.len() > usize::from(NUMERIC_DIGITS_MAX)
+        || !digits.bytes().all(|b| b.is_ascii_digit())
+    {
+        return None;
+    }
+    let unscaled: i128 = digits.parse().ok()?;
+    let value = ScalarValue::Decimal128(Some(sign * unscaled), NUMERIC_DIGITS_MAX, fraction.len() as i8);
+    Some(Expr::Literal(value, metadata.clone()))
 }
 
 /// `expr` as `target`. Literals are converted here, so that `column < 24` compares the column as it is.

@@ -112,7 +112,9 @@ fn rewrite_expressions(plan: LogicalPlan, scope: &Scope) -> Result<LogicalPlan> 
         let mut rewrite_all = |exprs: Vec<Expr>| exprs.into_iter().map(&mut rewrite_named).collect::<Result<Vec<_>>>();
         Ok(Transformed::yes(match expr {
             // Each expression of a grouping set is a column of the output.
-            Expr::GroupingSet(GroupingSet::Rollup(exprs)) => Expr::GroupingSet(GroupingSet::Rollup(rewrite_all(exprs)?)),
+            Expr::GroupingSet(GroupingSet::Rollup(exprs)) => {
+                Expr::GroupingSet(GroupingSet::Rollup(rewrite_all(exprs)?))
+            }
             Expr::GroupingSet(GroupingSet::Cube(exprs)) => Expr::GroupingSet(GroupingSet::Cube(rewrite_all(exprs)?)),
             Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
                 let sets = sets.into_iter().map(rewrite_all).collect::<Result<_>>()?;
@@ -149,7 +151,8 @@ fn unify_inputs(union: Union) -> Result<Union> {
             common_type(&types.map(Member::of_type).collect::<Vec<_>>())
         })
         .collect();
-    let inputs = union.inputs.into_iter().map(|input| Ok(Arc::new(cast_columns(Arc::unwrap_or_clone(input), &common)?)));
+    let inputs =
+        union.inputs.into_iter().map(|input| Ok(Arc::new(cast_columns(Arc::unwrap_or_clone(input), &common)?)));
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     let types = (0..width).map(|column| {
         let mut types = inputs.iter().map(|input| input.schema().field(column).data_type());
@@ -172,7 +175,8 @@ fn with_types(schema: &DFSchemaRef, types: impl Iterator<Item = Option<DataType>
 
 /// A projection of `plan` that casts the columns for which a type is given and differs; `plan` itself without any.
 pub fn cast_columns(plan: LogicalPlan, types: &[Option<DataType>]) -> Result<LogicalPlan> {
-    let columns: Vec<_> = plan.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
+    let columns: Vec<_> =
+        plan.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
     let target = |index: usize, field: &Field| {
         types.get(index).and_then(Option::as_ref).filter(|target| *target != field.data_type())
     };
@@ -233,10 +237,7 @@ fn sign_counters(plan: LogicalPlan) -> Result<LogicalPlan> {
     };
     let fields = plan.schema().fields().iter().enumerate();
     let types: Vec<_> = fields
-        .map(|(index, field)| {
-            (index >= passed_on && *field.data_type() == DataType::UInt64).then_some(DataType::Int64)
-        })
+        .map(|(index, field)| (index >= passed_on && *field.data_type() == DataType::UInt64).then_some(DataType::Int64))
         .collect();
     cast_columns(plan, &types)
 }
-

@@ -52,7 +52,8 @@ fn plan(expr: &RawBinaryExpr, schema: &DFSchema) -> Result<Option<Expr>> {
         return Ok(None);
     }
     if compares(op) {
-        let unified = unify(&[&expr.left, &expr.right], schema)?.and_then(|unified| <[Expr; 2]>::try_from(unified).ok());
+        let unified =
+            unify(&[&expr.left, &expr.right], schema)?.and_then(|unified| <[Expr; 2]>::try_from(unified).ok());
         return Ok(unified.map(|[left, right]| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))));
     }
     numeric_arithmetic(&expr.left, op, &expr.right, schema)

@@ -56,7 +56,11 @@ impl ScalarUDFImpl for FloatDivide {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        fn run<T: ArrowPrimitiveType>(l: Side<T::Native>, r: Side<T::Native>, shape: super::operands::Shape) -> Result<ArrayRef>
+        fn run<T: ArrowPrimitiveType>(
+            l: Side<T::Native>,
+            r: Side<T::Native>,
+            shape: super::operands::Shape,
+        ) -> Result<ArrayRef>
         where
             T::Native: Div<Output = T::Native> + PartialEq,
         {
@@ -67,7 +71,12 @@ impl ScalarUDFImpl for FloatDivide {
                 l / r
             });
             if wrong {
-                values = try_zip(l, r, &shape, |l, r| if r == zero { Err(FunctionError::DivisionByZero) } else { Ok(l / r) })?;
+                values = try_zip(
+                    l,
+                    r,
+                    &shape,
+                    |l, r| if r == zero { Err(FunctionError::DivisionByZero) } else { Ok(l / r) },
+                )?;
             }
             Ok(finish::<T>(values, shape, &T::DATA_TYPE))
         }

@@ -88,29 +88,49 @@ impl ScalarUDFImpl for IntArithmetic {
             // the sign bit of `wrong` says whether any overflowed.
             macro_rules! sum {
                 ($t:ty, $name:literal, $wrapping:ident, $checked:ident, $sign:expr) => {
-                    run::<$t>(l, r, shape, $name, |l, r, wrong| {
-                        let result = l.$wrapping(r);
-                        *wrong |= $sign(l, r, result);
-                        result
-                    }, |l, r| l.$checked(r))
+                    run::<$t>(
+                        l,
+                        r,
+                        shape,
+                        $name,
+                        |l, r, wrong| {
+                            let result = l.$wrapping(r);
+                            *wrong |= $sign(l, r, result);
+                            result
+                        },
+                        |l, r| l.$checked(r),
+                    )
                 };
             }
             macro_rules! product {
                 ($t:ty, $name:literal) => {
-                    run::<$t>(l, r, shape, $name, |l, r, wrong| {
-                        let (result, overflow) = l.overflowing_mul(r);
-                        *wrong |= -<$t as ArrowPrimitiveType>::Native::from(overflow);
-                        result
-                    }, |l, r| l.checked_mul(r))
+                    run::<$t>(
+                        l,
+                        r,
+                        shape,
+                        $name,
+                        |l, r, wrong| {
+                            let (result, overflow) = l.overflowing_mul(r);
+                            *wrong |= -<$t as ArrowPrimitiveType>::Native::from(overflow);
+                            result
+                        },
+                        |l, r| l.checked_mul(r),
+                    )
                 };
             }
             match (self.operator, l.data_type()) {
                 (IntOperator::Add, DataType::Int16) => sum!(Int16Type, "smallint", wrapping_add, checked_add, add_sign),
                 (IntOperator::Add, DataType::Int32) => sum!(Int32Type, "integer", wrapping_add, checked_add, add_sign),
                 (IntOperator::Add, DataType::Int64) => sum!(Int64Type, "bigint", wrapping_add, checked_add, add_sign),
-                (IntOperator::Subtract, DataType::Int16) => sum!(Int16Type, "smallint", wrapping_sub, checked_sub, sub_sign),
-                (IntOperator::Subtract, DataType::Int32) => sum!(Int32Type, "integer", wrapping_sub, checked_sub, sub_sign),
-                (IntOperator::Subtract, DataType::Int64) => sum!(Int64Type, "bigint", wrapping_sub, checked_sub, sub_sign),
+                (IntOperator::Subtract, DataType::Int16) => {
+                    sum!(Int16Type, "smallint", wrapping_sub, checked_sub, sub_sign)
+                }
+                (IntOperator::Subtract, DataType::Int32) => {
+                    sum!(Int32Type, "integer", wrapping_sub, checked_sub, sub_sign)
+                }
+                (IntOperator::Subtract, DataType::Int64) => {
+                    sum!(Int64Type, "bigint", wrapping_sub, checked_sub, sub_sign)
+                }
                 (IntOperator::Multiply, DataType::Int16) => product!(Int16Type, "smallint"),
                 (IntOperator::Multiply, DataType::Int32) => product!(Int32Type, "integer"),
                 (IntOperator::Multiply, DataType::Int64) => product!(Int64Type, "bigint"),

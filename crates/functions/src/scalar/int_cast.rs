@@ -87,7 +87,8 @@ where
     let narrow = |value: i128| T::Native::try_from(value).map_err(|_| out_of_range.clone());
     let decimal = |value: i128, scale: i8| rescale(value, scale, 0).map_err(|_| out_of_range.clone()).and_then(narrow);
     // Beyond ±2^63 the conversion saturates at 2^127 at the latest, which no target holds.
-    let float = |value: f64| if value.is_nan() { Err(out_of_range.clone()) } else { narrow(value.round_ties_even() as i128) };
+    let float =
+        |value: f64| if value.is_nan() { Err(out_of_range.clone()) } else { narrow(value.round_ties_even() as i128) };
     let result: Result<_, FunctionError> = match array.data_type() {
         DataType::Decimal64(_, scale @ 0..=18) => {
             let unit = 10i64.pow(scale.unsigned_abs().into());

@@ -86,7 +86,9 @@ fn check(array: &dyn Array) -> Result<(), FunctionError> {
         DataType::Float32 => lowest(array.as_primitive::<Float32Type>().iter().flatten().map(f64::from)),
         DataType::Float64 => lowest(array.as_primitive::<Float64Type>().iter().flatten()),
         // The sign is all that counts, so the scale does not.
-        DataType::Decimal64(..) => lowest(array.as_primitive::<Decimal64Type>().iter().flatten().map(|value| value as f64)),
+        DataType::Decimal64(..) => {
+            lowest(array.as_primitive::<Decimal64Type>().iter().flatten().map(|value| value as f64))
+        }
         DataType::Decimal128(..) => {
             lowest(array.as_primitive::<Decimal128Type>().iter().flatten().map(|value| value as f64))
         }

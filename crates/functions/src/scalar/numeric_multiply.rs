@@ -91,13 +91,13 @@ fn excess(left: i8, right: i8, result: i8) -> u32 {
 /// The operands' types, which the rules have made decimals.
 pub(super) fn decimals(name: &str, types: &[DataType]) -> Result<(NumericType, NumericType)> {
     match types {
-        [left @ (DataType::Decimal64(..) | DataType::Decimal128(..)), right @ (DataType::Decimal64(..) | DataType::Decimal128(..))] =>
-        {
-            match (NumericType::of(left), NumericType::of(right)) {
-                (Some(left), Some(right)) => Ok((left, right)),
-                _ => internal_err!("{left} and {right} have no precision"),
-            }
-        }
+        [
+            left @ (DataType::Decimal64(..) | DataType::Decimal128(..)),
+            right @ (DataType::Decimal64(..) | DataType::Decimal128(..)),
+        ] => match (NumericType::of(left), NumericType::of(right)) {
+            (Some(left), Some(right)) => Ok((left, right)),
+            _ => internal_err!("{left} and {right} have no precision"),
+        },
         _ => plan_err!("{name} takes two decimals of 64 or 128 bits, not {types:?}"),
     }
 }

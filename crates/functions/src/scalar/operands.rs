@@ -88,7 +88,11 @@ pub fn binary(
     let nulls = |side: &Operand| if side.constant { None } else { side.array.nulls().cloned() };
     let shape = Shape { rows, nulls: NullBuffer::union(nulls(&left).as_ref(), nulls(&right).as_ref()), guard };
     let array = kernel(&left, &right, shape)?;
-    Ok(if constant { ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?) } else { ColumnarValue::Array(array) })
+    Ok(if constant {
+        ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
+    } else {
+        ColumnarValue::Array(array)
+    })
 }
 
 /// Evaluates a strict function of one argument.

@@ -4,16 +4,20 @@ use super::{rows, state};
 
 #[tokio::test]
 async fn casts_to_integers_round() {
-    assert_eq!(rows("SELECT 2.5::int, -2.5::int, 2.4::int, (-2.5)::smallint, 3.5::bigint, 0.49::int").await, [
-        "3|-3|2|-3|4|0"
-    ]);
+    assert_eq!(
+        rows("SELECT 2.5::int, -2.5::int, 2.4::int, (-2.5)::smallint, 3.5::bigint, 0.49::int").await,
+        ["3|-3|2|-3|4|0"]
+    );
     assert_eq!(rows("SELECT f8::int AS a, f4::int, f8::smallint AS b, w::int, n::bigint FROM t WHERE k IN (1, 2, 3, 7) ORDER BY k").await, [
         "0|0|0|2|2",
         "-2|-2|-2|-3|-3",
         "2|2|2|1|1",
         "||||"
     ]);
-    assert_eq!(rows("SELECT CAST(2.5::float8 AS int), CAST(3.5::float8 AS int), CAST(-0.5::float8 AS int)").await, ["2|4|0"]);
+    assert_eq!(
+        rows("SELECT CAST(2.5::float8 AS int), CAST(3.5::float8 AS int), CAST(-0.5::float8 AS int)").await,
+        ["2|4|0"]
+    );
 }
 
 #[tokio::test]
@@ -21,11 +25,11 @@ async fn casts_to_numeric_round() {
     assert_eq!(rows("SELECT CAST(2.345 AS numeric(5,2)), CAST(-2.345 AS numeric(5,2)), CAST(n AS numeric(10,1)) FROM t WHERE k = 3").await, [
         "2.35|-2.35|1.0"
     ]);
-    assert_eq!(rows("SELECT CAST(f8 AS numeric(10,2)), CAST(f4 AS numeric(10,3)) FROM t WHERE k IN (1, 5, 7) ORDER BY k").await, [
-        "0.50|0.100",
-        "1.01|3.500",
-        "|"
-    ]);
+    assert_eq!(
+        rows("SELECT CAST(f8 AS numeric(10,2)), CAST(f4 AS numeric(10,3)) FROM t WHERE k IN (1, 5, 7) ORDER BY k")
+            .await,
+        ["0.50|0.100", "1.01|3.500", "|"]
+    );
     assert_eq!(rows("SELECT CAST('2.345' AS numeric(5,2)), CAST(7 AS numeric(5,2))").await, ["2.35|7.00"]);
 }
 

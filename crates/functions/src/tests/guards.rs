@@ -6,7 +6,11 @@ use datafusion::prelude::SessionContext;
 /// Zero in one row of six, as in most data: too few for DataFusion to skip the right side of AND.
 async fn divisors() -> SessionContext {
     let context = context();
-    rows_of(&context, "CREATE TABLE g AS SELECT k AS a, CASE WHEN k = 3 THEN 0 ELSE k END AS b, n, s FROM t WHERE k < 7").await;
+    rows_of(
+        &context,
+        "CREATE TABLE g AS SELECT k AS a, CASE WHEN k = 3 THEN 0 ELSE k END AS b, n, s FROM t WHERE k < 7",
+    )
+    .await;
     context
 }
 
@@ -30,7 +34,10 @@ async fn guarded_sides_are_not_evaluated() {
         ("SELECT a FROM (SELECT a, s::int AS v FROM g WHERE a = 1) x WHERE v = 1", "1"),
         ("SELECT sum(10 / b) FILTER (WHERE b <> 0) FROM g", "20"),
         ("SELECT count(*) FROM g x JOIN g y ON x.a = y.a AND y.b <> 0 AND x.a / y.b > 0", "5"),
-        ("SELECT CASE WHEN b <> 0 THEN a / b END, CASE WHEN b <> 0 THEN a / b + 1 END FROM g WHERE a < 4 ORDER BY a", "1|2|1|2||"),
+        (
+            "SELECT CASE WHEN b <> 0 THEN a / b END, CASE WHEN b <> 0 THEN a / b + 1 END FROM g WHERE a < 4 ORDER BY a",
+            "1|2|1|2||",
+        ),
         ("SELECT CASE WHEN true THEN 1 ELSE 1 / 0 END", "1"),
         ("SELECT CASE WHEN false THEN 1 / 0 ELSE 2 END", "2"),
         ("SELECT 1 FROM g WHERE false AND 1 / 0 > 1", ""),
@@ -57,7 +64,7 @@ async fn datafusion_itself_does_not_guard() {
 async fn guards_do_not_hide_conditions() {
     let context = context();
     for (sql, expected) in [
-        ("SELECT k FROM t WHERE i4 < 100 AND i4 * 1000000 < 20000000 ORDER BY k", "1|2|6"),
+        ("SELECT k FROM t WHERE i4 < 100 AND i4 * 1000000 < 20000000 AND i4 > -100 ORDER BY k", "1|2|6"),
         ("SELECT k FROM t WHERE i4 > -100 AND i4 < 100 AND i4 + i4 > 0 ORDER BY k", "1|3"),
         ("SELECT k FROM t WHERE i4 > 100 OR i4 < -100 OR i4 * 1000000 > 9000000 ORDER BY k", "1|3|4|5"),
         ("SELECT k FROM t WHERE i2 <> 0 AND i2 < 100 AND 10 / i2 > 2 ORDER BY k", "1|3"),
@@ -75,7 +82,11 @@ async fn guards_do_not_hide_conditions() {
 #[tokio::test]
 async fn what_is_not_guarded_still_fails() {
     let context = divisors().await;
-    for sql in ["SELECT a FROM g WHERE 10 / b > 2", "SELECT a FROM g WHERE a > 0 AND 10 / b > 2", "SELECT a FROM g WHERE b >= 0 AND 10 / b > 2"] {
+    for sql in [
+        "SELECT a FROM g WHERE 10 / b > 2",
+        "SELECT a FROM g WHERE a > 0 AND 10 / b > 2",
+        "SELECT a FROM g WHERE b >= 0 AND 10 / b > 2",
+    ] {
         assert!(try_run(&context, sql).await.is_err(), "{sql}");
     }
 }

@@ -10,38 +10,43 @@ async fn literals_are_int4_if_they_fit() {
         types("SELECT 1, -5, 2147483647, 2147483648, 9223372036854775807, 9223372036854775808").await,
         [Int32, Int32, Int32, Int64, Int64, Decimal128(20, 0)]
     );
-    assert_eq!(types("SELECT i2 + 1, i4 + 1, i8 + 1, i2 + i2, i4 * i8, -i2 FROM t WHERE k = 1").await, [
-        Int32, Int32, Int64, Int16, Int64, Int16
-    ]);
-    assert_eq!(types("SELECT coalesce(i4, 0), CASE WHEN k = 1 THEN 1 ELSE 0 END, nullif(i4, 0) FROM t").await, [
-        Int32, Int32, Int32
-    ]);
-    assert_eq!(types("SELECT CAST(1 AS bigint), 2::smallint, CAST(3 AS numeric(5,1))").await, [
-        Int64,
-        Int16,
-        Decimal128(5, 1)
-    ]);
+    assert_eq!(
+        types("SELECT i2 + 1, i4 + 1, i8 + 1, i2 + i2, i4 * i8, -i2 FROM t WHERE k = 1").await,
+        [Int32, Int32, Int64, Int16, Int64, Int16]
+    );
+    assert_eq!(
+        types("SELECT coalesce(i4, 0), CASE WHEN k = 1 THEN 1 ELSE 0 END, nullif(i4, 0) FROM t").await,
+        [Int32, Int32, Int32]
+    );
+    assert_eq!(
+        types("SELECT CAST(1 AS bigint), 2::smallint, CAST(3 AS numeric(5,1))").await,
+        [Int64, Int16, Decimal128(5, 1)]
+    );
     assert_eq!(types("SELECT d - d, d + 1, d - 1 FROM t").await, [Int64, Date32, Date32]);
 }
 
 #[tokio::test]
 async fn functions_that_want_int8_literals_get_them() {
-    assert_eq!(rows("SELECT substr('abcdef', 2, 3), left('abc', 2), repeat('x', 3), lpad('7', 3, '0')").await, [
-        "bcd|ab|xxx|007"
-    ]);
+    assert_eq!(
+        rows("SELECT substr('abcdef', 2, 3), left('abc', 2), repeat('x', 3), lpad('7', 3, '0')").await,
+        ["bcd|ab|xxx|007"]
+    );
     assert_eq!(rows("SELECT * FROM generate_series(1, 3)").await, ["1", "2", "3"]);
     assert_eq!(rows("SELECT count(*) FROM (SELECT k FROM t LIMIT 1 + 2)").await, ["3"]);
     assert_eq!(rows("SELECT k FROM t ORDER BY k OFFSET 5 LIMIT 1").await, ["6"]);
     assert_eq!(
-        rows("SELECT k, lag(k, 1, 0) OVER w, lead(k, 2) OVER w, ntile(2) OVER w, nth_value(k, 2) OVER w FROM t \
-              WHERE k < 4 WINDOW w AS (ORDER BY k) ORDER BY k")
+        rows(
+            "SELECT k, lag(k, 1, 0) OVER w, lead(k, 2) OVER w, ntile(2) OVER w, nth_value(k, 2) OVER w FROM t \
+              WHERE k < 4 WINDOW w AS (ORDER BY k) ORDER BY k"
+        )
         .await,
         ["1|0|3|1|", "2|1||1|2", "3|2||2|2"]
     );
     assert_eq!(rows("SELECT string_agg(s, ',' ORDER BY k) FROM t WHERE k < 4").await, ["1,x,3.5"]);
-    assert_eq!(rows("SELECT date_part('year', DATE '2024-02-03'), round(2.567, 2), array_length(ARRAY[1, 2], 1)").await, [
-        "2024|2.57|2"
-    ]);
+    assert_eq!(
+        rows("SELECT date_part('year', DATE '2024-02-03'), round(2.567, 2), array_length(ARRAY[1, 2], 1)").await,
+        ["2024|2.57|2"]
+    );
     assert_eq!(rows("SELECT approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY k) FROM t").await, ["4.0"]);
 }
 
@@ -77,16 +82,23 @@ async fn arithmetic_is_checked() {
     ] {
         assert_eq!(state(sql).await, "22003", "{sql}");
     }
-    for sql in ["SELECT 1 / 0", "SELECT k / i2 FROM t", "SELECT k % i2 FROM t", "SELECT i8 / 0 FROM t", "SELECT mod_of FROM (SELECT k % 0 AS mod_of FROM t)"] {
+    for sql in [
+        "SELECT 1 / 0",
+        "SELECT k / i2 FROM t",
+        "SELECT k % i2 FROM t",
+        "SELECT i8 / 0 FROM t",
+        "SELECT mod_of FROM (SELECT k % 0 AS mod_of FROM t)",
+    ] {
         assert_eq!(state(sql).await, "22012", "{sql}");
     }
 }
 
 #[tokio::test]
 async fn arithmetic_at_the_limits() {
-    assert_eq!(rows("SELECT 2147483646 + 1, -2147483647 - 1, 46341 * 46340, 2147483647 * -1").await, [
-        "2147483647|-2147483648|2147441940|-2147483647"
-    ]);
+    assert_eq!(
+        rows("SELECT 2147483646 + 1, -2147483647 - 1, 46341 * 46340, 2147483647 * -1").await,
+        ["2147483647|-2147483648|2147441940|-2147483647"]
+    );
     assert_eq!(
         rows("SELECT k, i2 + i2, i4 - 1, i8 - 1 FROM t WHERE k NOT IN (4, 5) ORDER BY k").await,
         ["1|2|9|4", "2|-4|-21|-8", "3|6|29|8", "6|0|-1|-1", "7|||"]
@@ -105,7 +117,10 @@ async fn types_follow_through_the_plan() {
         ("SELECT a FROM (SELECT 1 AS a UNION ALL SELECT 2.5) ORDER BY a", vec!["1.0", "2.5"]),
         ("SELECT 1 INTERSECT SELECT 1", vec!["1"]),
         ("SELECT k FROM t EXCEPT SELECT 3 ORDER BY 1 LIMIT 3", vec!["1", "2", "4"]),
-        ("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 4) SELECT n FROM r ORDER BY n", vec!["1", "2", "3", "4"]),
+        (
+            "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 4) SELECT n FROM r ORDER BY n",
+            vec!["1", "2", "3", "4"],
+        ),
         (
             "WITH RECURSIVE r(n, m) AS (SELECT 1, 1.5 UNION ALL SELECT n + 1, m FROM r WHERE n < 3) SELECT sum(n) FROM r",
             vec!["6"],
@@ -134,9 +149,11 @@ async fn types_follow_through_the_plan() {
     ] {
         assert_eq!(rows_of(&context, sql).await, expected, "{sql}");
     }
-    assert_eq!(types("SELECT row_number() OVER (ORDER BY k), rank() OVER (ORDER BY k), ntile(2) OVER (ORDER BY k) FROM t").await, [
-        Int64, Int64, Int64
-    ]);
+    assert_eq!(
+        types("SELECT row_number() OVER (ORDER BY k), rank() OVER (ORDER BY k), ntile(2) OVER (ORDER BY k) FROM t")
+            .await,
+        [Int64, Int64, Int64]
+    );
 }
 
 #[tokio::test]
@@ -146,11 +163,10 @@ async fn inserts_and_views_keep_their_types() {
     rows_of(&context, "INSERT INTO target VALUES (1, 2, 3, 4)").await;
     rows_of(&context, "INSERT INTO target SELECT 1, 3000000 + 1, 2.345, 7").await;
     rows_of(&context, "INSERT INTO target SELECT k, 2.5, n, n + 0 FROM t WHERE k = 1").await;
-    assert_eq!(rows_of(&context, "SELECT * FROM target ORDER BY b").await, [
-        "1|2|3.00|4",
-        "1|3|1.50|2",
-        "1|3000001|2.35|7"
-    ]);
+    assert_eq!(
+        rows_of(&context, "SELECT * FROM target ORDER BY b").await,
+        ["1|2|3.00|4", "1|3|1.50|2", "1|3000001|2.35|7"]
+    );
     rows_of(&context, "CREATE VIEW v AS SELECT k + 1 AS a, 1 AS one FROM t").await;
     assert_eq!(rows_of(&context, "SELECT sum(a), sum(one) FROM v").await, ["35|7"]);
 }

@@ -7,6 +7,7 @@ mod guards;
 mod integers;
 mod numerics;
 mod plans;
+mod properties;
 mod proto;
 
 use crate::{analyzer_rules_after_coercion, analyzer_rules_before_coercion, guard_plan, register_all, sqlstate_of};
@@ -69,7 +70,15 @@ fn table() -> MemTable {
         ),
         (
             "i4",
-            Arc::new(Int32Array::from(vec![Some(10), Some(-20), Some(30), Some(i32::MAX), Some(i32::MIN), Some(0), None])),
+            Arc::new(Int32Array::from(vec![
+                Some(10),
+                Some(-20),
+                Some(30),
+                Some(i32::MAX),
+                Some(i32::MIN),
+                Some(0),
+                None,
+            ])),
         ),
         (
             "i8",
@@ -102,16 +111,54 @@ fn table() -> MemTable {
         (
             "w",
             Arc::new(
-                Decimal128Array::from(vec![Some(15_000), Some(-25_000), Some(9_999), Some(1), Some(10_000), Some(0), None])
-                    .with_precision_and_scale(30, 4)
-                    .unwrap(),
+                Decimal128Array::from(vec![
+                    Some(15_000),
+                    Some(-25_000),
+                    Some(9_999),
+                    Some(1),
+                    Some(10_000),
+                    Some(0),
+                    None,
+                ])
+                .with_precision_and_scale(30, 4)
+                .unwrap(),
             ),
         ),
-        ("f4", Arc::new(Float32Array::from(vec![Some(0.1), Some(-2.5), Some(2.5), Some(1e30), Some(3.5), Some(0.0), None]))),
-        ("f8", Arc::new(Float64Array::from(vec![Some(0.5), Some(-2.5), Some(2.5), Some(1e300), Some(1.005), Some(0.0), None]))),
+        (
+            "f4",
+            Arc::new(Float32Array::from(vec![
+                Some(0.1),
+                Some(-2.5),
+                Some(2.5),
+                Some(1e30),
+                Some(3.5),
+                Some(0.0),
+                None,
+            ])),
+        ),
+        (
+            "f8",
+            Arc::new(Float64Array::from(vec![
+                Some(0.5),
+                Some(-2.5),
+                Some(2.5),
+                Some(1e300),
+                Some(1.005),
+                Some(0.0),
+                None,
+            ])),
+        ),
         (
             "s",
-            Arc::new(StringViewArray::from(vec![Some("1"), Some("x"), Some("3.5"), Some("abc"), Some(""), Some(" 7"), None])),
+            Arc::new(StringViewArray::from(vec![
+                Some("1"),
+                Some("x"),
+                Some("3.5"),
+                Some("abc"),
+                Some(""),
+                Some(" 7"),
+                None,
+            ])),
         ),
         ("d", Arc::new(Date32Array::from(vec![Some(0), Some(31), Some(10_000), Some(-1), Some(1), Some(2), None]))),
     ];

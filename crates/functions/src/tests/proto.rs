@@ -28,7 +28,8 @@ async fn every_function_survives_the_journey() {
     ] {
         let plan = plan_of(&master, sql).await.unwrap();
         let bytes = physical_plan_to_bytes(plan.clone()).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let decoded = physical_plan_from_bytes(&bytes, &segment.task_ctx()).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let decoded =
+            physical_plan_from_bytes(&bytes, &segment.task_ctx()).unwrap_or_else(|error| panic!("{sql}: {error}"));
         assert_eq!(decoded.schema(), plan.schema(), "{sql}");
         let here = text(&collect(plan, master.task_ctx()).await.unwrap());
         let there = text(&collect(decoded, segment.task_ctx()).await.unwrap_or_else(|error| panic!("{sql}: {error}")));

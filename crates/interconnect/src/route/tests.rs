@@ -4,6 +4,7 @@
 use super::{Admission, Arrival, Outcome, ReceiveState, SendState, ToReceiver, ToSender};
 use crate::RouteError;
 use damson_cluster::{ContentId, MotionId, QueryId, RouteKey};
+use proptest::prelude::*;
 use std::collections::VecDeque;
 
 #[test]
@@ -157,5 +158,70 @@ impl Pair {
         }
         said.push(format!("buffers {}", self.receiver.buffered_bytes()));
         said.join(", ")
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Send(u64),
+    Arrive,
+    Answer,
+    Take,
+    Credit(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (1u64..3000).prop_map(Event::Send),
+        3 => Just(Event::Arrive),
+        2 => Just(Event::Answer),
+        2 => Just(Event::Take),
+        1 => (0u64..2000).prop_map(Event::Credit),
+    ]
+}
+
+proptest! {
+    /// Whatever the order of events: nothing is lost or reordered, memory is bounded, and nobody waits for ever.
+    #[test]
+    fn any_order_of_events(events in proptest::collection::vec(event(), 0..200)) {
+        let mut pair = Pair::new();
+        let (mut sent, mut taken) = (vec![], vec![]);
+        let (mut credit_peak, mut largest) = (0, 0);
+        for event in events {
+            match event {
+                Event::Send(bytes) if pair.sender.admit(bytes) == Admission::Send => {
+                    pair.step(&format!("send {bytes}"));
+                    sent.push(bytes);
+                    largest = largest.max(bytes);
+                }
+                Event::Arrive if !pair.to_receiver.is_empty() => drop(pair.step("arrive")),
+                Event::Answer if !pair.to_sender.is_empty() => drop(pair.step("answer")),
+                Event::Take => {
+                    taken.extend(pair.arrived.front());
+                    pair.step("take");
+                }
+                Event::Credit(bytes) => {
+                    credit_peak = credit_peak.max(bytes);
+                    pair.step(&format!("claim {bytes}"));
+                }
+                _ => {}
+            }
+            prop_assert!(pair.receiver.is_open(), "{:?}", pair.receiver);
+            prop_assert!(pair.receiver.buffered_bytes() <= credit_peak.max(largest));
+        }
+        while !pair.to_receiver.is_empty() || !pair.arrived.is_empty() || !pair.to_sender.is_empty() {
+            if !pair.to_receiver.is_empty() {
+                pair.step("arrive");
+            }
+            if let Some(&bytes) = pair.arrived.front() {
+                taken.push(bytes);
+                pair.step("take");
+            }
+            if !pair.to_sender.is_empty() {
+                pair.step("answer");
+            }
+        }
+        prop_assert_eq!(sent, taken);
+        prop_assert_eq!(pair.sender.admit(u64::MAX), Admission::Send);
     }
 }

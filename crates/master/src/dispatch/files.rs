@@ -70,7 +70,12 @@ impl FileService {
     async fn ask<T: DeserializeOwned>(&self, content: ContentId, kind: &str, body: Bytes) -> SqlResult<T> {
         let topology = self.registry.topology()?;
         let answer = self.node.call(topology.endpoint(content), content, kind, body).await;
-        let answer: Vec<Bytes> = answer.map_err(crate::error::of_call(content))?.map(|b| b).try_collect().await.map_err(crate::error::of_call(content))?;
+        let answer: Vec<Bytes> = answer
+            .map_err(crate::error::of_call(content))?
+            .map(|b| b)
+            .try_collect()
+            .await
+            .map_err(crate::error::of_call(content))?;
         serde_json::from_slice(&answer.concat()).map_err(crate::error::internal)
     }
 }

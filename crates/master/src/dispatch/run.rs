@@ -8,8 +8,8 @@ use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
 use damson_interconnect::{ControlStream, Node, RouteError};
 use damson_motion::{
-    ExecuteHead, ExecuteRequest, MotionRecvExec, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableScanExec,
-    encode_slice,
+    ExecuteHead, ExecuteRequest, Gang, MotionRecvExec, OperatorMetrics, QeContext, SliceEvent, SlicePlan,
+    TableScanExec, encode_slice,
 };
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
@@ -60,7 +61,6 @@ pub(crate) type SliceMetrics = BTreeMap<SliceId, BTreeMap<ContentId, Vec<Operato
 
 /// A query that runs. Dropping the stream cancels it.
 pub(crate) struct Running {
-    pub query: QueryId,
     pub stream: SendableRecordBatchStream,
     /// Complete when the stream has ended, if the dispatch asked for it.
     pub metrics: Arc<Mutex<SliceMetrics>>,
@@ -80,8 +80,8 @@ impl Dispatcher {
         let query = QueryId(self.next_query.fetch_add(1, Ordering::Relaxed));
         let topology = self.registry.topology()?;
         let requests = requests(&dispatch, query, &topology).map_err(of_datafusion)?;
-        let root = &dispatch.table.root().plan;
-        self.node.open_query(query, incoming_routes(root));
+        let on_master = dispatch.table.slices.iter().filter(|s| s.gang == Gang::Entry);
+        self.node.open_query(query, on_master.map(|s| incoming_routes(&s.plan)).sum());
         // From here on, an early return ends what was started.
         let close = CloseOnDrop { node: Arc::clone(&self.node), query };
         let calls = requests.into_iter().map(|(content, request)| {
@@ -116,12 +116,16 @@ impl Dispatcher {
         let root = single_partition(&dispatch.table.root().plan);
         let options = dispatch.state.config_options();
         let root = damson_motion::replan(root, options).map_err(of_datafusion)?;
+        let senders = dispatch.table.slices[1..].iter().filter(|s| s.gang == Gang::Entry);
+        let senders = senders.map(|s| Ok((s.id, damson_motion::replan(Arc::clone(&s.plan), options)?)));
+        let senders = senders.collect::<Result<Vec<_>>>().map_err(of_datafusion)?;
         let schema = root.schema();
         let metrics = Arc::new(Mutex::new(SliceMetrics::new()));
         let (sender, receiver) = mpsc::channel(CLIENT_BATCHES_MAX);
         let watch = Watch {
             query,
             root: Arc::clone(&root),
+            senders,
             events: answers.into_iter().map(|(content, events)| events.map(move |e| (content, e)).boxed()).collect(),
             metrics: Arc::clone(&metrics),
             to_the_end: dispatch.to_the_end,
@@ -138,7 +142,7 @@ impl Dispatcher {
             Some((batch, (receiver, task)))
         });
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        Ok(Running { query, stream, metrics })
+        Ok(Running { stream, metrics })
     }
 
     fn note_failure(&self, error: &SqlError) {
@@ -174,6 +178,8 @@ type Event = (ContentId, std::result::Result<Bytes, damson_interconnect::Interco
 struct Watch {
     query: QueryId,
     root: Arc<dyn ExecutionPlan>,
+    /// The master's other slices: they send what is in one place to the segments.
+    senders: Vec<(SliceId, Arc<dyn ExecutionPlan>)>,
     events: SelectAll<stream::BoxStream<'static, Event>>,
     metrics: Arc<Mutex<SliceMetrics>>,
     to_the_end: bool,
@@ -186,6 +192,13 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self, context: Arc<TaskContext>, sender: mpsc::Sender<Result<RecordBatch>>) {
+        // A failure reaches the receivers of the slice's motion, and through them the root. The tasks end with this one.
+        let mut tasks = JoinSet::new();
+        for (slice, plan) in &self.senders {
+            let (plan, context) = (Arc::clone(plan), Arc::clone(&context));
+            let span = info_span!("execute_slice", query = %self.query, slice = slice.0, segment = -1);
+            tasks.spawn(send(plan, context).instrument(span));
+        }
         let outcome = match self.root.execute(0, context) {
             Ok(rows) => self.pump(rows, &sender).await,
             Err(error) => Err(of_datafusion(error)),
@@ -254,8 +267,11 @@ impl Watch {
                 },
             }
         }
-        let root = damson_motion::collect_metrics(&self.root);
-        self.metrics.lock().entry(SliceId(0)).or_default().insert(ContentId::MASTER, root);
+        let mut metrics = self.metrics.lock();
+        let on_master = self.senders.iter().map(|(slice, plan)| (*slice, plan)).chain([(SliceId(0), &self.root)]);
+        for (slice, plan) in on_master {
+            metrics.entry(slice).or_default().insert(ContentId::MASTER, damson_motion::collect_metrics(plan));
+        }
         Ok(())
     }
 
@@ -292,6 +308,21 @@ impl Watch {
     }
 }
 
+/// Runs a slice of the master that sends; its root yields nothing.
+async fn send(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) {
+    let failed = |error: DataFusionError| tracing::debug!(%error, "a slice of the master failed; its receivers know");
+    match plan.execute(0, context) {
+        Ok(mut nothing) => {
+            while let Some(batch) = nothing.next().await {
+                if let Err(error) = batch {
+                    failed(error);
+                }
+            }
+        }
+        Err(error) => failed(error),
+    }
+}
+
 fn canceled() -> SqlError {
     SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
@@ -313,7 +344,8 @@ fn requests(
     let slices = &dispatch.table.slices[1..];
     let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
     let encoded: HashMap<SliceId, Bytes> = encoded.collect::<Result<_>>()?;
-    let contents: BTreeSet<ContentId> = slices.iter().flat_map(|s| s.gang.contents()).filter(|c| !c.is_master()).collect();
+    let contents: BTreeSet<ContentId> =
+        slices.iter().flat_map(|s| s.gang.contents()).filter(|c| !c.is_master()).collect();
     let mut requests = BTreeMap::new();
     for content in contents {
         let mine: Vec<&Slice> = slices.iter().filter(|s| s.gang.contents().contains(&content)).collect();

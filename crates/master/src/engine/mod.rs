@@ -89,5 +89,8 @@ fn settings() -> ConfigOptions {
 pub(crate) fn statement_state(base: &SessionState, names: &StatementNames) -> SessionState {
     let mut config = base.config().clone();
     config.options_mut().catalog.default_schema = names.search_schema().into();
-    SessionStateBuilder::new_from_existing(base.clone()).with_config(config).with_catalog_list(Arc::new(names.clone())).build()
+    SessionStateBuilder::new_from_existing(base.clone())
+        .with_config(config)
+        .with_catalog_list(Arc::new(names.clone()))
+        .build()
 }

@@ -12,12 +12,11 @@ use datafusion::scalar::ScalarValue;
 pub(super) fn statistics_of(entry: &TableEntry, schema: &Schema) -> Statistics {
     let collected = entry.statistics();
     let rows = collected.rows as usize;
-    let column = |(i, field): (usize, &std::sync::Arc<datafusion::arrow::datatypes::Field>)| {
-        match collected.columns.get(i) {
+    let column =
+        |(i, field): (usize, &std::sync::Arc<datafusion::arrow::datatypes::Field>)| match collected.columns.get(i) {
             Some(column) => column_statistics(column, field.data_type(), rows),
             None => ColumnStatistics::new_unknown(),
-        }
-    };
+        };
     let columns: Vec<ColumnStatistics> = schema.fields().iter().enumerate().map(column).collect();
     let bytes = columns.iter().map(|c| c.byte_size.get_value().copied().unwrap_or(rows * 8)).sum();
     Statistics {

@@ -3,6 +3,7 @@
 use super::{SqlError, SqlState};
 use damson_cluster::{ContentId, SliceId};
 use damson_interconnect::{InterconnectError, RouteError};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use std::error::Error;
@@ -117,7 +118,12 @@ fn of_plan(message: &str) -> SqlError {
     let mentions = |words: &[&str]| words.iter().any(|w| message.contains(w));
     let state = if mentions(&["GROUP BY", "must appear in", "aggregate"]) {
         SqlState::GROUPING_ERROR
-    } else if mentions(&["No function matches", "does not support", "Failed to coerce", "failed to match any signature"]) {
+    } else if mentions(&[
+        "No function matches",
+        "does not support",
+        "Failed to coerce",
+        "failed to match any signature",
+    ]) {
         SqlState::UNDEFINED_FUNCTION
     } else if mentions(&["Cannot coerce", "annot infer common", "Incompatible", "type", "boolean"]) {
         SqlState::DATATYPE_MISMATCH
@@ -138,8 +144,16 @@ fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().trim().to_owned()
 }
 
+/// The message alone, without the layers that it came through.
 fn message_of(error: &DataFusionError) -> String {
-    error.strip_backtrace().trim().to_owned()
+    match error {
+        DataFusionError::ArrowError(arrow, _) if matches!(**arrow, ArrowError::DivideByZero) => {
+            "division by zero".into()
+        }
+        DataFusionError::ArrowError(arrow, _) => arrow.to_string(),
+        DataFusionError::External(cause) => cause.to_string(),
+        other => other.strip_backtrace().trim().to_owned(),
+    }
 }
 
 /// The error of one type among an error's causes.

@@ -33,8 +33,7 @@ fn is_pinned(
     if let Some(filter) = plan.downcast_ref::<FilterExec>()
         && let Some(scan) = filter.input().downcast_ref::<TableScanExec>()
     {
-        let is_replicated =
-            tables.table(scan.spec().table).is_some_and(|t| t.distribution == Distribution::Replicated);
+        let is_replicated = tables.table(scan.spec().table).is_some_and(|t| t.distribution == Distribution::Replicated);
         if is_replicated {
             return true;
         }
@@ -67,8 +66,8 @@ fn owner(
     let value_of = |&column: &usize| -> Option<ArrayRef> {
         let position = scan.spec().projection.iter().position(|&p| p == column)?;
         let (_, value) = equalities.iter().find(|(c, _)| *c == position)?;
-        let same_family = placement::hash_family(&value.data_type())
-            == placement::hash_family(&table.columns[column].data_type);
+        let same_family =
+            placement::hash_family(&value.data_type()) == placement::hash_family(&table.columns[column].data_type);
         if value.is_null() || !same_family { None } else { value.to_array().ok() }
     };
     let columns = key.iter().map(value_of).collect::<Option<Vec<_>>>()?;

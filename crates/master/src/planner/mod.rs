@@ -65,12 +65,8 @@ pub(crate) fn distribute_and_slice(
     physical: Arc<dyn ExecutionPlan>,
     output: Output,
 ) -> Result<SliceTable> {
-    let distributor = Distributor {
-        tables: context.tables,
-        segments: context.map.segment_count() as u32,
-        map: context.map.version,
-        options: context.state.config_options(),
-    };
+    let distributor =
+        Distributor { tables: context.tables, segments: context.map.segment_count() as u32, map: context.map.version };
     let placed: Placed = distributor.place(&physical)?;
     let placed = match output {
         Output::Rows => placed,

@@ -29,11 +29,7 @@ const LEAF: u32 = 0;
 
 impl Session {
     /// The master splits the files, each segment reads its share and sends the rows to their owners.
-    pub(super) async fn copy_from(
-        self: &Arc<Self>,
-        copy: &CopyFrom,
-        cancel: CancellationToken,
-    ) -> SqlResult<Outcome> {
+    pub(super) async fn copy_from(self: &Arc<Self>, copy: &CopyFrom, cancel: CancellationToken) -> SqlResult<Outcome> {
         let catalog = self.master.catalog.current();
         let entry = self.table(&catalog, &copy.table)?;
         let def = Arc::clone(&entry.def);

@@ -94,9 +94,10 @@ impl Session {
 /// Casts the query's columns to the table's types, such as a sum's numeric to 64 bits where it has at most 18 digits.
 pub(super) fn with_types(bound: Bound, def: &TableDef) -> SqlResult<Bound> {
     let columns = bound.plan.schema().columns();
-    let typed = columns.into_iter().zip(&def.columns).map(|(column, target)| {
-        cast(Expr::Column(column), target.data_type.clone()).alias(&target.name)
-    });
+    let typed = columns
+        .into_iter()
+        .zip(&def.columns)
+        .map(|(column, target)| cast(Expr::Column(column), target.data_type.clone()).alias(&target.name));
     let plan = LogicalPlanBuilder::from(bound.plan.clone()).project(typed.collect::<Vec<_>>());
     let plan = plan.and_then(LogicalPlanBuilder::build).map_err(crate::error::of_datafusion)?;
     Ok(Bound { plan, ..bound })

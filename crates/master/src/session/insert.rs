@@ -166,5 +166,6 @@ pub(super) fn check_assignable(from: &DataType, column: &ColumnDef, from_values:
         column.sql_type,
         sql::sql_type_name(from)
     );
-    Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message).with_hint("You will need to rewrite or cast the expression."))
+    Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message)
+        .with_hint("You will need to rewrite or cast the expression."))
 }

@@ -39,11 +39,8 @@ impl Session {
     ) -> SqlResult<(SchemaRef, Vec<DataType>)> {
         let bound = self.bind(query, text).await?;
         let parameters = parameter_types(&bound.plan)?;
-        let analyzed = bound.state.analyzer().execute_and_check(
-            bound.plan.clone(),
-            bound.state.config_options(),
-            |_, _| {},
-        );
+        let analyzed =
+            bound.state.analyzer().execute_and_check(bound.plan.clone(), bound.state.config_options(), |_, _| {});
         // A parameter without a type stops the analyzer; the binder's schema is what is known then.
         let plan = match analyzed {
             Err(error) if parameters.is_empty() => return Err(located(error, text)),
@@ -54,11 +51,7 @@ impl Session {
     }
 
     /// Runs uncorrelated scalar subqueries and puts their values in their place.
-    pub(super) async fn run_init_plans(
-        self: &Arc<Self>,
-        bound: Bound,
-        cancel: &CancellationToken,
-    ) -> SqlResult<Bound> {
+    pub(super) async fn run_init_plans(self: &Arc<Self>, bound: Bound, cancel: &CancellationToken) -> SqlResult<Bound> {
         let runner = self.scalar_runner(&bound, cancel);
         let replaced = replace_scalar_subqueries(bound.plan.clone(), &runner).await;
         Ok(Bound { plan: replaced.map_err(of_datafusion)?, ..bound })
@@ -101,9 +94,10 @@ pub(super) fn parameter_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
     let named = plan.get_parameter_types().map_err(of_datafusion)?;
     let mut by_number = BTreeMap::new();
     for (name, data_type) in named {
-        let number: usize = name.trim_start_matches('$').parse().map_err(|_| {
-            SqlError::new(SqlState::SYNTAX_ERROR, format!("parameter {name} is not of the form $1"))
-        })?;
+        let number: usize = name
+            .trim_start_matches('$')
+            .parse()
+            .map_err(|_| SqlError::new(SqlState::SYNTAX_ERROR, format!("parameter {name} is not of the form $1")))?;
         by_number.insert(number, data_type.unwrap_or(DataType::Null));
     }
     let count = by_number.keys().next_back().copied().unwrap_or(0);

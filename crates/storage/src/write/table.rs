@@ -110,7 +110,7 @@ impl Target for TableWrite {
     }
 
     fn columns(&self) -> [&'static str; 2] {
-        ["files", "rows"]
+        ["rows", "files"]
     }
 
     async fn write(

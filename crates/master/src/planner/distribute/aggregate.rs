@@ -40,7 +40,6 @@ impl Distributor<'_> {
     }
 }
 
-
 /// One aggregate over a partitioned input.
 struct Stages<'a> {
     distributor: &'a Distributor<'a>,

@@ -58,13 +58,8 @@ impl Distributor<'_> {
     }
 
     pub(super) fn place_cross_join(&self, plan: &Arc<dyn ExecutionPlan>, join: &CrossJoinExec) -> Result<Placed> {
-        let described = Join {
-            join_type: JoinType::Inner,
-            null_aware: false,
-            equal: vec![],
-            projection: None,
-            volatile: false,
-        };
+        let described =
+            Join { join_type: JoinType::Inner, null_aware: false, equal: vec![], projection: None, volatile: false };
         self.place_join(plan, join.left(), join.right(), &described)
     }
 
@@ -80,8 +75,7 @@ impl Distributor<'_> {
             return Ok(Placed { plan: with_inputs(plan, vec![left.plan, right.plan])?, locus });
         }
         let ways = if join.volatile { vec![on_entry()] } else { self.ways(&left, &right, join) };
-        let (left_size, right_size) =
-            (estimate::rows_and_bytes(&*left.plan), estimate::rows_and_bytes(&*right.plan));
+        let (left_size, right_size) = (estimate::rows_and_bytes(&*left.plan), estimate::rows_and_bytes(&*right.plan));
         let cost = |way: &Way| {
             self.cost_of(&left, left_size.0, left_size.1, &way.left)
                 + self.cost_of(&right, right_size.0, right_size.1, &way.right)
@@ -139,10 +133,7 @@ fn on_entry() -> Way {
 
 fn hashed_by(pairs: &[(usize, usize)], map: damson_cluster::MapVersion) -> Way {
     let target = |columns| Target::Hashed { columns, map };
-    Way {
-        left: target(pairs.iter().map(|p| p.0).collect()),
-        right: target(pairs.iter().map(|p| p.1).collect()),
-    }
+    Way { left: target(pairs.iter().map(|p| p.0).collect()), right: target(pairs.iter().map(|p| p.1).collect()) }
 }
 
 /// For each hashed value of one side, an equality that names it.
@@ -214,10 +205,7 @@ fn with_equal(locus: Locus, left_columns: usize, equal: &[(usize, usize)]) -> Lo
 /// Left rows without a match come out, or left rows come out once however many matches they have: a left that is on
 /// several segments would come out several times.
 fn preserves_left(join_type: JoinType) -> bool {
-    matches!(
-        join_type,
-        JoinType::Left | JoinType::Full | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark
-    )
+    matches!(join_type, JoinType::Left | JoinType::Full | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark)
 }
 
 fn preserves_right(join_type: JoinType) -> bool {
@@ -228,9 +216,8 @@ fn preserves_right(join_type: JoinType) -> bool {
 }
 
 fn equal_columns(join: &HashJoinExec) -> Vec<(usize, usize)> {
-    let family = |side: &Arc<dyn ExecutionPlan>, column: usize| {
-        placement::hash_family(side.schema().field(column).data_type())
-    };
+    let family =
+        |side: &Arc<dyn ExecutionPlan>, column: usize| placement::hash_family(side.schema().field(column).data_type());
     let pair = |(left, right): &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
         let pair = (expressions::column_of(left)?, expressions::column_of(right)?);
         let left_family = family(join.left(), pair.0)?;

@@ -47,8 +47,9 @@ fn scan_locus(table: &TableDef, scan: &ScanSpec) -> Locus {
 
 /// Rows that travel within the plan.
 fn is_constant(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let in_memory =
-        plan.downcast_ref::<DataSourceExec>().is_some_and(|s| s.data_source().downcast_ref::<MemorySourceConfig>().is_some());
+    let in_memory = plan
+        .downcast_ref::<DataSourceExec>()
+        .is_some_and(|s| s.data_source().downcast_ref::<MemorySourceConfig>().is_some());
     in_memory
         || plan.downcast_ref::<LazyMemoryExec>().is_some()
         || plan.downcast_ref::<EmptyExec>().is_some()

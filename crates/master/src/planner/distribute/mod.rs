@@ -16,7 +16,6 @@ mod window;
 
 use super::locus::Locus;
 use damson_cluster::{MapVersion, TableDef, TableId};
-use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -55,7 +54,6 @@ pub(crate) struct Distributor<'a> {
     pub segments: u32,
     /// The newest bucket map: what redistributions use when no table decides.
     pub map: MapVersion,
-    pub options: &'a ConfigOptions,
 }
 
 impl Distributor<'_> {
@@ -151,10 +149,7 @@ impl Distributor<'_> {
 /// The operator with other inputs, its properties computed anew.
 fn with_inputs(plan: &Arc<dyn ExecutionPlan>, inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
     debug_assert!(inputs.iter().all(|i| i.output_partitioning().partition_count() == 1));
-    Arc::clone(plan).replace_children(
-        inputs,
-        ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
-    )
+    Arc::clone(plan).replace_children(inputs, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }
 
 /// Where `flags` are true.

@@ -126,11 +126,6 @@ fn is_hashed_by(locus: &Locus, columns: &[usize], map: MapVersion) -> bool {
 }
 
 /// A motion whose number the slicing pass gives.
-fn motion(
-    kind: MotionKind,
-    senders: Gang,
-    receivers: Gang,
-    input: Arc<dyn ExecutionPlan>,
-) -> Arc<dyn ExecutionPlan> {
+fn motion(kind: MotionKind, senders: Gang, receivers: Gang, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     Arc::new(MotionExec::new(MotionDef { id: MotionId(0), kind, senders, receivers }, input))
 }

@@ -10,9 +10,17 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub(super) enum Tree {
     Relation(usize),
-    Join { build: Rc<Tree>, probe: Rc<Tree>, build_set: Set, probe_set: Set },
+    Join {
+        build: Rc<Tree>,
+        probe: Rc<Tree>,
+        build_set: Set,
+        probe_set: Set,
+    },
     /// The semi join of that number over its left side.
-    Semi { left: Rc<Tree>, semi: usize },
+    Semi {
+        left: Rc<Tree>,
+        semi: usize,
+    },
 }
 
 /// Where a set's rows are: by classes of equal columns.
@@ -229,17 +237,10 @@ impl<'a> Search<'a> {
     ) {
         let (l, r) = (&self.sets[left_set as usize], &self.sets[right_set as usize]);
         let left_builds = l.rows <= r.rows;
-        let ((build_set, build), (probe_set, probe)) = if left_builds {
-            ((left_set, left), (right_set, right))
-        } else {
-            ((right_set, right), (left_set, left))
-        };
-        let tree = Rc::new(Tree::Join {
-            build: Rc::clone(&build.tree),
-            probe: Rc::clone(&probe.tree),
-            build_set,
-            probe_set,
-        });
+        let ((build_set, build), (probe_set, probe)) =
+            if left_builds { ((left_set, left), (right_set, right)) } else { ((right_set, right), (left_set, left)) };
+        let tree =
+            Rc::new(Tree::Join { build: Rc::clone(&build.tree), probe: Rc::clone(&probe.tree), build_set, probe_set });
         let (b, p) = (&self.sets[build_set as usize], &self.sets[probe_set as usize]);
         let work = if keys.is_empty() {
             b.rows * p.rows * cost::PROBE / self.segments

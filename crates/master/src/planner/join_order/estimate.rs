@@ -159,7 +159,8 @@ fn of_scan(scan: &TableScan) -> RelationEstimate {
             v.get_value().and_then(number_of)
         };
         let distinct = known.distinct_count.get_value().map_or(rows * 0.1, |&d| d as f64).max(1.0);
-        columns.insert(column, ColumnEstimate { distinct, min: number(&known.min_value), max: number(&known.max_value) });
+        columns
+            .insert(column, ColumnEstimate { distinct, min: number(&known.min_value), max: number(&known.max_value) });
     }
     let def = &table.entry().def;
     let lies = match &def.distribution {

@@ -70,4 +70,3 @@ fn is_group_root(plan: &LogicalPlan) -> bool {
 fn is_join(plan: &LogicalPlan) -> bool {
     matches!(plan, LogicalPlan::Join(join) if join.join_type == JoinType::Inner)
 }
-

@@ -3,7 +3,7 @@
 use super::estimate::{ColumnEstimate, RelationEstimate};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
-use datafusion::logical_expr::{BinaryExpr, Between, Expr, Like, Operator};
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Like, Operator};
 use datafusion::scalar::ScalarValue;
 
 /// For what cannot be estimated.
