@@ -101,7 +101,6 @@ impl LocalCluster {
                 node: Arc::clone(&node),
                 state: Arc::clone(&state),
                 cpu: runtimes.cpu(),
-                partitions: (cpu_threads / count).max(1),
             })?);
         }
         let config = MasterConfig {

@@ -140,7 +140,6 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
         node: Arc::clone(&node),
         state,
         cpu: runtimes.cpu(),
-        partitions: threads,
     })?;
 
     let stop = CancellationToken::new();

@@ -113,7 +113,7 @@ impl Session {
             Statement::Set(set) => self.set(&set),
             Statement::Reset(name) => self.reset(name.as_deref()),
             Statement::Analyze(table) => self.analyze(table.as_ref()),
-            Statement::Vacuum(_) => self.vacuum().await,
+            Statement::Vacuum(table) => self.vacuum(table.as_ref()).await,
             Statement::Begin | Statement::Commit | Statement::Rollback => Err(SqlError::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
                 "transactions of several statements are not supported yet",

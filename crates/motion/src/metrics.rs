@@ -34,13 +34,14 @@ fn of(plan: &Arc<dyn ExecutionPlan>) -> OperatorMetrics {
             MetricValue::ElapsedCompute(time) => operator.compute_ns += time.value() as u64,
             MetricValue::SpilledBytes(bytes) => operator.spilled_bytes += bytes.value() as u64,
             MetricValue::CurrentMemoryUsage(bytes) => operator.memory_bytes_peak += bytes.value() as u64,
+            MetricValue::PeakMemoryUsage { gauge, .. } => operator.memory_bytes_peak += gauge.value() as u64,
             MetricValue::Count { name, count } if name == "bytes_moved" => {
                 operator.bytes_moved += count.value() as u64;
             }
             MetricValue::Gauge { name, gauge } if name.contains("mem") => {
                 operator.memory_bytes_peak += gauge.value() as u64;
             }
-            MetricValue::Time { name, time } if name == "build_time" || name == "join_time" => {
+            MetricValue::Time { name, time } if OTHER_TIMES.contains(&name.as_ref()) => {
                 operator.compute_ns += time.value() as u64;
             }
             _ => {}
@@ -48,6 +49,9 @@ fn of(plan: &Arc<dyn ExecutionPlan>) -> OperatorMetrics {
     }
     operator
 }
+
+/// Times that are not in an operator's elapsed compute already: a scan's decoding and a writer's encoding.
+const OTHER_TIMES: &[&str] = &["time_elapsed_processing", "encode_time"];
 
 /// The operator's name; projections have their own because the QE's planning may remove or add them.
 fn kind(plan: &Arc<dyn ExecutionPlan>) -> &str {

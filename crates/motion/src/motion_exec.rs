@@ -9,7 +9,9 @@ use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, apply_expression_roots,
 };
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, Statistics};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties, Statistics,
+};
 use std::fmt;
 use std::sync::Arc;
 
@@ -77,6 +79,10 @@ impl ExecutionPlan for MotionExec {
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![matches!(self.def.kind, MotionKind::Gather { merge: Some(_) })]
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        vec![Distribution::SinglePartition]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

@@ -9,7 +9,7 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
 };
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -87,6 +87,10 @@ macro_rules! unresolved_sink {
 
             fn properties(&self) -> &Arc<PlanProperties> {
                 &self.properties
+            }
+
+            fn required_input_distribution(&self) -> Vec<Distribution> {
+                vec![Distribution::SinglePartition]
             }
 
             fn benefits_from_input_partitioning(&self) -> Vec<bool> {

@@ -9,6 +9,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::ExecutionPlan;
 use std::sync::Arc;
 
+/// A slice runs in one partition: the master planned it for one, and a segment has one core.
+const SLICE_PARTITIONS: usize = 1;
+
 /// Puts the segment's own scans and writers into a slice. Every operator stays one operator, so that metrics find back
 /// to the master's plan by position, except that a scan with `gp_segment_id` becomes two.
 pub(crate) fn resolve(
@@ -21,7 +24,7 @@ pub(crate) fn resolve(
             let spec = scan.spec();
             let none: &[FileEntry] = &[];
             let files = head.files.get(&spec.table).map_or(none, Vec::as_slice);
-            let rows = segment.store.scan(&spec.table_schema, &spec.projection, files, segment.partitions);
+            let rows = segment.store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS);
             let rows = rows.map_err(external)?;
             if spec.segment_id { Arc::new(SegmentIdExec::new(rows)) } else { rows }
         } else if let Some(read) = plan.downcast_ref::<CopyReadExec>() {

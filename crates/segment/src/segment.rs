@@ -26,8 +26,6 @@ pub struct SegmentConfig {
     pub state: Arc<SessionState>,
     /// Where slices run; sockets and object stores have another runtime.
     pub cpu: Handle,
-    /// Partitions that each slice runs in: cores of the node divided by its segments, at least 1.
-    pub partitions: usize,
 }
 
 /// A segment that cannot start.
@@ -44,7 +42,6 @@ pub struct Segment {
     pub(crate) node: Arc<Node>,
     pub(crate) state: Arc<SessionState>,
     pub(crate) cpu: Handle,
-    pub(crate) partitions: usize,
     pub(crate) running: Arc<Running>,
 }
 
@@ -54,11 +51,11 @@ impl Segment {
     /// # Errors
     /// A data directory that cannot be made or read.
     pub fn start(config: SegmentConfig) -> Result<Arc<Segment>, SegmentError> {
-        let SegmentConfig { content, data_dir, node, state, cpu, partitions } = config;
+        let SegmentConfig { content, data_dir, node, state, cpu } = config;
         let open_error = |path: &Path, source| SegmentError::Open { content, path: path.to_owned(), source };
         let store = TableStore::open(content, &data_dir).map_err(|e| open_error(&data_dir, e))?;
         let running = Arc::new(Running::default());
-        let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, partitions, running };
+        let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, running };
         let segment = Arc::new(segment);
         node.set_handler(content, Arc::clone(&segment) as Arc<dyn ControlHandler>);
         Ok(segment)

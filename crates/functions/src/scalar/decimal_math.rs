@@ -13,6 +13,39 @@ pub fn pow10(exponent: u32) -> i128 {
     10i128.pow(exponent)
 }
 
+/// An unscaled value of either width.
+pub trait Unscaled: Copy {
+    fn value(self) -> i128;
+    /// The lower 64 bits.
+    fn low(self) -> i64;
+    /// Whether `low` is all of it.
+    fn fits(self, low: i64) -> bool;
+}
+
+impl Unscaled for i64 {
+    fn value(self) -> i128 {
+        self.into()
+    }
+    fn low(self) -> i64 {
+        self
+    }
+    fn fits(self, _: i64) -> bool {
+        true
+    }
+}
+
+impl Unscaled for i128 {
+    fn value(self) -> i128 {
+        self
+    }
+    fn low(self) -> i64 {
+        self as i64
+    }
+    fn fits(self, low: i64) -> bool {
+        self == i128::from(low)
+    }
+}
+
 /// `value` if it has at most 38 digits.
 pub fn checked(value: i128, scale: i8) -> Result<i128, FunctionError> {
     if value < LIMIT && value > -LIMIT { Ok(value) } else { Err(overflow(scale)) }

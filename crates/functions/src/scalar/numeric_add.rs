@@ -1,11 +1,11 @@
 //! `+` and `-` of numerics whose result has the digits that the sum needs.
 
-use super::decimal_math::{checked, overflow, pow10, rescale};
+use super::decimal_math::{Unscaled, checked, overflow, pow10, rescale};
 use super::int_arithmetic::{infix_name, strict_field};
 use super::numeric_multiply::{decimals, result_type};
 use super::operands::{Operand, Shape, Side, binary, finish, try_zip, zip};
 use crate::FunctionError;
-use crate::limits::{NARROW_DIGITS_MAX, NUMERIC_DIGITS_MAX};
+use crate::limits::NARROW_DIGITS_MAX;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Decimal64Type, Decimal128Type, FieldRef};
 use datafusion::common::{Result, internal_err};
@@ -135,30 +135,29 @@ impl NumericAdd {
         Ok(finish::<Decimal64Type>(values, shape, result))
     }
 
-    fn wide<L: Into<i128> + Copy, R: Into<i128> + Copy>(
+    fn wide<L: Unscaled, R: Unscaled>(
         &self,
         (l, r): (Side<L>, Side<R>),
         shape: Shape,
         result: &DataType,
         (s1, s2, scale): (i8, i8, i8),
     ) -> Result<ArrayRef> {
-        let sign: i128 = if self.operator == AddOperator::Subtract { -1 } else { 1 };
-        if scale == s1 && scale == s2 {
-            let mut wrong = 0i128;
-            let limit = pow10(u32::from(NUMERIC_DIGITS_MAX));
+        let (up1, up2) = (shift(s1, scale), shift(s2, scale));
+        let narrow = u32::from(NARROW_DIGITS_MAX);
+        if scale >= s1 && scale >= s2 && up1 <= narrow && up2 <= narrow {
+            let (m1, m2) = (pow10(up1), if self.operator == AddOperator::Subtract { -pow10(up2) } else { pow10(up2) });
+            let mut wrong = false;
             let values = zip(l, r, shape.rows, |l, r| {
-                // Neither side exceeds 39 digits, so the sum of two may need 128 bits but the flag notices.
-                let (l, r): (i128, i128) = (l.into(), r.into());
-                let r = if sign == 1 { r } else { r.wrapping_neg() };
-                let sum = l.wrapping_add(r);
-                wrong |= ((l ^ sum) & (r ^ sum)) | -i128::from(sum >= limit || sum <= -limit || r == i128::MIN);
-                sum
+                let (low1, low2) = (l.low(), r.low());
+                wrong |= !l.fits(low1) | !r.fits(low2);
+                // 64 bits times 10^18 at most, twice: less than 2^124, which has 38 digits.
+                i128::from(low1) * m1 + i128::from(low2) * m2
             });
-            if wrong >= 0 {
+            if !wrong {
                 return Ok(finish::<Decimal128Type>(values, shape, result));
             }
         }
-        let values = try_zip(l, r, &shape, |l, r| self.exact((l.into(), s1), (r.into(), s2), scale))?;
+        let values = try_zip(l, r, &shape, |l, r| self.exact((l.value(), s1), (r.value(), s2), scale))?;
         Ok(finish::<Decimal128Type>(values, shape, result))
     }
 

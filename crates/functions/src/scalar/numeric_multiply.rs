@@ -1,6 +1,6 @@
 //! `numeric * numeric` whose result has the digits that the product needs.
 
-use super::decimal_math::{checked, scaled_product};
+use super::decimal_math::{Unscaled, checked, scaled_product};
 use super::int_arithmetic::{infix_name, strict_field};
 use super::operands::{Operand, Shape, Side, binary, finish, try_zip, zip};
 use crate::{FunctionError, NumericType};
@@ -125,7 +125,7 @@ fn narrow(l: &Operand, r: &Operand, shape: Shape, result: &DataType, scale: i8) 
 }
 
 /// A product in 128 bits, rounded by `excess` digits.
-fn wide<L: Factor, R: Factor>(
+fn wide<L: Unscaled, R: Unscaled>(
     l: Side<L>,
     r: Side<R>,
     shape: Shape,
@@ -150,37 +150,4 @@ fn wide<L: Factor, R: Factor>(
         checked(product, scale)
     })?;
     Ok(finish::<Decimal128Type>(values, shape, result))
-}
-
-/// An unscaled value of either width.
-trait Factor: Copy {
-    fn value(self) -> i128;
-    /// The lower 64 bits.
-    fn low(self) -> i64;
-    /// Whether `low` is all of it.
-    fn fits(self, low: i64) -> bool;
-}
-
-impl Factor for i64 {
-    fn value(self) -> i128 {
-        self.into()
-    }
-    fn low(self) -> i64 {
-        self
-    }
-    fn fits(self, _: i64) -> bool {
-        true
-    }
-}
-
-impl Factor for i128 {
-    fn value(self) -> i128 {
-        self
-    }
-    fn low(self) -> i64 {
-        self as i64
-    }
-    fn fits(self, low: i64) -> bool {
-        self == i128::from(low)
-    }
 }

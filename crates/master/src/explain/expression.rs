@@ -189,12 +189,12 @@ impl Printer<'_> {
     }
 }
 
+/// An expression and the input of the projection that computes it.
+type Defined<'a> = (&'a Arc<dyn PhysicalExpr>, &'a Arc<dyn ExecutionPlan>);
+
 /// The expression that a projection below computes as a column, with the projection's input. Looks through operators
 /// that hand on the columns of their one input.
-fn definition(
-    plan: &Arc<dyn ExecutionPlan>,
-    column: usize,
-) -> Option<(&Arc<dyn PhysicalExpr>, &Arc<dyn ExecutionPlan>)> {
+fn definition(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<Defined<'_>> {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let expression = &projection.expr().get(column)?.expr;
         return match expression.downcast_ref::<Column>() {

@@ -78,7 +78,10 @@ impl Session {
         let (session, adds) = (Arc::clone(self), files.clone());
         let work = move || session.master.catalog.create_table(new, adds, if_not_exists);
         match tokio::task::spawn_blocking(work).await.map_err(internal)? {
-            Ok(CreateTableOutcome::Created(_)) => Ok(()),
+            Ok(CreateTableOutcome::Created(def)) => {
+                tracing::debug!(table = %def.qualified_name(), files = files.len(), "table created with its rows");
+                Ok(())
+            }
             Ok(CreateTableOutcome::Exists) => {
                 self.discard(&files).await;
                 Ok(())

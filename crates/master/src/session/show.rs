@@ -50,7 +50,10 @@ impl Session {
     }
 
     /// Removes the files of dropped tables and rows that no statement reads any more.
-    pub(super) async fn vacuum(&self) -> SqlResult<Outcome> {
+    pub(super) async fn vacuum(&self, table: Option<&RelationName>) -> SqlResult<Outcome> {
+        if let Some(table) = table {
+            self.table(&self.master.catalog.current(), table)?;
+        }
         self.master.files.collect_dropped().await;
         Ok(Outcome::command("VACUUM"))
     }

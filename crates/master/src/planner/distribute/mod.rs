@@ -138,6 +138,14 @@ impl Distributor<'_> {
         if projection.expr().iter().any(|e| expressions::is_volatile(&e.expr)) {
             input = self.to_one_copy(input)?;
         }
+        // ORDER BY a column that is not selected: the rows are merged before the projection drops it.
+        let key = |plan: &Arc<dyn ExecutionPlan>| plan.output_ordering().map_or(0, |ordering| ordering.len());
+        if input.locus.is_partitioned() && key(&input.plan) > 0 {
+            let projected = with_inputs(plan, vec![Arc::clone(&input.plan)])?;
+            if key(&projected) < key(&input.plan) {
+                input = self.to_entry(input)?;
+            }
+        }
         let is_column = |e: &Arc<dyn datafusion::physical_expr::PhysicalExpr>, column| {
             expressions::column_of(e).is_some_and(|c| c == column)
         };
