@@ -8,7 +8,11 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
 use futures::TryStreamExt;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// A small query that takes longer hangs, and must not take the other tests' time.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// A master and `segments` segments in this process, on a directory that goes with them.
 pub struct TestCluster {
@@ -107,8 +111,10 @@ impl Target for Damson {
     }
 
     async fn run(&mut self, sql: &str) -> Result<Answer, TargetError> {
-        self.execute(sql)
+        let hung = || TargetError { message: format!("no answer within {ANSWER_MAX:?}"), sqlstate: None };
+        tokio::time::timeout(ANSWER_MAX, self.execute(sql))
             .await
+            .map_err(|_| hung())?
             .map_err(|e| TargetError { message: e.to_string(), sqlstate: Some(e.state.0.to_string()) })
     }
 }

@@ -16,8 +16,13 @@ mod report;
 mod verify;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use options::Options;
 use std::process::ExitCode;
+
+/// That of `damson`, so that plain DataFusion runs on the same one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let options = Options::parse();

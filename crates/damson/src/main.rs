@@ -2,8 +2,12 @@
 
 use clap::{Parser, Subcommand};
 use damson::{demo, logging, master_process, segment_process, shell, tpch_command};
+use mimalloc::MiMalloc;
 use std::fmt::Display;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Damson, an MPP analytic warehouse.
 #[derive(Parser)]

@@ -7,4 +7,7 @@ pub const SEND_BATCH_ROWS: usize = 8192;
 /// A batch this full is passed on as it is: copying it would cost more than a slightly smaller batch does.
 pub const SEND_BATCH_ROWS_FULL_ENOUGH: usize = SEND_BATCH_ROWS / 2;
 
+/// Up to so many destinations each gets a mask over the whole batch: n masks cost less than the copy that they save.
+pub const MASKED_DESTINATIONS_MAX: usize = 8;
+
 const _: () = assert!(SEND_BATCH_ROWS_FULL_ENOUGH <= SEND_BATCH_ROWS);

@@ -9,6 +9,8 @@ use datafusion::physical_optimizer::limit_pushdown::LimitPushdown;
 use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_optimizer::topk_aggregation::TopKAggregation;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Re-plans a slice where it runs: filters into scans for pruning, limits into operators, dynamic filters last, because
@@ -18,14 +20,36 @@ use std::sync::Arc;
 /// # Errors
 /// DataFusion's, from rebuilding operators.
 pub fn replan(plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-    let rules: [&dyn PhysicalOptimizerRule; 7] = [
-        &FilterPushdown::new(),
+    let plan = push_filters(plan, &FilterPushdown::new(), options)?;
+    let rules: [&dyn PhysicalOptimizerRule; 5] = [
         &ProjectionPushdown::new(),
         &TopKAggregation::new(),
         &LimitPushdown::new(),
         &ProjectionPushdown::new(),
         &EnsureCooperative::new(),
-        &FilterPushdown::new_post_optimization(),
     ];
-    rules.into_iter().try_fold(plan, |plan, rule| rule.optimize(plan, options))
+    let plan = rules.into_iter().try_fold(plan, |plan, rule| rule.optimize(plan, options))?;
+    push_filters(plan, &FilterPushdown::new_post_optimization(), options)
+}
+
+/// Runs a pushdown rule on the largest subtrees in which it is right. DataFusion 55.2 finds an operator's column in its
+/// input by name: where an input has two columns of one name (a self join's), a filter would move to the wrong one.
+fn push_filters(
+    plan: Arc<dyn ExecutionPlan>,
+    rule: &FilterPushdown,
+    options: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if plan.children().into_iter().all(names_are_unique) {
+        return rule.optimize(plan, options);
+    }
+    let inputs = plan.children().into_iter().map(|input| push_filters(Arc::clone(input), rule, options));
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    plan.replace_children(inputs, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+}
+
+/// True if no operator of the tree has two columns of one name.
+fn names_are_unique(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let schema = plan.schema();
+    let mut seen = HashSet::new();
+    schema.fields().iter().all(|field| seen.insert(field.name())) && plan.children().into_iter().all(names_are_unique)
 }

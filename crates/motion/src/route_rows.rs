@@ -1,8 +1,9 @@
-//! Rows to destinations: one hash pass, then one `take` per destination.
+//! Rows to destinations: one hash pass, then each destination's rows are copied once into its pending batch.
 
-use crate::limits::{SEND_BATCH_ROWS, SEND_BATCH_ROWS_FULL_ENOUGH};
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::{BatchCoalescer, take_record_batch};
+use crate::limits::{MASKED_DESTINATIONS_MAX, SEND_BATCH_ROWS, SEND_BATCH_ROWS_FULL_ENOUGH};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use damson_cluster::{BucketMap, ContentId, placement};
@@ -54,21 +55,34 @@ impl Splitter {
 
     /// Takes one batch whose key columns are `keys`; what is ready is then in [`Splitter::next_ready`].
     pub(crate) fn push(&mut self, batch: &RecordBatch, keys: &[ArrayRef]) -> Result<()> {
+        if let [only] = self.pending.as_mut_slice() {
+            return only.push_batch(batch.clone()).map_err(arrow_error);
+        }
         owners_of(keys, &self.map, &mut self.hashes, &mut self.owners)?;
+        if self.pending.len() <= MASKED_DESTINATIONS_MAX { self.push_masked(batch) } else { self.push_taken(batch) }
+    }
+
+    /// A pass over the owners for each destination; the rows go straight into the pending batch.
+    fn push_masked(&mut self, batch: &RecordBatch) -> Result<()> {
+        for (owner, pending) in self.pending.iter_mut().enumerate() {
+            let is_owner = |row| self.owners[row] == owner as u16;
+            let mask = BooleanArray::from(BooleanBuffer::collect_bool(self.owners.len(), is_owner));
+            pending.push_batch_with_filter(batch.clone(), &mask).map_err(arrow_error)?;
+        }
+        Ok(())
+    }
+
+    /// One pass over the owners; `take` makes a piece for each destination, which the pending batch copies.
+    fn push_taken(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows.iter_mut().for_each(Vec::clear);
         for (row, &owner) in self.owners.iter().enumerate() {
             self.rows[owner as usize].push(row as u32);
         }
-        for (owner, rows) in self.rows.iter().enumerate() {
-            if rows.is_empty() {
-                continue;
+        for (pending, rows) in self.pending.iter_mut().zip(&self.rows) {
+            if !rows.is_empty() {
+                let indices = UInt32Array::from(rows.clone());
+                pending.push_batch_with_indices(batch.clone(), &indices).map_err(arrow_error)?;
             }
-            let piece = if rows.len() == batch.num_rows() {
-                batch.clone()
-            } else {
-                take_record_batch(batch, &UInt32Array::from(rows.clone())).map_err(arrow_error)?
-            };
-            self.pending[owner].push_batch(piece).map_err(arrow_error)?;
         }
         Ok(())
     }

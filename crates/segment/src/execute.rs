@@ -1,7 +1,6 @@
 //! Stop 6 of a query's walk: a segment runs the slices of one query.
 
 use crate::errors::{code_and_message, describe};
-
 use crate::resolve::resolve;
 use crate::running::RunningGuard;
 use crate::segment::Segment;
@@ -29,13 +28,18 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
     let (events, receiver) = mpsc::channel(slices.len().max(1));
     let mut tasks = JoinSet::new();
     let context = task_context(segment, &head);
+    let head = Arc::new(head);
     for SlicePlan { slice, plan } in slices {
-        let prepared = decode_slice(&plan, &context)
-            .and_then(|plan| resolve(segment, &head, plan))
-            .and_then(|plan| replan(plan, context.session_config().options()));
         let guard = segment.running.enter(query, slice);
         let span = info_span!("execute_slice", %query, slice = slice.0, segment = segment.content.0);
-        let work = run_slice(prepared, Arc::clone(&context), slice, head.analyze, events.clone(), guard);
+        let (store, head, context, events) =
+            (segment.store.clone(), Arc::clone(&head), Arc::clone(&context), events.clone());
+        let work = async move {
+            let prepared = decode_slice(&plan, &context)
+                .and_then(|plan| resolve(&store, &head, plan))
+                .and_then(|plan| replan(plan, context.session_config().options()));
+            run_slice(prepared, context, slice, head.analyze, events, guard).await;
+        };
         tasks.spawn_on(work.instrument(span), &segment.cpu);
     }
     let finish = QueryGuard { node, query, _tasks: tasks };

@@ -1,9 +1,8 @@
 //! Leaves and sinks of a slice become operators over this segment's files.
 
-use crate::segment::Segment;
 use damson_cluster::FileEntry;
 use damson_motion::{CopyReadExec, CopyWriteExec, ExecuteHead, SegmentIdExec, TableScanExec, TableWriteExec};
-use damson_storage::{StorageError, WriteSpec, copy_read, copy_write};
+use damson_storage::{StorageError, TableStore, WriteSpec, copy_read, copy_write};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::ExecutionPlan;
@@ -15,7 +14,7 @@ const SLICE_PARTITIONS: usize = 1;
 /// Puts the segment's own scans and writers into a slice. Every operator stays one operator, so that metrics find back
 /// to the master's plan by position, except that a scan with `gp_segment_id` becomes two.
 pub(crate) fn resolve(
-    segment: &Segment,
+    store: &TableStore,
     head: &ExecuteHead,
     plan: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -24,7 +23,7 @@ pub(crate) fn resolve(
             let spec = scan.spec();
             let none: &[FileEntry] = &[];
             let files = head.files.get(&spec.table).map_or(none, Vec::as_slice);
-            let rows = segment.store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS);
+            let rows = store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS);
             let rows = rows.map_err(external)?;
             if spec.segment_id { Arc::new(SegmentIdExec::new(rows)) } else { rows }
         } else if let Some(read) = plan.downcast_ref::<CopyReadExec>() {
@@ -39,7 +38,7 @@ pub(crate) fn resolve(
                 distribution_key: spec.distribution_key.clone(),
                 file_rows_max: damson_storage::limits::FILE_ROWS_MAX,
             };
-            segment.store.write(spec, Arc::clone(write.input())).map_err(external)?
+            store.write(spec, Arc::clone(write.input())).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
             let stem = format!("seg{}-{}", head.content.0, head.query.0);
             copy_write(Arc::clone(write.input()), &write.spec().dir, &stem, &write.spec().format).map_err(external)?

@@ -8,6 +8,7 @@ use crate::machine;
 use crate::options::Options;
 use crate::process::{Node, free_ports};
 use crate::verify::verify;
+use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use datafusion::arrow::array::RecordBatch;
@@ -135,23 +136,31 @@ impl Client {
         let channel = endpoint.tcp_nodelay(true).connect().await.map_err(|e| e.to_string())?;
         let inner = FlightServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let mut client = FlightSqlServiceClient::new_from_inner(inner);
-        client.handshake("bench", "").await.map_err(|e| e.to_string())?;
+        client.handshake("bench", "").await.map_err(message)?;
         Ok(Client(client))
     }
 
     async fn command(&mut self, sql: &str) -> Result<(), String> {
-        self.0.execute_update(sql.to_string(), None).await.map_err(|e| e.to_string())?;
+        self.0.execute_update(sql.to_string(), None).await.map_err(message)?;
         Ok(())
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<RecordBatch>, String> {
-        let info = self.0.execute(sql.to_string(), None).await.map_err(|e| e.to_string())?;
+        let info = self.0.execute(sql.to_string(), None).await.map_err(message)?;
         let mut batches = vec![];
         for endpoint in info.endpoint {
             let ticket = endpoint.ticket.ok_or("an endpoint without a ticket")?;
-            let stream = self.0.do_get(ticket).await.map_err(|e| e.to_string())?;
-            batches.extend(stream.try_collect::<Vec<_>>().await.map_err(|e| e.to_string())?);
+            let stream = self.0.do_get(ticket).await.map_err(message)?;
+            batches.extend(stream.try_collect::<Vec<_>>().await.map_err(message)?);
         }
         Ok(batches)
+    }
+}
+
+/// What the server said, without the client's wrapping.
+fn message(error: FlightError) -> String {
+    match error {
+        FlightError::Tonic(status) => status.message().to_string(),
+        other => other.to_string(),
     }
 }

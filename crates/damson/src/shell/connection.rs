@@ -10,6 +10,7 @@ use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo, Ticket};
 use damson_master::flight_sql::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, CommandReport, StatementInfo};
 use futures::StreamExt;
 use prost::Message;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
@@ -42,10 +43,8 @@ impl Connection {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(10));
-        let channel = endpoint.connect().await.map_err(|e| {
-            let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            Failure::Connection(format!("cannot connect to {url}: {cause}"))
-        })?;
+        let channel = endpoint.connect().await;
+        let channel = channel.map_err(|e| Failure::Connection(format!("cannot connect to {url}: {}", root(&e))))?;
         let inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         let mut client = FlightSqlServiceClient::new_from_inner(inner);
         client.handshake(user, "").await?;
@@ -152,6 +151,15 @@ impl Rows {
         }
         Ok(None)
     }
+}
+
+/// The innermost cause: `Connection refused`, not `transport error`.
+fn root(error: &dyn Error) -> &dyn Error {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root
 }
 
 /// gRPC's name of the address.

@@ -5,7 +5,7 @@ use super::distinct::{Distinct, Fold};
 use super::summand::{Summand, add_up, dispatch_summand, overflow};
 use crate::NumericType;
 use crate::limits::NUMERIC_DIGITS_MAX;
-use crate::scalar::average;
+use crate::scalar::{PowerOfTen, average};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type, UInt64Type};
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
@@ -46,14 +46,21 @@ pub(super) struct Mean {
     pub input_scale: i8,
     /// Of the average.
     pub scale: i8,
+    /// From the one to the other.
+    up: PowerOfTen,
 }
 
 impl Mean {
     fn new(input: &DataType, output: &DataType) -> Result<Self> {
         match (NumericType::of(input), output) {
-            (Some(numeric), DataType::Decimal128(_, scale)) => Ok(Self { input_scale: numeric.scale, scale: *scale }),
+            (Some(numeric), DataType::Decimal128(_, scale)) => Ok(Self::between(numeric.scale, *scale)),
             _ => internal_err!("avg of {input} as {output}"),
         }
+    }
+
+    pub fn between(input_scale: i8, scale: i8) -> Self {
+        let more = (i16::from(scale) - i16::from(input_scale)).max(0);
+        Self { input_scale, scale, up: PowerOfTen::new(more.unsigned_abs().into()) }
     }
 
     pub fn sum_type(self) -> DataType {
@@ -62,8 +69,7 @@ impl Mean {
 
     /// `count` is not 0.
     pub fn of(self, sum: i128, count: u64) -> Result<i128> {
-        let exponent = (i16::from(self.scale) - i16::from(self.input_scale)).max(0) as u32;
-        Ok(average(sum, count, exponent, self.scale)?)
+        Ok(average(sum, count, self.up, self.scale)?)
     }
 
     fn scalar(self, sum: i128, count: u64) -> Result<ScalarValue> {

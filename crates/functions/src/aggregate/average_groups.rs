@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn states_merge() {
-        let mean = Mean { input_scale: 2, scale: 4 };
+        let mean = Mean::between(2, 4);
         let batch: ArrayRef = Arc::new(Decimal64Array::from(vec![Some(100), None, Some(201), Some(7)]));
         let filter = BooleanArray::from(vec![Some(true), Some(true), Some(true), None]);
         let fresh = || AverageGroups::<Decimal64Type>::new(mean);

@@ -68,7 +68,21 @@ pub fn divide_rounded(numerator: i128, denominator: i128) -> i128 {
     }
 }
 
-/// The same in 64 bits; `denominator` is positive.
+/// 10^`exponent`, worked out once a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct PowerOfTen {
+    exponent: u32,
+    /// None beyond 10^38.
+    power: Option<i128>,
+}
+
+impl PowerOfTen {
+    pub fn new(exponent: u32) -> Self {
+        Self { exponent, power: (exponent <= u32::from(NUMERIC_DIGITS_MAX)).then(|| pow10(exponent)) }
+    }
+}
+
+/// [`divide_rounded`] in 64 bits; `denominator` is positive.
 pub fn divide_rounded_narrow(numerator: i64, denominator: i64) -> i64 {
     let quotient = numerator / denominator;
     let remainder = numerator - quotient * denominator;
@@ -76,19 +90,26 @@ pub fn divide_rounded_narrow(numerator: i64, denominator: i64) -> i64 {
     quotient + if away { numerator.signum() } else { 0 }
 }
 
-/// `numerator * 10^exponent / denominator`, half away from zero, at most 38 digits. The denominator is not 0.
-pub fn scaled_quotient(numerator: i128, exponent: u32, denominator: i128, scale: i8) -> Result<i128, FunctionError> {
-    if exponent <= u32::from(NUMERIC_DIGITS_MAX)
-        && let Some(numerator) = numerator.checked_mul(pow10(exponent))
-        && numerator != i128::MIN
+/// `numerator * up / denominator`, half away from zero, at most 38 digits. The denominator is not 0.
+pub fn scaled_quotient(numerator: i128, up: PowerOfTen, denominator: i128, scale: i8) -> Result<i128, FunctionError> {
+    if let Some(product) = up.power.and_then(|power| multiply(numerator, power))
+        && product != i128::MIN
     {
-        return checked(divide_rounded(numerator, denominator), scale);
+        return checked(divide_rounded(product, denominator), scale);
     }
-    let numerator = i256::from_i128(10)
-        .checked_pow(exponent)
+    let product = i256::from_i128(10)
+        .checked_pow(up.exponent)
         .and_then(|power| i256::from_i128(numerator).checked_mul(power))
         .ok_or_else(|| overflow(scale))?;
-    wide_quotient(numerator, i256::from_i128(denominator), scale)
+    wide_quotient(product, i256::from_i128(denominator), scale)
+}
+
+/// The product if it fits; quick for factors of 64 bits.
+fn multiply(left: i128, right: i128) -> Option<i128> {
+    match (i64::try_from(left), i64::try_from(right)) {
+        (Ok(left), Ok(right)) => Some(i128::from(left) * i128::from(right)),
+        _ => left.checked_mul(right),
+    }
 }
 
 /// `left * right / 10^exponent`, half away from zero, at most 38 digits.
@@ -136,10 +157,10 @@ pub fn rescale(value: i128, from: i8, to: i8) -> Result<i128, FunctionError> {
     }
 }
 
-/// The mean of `count` values that add up to `sum`, with `exponent` more digits after the point than they have.
-/// `count` is not 0.
-pub fn average(sum: i128, count: u64, exponent: u32, scale: i8) -> Result<i128, FunctionError> {
-    scaled_quotient(sum, exponent, i128::from(count), scale)
+/// The mean of `count` values that add up to `sum`, with more digits after the point than they have: `up`. `count` is
+/// not 0.
+pub fn average(sum: i128, count: u64, up: PowerOfTen, scale: i8) -> Result<i128, FunctionError> {
+    scaled_quotient(sum, up, i128::from(count), scale)
 }
 
 #[cfg(test)]
@@ -165,8 +186,8 @@ mod tests {
 
     #[test]
     fn limits_of_38_digits() {
-        assert_eq!(scaled_quotient(LIMIT - 1, 38, LIMIT - 1, 0), Err(overflow(0)));
-        assert_eq!(scaled_quotient(LIMIT - 1, 37, LIMIT - 1, 0), Ok(pow10(37)));
+        assert_eq!(scaled_quotient(LIMIT - 1, PowerOfTen::new(38), LIMIT - 1, 0), Err(overflow(0)));
+        assert_eq!(scaled_quotient(LIMIT - 1, PowerOfTen::new(37), LIMIT - 1, 0), Ok(pow10(37)));
         assert_eq!(scaled_product(LIMIT - 1, LIMIT - 1, 38, 0), Ok(LIMIT - 2));
         assert_eq!(scaled_product(LIMIT - 1, 10, 0, 0), Err(overflow(0)));
         assert_eq!(scaled_product(pow10(37), 10, 0, 0), Err(overflow(0)));
@@ -176,10 +197,10 @@ mod tests {
         assert_eq!(rescale(1, 0, 38), Err(overflow(38)));
         assert_eq!(rescale(1, 0, 37), Ok(pow10(37)));
         assert_eq!(rescale(i64::MAX.into(), 0, 19), Ok(i128::from(i64::MAX) * pow10(19)));
-        assert_eq!(average(10, 4, 2, 2), Ok(250));
-        assert_eq!(average(LIMIT - 1, 1, 16, 16), Err(overflow(16)));
-        assert_eq!(average(pow10(30), 10, 16, 16), Err(overflow(16)));
-        assert_eq!(average(pow10(30), u64::MAX, 16, 16), Ok(542_101_086_242_752_217_033_113_759));
+        assert_eq!(average(10, 4, PowerOfTen::new(2), 2), Ok(250));
+        assert_eq!(average(LIMIT - 1, 1, PowerOfTen::new(16), 16), Err(overflow(16)));
+        assert_eq!(average(pow10(30), 10, PowerOfTen::new(16), 16), Err(overflow(16)));
+        assert_eq!(average(pow10(30), u64::MAX, PowerOfTen::new(16), 16), Ok(542_101_086_242_752_217_033_113_759));
     }
 
     proptest! {
@@ -187,7 +208,7 @@ mod tests {
         #[test]
         fn narrow_equals_wide(n in -pow10(20)..pow10(20), d in prop_oneof![1..pow10(18), -pow10(18)..0], e in 0u32..18) {
             let wide = wide_quotient(i256::from_i128(n * pow10(e)), i256::from_i128(d), 0);
-            prop_assert_eq!(scaled_quotient(n, e, d, 0), wide);
+            prop_assert_eq!(scaled_quotient(n, PowerOfTen::new(e), d, 0), wide);
         }
     }
 }

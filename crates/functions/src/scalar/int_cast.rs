@@ -4,7 +4,7 @@ use super::decimal_math::{divide_rounded_narrow, rescale};
 use super::int_arithmetic::strict_field;
 use super::operands::{try_map, unary};
 use crate::FunctionError;
-use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{
     DataType, Decimal64Type, Decimal128Type, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
 };
@@ -92,8 +92,20 @@ where
     let result: Result<_, FunctionError> = match array.data_type() {
         DataType::Decimal64(_, scale @ 0..=18) => {
             let unit = 10i64.pow(scale.unsigned_abs().into());
-            let narrow = |value: i64| T::Native::try_from(value).map_err(|_| out_of_range.clone());
-            try_map::<_, T>(array.as_primitive::<Decimal64Type>(), |value| narrow(divide_rounded_narrow(value, unit)))
+            let array = array.as_primitive::<Decimal64Type>();
+            let mut wrong = false;
+            let values = array.values().iter().map(|&value| {
+                T::Native::try_from(divide_rounded_narrow(value, unit)).unwrap_or_else(|_| {
+                    wrong = true;
+                    T::Native::default()
+                })
+            });
+            let values: Vec<T::Native> = values.collect();
+            if wrong {
+                try_map::<_, T>(array, |value| decimal(value.into(), *scale))
+            } else {
+                Ok(PrimitiveArray::new(values.into(), array.nulls().cloned()))
+            }
         }
         DataType::Decimal64(_, scale) => {
             try_map::<_, T>(array.as_primitive::<Decimal64Type>(), |value| decimal(value.into(), *scale))

@@ -26,4 +26,4 @@ pub use numeric_divide::NumericDivide;
 pub use numeric_modulo::NumericModulo;
 pub use numeric_multiply::NumericMultiply;
 
-pub(crate) use decimal_math::average;
+pub(crate) use decimal_math::{PowerOfTen, average};

@@ -1,6 +1,6 @@
 //! `+` and `-` of numerics whose result has the digits that the sum needs.
 
-use super::decimal_math::{Unscaled, checked, overflow, pow10, rescale};
+use super::decimal_math::{Unscaled, checked, overflow, rescale};
 use super::int_arithmetic::{infix_name, strict_field};
 use super::numeric_multiply::{decimals, result_type};
 use super::operands::{Operand, Shape, Side, binary, finish, try_zip, zip};
@@ -145,13 +145,14 @@ impl NumericAdd {
         let (up1, up2) = (shift(s1, scale), shift(s2, scale));
         let narrow = u32::from(NARROW_DIGITS_MAX);
         if scale >= s1 && scale >= s2 && up1 <= narrow && up2 <= narrow {
-            let (m1, m2) = (pow10(up1), if self.operator == AddOperator::Subtract { -pow10(up2) } else { pow10(up2) });
+            let sign = if self.operator == AddOperator::Subtract { -1 } else { 1 };
+            let (m1, m2) = (10i64.pow(up1), sign * 10i64.pow(up2));
             let mut wrong = false;
             let values = zip(l, r, shape.rows, |l, r| {
                 let (low1, low2) = (l.low(), r.low());
                 wrong |= !l.fits(low1) | !r.fits(low2);
                 // 64 bits times 10^18 at most, twice: less than 2^124, which has 38 digits.
-                i128::from(low1) * m1 + i128::from(low2) * m2
+                i128::from(low1) * i128::from(m1) + i128::from(low2) * i128::from(m2)
             });
             if !wrong {
                 return Ok(finish::<Decimal128Type>(values, shape, result));

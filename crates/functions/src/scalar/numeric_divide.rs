@@ -1,6 +1,6 @@
 //! `numeric / numeric` with PostgreSQL's 16 significant digits.
 
-use super::decimal_math::{pow10, scaled_quotient};
+use super::decimal_math::{PowerOfTen, pow10, scaled_quotient};
 use super::int_arithmetic::{infix_name, strict_field};
 use super::numeric_multiply::decimals;
 use super::operands::{Shape, Side, binary, finish, try_zip};
@@ -89,14 +89,14 @@ fn divide<L: Into<i128> + Copy, R: Into<i128> + Copy>(
 ) -> Result<ArrayRef> {
     // l / 10^s1 : r / 10^s2 at `scale`. The result's scale is at least s1, so this is negative for a negative s2 only.
     let shift = i16::from(scale) - i16::from(s1) + i16::from(s2);
-    let up = shift.max(0).unsigned_abs().into();
+    let up = PowerOfTen::new(shift.max(0).unsigned_abs().into());
     let down = pow10(shift.min(0).unsigned_abs().into());
     let values = try_zip(l, r, &shape, |l, r| {
         let (l, r): (i128, i128) = (l.into(), r.into());
         if r == 0 {
             return Err(FunctionError::DivisionByZero);
         }
-        let r = r.checked_mul(down).ok_or(FunctionError::OutOfRange("numeric"))?;
+        let r = if down == 1 { r } else { r.checked_mul(down).ok_or(FunctionError::OutOfRange("numeric"))? };
         scaled_quotient(l, up, r, scale)
     })?;
     Ok(finish::<Decimal128Type>(values, shape, result))

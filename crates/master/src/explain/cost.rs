@@ -1,7 +1,7 @@
 //! The planner's figures of a node.
 
 use super::node::{Description, Node};
-use crate::planner::rows_and_bytes;
+use crate::planner::{row_bytes, rows_and_bytes};
 use damson_motion::{Gang, MotionDef, MotionKind};
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -46,17 +46,24 @@ impl Cost {
         Cost { rows: rows * copies, ..cost }
     }
 
+    /// A motion's of writers' reports, one a sender, which statistics know nothing of.
+    pub(super) fn of_reports(def: &MotionDef, children: &[Node]) -> Cost {
+        let inputs: f64 = children.iter().map(|child| child.cost.total).sum();
+        let rows = def.senders.size() as f64;
+        Cost { startup: inputs, total: inputs + rows * ROW_BYTES / UNIT_BYTES, rows, width: ROW_BYTES }
+    }
+
     /// A node that hands on its input's rows once it has all of them.
     pub(super) fn blocked(input: Cost) -> Cost {
         Cost { startup: input.total, ..input }
     }
 
     fn above(plan: &dyn ExecutionPlan, own_bytes: f64, blocking: bool, children: &[Node]) -> Cost {
-        let (rows, bytes) = rows_and_bytes(plan);
+        let (rows, _) = rows_and_bytes(plan);
         let inputs: f64 = children.iter().map(|child| child.cost.total).sum();
         let total = inputs + own_bytes / UNIT_BYTES;
         let first = children.iter().map(|child| child.cost.startup).fold(0.0, f64::max);
         let startup = if blocking { total } else { first };
-        Cost { startup, total, rows, width: if rows > 0.0 { bytes / rows } else { 0.0 } }
+        Cost { startup, total, rows, width: row_bytes(&plan.schema()) }
     }
 }

@@ -113,7 +113,11 @@ impl Builder {
         let send = self.step(below, "MotionSendExec");
         let children = vec![self.visit(motion.input(), below)];
         let description = describe::describe_motion(def, motion.input(), shown);
-        let cost = Cost::of_motion(&**plan, def, &children);
+        let cost = if place.writes && is_writer(motion.input()) {
+            Cost::of_reports(def, &children)
+        } else {
+            Cost::of_motion(&**plan, def, &children)
+        };
         let steps = Steps { chain, main: Some(receive), send: Some(send), ..Steps::default() };
         self.node(plan, description, place, cost, steps, children)
     }
@@ -168,6 +172,12 @@ fn hash_of(build: Node, place: Place) -> Node {
         actual: None,
         children: vec![build],
     }
+}
+
+/// Whether what an operator gives is writers' reports.
+fn is_writer(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<TableWriteExec>().is_some()
+        || (describe::is_hidden(plan) && plan.children().into_iter().all(is_writer))
 }
 
 /// Whether a slice writes a table: the walk stops at motions.

@@ -39,9 +39,18 @@ pub(super) fn client_field(name: &str, data_type: &DataType, nullable: bool, typ
     Field::new(name, client_type(data_type), nullable).with_metadata(metadata)
 }
 
+/// PostgreSQL's name of a type, without modifiers: those are in the Arrow type.
+pub(super) fn type_name(data_type: &DataType) -> String {
+    let name = sql_type_name(data_type);
+    match name.split_once('(') {
+        Some((plain, _)) => plain.to_owned(),
+        None => name,
+    }
+}
+
 /// A result's columns as they leave.
 pub(super) fn client_schema(schema: &Schema) -> SchemaRef {
-    let field = |f: &FieldRef| client_field(f.name(), f.data_type(), f.is_nullable(), sql_type_name(f.data_type()));
+    let field = |f: &FieldRef| client_field(f.name(), f.data_type(), f.is_nullable(), type_name(f.data_type()));
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
@@ -93,7 +102,7 @@ mod tests {
         let batch = batch();
         let schema = client_schema(&batch.schema());
         assert_eq!(schema.field(0).data_type(), &DataType::Decimal128(15, 2));
-        assert_eq!(schema.field(0).metadata()[TYPE_NAME], "numeric(15,2)");
+        assert_eq!(schema.field(0).metadata()[TYPE_NAME], "numeric");
         assert_eq!(schema.field(1).data_type(), &DataType::Utf8);
         assert!(schema.field(0).is_nullable() && !schema.field(1).is_nullable());
         let sent = client_batch(&batch, &schema).unwrap();

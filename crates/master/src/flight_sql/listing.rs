@@ -1,6 +1,6 @@
 //! Catalogs, schemas and tables for clients' trees, from `information_schema`.
 
-use super::columns::{client_field, client_schema};
+use super::columns::{client_field, client_schema, type_name};
 use super::results::on_cpu;
 use crate::error::{SqlResult, internal, of_datafusion};
 use crate::session::{Outcome, Session};
@@ -111,7 +111,7 @@ impl Listing {
                 let Some(known) = known else { return client_schema(&prepared.schema).as_ref().clone() };
                 let field = |f: &Arc<arrow::datatypes::Field>| {
                     let sql_type = known.get(f.name()).cloned();
-                    let sql_type = sql_type.unwrap_or_else(|| crate::sql::sql_type_name(f.data_type()));
+                    let sql_type = sql_type.unwrap_or_else(|| type_name(f.data_type()));
                     client_field(f.name(), f.data_type(), f.is_nullable(), sql_type)
                 };
                 Schema::new(prepared.schema.fields().iter().map(field).collect::<Vec<_>>())

@@ -2,7 +2,7 @@
 
 use super::actions::{SESSION_CLOSED, SESSION_NOT_CLOSEABLE, action_types, cancel, parse_handle};
 use super::clients::{Client, Clients};
-use super::columns::client_field;
+use super::columns::{client_field, client_schema, type_name};
 use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, primary_keys_schema};
 use super::listing::{Listing, table_types};
 use super::parameters;
@@ -14,7 +14,6 @@ use super::status::{status, violation};
 use super::type_info::type_info;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
-use crate::sql::sql_type_name;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::flight_service_server::FlightService;
@@ -407,13 +406,13 @@ impl FlightSqlService for SqlService {
         let client = self.client(&request)?;
         let (handle, statement) = self.plan(&client, query.query, Life::Prepared).await?;
         let parameter = |(i, data_type): (usize, &arrow::datatypes::DataType)| {
-            client_field(&format!("${}", i + 1), data_type, true, sql_type_name(data_type))
+            client_field(&format!("${}", i + 1), data_type, true, type_name(data_type))
         };
         let parameters: Vec<_> = statement.prepared.parameters.iter().enumerate().map(parameter).collect();
         // An empty schema says that the statement is an update; an open one must not look like it.
         let dataset_schema = match statement.prepared.is_update {
             true => Bytes::new(),
-            false => schema_bytes(&super::columns::client_schema(&statement.prepared.schema))?,
+            false => schema_bytes(&client_schema(&statement.prepared.schema))?,
         };
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: handle_bytes(handle),

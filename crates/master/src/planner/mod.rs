@@ -13,7 +13,7 @@ mod slices;
 mod verify;
 mod write;
 
-pub(crate) use distribute::{Tables, rows_and_bytes};
+pub(crate) use distribute::{Tables, row_bytes, rows_and_bytes};
 pub(crate) use join_order::JoinOrder;
 pub(crate) use slices::{Slice, SliceTable};
 pub(crate) use write::WriteTarget;

@@ -4,6 +4,7 @@ use super::limits::PARSER_DEPTH_MAX;
 use super::names;
 use super::statement::{Name, RelationName};
 use super::text::Text;
+use super::wide_numbers;
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
@@ -19,7 +20,8 @@ pub(super) struct Cursor<'a> {
 /// # Errors
 /// 42601 for an open quote or comment, or a character that starts no token.
 pub(super) fn tokenize(text: &Text<'_>) -> SqlResult<Vec<TokenWithSpan>> {
-    Tokenizer::new(&text.dialect, text.source).tokenize_with_location().map_err(|error| {
+    let tokens = Tokenizer::new(&text.dialect, text.source).tokenize_with_location();
+    tokens.map(wide_numbers::as_floats).map_err(|error| {
         SqlError::new(SqlState::SYNTAX_ERROR, lower_first(&error.message)).at(text.position(error.location))
     })
 }

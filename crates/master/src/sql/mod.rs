@@ -22,6 +22,7 @@ mod table_options;
 mod text;
 mod types;
 mod unsupported;
+mod wide_numbers;
 
 pub use expression::{parse_expression, values_query};
 pub use names::{DATABASE, DEFAULT_SCHEMA};

@@ -9,7 +9,6 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use std::sync::Arc;
 
@@ -45,13 +44,13 @@ fn scan_locus(table: &TableDef, scan: &ScanSpec) -> Locus {
     }
 }
 
-/// Rows that travel within the plan.
+/// Rows that travel within the plan. A generator's do not: DataFusion's codec loses its projection, so that it runs on
+/// the master.
 fn is_constant(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let in_memory = plan
         .downcast_ref::<DataSourceExec>()
         .is_some_and(|s| s.data_source().downcast_ref::<MemorySourceConfig>().is_some());
     in_memory
-        || plan.downcast_ref::<LazyMemoryExec>().is_some()
         || plan.downcast_ref::<EmptyExec>().is_some()
         || plan.downcast_ref::<PlaceholderRowExec>().is_some()
 }
