@@ -4,7 +4,9 @@ use crate::{Answer, Target, TargetError};
 use async_trait::async_trait;
 use damson::{LocalCluster, LocalClusterConfig};
 use damson_master::{Outcome, Session, SqlError};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 use futures::TryStreamExt;
 use std::sync::Arc;
@@ -78,8 +80,13 @@ impl Damson {
     /// # Panics
     /// When the statement fails.
     pub async fn text(&self, sql: &str) -> String {
-        let answer = self.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        answer.rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>().join("\n")
+        let batches = self.batches(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let mut lines = vec![];
+        for batch in batches {
+            let texts = cast(batch.column(0), &DataType::Utf8).expect("a column of text");
+            lines.extend(texts.as_string::<i32>().iter().map(|line| line.unwrap_or_default().to_string()));
+        }
+        lines.join("\n")
     }
 
     /// Rows of `sql` as lines, in order.

@@ -97,7 +97,7 @@ async fn orders_and_groups(session: &Damson) {
     assert!(plan.contains("Merge Key: "), "{plan}");
     let plan = explain(session, "SELECT k, v FROM big_a ORDER BY v LIMIT 10").await;
     let gather = plan.find("Gather Motion").expect("a gather");
-    assert!(plan[gather..].contains("Limit") || plan[gather..].contains("fetch="), "LIMIT is below it too\n{plan}");
+    assert!(plan[gather..].contains("top-N heapsort (10 rows)"), "LIMIT is below it too\n{plan}");
 
     let plan = explain(session, "SELECT g, count(*), sum(v) FROM big_a GROUP BY g").await;
     assert!(plan.contains("Partial"), "{plan}");

@@ -3,6 +3,7 @@
 mod alter;
 mod ast;
 mod bind;
+mod column_names;
 mod copy;
 mod create_as;
 mod explain;
@@ -149,7 +150,8 @@ impl Session {
     /// A view's query is bound now, so that a wrong one is refused now and not at its first use.
     async fn create_view(self: &Arc<Self>, create: CreateView) -> SqlResult<Outcome> {
         let bound = self.bind(&create.query, "").await?;
-        let columns: Vec<String> = bound.plan.schema().fields().iter().map(|f| f.name().clone()).collect();
+        let named = column_names::plain(&Arc::new(bound.plan.schema().as_arrow().clone()));
+        let columns: Vec<String> = named.fields().iter().map(|f| f.name().clone()).collect();
         let (session, schema) = (Arc::clone(self), self.search_schema());
         let work = move || ddl::create_view(&session.master.catalog, &create, &columns, &schema);
         let done = tokio::task::spawn_blocking(work).await.map_err(crate::error::internal)??;

@@ -10,6 +10,8 @@ pub mod limits;
 mod message;
 mod metrics;
 mod motion_exec;
+mod nullable_side;
+mod paced;
 mod recv;
 mod replan;
 mod route_rows;
@@ -28,6 +30,8 @@ pub use message::{
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;
+pub use nullable_side::NullableSideExec;
+pub use paced::PacedExec;
 pub use recv::MotionRecvExec;
 pub use replan::replan;
 pub use segment_id::SegmentIdExec;

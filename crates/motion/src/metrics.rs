@@ -1,6 +1,6 @@
 //! What each operator did, for EXPLAIN ANALYZE.
 
-use crate::{OperatorMetrics, SegmentIdExec};
+use crate::{OperatorMetrics, PacedExec, SegmentIdExec};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::metrics::MetricValue;
@@ -18,7 +18,9 @@ pub fn collect(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorMetrics> {
 }
 
 fn visit(plan: &Arc<dyn ExecutionPlan>, operators: &mut Vec<OperatorMetrics>) {
-    let inserted = plan.downcast_ref::<CooperativeExec>().is_some() || plan.downcast_ref::<SegmentIdExec>().is_some();
+    let inserted = plan.downcast_ref::<CooperativeExec>().is_some()
+        || plan.downcast_ref::<PacedExec>().is_some()
+        || plan.downcast_ref::<SegmentIdExec>().is_some();
     if !inserted {
         operators.push(of(plan));
     }

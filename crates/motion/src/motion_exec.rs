@@ -78,7 +78,8 @@ impl ExecutionPlan for MotionExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![matches!(self.def.kind, MotionKind::Gather { merge: Some(_) })]
+        let one_sender = self.def.senders.size() == 1;
+        vec![matches!(&self.def.kind, MotionKind::Gather { merge } if merge.is_some() || one_sender)]
     }
 
     fn required_input_distribution(&self) -> Vec<Distribution> {

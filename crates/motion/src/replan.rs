@@ -1,6 +1,8 @@
 //! The last planning step, on the QE itself: what only makes sense next to the data and the cores.
 
+use crate::PacedExec;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
@@ -9,7 +11,9 @@ use datafusion::physical_optimizer::limit_pushdown::LimitPushdown;
 use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_optimizer::topk_aggregation::TopKAggregation;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -29,7 +33,22 @@ pub fn replan(plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<A
         &EnsureCooperative::new(),
     ];
     let plan = rules.into_iter().try_fold(plan, |plan, rule| rule.optimize(plan, options))?;
-    push_filters(plan, &FilterPushdown::new_post_optimization(), options)
+    let plan = push_filters(plan, &FilterPushdown::new_post_optimization(), options)?;
+    plan.transform_up(yielding).data()
+}
+
+/// A join can give, or reject, any number of rows between two batches of its input: it must yield to the runtime by
+/// itself, or nothing can cancel it.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let plan = if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        let inputs = vec![Arc::clone(join.left()), Arc::new(PacedExec::new(Arc::clone(join.right()))) as _];
+        plan.replace_children(inputs, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))?
+    } else if plan.downcast_ref::<HashJoinExec>().is_some() || plan.downcast_ref::<CrossJoinExec>().is_some() {
+        plan
+    } else {
+        return Ok(Transformed::no(plan));
+    };
+    Ok(Transformed::yes(Arc::new(CooperativeExec::new(plan))))
 }
 
 /// Runs a pushdown rule on the largest subtrees in which it is right. DataFusion 55.2 finds an operator's column in its

@@ -110,30 +110,45 @@ fn add_column(
         return Ok(done);
     }
     let def = define(column);
-    if !entry.files.is_empty() {
-        if def.default.is_some() {
-            let message = "ADD COLUMN with a DEFAULT is not supported on a table that has rows";
-            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
-                .with_hint("Add the column without a default, or write the table anew with CREATE TABLE ... AS.")
-                .at(column.name.position));
-        }
-        if !def.nullable {
-            let message = format!("column \"{}\" of relation \"{}\" contains null values", def.name, entry.def.name);
-            return Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
-                .with_hint("Existing rows have NULL in a new column.")
-                .at(column.name.position));
-        }
+    if !entry.files.is_empty() && !def.nullable {
+        let message = format!("column \"{}\" of relation \"{}\" contains null values", def.name, entry.def.name);
+        return Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
+            .with_hint("Existing rows have NULL in a new column.")
+            .at(column.name.position));
     }
     catalog.add_column(entry.def.id, def, state.snapshot)?;
     Ok(done)
 }
 
-/// A table whose rows are to be laid out anew: read `entry`'s, write them as `def` says, and commit the new files, all of
+/// A table whose rows are to be written anew: read `entry`'s, write them as `def` says, and commit the new files, all of
 /// `entry`'s as drops, and `def` as the new definition, with `snapshot` as the base.
 #[derive(Clone, Debug)]
-pub struct Redistribution {
+pub struct Rewrite {
     pub entry: Arc<TableEntry>,
     pub def: TableDef,
+}
+
+/// What ADD COLUMN with a default has to do on a table that has rows; None where [`alter_table`] does, or refuses, it.
+///
+/// # Errors
+/// 42P01, 42809, 42701.
+///
+/// # Panics
+/// If `alter` is another action.
+pub fn add_column_with_default(
+    state: &CatalogState,
+    alter: &AlterTable,
+    search_schema: &str,
+) -> SqlResult<Option<Rewrite>> {
+    let AlterAction::AddColumn { column, .. } = &alter.action else { panic!("not an ADD COLUMN: {alter:?}") };
+    let Some(entry) = target(state, alter, search_schema)? else { return Ok(None) };
+    let added = define(column);
+    if entry.files.is_empty() || added.default.is_none() || check_column(&entry, &column.name).is_err() {
+        return Ok(None);
+    }
+    let mut def = (*entry.def).clone();
+    def.columns.push(added);
+    Ok(Some(Rewrite { entry, def }))
 }
 
 /// What SET DISTRIBUTED has to do; `Err` of the inner result is a command that is done already.
@@ -147,7 +162,7 @@ pub fn set_distributed(
     state: &CatalogState,
     alter: &AlterTable,
     search_schema: &str,
-) -> SqlResult<Result<Redistribution, CommandDone>> {
+) -> SqlResult<Result<Rewrite, CommandDone>> {
     let AlterAction::SetDistributed { distribution, reorganize } = &alter.action else {
         panic!("not a SET DISTRIBUTED: {alter:?}");
     };
@@ -170,5 +185,5 @@ pub fn set_distributed(
         );
         return Ok(Err(CommandDone { notices: vec![notice], ..CommandDone::new(TAG) }));
     }
-    Ok(Ok(Redistribution { entry, def }))
+    Ok(Ok(Rewrite { entry, def }))
 }

@@ -10,7 +10,7 @@ mod table;
 mod table_as;
 mod view;
 
-pub use alter::{Redistribution, alter_table, set_distributed};
+pub use alter::{Rewrite, add_column_with_default, alter_table, set_distributed};
 pub use columns::resolve_columns;
 pub use drop::{drop_schema, drop_tables, drop_views, truncate};
 pub use relation::find_table;

@@ -9,7 +9,7 @@ use damson_interconnect::Node;
 use damson_motion::{RunningSlice, control};
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -68,7 +68,7 @@ impl FileService {
     }
 
     async fn ask<T: DeserializeOwned>(&self, content: ContentId, kind: &str, body: Bytes) -> SqlResult<T> {
-        let topology = self.registry.topology()?;
+        let topology = self.registry.topology(&BTreeSet::from([content]))?;
         let answer = self.node.call(topology.endpoint(content), content, kind, body).await;
         let answer: Vec<Bytes> = answer
             .map_err(crate::error::of_call(content))?

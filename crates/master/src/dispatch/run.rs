@@ -78,7 +78,7 @@ impl Dispatcher {
     /// A segment that is down or refuses; nothing runs then.
     pub(crate) async fn run(&self, dispatch: Dispatch<'_>) -> SqlResult<Running> {
         let query = QueryId(self.next_query.fetch_add(1, Ordering::Relaxed));
-        let topology = self.registry.topology()?;
+        let topology = self.registry.topology(&contents(dispatch.table))?;
         let requests = requests(&dispatch, query, &topology).map_err(of_datafusion)?;
         let on_master = dispatch.table.slices.iter().filter(|s| s.gang == Gang::Entry);
         self.node.open_query(query, on_master.map(|s| incoming_routes(&s.plan)).sum());
@@ -335,6 +335,11 @@ fn single_partition(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     }
 }
 
+/// The segments that run a slice.
+fn contents(table: &SliceTable) -> BTreeSet<ContentId> {
+    table.slices.iter().flat_map(|s| s.gang.contents()).filter(|c| !c.is_master()).collect()
+}
+
 /// One request per segment that runs a slice.
 fn requests(
     dispatch: &Dispatch<'_>,
@@ -344,10 +349,8 @@ fn requests(
     let slices = &dispatch.table.slices[1..];
     let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
     let encoded: HashMap<SliceId, Bytes> = encoded.collect::<Result<_>>()?;
-    let contents: BTreeSet<ContentId> =
-        slices.iter().flat_map(|s| s.gang.contents()).filter(|c| !c.is_master()).collect();
     let mut requests = BTreeMap::new();
-    for content in contents {
+    for content in contents(dispatch.table) {
         let mine: Vec<&Slice> = slices.iter().filter(|s| s.gang.contents().contains(&content)).collect();
         let head = ExecuteHead {
             query,

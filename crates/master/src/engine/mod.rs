@@ -2,11 +2,14 @@
 
 mod init_plan;
 mod names;
+mod set_all;
 mod statistics;
 mod table;
+mod window_filter;
 
 pub(crate) use init_plan::{ScalarRunner, replace_scalar_subqueries};
 pub(crate) use names::{CATALOG, StatementNames};
+pub(crate) use set_all::count_occurrences;
 pub(crate) use table::DamsonTable;
 
 use crate::planner::JoinOrder;
@@ -43,6 +46,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
             rules.extend(damson_functions::analyzer_rules_before_coercion());
             rules.push(rule);
             rules.extend(damson_functions::analyzer_rules_after_coercion());
+            rules.push(Arc::new(window_filter::WindowFilter));
         } else {
             rules.push(rule);
         }
@@ -76,6 +80,8 @@ fn settings() -> ConfigOptions {
     options.execution.target_partitions = 1;
     options.execution.planning_concurrency = 1;
     options.execution.parquet.pushdown_filters = false;
+    // It compares nullability too, which the logical and the physical CASE work out differently.
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     options.optimizer.repartition_aggregations = false;
     options.optimizer.repartition_joins = false;

@@ -27,7 +27,8 @@ use std::sync::Arc;
 
 /// Operators that keep their input's rows; shown as part of it.
 pub(super) fn is_hidden(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    const HIDDEN: &[&str] = &["ProjectionExec", "CooperativeExec", "CoalesceBatchesExec", "BufferExec"];
+    const HIDDEN: &[&str] =
+        &["ProjectionExec", "CooperativeExec", "CoalesceBatchesExec", "BufferExec", "NullableSideExec"];
     let merges = ["CoalescePartitionsExec", "SortPreservingMergeExec", "RepartitionExec"].contains(&plan.name());
     plan.children().len() == 1 && (HIDDEN.contains(&plan.name()) || (merges && plan.fetch().is_none()))
 }

@@ -25,6 +25,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_optimizer::join_selection::JoinSelection;
+use datafusion::physical_optimizer::output_requirements::OutputRequirements;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use distribute::{Distributor, Placed};
@@ -73,14 +74,18 @@ pub(crate) fn distribute_and_slice(
         Output::Write(target) => write::write(&distributor, placed, target)?,
     };
     let gathered = distributor.to_entry(placed)?.plan;
-    let sorted = EnsureRequirements::new().optimize(gathered, context.state.config_options())?;
+    let options = context.state.config_options();
+    let sorted = EnsureRequirements::new().optimize(gathered, options)?;
+    let sorted = OutputRequirements::new_remove_mode().optimize(sorted, options)?;
     let table = slices::slice(sorted, context.tables, context.map)?;
     verify::verify(&table);
     Ok(table)
 }
 
-/// DataFusion's own physical plan, build sides chosen by size, nothing of it for more than one partition.
+/// DataFusion's own physical plan, build sides chosen by size, nothing of it for more than one partition. The outermost
+/// sort is marked, so that it outlives operators above it that drop its key.
 async fn one_partition(state: &SessionState, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await?;
-    JoinSelection::new().optimize(plan, state.config_options())
+    let plan = JoinSelection::new().optimize(plan, state.config_options())?;
+    OutputRequirements::new_add_mode().optimize(plan, state.config_options())
 }

@@ -12,9 +12,36 @@ pub(super) fn null() -> ast::Expr {
     ast::Expr::Value(ast::Value::Null.with_empty_span())
 }
 
-/// `CAST(value AS sql_type)`; the type is one of [`crate::sql`]'s normalised names.
-pub(super) fn cast(value: &ast::Expr, sql_type: &str) -> SqlResult<ast::Expr> {
-    crate::sql::parse_expression(&format!("CAST({value} AS {sql_type})"))
+/// `CAST(… AS type)`, the type parsed once.
+pub(super) struct Cast(ast::Expr);
+
+impl Cast {
+    /// `sql_type` is one of [`crate::sql`]'s normalised names.
+    pub(super) fn to(sql_type: &str) -> SqlResult<Cast> {
+        crate::sql::parse_expression(&format!("CAST(NULL AS {sql_type})")).map(Cast)
+    }
+
+    pub(super) fn of(&self, value: ast::Expr) -> ast::Expr {
+        let mut cast = self.0.clone();
+        if let ast::Expr::Cast { expr, .. } = &mut cast {
+            **expr = value;
+        }
+        cast
+    }
+}
+
+/// `$1`.
+pub(super) fn is_parameter(value: &ast::Expr) -> bool {
+    matches!(value, ast::Expr::Value(v) if matches!(v.value, ast::Value::Placeholder(_)))
+}
+
+/// A number, with or without a sign, or a text.
+pub(super) fn is_literal(value: &ast::Expr) -> bool {
+    match value {
+        ast::Expr::Value(v) => matches!(v.value, ast::Value::Number(..) | ast::Value::SingleQuotedString(_)),
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => is_literal(expr),
+        _ => false,
+    }
 }
 
 /// `SELECT columns FROM table`, all of them when none is named.

@@ -2,8 +2,9 @@
 
 use super::Session;
 use super::ast::{hide_segment_id, mentions_segment_id};
+use super::column_names::name_columns;
 use crate::catalog::{CatalogState, Relation, ViewDef};
-use crate::engine::{CATALOG, StatementNames, statement_state};
+use crate::engine::{CATALOG, StatementNames, count_occurrences, statement_state};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql;
 use crate::system::{self, SystemContext, SystemTable};
@@ -51,11 +52,13 @@ impl Session {
     ) -> BoxFuture<'a, Result<(SessionState, LogicalPlan), DataFusionError>> {
         Box::pin(async move {
             let state = statement_state(&self.master.base, names);
-            let statement = EngineStatement::Statement(Box::new(query.clone()));
+            let mut query = query.clone();
+            name_columns(&mut query);
+            let statement = EngineStatement::Statement(Box::new(query));
             for reference in state.resolve_table_references(&statement)? {
                 self.prepare_name(names, &reference, depth).await?;
             }
-            let plan = state.statement_to_plan(statement).await?;
+            let plan = count_occurrences(state.statement_to_plan(statement).await?)?;
             Ok((state, plan))
         })
     }

@@ -1,6 +1,7 @@
 //! COPY.
 
 use super::bind::Bound;
+use super::column_names::plain;
 use super::insert::default_value;
 use super::write::{collect, table_target};
 use super::{Outcome, Session, ast};
@@ -20,7 +21,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +63,7 @@ impl Session {
             }
         };
         let bound = self.run_init_plans(self.bind(&query, "").await?, &cancel).await?;
+        check_names(bound.plan.schema().as_arrow())?;
         let target = WriteTarget::Files(CopyWriteSpec { dir: copy.path.clone(), format: copy.format.clone() });
         let table = self.plan(&bound, Output::Write(target)).await?;
         let running = self.dispatch(&bound, &table, HashMap::new(), true, cancel).await?;
@@ -109,6 +111,20 @@ fn rows_of_files(
     };
     let columns = def.columns.iter().enumerate().map(column).collect::<SqlResult<Vec<_>>>()?;
     Ok(Arc::new(ProjectionExec::try_new(columns, Arc::new(read)).map_err(of_datafusion)?))
+}
+
+/// # Errors
+/// 42701: a file has no two columns of one name.
+fn check_names(schema: &Schema) -> SqlResult<()> {
+    let names = plain(&Arc::new(schema.clone()));
+    let mut seen = HashSet::new();
+    match names.fields().iter().find(|field| !seen.insert(field.name())) {
+        None => Ok(()),
+        Some(twice) => {
+            let message = format!("column \"{}\" specified more than once", twice.name());
+            Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message).with_hint("Give one of them a name with AS."))
+        }
+    }
 }
 
 fn of_split(error: SplitError) -> SqlError {

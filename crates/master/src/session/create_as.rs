@@ -1,5 +1,6 @@
 //! CREATE TABLE AS.
 
+use super::column_names::plain;
 use super::write::table_target;
 use super::{Outcome, Session};
 use crate::catalog::{CreateTableOutcome, NewTable};
@@ -51,7 +52,7 @@ impl Session {
         let state = &bound.state;
         let analyzed = state.analyzer().execute_and_check(bound.plan.clone(), state.config_options(), |_, _| {});
         let analyzed = analyzed.map_err(crate::error::of_datafusion)?;
-        Ok(Arc::new(analyzed.schema().as_arrow().clone()))
+        Ok(plain(&Arc::new(analyzed.schema().as_arrow().clone())))
     }
 
     /// The table as it will be, for the planner and the writers.

@@ -71,20 +71,22 @@ impl Session {
     }
 }
 
-/// `VALUES …` as a query, DEFAULT written out and parameters typed by their columns.
+/// `VALUES …` as a query, DEFAULT written out, parameters typed by their columns, and numbers too: a literal takes its
+/// column's type by itself, whatever the other rows hold.
 fn values_query(def: &TableDef, targets: &[usize], rows: &[Vec<InsertValue>]) -> SqlResult<syntax::Statement> {
+    let cast = |&column: &usize| ast::Cast::to(&def.columns[column].sql_type);
+    let casts = targets.iter().map(cast).collect::<SqlResult<Vec<_>>>()?;
     let written = |row: &Vec<InsertValue>| -> SqlResult<Vec<syntax::Expr>> {
-        let value = |(i, value): (usize, &InsertValue)| match (value, targets.get(i)) {
-            (InsertValue::Default, Some(&column)) => match &def.columns[column].default {
+        let value = |(i, value): (usize, &InsertValue)| match (value, targets.get(i).map(|&t| &def.columns[t])) {
+            (InsertValue::Default, Some(column)) => match &column.default {
                 Some(text) => sql::parse_expression(text),
                 None => Ok(ast::null()),
             },
-            (InsertValue::Expr(expr @ syntax::Expr::Value(v)), Some(&column))
-                if matches!(v.value, syntax::Value::Placeholder(_)) =>
-            {
-                ast::cast(expr, &def.columns[column].sql_type)
+            (InsertValue::Expr(expr), Some(column)) => {
+                let typed = ast::is_parameter(expr) || column.data_type.is_numeric() && ast::is_literal(expr);
+                Ok(if typed { casts[i].of(expr.clone()) } else { expr.clone() })
             }
-            (InsertValue::Expr(expr), _) => Ok(expr.clone()),
+            (InsertValue::Expr(expr), None) => Ok(expr.clone()),
             (InsertValue::Default, None) => Err(too_many()),
         };
         row.iter().enumerate().map(value).collect()

@@ -1,16 +1,21 @@
 //! SELECT.
 
 use super::bind::{Bound, located};
+use super::column_names::plain;
 use super::{Outcome, Session};
 use crate::dispatch::{Dispatch, Running};
 use crate::engine::replace_scalar_subqueries;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, plan};
 use damson_cluster::CopyUnit;
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
+use futures::StreamExt;
 use sqlparser::ast;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,7 +34,8 @@ impl Session {
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
         let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
-        Ok(Outcome::Rows { schema: running.stream.schema(), stream: running.stream })
+        let (schema, stream) = with_plain_names(running.stream);
+        Ok(Outcome::Rows { schema, stream })
     }
 
     pub(super) async fn describe_query(
@@ -47,7 +53,7 @@ impl Session {
             Err(_) => bound.plan,
             Ok(plan) => plan,
         };
-        Ok((Arc::new(plan.schema().as_arrow().clone()), parameters))
+        Ok((plain(&Arc::new(plan.schema().as_arrow().clone())), parameters))
     }
 
     /// Runs uncorrelated scalar subqueries and puts their values in their place.
@@ -87,6 +93,21 @@ impl Session {
         };
         self.master.dispatcher.run(dispatch).await
     }
+}
+
+/// The rows under the names that the client sees, of which two may be the same.
+fn with_plain_names(rows: SendableRecordBatchStream) -> (SchemaRef, SendableRecordBatchStream) {
+    let schema = plain(&rows.schema());
+    if Arc::ptr_eq(&schema, &rows.schema()) {
+        return (schema, rows);
+    }
+    let named = Arc::clone(&schema);
+    let rename = move |batch: RecordBatch| {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&named), batch.columns().to_vec(), &options)?)
+    };
+    let rows = rows.map(move |batch| batch.and_then(&rename));
+    (Arc::clone(&schema), Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
 }
 
 /// Types of `$1`, `$2`, …, in order.

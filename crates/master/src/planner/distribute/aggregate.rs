@@ -32,6 +32,12 @@ impl Distributor<'_> {
         if is_volatile(pair) {
             input = self.to_one_copy(input)?;
         }
+        let groups = pair.group_expr();
+        if groups.expr().is_empty() && !groups.is_true_no_grouping() {
+            // GROUPING SETS (()): the codec cannot tell sets without columns from no sets.
+            let input = self.to_entry(input)?;
+            return Ok(Placed { plan: one_stage(plan, pair, input.plan)?, locus: input.locus });
+        }
         if !input.locus.is_partitioned() {
             return Ok(Placed { plan: one_stage(plan, pair, input.plan)?, locus: input.locus });
         }

@@ -3,6 +3,7 @@
 use super::{Distributor, Placed, Target, estimate, expressions, with_inputs};
 use crate::planner::locus::Locus;
 use damson_cluster::placement;
+use damson_motion::NullableSideExec;
 use datafusion::common::JoinType;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
@@ -72,7 +73,7 @@ impl Distributor<'_> {
     ) -> Result<Placed> {
         let (left, right) = (self.place(left)?, self.place(right)?);
         if let (false, Some(locus)) = (join.volatile, without_motion(&left.locus, &right.locus)) {
-            return Ok(Placed { plan: with_inputs(plan, vec![left.plan, right.plan])?, locus });
+            return Ok(Placed { plan: joined(plan, join.join_type, left.plan, right.plan)?, locus });
         }
         let ways = if join.volatile { vec![on_entry()] } else { self.ways(&left, &right, join) };
         let (left_size, right_size) = (estimate::rows_and_bytes(&*left.plan), estimate::rows_and_bytes(&*right.plan));
@@ -89,7 +90,7 @@ impl Distributor<'_> {
         let left_columns = left.plan.schema().fields().len();
         let (left, right) = (move_input(left, &way.left)?, move_input(right, &way.right)?);
         let locus = joined_locus(&left.locus, &right.locus, left_columns, join);
-        Ok(Placed { plan: with_inputs(plan, vec![left.plan, right.plan])?, locus })
+        Ok(Placed { plan: joined(plan, join.join_type, left.plan, right.plan)?, locus })
     }
 
     /// Every way that gives the right result, cheap or not. `Target::Strewn` means: partitioned as it is.
@@ -125,6 +126,19 @@ impl Distributor<'_> {
         }
         ways
     }
+}
+
+/// The join over its inputs, those marked that it fills with NULLs.
+fn joined(
+    plan: &Arc<dyn ExecutionPlan>,
+    join_type: JoinType,
+    left: Arc<dyn ExecutionPlan>,
+    right: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let nullable = |side, is_nullable| if is_nullable { NullableSideExec::over(side) } else { side };
+    let left = nullable(left, matches!(join_type, JoinType::Right | JoinType::Full));
+    let right = nullable(right, matches!(join_type, JoinType::Left | JoinType::Full));
+    with_inputs(plan, vec![left, right])
 }
 
 fn on_entry() -> Way {

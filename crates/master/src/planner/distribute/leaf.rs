@@ -50,7 +50,5 @@ fn is_constant(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let in_memory = plan
         .downcast_ref::<DataSourceExec>()
         .is_some_and(|s| s.data_source().downcast_ref::<MemorySourceConfig>().is_some());
-    in_memory
-        || plan.downcast_ref::<EmptyExec>().is_some()
-        || plan.downcast_ref::<PlaceholderRowExec>().is_some()
+    in_memory || plan.downcast_ref::<EmptyExec>().is_some() || plan.downcast_ref::<PlaceholderRowExec>().is_some()
 }

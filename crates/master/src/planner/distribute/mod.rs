@@ -17,6 +17,7 @@ mod window;
 use super::locus::Locus;
 use damson_cluster::{MapVersion, TableDef, TableId};
 use datafusion::error::Result;
+use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -103,6 +104,10 @@ impl Distributor<'_> {
         }
         if let Some(recursive) = plan.downcast_ref::<RecursiveQueryExec>() {
             return self.place_recursive(plan, recursive);
+        }
+        if plan.downcast_ref::<OutputRequirementExec>().is_some() {
+            let input = self.place(plan.children()[0])?;
+            return Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus: input.locus });
         }
         let passes_through = plan.fetch().is_none()
             && (plan.downcast_ref::<CoalescePartitionsExec>().is_some()
