@@ -2,7 +2,7 @@
 
 use crate::build_id::build_id;
 use crate::limits::SHUTDOWN;
-use crate::resources::{default_memory_bytes, runtime_env};
+use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{Node, NodeConfig};
@@ -90,6 +90,7 @@ impl LocalCluster {
         let runtimes = Runtimes::new(cpu_threads).map_err(ClusterError::Threads)?;
         let resources = runtime_env(memory_bytes_max, &data_dir.join("spill")).map_err(ClusterError::Engine)?;
         let state = Arc::new(base_state(resources).map_err(ClusterError::Engine)?);
+        let columns = column_cache(memory_bytes_max);
         let build = build_id();
         let node = Node::new(NodeConfig::new(Endpoint::in_process(), build.clone(), runtimes.io()));
         let dirs: Vec<PathBuf> = (0..count).map(|i| data_dir.join(format!("seg{i}"))).collect();
@@ -100,6 +101,7 @@ impl LocalCluster {
                 data_dir: dir.clone(),
                 node: Arc::clone(&node),
                 state: Arc::clone(&state),
+                columns: Arc::clone(&columns),
                 cpu: runtimes.cpu(),
             })?);
         }

@@ -8,8 +8,11 @@ pub(crate) const CPU_STACK_BYTES: usize = 16 << 20;
 /// Threads that serve sockets.
 pub(crate) const IO_THREADS: usize = 2;
 
-/// Part of the machine's memory that queries may use, unless told otherwise.
+/// Part of the machine's memory that a process may use, unless told otherwise.
 pub(crate) const MEMORY_PERCENT: u64 = 60;
+
+/// Part of a process's memory that holds decoded columns of its tables; queries have the rest.
+pub(crate) const COLUMN_CACHE_PERCENT: usize = 30;
 
 /// If the machine does not say how much memory it has.
 pub(crate) const MEMORY_BYTES_FALLBACK: usize = 4 << 30;
@@ -24,4 +27,5 @@ pub(crate) const RETRY_LAST: Duration = Duration::from_secs(2);
 /// Statements that run when the process is told to stop have so long to end.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(5);
 
+const _: () = assert!(COLUMN_CACHE_PERCENT < 100, "queries need memory");
 const _: () = assert!(RETRY_FIRST.as_millis() <= RETRY_LAST.as_millis());

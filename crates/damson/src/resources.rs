@@ -1,6 +1,7 @@
 //! Memory and spill space of a process, shared by all of its contents.
 
-use crate::limits::{MEMORY_BYTES_FALLBACK, MEMORY_PERCENT};
+use crate::limits::{COLUMN_CACHE_PERCENT, MEMORY_BYTES_FALLBACK, MEMORY_PERCENT};
+use damson_storage::ColumnCache;
 use datafusion::error::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
@@ -14,7 +15,12 @@ use std::sync::Arc;
 /// Operators that an out-of-memory error names.
 const CONSUMERS_NAMED: usize = 5;
 
-/// A pool of `memory_bytes_max` for all queries, and an empty spill directory. Greedy: with fair shares, the hash joins
+/// The decoded columns that a process with `memory_bytes_max` in all keeps, shared by its contents.
+pub(crate) fn column_cache(memory_bytes_max: usize) -> Arc<ColumnCache> {
+    Arc::new(ColumnCache::new((memory_bytes_max / 100 * COLUMN_CACHE_PERCENT) as u64))
+}
+
+/// A pool of what [`column_cache`] leaves of `memory_bytes_max`, for all queries, and an empty spill directory. Greedy: with fair shares, the hash joins
 /// that cannot spill would leave little to those that can, however much is free.
 ///
 /// # Errors
@@ -26,12 +32,13 @@ pub(crate) fn runtime_env(memory_bytes_max: usize, spill_dir: &Path) -> Result<A
         _ => fs::create_dir_all(spill_dir)?,
     }
     let named = NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(NonZeroUsize::MIN);
-    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory_bytes_max), named);
+    let pool =
+        TrackConsumersPool::new(GreedyMemoryPool::new(memory_bytes_max / 100 * (100 - COLUMN_CACHE_PERCENT)), named);
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
     RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc()
 }
 
-/// What queries may use of this machine, or of this container.
+/// What a process may use of this machine, or of this container.
 pub(crate) fn default_memory_bytes() -> usize {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| mem_total(&text));
     let container = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());

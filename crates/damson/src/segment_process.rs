@@ -5,7 +5,7 @@ use crate::config_file::{ConfigError, read, required};
 use crate::limits::{HEARTBEAT, RETRY_FIRST, RETRY_LAST};
 use crate::listen::{ListenError, listen};
 use crate::master_process::to_tokio;
-use crate::resources::{default_memory_bytes, runtime_env};
+use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
 use bytes::Bytes;
@@ -61,7 +61,7 @@ struct SegmentOptions {
     /// Address that the others are told [default: the one of --listen].
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
-    /// Memory for queries, in MiB; by default 60 % of the machine's.
+    /// Memory for queries and cached columns, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
     /// Threads for queries; by default one a core.
@@ -139,6 +139,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
         data_dir: data_dir.clone(),
         node: Arc::clone(&node),
         state,
+        columns: column_cache(memory),
         cpu: runtimes.cpu(),
     })?;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use damson_cluster::ContentId;
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
 use damson_motion::{ExecuteRequest, codes, control};
-use damson_storage::{StorageError, TableStore};
+use damson_storage::{ColumnCache, StorageError, TableStore};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
 use serde::Serialize;
@@ -24,6 +24,8 @@ pub struct SegmentConfig {
     /// Functions, settings and the node's runtime environment (memory pool, spill directory); shared by every content
     /// of a process.
     pub state: Arc<SessionState>,
+    /// Decoded columns of the process's table files.
+    pub columns: Arc<ColumnCache>,
     /// Where slices run; sockets and object stores have another runtime.
     pub cpu: Handle,
 }
@@ -51,9 +53,9 @@ impl Segment {
     /// # Errors
     /// A data directory that cannot be made or read.
     pub fn start(config: SegmentConfig) -> Result<Arc<Segment>, SegmentError> {
-        let SegmentConfig { content, data_dir, node, state, cpu } = config;
+        let SegmentConfig { content, data_dir, node, state, columns, cpu } = config;
         let open_error = |path: &Path, source| SegmentError::Open { content, path: path.to_owned(), source };
-        let store = TableStore::open(content, &data_dir).map_err(|e| open_error(&data_dir, e))?;
+        let store = TableStore::open_with_cache(content, &data_dir, columns).map_err(|e| open_error(&data_dir, e))?;
         let running = Arc::new(Running::default());
         let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, running };
         let segment = Arc::new(segment);

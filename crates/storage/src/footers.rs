@@ -1,12 +1,14 @@
 //! Parquet footers of table files, verified against the catalog's checksums before the first read and kept in memory.
 
+use crate::cache::FileId;
 use crate::limits::{FOOTERS_MAX, VERIFY_BLOCK_BYTES};
 use crate::{StorageError, blocking};
 use bytes::Bytes;
 use damson_cluster::{FileEntry, TableId};
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use datafusion::parquet::arrow::async_reader::MetadataFetch;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
-use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
@@ -36,7 +38,7 @@ impl From<&FileEntry> for FileIdentity {
 }
 
 impl FileIdentity {
-    fn corrupt(&self, detail: impl Into<String>) -> StorageError {
+    pub(crate) fn corrupt(&self, detail: impl Into<String>) -> StorageError {
         StorageError::Corrupt { table: self.table, path: self.path.clone(), detail: detail.into() }
     }
 
@@ -53,10 +55,19 @@ impl FileIdentity {
     }
 }
 
+/// A verified file's footer, without page indexes, and its schema.
+#[derive(Debug)]
+pub(crate) struct Footer {
+    pub id: FileId,
+    pub location: Path,
+    pub metadata: ArrowReaderMetadata,
+}
+
 /// Footers by path.
 ///
 /// # Memory
-/// At most [`FOOTERS_MAX`] footers; past that the longest unused half is forgotten, and verified again when next read.
+/// At most [`FOOTERS_MAX`] footers; past that the longest unused half is forgotten, and verified again when next read. What
+/// the column cache has of a forgotten file is not found any more.
 #[derive(Debug)]
 pub(crate) struct Footers {
     store: Arc<dyn ObjectStore>,
@@ -67,7 +78,7 @@ pub(crate) struct Footers {
 #[derive(Debug, Default)]
 struct Slot {
     used: AtomicU64,
-    footer: OnceCell<Arc<ParquetMetaData>>,
+    footer: OnceCell<Arc<Footer>>,
 }
 
 impl Footers {
@@ -75,14 +86,19 @@ impl Footers {
         Footers { store, slots: Mutex::default(), clock: AtomicU64::new(0) }
     }
 
-    /// The file's footer, without page indexes. The first call for a path reads the whole file and compares length and
+    /// The file's footer. The first call for a path reads the whole file and compares length and
     /// checksum; calls at the same time wait for that one.
     ///
     /// # Errors
     /// [`StorageError::Missing`], [`StorageError::Corrupt`], [`StorageError::Io`]; nothing is remembered of a failure.
-    pub(crate) async fn get(&self, file: &FileIdentity) -> Result<Arc<ParquetMetaData>, StorageError> {
+    pub(crate) async fn get(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
         let slot = self.slot(&file.path);
         slot.footer.get_or_try_init(|| self.load(file)).await.cloned()
+    }
+
+    /// The file's footer, if it is here.
+    pub(crate) fn loaded(&self, file: &FileIdentity) -> Option<Arc<Footer>> {
+        self.slots.lock().get(&file.path)?.footer.get().cloned()
     }
 
     pub(crate) fn forget(&self, path: &str) {
@@ -106,19 +122,20 @@ impl Footers {
         slot
     }
 
-    async fn load(&self, file: &FileIdentity) -> Result<Arc<ParquetMetaData>, StorageError> {
+    async fn load(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
         let location = Path::parse(&file.path).map_err(|error| file.corrupt(error.to_string()))?;
         let checksum = self.checksum(&location, file).await?;
         if checksum != file.checksum {
             return Err(file.corrupt(format!("its checksum is {checksum:016x}, not {:016x}", file.checksum)));
         }
         let fetch = Fetch { store: self.store.as_ref(), location: &location };
-        let footer = ParquetMetaDataReader::new()
+        let metadata = ParquetMetaDataReader::new()
             .with_page_index_policy(PageIndexPolicy::Skip)
             .load_and_finish(fetch, file.bytes)
             .await
+            .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
             .map_err(|error| file.corrupt(error.to_string()))?;
-        Ok(Arc::new(footer))
+        Ok(Arc::new(Footer { id: FileId::new(), location, metadata }))
     }
 
     async fn checksum(&self, location: &Path, file: &FileIdentity) -> Result<u64, StorageError> {

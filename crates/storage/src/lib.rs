@@ -2,6 +2,7 @@
 //! readers and writers. Knows nothing of the master, of motions or of the catalog.
 
 mod blocking;
+mod cache;
 mod copy;
 mod durable;
 mod error;
@@ -14,6 +15,7 @@ mod store;
 pub mod text;
 mod write;
 
+pub use cache::{ColumnCache, ColumnCacheStats};
 pub use copy::{copy_read, copy_write};
 pub use error::{RecordError, StorageError};
 pub use store::TableStore;

@@ -34,6 +34,24 @@ pub const VERIFY_BLOCK_BYTES: usize = 1 << 20;
 /// Files whose footers are kept in memory by one segment; a footer of 20 columns and 4 row groups takes about 30 KiB.
 pub const FOOTERS_MAX: usize = 16 << 10;
 
+/// Rows of a batch of a table scan, and of a chunk of a cached column: DataFusion's own batch size.
+pub const CHUNK_ROWS: usize = 8192;
+
+/// The part of a column cache's capacity that one column of one row group may take: one over this. What is larger would
+/// drive out everything else.
+pub const CACHE_COLUMN_SHARE: u64 = 4;
+
+/// The part of a column cache's capacity that columns may take together while they are decoded, beside the capacity: one
+/// over this.
+pub const CACHE_COLLECTING_SHARE: u64 = 2;
+
+/// Bytes of a typical cached column: sizes the cache's memory of evicted keys, where an order of magnitude is good enough.
+pub const CACHE_COLUMN_BYTES_EXPECTED: u64 = 1 << 20;
+
+/// Columns that a cache of any capacity is prepared for: small tables have small columns, and 64 Ki keys take a few MiB.
+pub const CACHE_COLUMNS_EXPECTED_MIN: usize = 1 << 10;
+pub const CACHE_COLUMNS_EXPECTED_MAX: usize = 64 << 10;
+
 /// Bytes of a value shown in an error.
 pub const ERROR_VALUE_BYTES_MAX: usize = 64;
 
@@ -43,5 +61,6 @@ pub const STAT_TEXT_BYTES_MAX: usize = 64;
 const _: () = assert!(ROW_GROUP_ROWS_MAX as u64 <= FILE_ROWS_MAX, "a file holds at least one row group");
 const _: () = assert!((ROW_GROUP_BYTES_MAX as u64) < FILE_BYTES_MAX, "a file holds several row groups");
 const _: () = assert!(COPY_BLOCK_BYTES < RECORD_BYTES_MAX, "a record may span blocks");
+const _: () = assert!(CACHE_COLLECTING_SHARE <= CACHE_COLUMN_SHARE, "a column that may be kept can be collected");
 // A field's length and kind share 32 bits: see `copy::csv::records`.
 const _: () = assert!(RECORD_BYTES_MAX + COPY_BLOCK_BYTES <= 1 << 30, "offsets in a block fit 30 bits");

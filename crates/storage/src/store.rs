@@ -1,9 +1,10 @@
 //! One segment's table files.
 
 use crate::StorageError;
+use crate::cache::ColumnCache;
 use crate::durable::{create_directories, sync_directory};
 use crate::footers::Footers;
-use crate::scan::{self, TableFileReaders};
+use crate::scan::{self, TableFiles};
 use crate::write::{self, WriteSpec};
 use damson_cluster::{ContentId, FileEntry};
 use datafusion::arrow::datatypes::SchemaRef;
@@ -29,21 +30,29 @@ pub struct TableStore {
 struct Inner {
     content: ContentId,
     data_dir: PathBuf,
-    readers: Arc<TableFileReaders>,
+    files: Arc<TableFiles>,
 }
 
 impl TableStore {
-    /// Opens a data directory, and creates it durably where it is missing. Blocks.
+    /// Opens a data directory, and creates it durably where it is missing. Nothing is cached but footers. Blocks.
     pub fn open(content: ContentId, data_dir: &Path) -> Result<TableStore, StorageError> {
+        TableStore::open_with_cache(content, data_dir, Arc::new(ColumnCache::new(0)))
+    }
+
+    /// As [`TableStore::open`]; scans keep the columns that they decode in `cache`, which the node's contents share.
+    pub fn open_with_cache(
+        content: ContentId,
+        data_dir: &Path,
+        cache: Arc<ColumnCache>,
+    ) -> Result<TableStore, StorageError> {
         let base = data_dir.join(BASE);
         create_directories(&base).map_err(StorageError::io("create", &base))?;
         sync_directory(data_dir).map_err(StorageError::io("sync", data_dir))?;
         let data_dir = data_dir.canonicalize().map_err(StorageError::io("open", data_dir))?;
         let store = LocalFileSystem::new_with_prefix(&data_dir).map_err(|e| store_error("open", &data_dir, e))?;
         let store: Arc<dyn ObjectStore> = Arc::new(store);
-        let footers = Arc::new(Footers::new(Arc::clone(&store)));
-        let readers = Arc::new(TableFileReaders { store, footers });
-        Ok(TableStore { inner: Arc::new(Inner { content, data_dir, readers }) })
+        let files = Arc::new(TableFiles { footers: Footers::new(Arc::clone(&store)), store, cache });
+        Ok(TableStore { inner: Arc::new(Inner { content, data_dir, files }) })
     }
 
     pub fn content(&self) -> ContentId {
@@ -54,19 +63,25 @@ impl TableStore {
     /// `partitions` partitions, each batch of exactly the projected schema. Columns that a file lacks, because they
     /// were added after it was written, are NULL. Without files it is the same plan and yields nothing.
     ///
-    /// It is DataFusion's own Parquet scan: filters and dynamic filters that are pushed into it prune row groups. It
-    /// declares no ordering, and its statistics (rows and bytes) as inexact.
+    /// Filters and dynamic filters that are pushed into it prune row groups, and nothing else: they stay where they came
+    /// from. It takes over limits and projections that select columns. Batches have [`crate::limits::CHUNK_ROWS`] rows
+    /// whatever the session's batch size, fewer at a row group's end. It declares no ordering, and its statistics (rows
+    /// and bytes) as inexact.
+    ///
+    /// A column of a row group that was read to its end may stay in the node's [`ColumnCache`], decoded, and is then
+    /// neither read nor decoded again. Files never change and their names are never used again, so nothing in it is
+    /// ever stale.
     ///
     /// # Memory
-    /// One row group's projected pages and one batch a partition. Footers stay cached in the store.
+    /// A partition: the encoded bytes of two row groups' projected columns, and one batch. Footers stay in the store;
+    /// the cache bounds itself, with the columns that are on their way into it.
     ///
     /// # Cancellation
     /// Dropping the stream ends it; reads in progress finish in the background.
     ///
     /// # Errors
     /// Its stream fails with [`StorageError::Missing`] or [`StorageError::Corrupt`] before a file's first row: length
-    /// and checksum are verified once per process. They arrive wrapped in `DataFusionError::ParquetError`: use
-    /// [`StorageError::find`].
+    /// and checksum are verified once per process. They arrive wrapped: use [`StorageError::find`].
     pub fn scan(
         &self,
         table_schema: &SchemaRef,
@@ -74,7 +89,7 @@ impl TableStore {
         files: &[FileEntry],
         partitions: usize,
     ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-        scan::scan(Arc::clone(&self.inner.readers), table_schema, projection, files, partitions)
+        scan::scan(Arc::clone(&self.inner.files), table_schema, projection, files, partitions)
     }
 
     /// A sink that writes `input`'s rows, which have the table's columns in its order, into new files. One partition, one
@@ -99,14 +114,14 @@ impl TableStore {
     }
 
     /// Deletes files: dropped tables, a failed statement's orphans. Missing ones are fine. Tries all before it reports the
-    /// first failure.
+    /// first failure. What the cache has of them is never found again, and ages out.
     pub async fn remove(&self, paths: &[String]) -> Result<(), StorageError> {
         let mut result = Ok(());
         for path in paths {
-            self.inner.readers.footers.forget(path);
+            self.inner.files.footers.forget(path);
             let location = ObjectPath::parse(path).map_err(|e| store_error("remove", Path::new(path), e.into()));
             let removed = match location {
-                Ok(location) => match self.inner.readers.store.delete(&location).await {
+                Ok(location) => match self.inner.files.store.delete(&location).await {
                     Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
                     Err(error) => Err(store_error("remove", Path::new(path), error)),
                 },
@@ -122,7 +137,7 @@ impl TableStore {
     /// Every data file on disk and its bytes: paths as in [`FileEntry::path`]. Files that are being written are among
     /// them, so what the catalog does not know is an orphan only once no statement that can have made it runs.
     pub async fn list(&self) -> Result<Vec<(String, u64)>, StorageError> {
-        let files = self.inner.readers.store.list(Some(&ObjectPath::from(BASE)));
+        let files = self.inner.files.store.list(Some(&ObjectPath::from(BASE)));
         let files = files.map_ok(|meta| (meta.location.to_string(), meta.size)).try_collect().await;
         files.map_err(|error| store_error("list", &self.inner.data_dir, error))
     }

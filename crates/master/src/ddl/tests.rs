@@ -192,7 +192,6 @@ fn alter_table() {
     fixture.err("alter table t2 add column d int", SqlState::DUPLICATE_COLUMN);
     assert_eq!(fixture.ok("alter table t2 add column if not exists d int").notices.len(), 1);
     fixture.add_row("t2");
-    fixture.err("alter table t2 add column e int default 5", SqlState::FEATURE_NOT_SUPPORTED);
     fixture.err("alter table t2 add column e int not null", SqlState::NOT_NULL_VIOLATION);
     fixture.ok("alter table t2 add column e int default null");
     let state = fixture.state();

@@ -1,8 +1,8 @@
 //! Stops 3 and 4 of a query's walk: a logical plan becomes slices.
 //!
-//! The passes, in order: DataFusion's analyzer and logical optimiser with [`join_order`] among its rules,
-//! DataFusion's physical planner for one partition, [`distribute`], DataFusion's enforcement of orderings, and
-//! [`slices`] with [`direct_dispatch`].
+//! The passes, in order: DataFusion's analyzer and logical optimiser with [`join_order`] among its rules, the guards that
+//! keep `b <> 0 AND a / b > 1` from dividing by zero, DataFusion's physical planner for one partition, [`distribute`],
+//! DataFusion's enforcement of orderings, and [`slices`] with [`direct_dispatch`].
 
 mod direct_dispatch;
 mod distribute;
@@ -52,7 +52,7 @@ pub(crate) enum Output {
 /// # Errors
 /// What DataFusion finds wrong with the query, or cannot plan.
 pub(crate) async fn plan(context: &PlanContext<'_>, logical: &LogicalPlan, output: Output) -> Result<SliceTable> {
-    let optimized = context.state.optimize(logical)?;
+    let optimized = damson_functions::guard_plan(context.state.optimize(logical)?)?;
     let physical = one_partition(context.state, &optimized).await?;
     distribute_and_slice(context, physical, output)
 }

@@ -77,7 +77,7 @@ fn name_items(items: &mut [SelectItem], is_table: bool) {
     let mut seen: HashMap<String, usize> = HashMap::new();
     // Names without a qualifier: the binder takes a qualified column of the same name for ambiguous.
     let mut aliases: HashSet<String> = HashSet::new();
-    let mut written = vec![];
+    let mut written: Vec<Option<Vec<String>>> = vec![];
     for item in items {
         match item {
             SelectItem::ExprWithAlias { expr, alias } => {
@@ -91,15 +91,14 @@ fn name_items(items: &mut [SelectItem], is_table: bool) {
             }
             SelectItem::UnnamedExpr(expr) => {
                 let name = name_of(expr).unwrap_or_else(|| NO_NAME.into());
-                let is_column = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-                let text = expr.to_string();
+                let column = column_of(expr);
                 let repeated =
-                    written.contains(&text) || aliases.contains(&name) || (is_table && seen.contains_key(&name));
+                    written.contains(&column) || aliases.contains(&name) || (is_table && seen.contains_key(&name));
                 let count = seen.entry(name.clone()).or_default();
                 *count += 1;
                 let alias = match *count {
                     // A column keeps its qualifier, by which ORDER BY may name it.
-                    _ if is_column && !repeated => None,
+                    _ if column.is_some() && !repeated => None,
                     1 => Some(name),
                     n => Some(format!("{name}{SUFFIX}{n}")),
                 };
@@ -107,10 +106,19 @@ fn name_items(items: &mut [SelectItem], is_table: bool) {
                     aliases.insert(alias.clone());
                     *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', alias) };
                 }
-                written.push(text);
+                written.extend(column.is_some().then_some(column));
             }
             _ => {}
         }
+    }
+}
+
+/// The column that an expression is, if it is nothing more.
+fn column_of(expr: &Expr) -> Option<Vec<String>> {
+    match expr {
+        Expr::Identifier(name) => Some(vec![folded(name)]),
+        Expr::CompoundIdentifier(names) => Some(names.iter().map(folded).collect()),
+        _ => None,
     }
 }
 

@@ -1,12 +1,12 @@
 //! One statement's text → [`Statement`].
 
-use super::cursor::{Cursor, tokenize};
+use super::cursor::{Cursor, is_word, tokenize};
 use super::limits::STATEMENT_BYTES_MAX;
 use super::statement::Statement;
 use super::text::Text;
 use super::{alter, copy, create, distributed, drop, explain, guard, insert, query, settings, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// Parses one statement; semicolons after it are allowed.
 ///
@@ -33,11 +33,40 @@ pub fn parse(sql: &str) -> SqlResult<Statement> {
     if tokens.is_empty() {
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement is empty"));
     }
+    check_relations(&text, &tokens)?;
     let clauses = distributed::cut(&text, &mut tokens)?;
     let mut cursor = Cursor::new(&text, tokens);
     let statement = statement(&mut cursor, clauses)?;
     cursor.end()?;
     Ok(statement)
+}
+
+/// The parser takes any word after FROM or JOIN for a relation's name; clauses begin with words that are none.
+fn check_relations(text: &Text<'_>, tokens: &[TokenWithSpan]) -> SqlResult<()> {
+    const CLAUSES: [&str; 12] = [
+        "WHERE",
+        "GROUP",
+        "HAVING",
+        "ORDER",
+        "LIMIT",
+        "OFFSET",
+        "FETCH",
+        "UNION",
+        "EXCEPT",
+        "INTERSECT",
+        "ON",
+        "USING",
+    ];
+    let words: Vec<&TokenWithSpan> = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+    for pair in words.windows(2) {
+        let [before, name] = pair else { continue };
+        let names_relation = is_word(&before.token, "FROM") || is_word(&before.token, "JOIN");
+        if names_relation && let Some(clause) = CLAUSES.iter().find(|clause| is_word(&name.token, clause)) {
+            let message = format!("syntax error at or near \"{clause}\"");
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(text.position(name.span.start)));
+        }
+    }
+    Ok(())
 }
 
 /// The statement at `cursor`; what follows it is the caller's to refuse.

@@ -1,8 +1,13 @@
-//! Reading table files: the plan, the file reader below it, and the match of a file's columns with the table's.
+//! Reading table files: the operator, its stream of batches, and below it row groups, pruning and decoding.
 
-mod columns;
-mod plan;
-mod reader;
+mod compact;
+mod decode;
+mod exec;
+mod files;
+mod pruning;
+mod row_groups;
+mod shares;
+mod stream;
 
-pub(crate) use plan::scan;
-pub(crate) use reader::TableFileReaders;
+pub(crate) use exec::scan;
+pub(crate) use files::TableFiles;

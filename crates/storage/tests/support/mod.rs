@@ -3,14 +3,15 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use damson_cluster::{ContentId, FileEntry, TableId};
-use damson_storage::{StorageError, TableStore, WriteSpec};
+use damson_storage::{ColumnCache, StorageError, TableStore, WriteSpec};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{SchemaRef, UInt64Type};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, collect};
+use futures::TryStreamExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,6 +44,26 @@ pub async fn failure(plan: Arc<dyn ExecutionPlan>) -> (String, String) {
 
 pub fn open(dir: &Path) -> TableStore {
     TableStore::open(ContentId(0), dir).unwrap()
+}
+
+pub fn open_with_cache(dir: &Path, cache: &Arc<ColumnCache>) -> TableStore {
+    TableStore::open_with_cache(ContentId(0), dir, Arc::clone(cache)).unwrap()
+}
+
+/// All the rows of a plan as one batch, those of the first partition first.
+pub async fn rows_in_order(plan: &Arc<dyn ExecutionPlan>) -> Result<RecordBatch, DataFusionError> {
+    let mut batches = Vec::new();
+    for partition in 0..plan.output_partitioning().partition_count() {
+        let stream = plan.execute(partition, Arc::new(TaskContext::default()))?;
+        batches.extend(stream.try_collect::<Vec<RecordBatch>>().await?);
+    }
+    Ok(concat_batches(&plan.schema(), &batches)?)
+}
+
+/// What an operator counted.
+pub fn counted(plan: &Arc<dyn ExecutionPlan>, name: &str) -> usize {
+    let metrics = plan.metrics().unwrap();
+    metrics.sum_by_name(name).unwrap_or_else(|| panic!("no {name} in {metrics}")).as_usize()
 }
 
 /// Runs a sink, and gives `files` and `rows`.

@@ -1,0 +1,257 @@
+//! Decoded columns of table files, kept in memory for the scans to come.
+
+use crate::limits::{
+    CACHE_COLLECTING_SHARE, CACHE_COLUMN_BYTES_EXPECTED, CACHE_COLUMN_SHARE, CACHE_COLUMNS_EXPECTED_MAX,
+    CACHE_COLUMNS_EXPECTED_MIN,
+};
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::DataType;
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A file as the cache knows it. Given when a footer is loaded and never given again in this process: what was cached of
+/// a file that was removed, or whose footer was forgotten, is not found any more and ages out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FileId(u64);
+
+impl FileId {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        FileId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// One column of one row group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ColumnKey {
+    pub file: FileId,
+    pub row_group: usize,
+    /// Position in the file.
+    pub column: usize,
+}
+
+/// All rows of one column of one row group: chunks of [`crate::limits::CHUNK_ROWS`], the last one shorter, each in buffers
+/// of its own. A clone shares them.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    chunks: Arc<[ArrayRef]>,
+    bytes: u64,
+}
+
+impl Column {
+    pub(crate) fn chunk(&self, index: usize) -> &ArrayRef {
+        &self.chunks[index]
+    }
+
+    fn is(&self, data_type: &DataType) -> bool {
+        self.chunks.first().is_some_and(|chunk| chunk.data_type() == data_type)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<ColumnKey, Column> for ByBytes {
+    fn weight(&self, _: &ColumnKey, column: &Column) -> u64 {
+        // Nothing weighs 0: such an entry would never be evicted.
+        column.bytes.max(1)
+    }
+}
+
+/// The decoded columns that one node keeps. The node makes it, all of its contents share it. Eviction resists scans: a
+/// column that was read twice stays when a large table passes by once.
+///
+/// # Memory
+/// `capacity` bytes of complete columns, and at most 1/[`CACHE_COLLECTING_SHARE`] of it of columns that are being
+/// collected. A capacity of 0 keeps nothing. What an evicted column's readers still hold is theirs.
+#[derive(Debug)]
+pub struct ColumnCache {
+    columns: Option<Cache<ColumnKey, Column, ByBytes>>,
+    capacity: u64,
+    /// Bytes of columns that are not complete yet.
+    collecting: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// What a cache holds, and how often a scan found a column of a row group in it, since the process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ColumnCacheStats {
+    pub bytes: u64,
+    pub capacity: u64,
+    pub hits: u64,
+    pub misses: u64,
+}
+
+impl ColumnCache {
+    pub fn new(capacity_bytes: u64) -> Self {
+        let expected = usize::try_from(capacity_bytes / CACHE_COLUMN_BYTES_EXPECTED).unwrap_or(usize::MAX);
+        let options = OptionsBuilder::new()
+            // One lock, taken once for each column of a row group; shards would each have only a part of the capacity.
+            .shards(1)
+            .estimated_items_capacity(expected.clamp(CACHE_COLUMNS_EXPECTED_MIN, CACHE_COLUMNS_EXPECTED_MAX))
+            .weight_capacity(capacity_bytes)
+            .build();
+        let columns = match options {
+            Ok(options) if capacity_bytes > 0 => {
+                let hash = DefaultHashBuilder::default();
+                Some(Cache::with_options(options, ByBytes, hash, Default::default()))
+            }
+            _ => None,
+        };
+        ColumnCache {
+            columns,
+            capacity: capacity_bytes,
+            collecting: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    pub fn stats(&self) -> ColumnCacheStats {
+        ColumnCacheStats {
+            bytes: self.columns.as_ref().map_or(0, Cache::weight),
+            capacity: self.capacity,
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The column, if it is here as `data_type`.
+    pub(crate) fn get(&self, key: &ColumnKey, data_type: &DataType) -> Option<Column> {
+        let found = self.columns.as_ref()?.get(key).filter(|column| column.is(data_type));
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Begins to collect a column that is being decoded; None where nothing is kept.
+    pub(crate) fn collect(self: &Arc<Self>, key: ColumnKey) -> Option<Collecting> {
+        self.columns.as_ref()?;
+        Some(Collecting { cache: Arc::clone(self), key, chunks: Vec::new(), bytes: 0 })
+    }
+}
+
+/// A column on its way into the cache. Dropped before [`Collecting::finish`], nothing of it is kept.
+#[derive(Debug)]
+pub(crate) struct Collecting {
+    cache: Arc<ColumnCache>,
+    key: ColumnKey,
+    chunks: Vec<ArrayRef>,
+    bytes: u64,
+}
+
+impl Collecting {
+    /// Takes the next chunk. False: the column is too large for the cache, or too much is being collected; give it up.
+    #[must_use]
+    pub(crate) fn push(&mut self, chunk: &ArrayRef) -> bool {
+        let bytes = chunk.get_array_memory_size() as u64;
+        self.bytes += bytes;
+        let collecting = self.cache.collecting.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.chunks.push(Arc::clone(chunk));
+        self.bytes <= self.cache.capacity / CACHE_COLUMN_SHARE
+            && collecting <= self.cache.capacity / CACHE_COLLECTING_SHARE
+    }
+
+    /// The column is complete: the next scan may find it.
+    pub(crate) fn finish(mut self) {
+        if let Some(columns) = &self.cache.columns {
+            let chunks = std::mem::take(&mut self.chunks).into();
+            columns.insert(self.key, Column { chunks, bytes: self.bytes });
+        }
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        self.cache.collecting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::{AsArray, Int64Array};
+    use datafusion::arrow::datatypes::Int64Type;
+
+    /// About 8 KiB.
+    fn chunk(value: i64) -> ArrayRef {
+        Arc::new(Int64Array::from(vec![value; 1024]))
+    }
+
+    fn key(file: FileId, column: usize) -> ColumnKey {
+        ColumnKey { file, row_group: 0, column }
+    }
+
+    fn insert(cache: &Arc<ColumnCache>, key: ColumnKey, value: i64) {
+        let mut collecting = cache.collect(key).unwrap();
+        assert!(collecting.push(&chunk(value)));
+        collecting.finish();
+    }
+
+    #[test]
+    fn a_complete_column_is_found_under_its_key_and_type() {
+        let cache = Arc::new(ColumnCache::new(1 << 20));
+        let (one, other) = (FileId::new(), FileId::new());
+        insert(&cache, key(one, 3), 7);
+        let found = cache.get(&key(one, 3), &DataType::Int64).unwrap();
+        assert_eq!(found.chunk(0).as_primitive::<Int64Type>().value(0), 7);
+        assert!(cache.get(&key(one, 2), &DataType::Int64).is_none());
+        assert!(cache.get(&key(other, 3), &DataType::Int64).is_none());
+        assert!(cache.get(&ColumnKey { row_group: 1, ..key(one, 3) }, &DataType::Int64).is_none());
+        assert!(cache.get(&key(one, 3), &DataType::Int32).is_none());
+        let stats = cache.stats();
+        assert_eq!((stats.hits, stats.misses, stats.capacity), (1, 4, 1 << 20));
+        assert_eq!(stats.bytes, chunk(7).get_array_memory_size() as u64);
+    }
+
+    #[test]
+    fn the_capacity_bounds_what_is_kept() {
+        let cache = Arc::new(ColumnCache::new(100 << 10));
+        let file = FileId::new();
+        for column in 0..100 {
+            insert(&cache, key(file, column), column as i64);
+            assert!(cache.stats().bytes <= cache.stats().capacity);
+        }
+        assert!(cache.stats().bytes > cache.stats().capacity / 2, "{:?}", cache.stats());
+    }
+
+    #[test]
+    fn a_column_that_is_given_up_leaves_nothing() {
+        let cache = Arc::new(ColumnCache::new(100 << 10));
+        let file = FileId::new();
+        let mut large = cache.collect(key(file, 0)).unwrap();
+        let taken = (0..100).take_while(|_| large.push(&chunk(0))).count();
+        assert_eq!(taken, 3, "a quarter of 100 KiB");
+        drop(large);
+
+        // Three columns of three chunks are more than half of it.
+        let mut columns: Vec<Collecting> = (0..3).map(|column| cache.collect(key(file, column)).unwrap()).collect();
+        let taken: usize = columns.iter_mut().map(|column| (0..3).filter(|_| column.push(&chunk(0))).count()).sum();
+        assert_eq!(taken, 6);
+        drop(columns);
+        assert_eq!((cache.collecting.load(Ordering::Relaxed), cache.stats().bytes), (0, 0));
+        assert!(cache.get(&key(file, 0), &DataType::Int64).is_none());
+    }
+
+    #[test]
+    fn a_column_that_was_read_twice_outlives_a_large_scan() {
+        let cache = Arc::new(ColumnCache::new(100 << 10));
+        let file = FileId::new();
+        insert(&cache, key(file, 0), 0);
+        for column in 1..1000 {
+            insert(&cache, key(file, column), 1);
+            assert!(cache.get(&key(file, 0), &DataType::Int64).is_some(), "evicted by column {column}");
+        }
+    }
+
+    #[test]
+    fn a_capacity_of_zero_keeps_nothing() {
+        let cache = Arc::new(ColumnCache::new(0));
+        assert!(cache.collect(key(FileId::new(), 0)).is_none());
+        assert!(cache.get(&key(FileId::new(), 0), &DataType::Int64).is_none());
+        assert_eq!(cache.stats(), ColumnCacheStats::default());
+    }
+}

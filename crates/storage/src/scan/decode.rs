@@ -1,0 +1,246 @@
+//! One row group's columns: from the cache, or read and decoded, and on their way into the cache.
+
+use super::compact::compact;
+use super::row_groups::RowGroup;
+use super::stream::PartitionScan;
+use crate::StorageError;
+use crate::cache::{Collecting, Column, ColumnKey};
+use crate::interval::from_stored;
+use crate::limits::CHUNK_ROWS;
+use bytes::Bytes;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::Result;
+use datafusion::parquet::DecodeResult;
+use datafusion::parquet::arrow::ProjectionMask;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use datafusion::parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
+use futures::FutureExt;
+use futures::future::{BoxFuture, MaybeDone, maybe_done};
+use std::fmt::Display;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// Where a column of the scan comes from.
+enum Source {
+    Cached(Column),
+    /// Among those that are decoded.
+    Decoded(usize),
+    /// It was added after the file was written.
+    Absent(DataType),
+}
+
+/// A row group whose missing bytes are on their way, or that misses nothing.
+pub(crate) struct Fetching {
+    row_group: RowGroup,
+    sources: Vec<Source>,
+    missing: Option<Missing>,
+}
+
+/// A read of byte ranges, which may be done.
+type Reading = Pin<Box<MaybeDone<BoxFuture<'static, object_store::Result<Vec<Bytes>>>>>>;
+
+struct Missing {
+    decoder: ParquetPushDecoder,
+    ranges: Vec<Range<u64>>,
+    bytes: Reading,
+    columns: Vec<Decoding>,
+}
+
+/// A column that is decoded.
+struct Decoding {
+    /// As the table has it.
+    data_type: DataType,
+    collecting: Option<Collecting>,
+}
+
+impl Fetching {
+    /// Looks for the scan's columns in the cache, and prepares to read the others.
+    pub(crate) fn begin(scan: &PartitionScan, row_group: RowGroup) -> Result<Self, StorageError> {
+        let footer = &row_group.footer;
+        let stored = footer.metadata.schema().fields().len();
+        let key = |column| ColumnKey { file: footer.id, row_group: row_group.index, column };
+        let mut missing = Vec::new();
+        let source = |&position: &usize| {
+            let data_type = scan.table.field(position).data_type();
+            if position >= stored {
+                return Source::Absent(data_type.clone());
+            }
+            if let Some(column) = scan.files.cache.get(&key(position), data_type) {
+                scan.metrics.cache_hits.add(1);
+                return Source::Cached(column);
+            }
+            missing.push(position);
+            Source::Decoded(position)
+        };
+        let mut sources: Vec<Source> = scan.projection.iter().map(source).collect();
+        // Decoded columns come in the file's order, each once.
+        missing.sort_unstable();
+        missing.dedup();
+        scan.metrics.cache_misses.add(missing.len());
+        for source in &mut sources {
+            if let Source::Decoded(index) = source {
+                *index = missing.partition_point(|position| position < index);
+            }
+        }
+
+        // What a limit cuts off would be collected for nothing.
+        let to_its_end = scan.rows_left.is_none_or(|left| left >= row_group.rows);
+        let decoding = |&position: &usize| Decoding {
+            data_type: scan.table.field(position).data_type().clone(),
+            collecting: if to_its_end { scan.files.cache.collect(key(position)) } else { None },
+        };
+        let columns = missing.iter().map(decoding).collect();
+        let missing = match &missing[..] {
+            [] => None,
+            positions => Some(Missing::begin(scan, &row_group, positions, columns)?),
+        };
+        Ok(Fetching { row_group, sources, missing })
+    }
+
+    pub(crate) fn row_group(&self) -> &RowGroup {
+        &self.row_group
+    }
+
+    /// Lets reading go on while its bytes are not needed yet.
+    pub(crate) fn nudge(&mut self) {
+        if let Some(missing) = &mut self.missing {
+            // Whether it is done is seen when the bytes are asked for.
+            let _ = missing.bytes.as_mut().now_or_never();
+        }
+    }
+
+    /// Waits for the bytes.
+    pub(crate) async fn open(self) -> Result<RowGroupReader, StorageError> {
+        let decoder = match self.missing {
+            Some(missing) => Some(missing.open(&self.row_group).await?),
+            None => None,
+        };
+        Ok(RowGroupReader { row_group: self.row_group, sources: self.sources, decoder, chunks_done: 0 })
+    }
+}
+
+impl Missing {
+    fn begin(
+        scan: &PartitionScan,
+        row_group: &RowGroup,
+        positions: &[usize],
+        columns: Vec<Decoding>,
+    ) -> Result<Self, StorageError> {
+        let footer = &row_group.footer;
+        let mask = ProjectionMask::roots(footer.metadata.parquet_schema(), positions.iter().copied());
+        let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(footer.metadata.clone())
+            .with_batch_size(CHUNK_ROWS)
+            .with_row_groups(vec![row_group.index])
+            .with_projection(mask)
+            .build()
+            .map_err(damaged(row_group))?;
+        // What it asks for first is all of the row group's columns.
+        let DecodeResult::NeedsData(ranges) = decoder.try_next_reader().map_err(damaged(row_group))? else {
+            return Err(damaged(row_group)("it has rows but no data"));
+        };
+        scan.metrics.bytes_scanned.add(ranges.iter().map(|range| (range.end - range.start) as usize).sum());
+        let (store, location, wanted) = (Arc::clone(&scan.files.store), footer.location.clone(), ranges.clone());
+        let bytes = async move { store.get_ranges(&location, &wanted).await }.boxed();
+        Ok(Missing { decoder, ranges, bytes: Box::pin(maybe_done(bytes)), columns })
+    }
+
+    async fn open(mut self, row_group: &RowGroup) -> Result<Decoder, StorageError> {
+        self.bytes.as_mut().await;
+        let bytes = self.bytes.as_mut().take_output().unwrap_or_else(|| Ok(Vec::new()));
+        let bytes = bytes.map_err(|error| row_group.file.store_error(error))?;
+        self.decoder.push_ranges(self.ranges, bytes).map_err(damaged(row_group))?;
+        match self.decoder.try_next_reader().map_err(damaged(row_group))? {
+            DecodeResult::Data(reader) => Ok(Decoder { reader, columns: self.columns }),
+            _ => Err(damaged(row_group)("its columns are not where the footer says")),
+        }
+    }
+}
+
+/// The batches of one row group.
+///
+/// # Memory
+/// The encoded bytes of the columns that were not in the cache, one batch, and what is collected for the cache.
+pub(crate) struct RowGroupReader {
+    row_group: RowGroup,
+    sources: Vec<Source>,
+    decoder: Option<Decoder>,
+    chunks_done: usize,
+}
+
+struct Decoder {
+    reader: ParquetRecordBatchReader,
+    columns: Vec<Decoding>,
+}
+
+impl RowGroupReader {
+    /// The next [`CHUNK_ROWS`] rows; None after the last, when what was decoded is in the cache. Uses the CPU, never waits.
+    pub(crate) fn next_batch(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+        let rows = self.row_group.rows.saturating_sub(self.chunks_done * CHUNK_ROWS).min(CHUNK_ROWS);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let decoded = match &mut self.decoder {
+            Some(decoder) => decoder.next_chunks(&self.row_group, rows)?,
+            None => Vec::new(),
+        };
+        let columns = self.sources.iter().map(|source| match source {
+            Source::Cached(column) => Arc::clone(column.chunk(self.chunks_done)),
+            Source::Decoded(index) => Arc::clone(&decoded[*index]),
+            Source::Absent(data_type) => new_null_array(data_type, rows),
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect(), &options)?;
+        self.chunks_done += 1;
+        if self.chunks_done * CHUNK_ROWS >= self.row_group.rows
+            && let Some(decoder) = self.decoder.take()
+        {
+            decoder.columns.into_iter().filter_map(|column| column.collecting).for_each(Collecting::finish);
+        }
+        Ok(Some(batch))
+    }
+}
+
+impl Decoder {
+    fn next_chunks(&mut self, row_group: &RowGroup, rows: usize) -> Result<Vec<ArrayRef>, StorageError> {
+        let batch = match self.reader.next() {
+            Some(batch) => batch.map_err(damaged(row_group))?,
+            None => return Err(damaged(row_group)("it has fewer rows than the footer says")),
+        };
+        if batch.num_rows() != rows {
+            return Err(damaged(row_group)(format!("{} rows where {rows} should be", batch.num_rows())));
+        }
+        let (_, arrays, _) = batch.into_parts();
+        let chunk = |(column, array): (&mut Decoding, ArrayRef)| column.chunk(array).map_err(damaged(row_group));
+        self.columns.iter_mut().zip(arrays).map(chunk).collect()
+    }
+}
+
+impl Decoding {
+    fn chunk(&mut self, array: ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let array = as_table_has_it(array, &self.data_type)?;
+        let Some(collecting) = &mut self.collecting else { return Ok(array) };
+        let array = compact(array)?;
+        if !collecting.push(&array) {
+            self.collecting = None;
+        }
+        Ok(array)
+    }
+}
+
+fn as_table_has_it(array: ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
+    if array.data_type() == wanted {
+        return Ok(array);
+    }
+    if let (DataType::Interval(_), Some(stored)) = (wanted, array.as_fixed_size_binary_opt()) {
+        return Ok(Arc::new(from_stored(stored)));
+    }
+    cast_with_options(&array, wanted, &CastOptions { safe: false, ..CastOptions::default() })
+}
+
+fn damaged<E: Display>(row_group: &RowGroup) -> impl Fn(E) -> StorageError {
+    move |detail| row_group.file.corrupt(format!("row group {}: {detail}", row_group.index))
+}

@@ -1,0 +1,101 @@
+//! The row groups of one partition of a scan, in order, without those that the filters exclude.
+
+use super::files::TableFiles;
+use super::pruning::Pruner;
+use super::shares::Share;
+use crate::StorageError;
+use crate::footers::{FileIdentity, Footer};
+use datafusion::physical_plan::metrics::Count;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// One row group of a file. It has rows.
+#[derive(Clone, Debug)]
+pub(crate) struct RowGroup {
+    pub file: Arc<FileIdentity>,
+    pub footer: Arc<Footer>,
+    pub index: usize,
+    pub rows: usize,
+}
+
+/// What a partition has not read yet.
+pub(crate) struct RowGroups {
+    files: Arc<TableFiles>,
+    /// Files that were not begun.
+    shares: VecDeque<Share>,
+    /// Of the file that was begun.
+    ready: VecDeque<RowGroup>,
+    pruner: Option<Pruner>,
+    pruned: Count,
+}
+
+impl RowGroups {
+    /// `pruned` counts the row groups that are left out.
+    pub(crate) fn new(files: Arc<TableFiles>, shares: &[Share], pruner: Option<Pruner>, pruned: Count) -> Self {
+        RowGroups { files, shares: shares.iter().cloned().collect(), ready: VecDeque::new(), pruner, pruned }
+    }
+
+    /// The next row group; None after the last. Verifies a file before its first.
+    pub(crate) async fn next(&mut self) -> Result<Option<RowGroup>, StorageError> {
+        loop {
+            if let Some(row_group) = self.next_of_file() {
+                return Ok(Some(row_group));
+            }
+            let Some(share) = self.shares.pop_front() else { return Ok(None) };
+            let footer = self.files.footers.get(&share.file).await?;
+            self.begin(share, footer)?;
+        }
+    }
+
+    /// As [`RowGroups::next`], but None also where a file would have to be verified first: whoever asks for a row group
+    /// ahead of time may not come back soon, and other scans would wait for that file.
+    pub(crate) fn next_at_hand(&mut self) -> Result<Option<RowGroup>, StorageError> {
+        loop {
+            if let Some(row_group) = self.next_of_file() {
+                return Ok(Some(row_group));
+            }
+            let Some(share) = self.shares.front() else { return Ok(None) };
+            let Some(footer) = self.files.footers.loaded(&share.file) else { return Ok(None) };
+            if let Some(share) = self.shares.pop_front() {
+                self.begin(share, footer)?;
+            }
+        }
+    }
+
+    /// Asks the filters, which may have tightened since the row group was handed out.
+    pub(crate) fn excludes(&mut self, row_group: &RowGroup) -> bool {
+        let excluded = match &mut self.pruner {
+            Some(pruner) => pruner.excludes(&row_group.footer, row_group.index),
+            None => false,
+        };
+        self.pruned.add(usize::from(excluded));
+        excluded
+    }
+
+    fn begin(&mut self, share: Share, footer: Arc<Footer>) -> Result<(), StorageError> {
+        for (index, row_group) in footer.metadata.metadata().row_groups().iter().enumerate() {
+            // Without columns there is nothing to begin anywhere.
+            let begin = row_group.columns().first().map_or(0, |column| column.byte_range().0);
+            let rows = usize::try_from(row_group.num_rows())
+                .map_err(|_| share.file.corrupt(format!("row group {index} has {} rows", row_group.num_rows())))?;
+            if rows > 0 && share.range.contains(&begin) {
+                self.ready.push_back(RowGroup {
+                    file: Arc::clone(&share.file),
+                    footer: Arc::clone(&footer),
+                    index,
+                    rows,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn next_of_file(&mut self) -> Option<RowGroup> {
+        loop {
+            let row_group = self.ready.pop_front()?;
+            if !self.excludes(&row_group) {
+                return Some(row_group);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The batches of one partition of a scan.
+
+use super::decode::{Fetching, RowGroupReader};
+use super::files::TableFiles;
+use super::row_groups::{RowGroup, RowGroups};
+use crate::StorageError;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
+use futures::Stream;
+use std::sync::Arc;
+
+/// What one partition of a scan counts.
+pub(crate) struct ScanMetrics {
+    pub baseline: BaselineMetrics,
+    pub bytes_scanned: Count,
+    pub row_groups_pruned: Count,
+    /// Columns of row groups that were in the cache, and that were not.
+    pub cache_hits: Count,
+    pub cache_misses: Count,
+}
+
+impl ScanMetrics {
+    pub(crate) fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        let counter = |name: &'static str| MetricBuilder::new(metrics).counter(name, partition);
+        ScanMetrics {
+            baseline: BaselineMetrics::new(metrics, partition),
+            bytes_scanned: counter("bytes_scanned"),
+            row_groups_pruned: counter("row_groups_pruned"),
+            cache_hits: counter("cache_hits"),
+            cache_misses: counter("cache_misses"),
+        }
+    }
+}
+
+/// One partition of a scan: what it reads and how far it came. [`PartitionScan::stream`] runs it.
+pub(crate) struct PartitionScan {
+    pub files: Arc<TableFiles>,
+    pub row_groups: RowGroups,
+    pub table: SchemaRef,
+    /// Positions in `table`.
+    pub projection: Arc<[usize]>,
+    /// Of the batches.
+    pub schema: SchemaRef,
+    /// Rows to yield at most.
+    pub rows_left: Option<usize>,
+    pub metrics: ScanMetrics,
+}
+
+impl PartitionScan {
+    pub(crate) fn stream(self) -> impl Stream<Item = Result<RecordBatch>> + Send {
+        let state = State { scan: self, reading: None, ahead: None };
+        futures::stream::try_unfold(state, |mut state| async move {
+            let batch = state.next_batch().await?;
+            Ok(batch.map(|batch| (batch, state)))
+        })
+    }
+
+    fn begin(&self, row_group: RowGroup) -> Result<Fetching, StorageError> {
+        let _timer = self.metrics.baseline.elapsed_compute().timer();
+        Fetching::begin(self, row_group)
+    }
+
+    fn limited(&mut self, batch: RecordBatch) -> RecordBatch {
+        let batch = match &mut self.rows_left {
+            Some(left) if *left < batch.num_rows() => batch.slice(0, std::mem::take(left)),
+            Some(left) => {
+                *left -= batch.num_rows();
+                batch
+            }
+            None => batch,
+        };
+        self.metrics.baseline.record_output(batch.num_rows());
+        batch
+    }
+}
+
+struct State {
+    scan: PartitionScan,
+    reading: Option<RowGroupReader>,
+    /// The row group after that, whose bytes are read while this one is decoded.
+    ahead: Option<Fetching>,
+}
+
+impl State {
+    async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if self.scan.rows_left == Some(0) {
+                return Ok(None);
+            }
+            if let Some(batch) = self.next_of_row_group()? {
+                return Ok(Some(self.scan.limited(batch)));
+            }
+            let Some(next) = self.next_row_group().await? else { return Ok(None) };
+            let rows = next.row_group().rows;
+            self.reading = Some(next.open().await?);
+            // What a limit will not ask for is not read ahead.
+            if self.scan.rows_left.is_none_or(|left| left > rows)
+                && let Some(row_group) = self.scan.row_groups.next_at_hand()?
+            {
+                self.ahead = Some(self.scan.begin(row_group)?);
+            }
+        }
+    }
+
+    async fn next_row_group(&mut self) -> Result<Option<Fetching>, StorageError> {
+        // Filters may have tightened since that one was looked at.
+        if let Some(ahead) = self.ahead.take()
+            && !self.scan.row_groups.excludes(ahead.row_group())
+        {
+            return Ok(Some(ahead));
+        }
+        match self.scan.row_groups.next().await? {
+            Some(row_group) => self.scan.begin(row_group).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn next_of_row_group(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(reading) = &mut self.reading else { return Ok(None) };
+        if let Some(ahead) = &mut self.ahead {
+            ahead.nudge();
+        }
+        let _timer = self.scan.metrics.baseline.elapsed_compute().timer();
+        let batch = reading.next_batch(&self.scan.schema)?;
+        if batch.is_none() {
+            self.reading = None;
+        }
+        Ok(batch)
+    }
+}
