@@ -1,8 +1,7 @@
-//! What evaluation can say no to, and the SQLSTATE of every error that DataFusion or Arrow raise for the same reasons.
+//! What evaluation can say no to.
 
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
-use std::error::Error;
 
 /// Raised by the functions of this crate; travels inside [`DataFusionError::External`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,9 +22,21 @@ pub enum FunctionError {
     /// NaN or an infinity where a number is needed.
     #[error("cannot convert {0} to {1}")]
     NotFinite(&'static str, &'static str),
+    /// The user's values or parameters, in PostgreSQL's words.
+    #[error("{message}")]
+    Invalid { sqlstate: &'static str, message: String },
 }
 
 impl FunctionError {
+    pub(crate) fn invalid(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid { sqlstate, message: message.into() }
+    }
+
+    /// 0A000.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::invalid("0A000", message)
+    }
+
     /// The five characters that clients test.
     pub fn sqlstate(&self) -> &'static str {
         match self {
@@ -33,6 +44,7 @@ impl FunctionError {
             Self::DivisionByZero => "22012",
             Self::Logarithm(_) => "2201E",
             Self::NotFinite(..) | Self::TooManyDigits => "0A000",
+            Self::Invalid { sqlstate, .. } => sqlstate,
         }
     }
 }
@@ -46,78 +58,5 @@ impl From<FunctionError> for DataFusionError {
 impl From<FunctionError> for ArrowError {
     fn from(error: FunctionError) -> Self {
         ArrowError::ExternalError(Box::new(error))
-    }
-}
-
-/// The SQLSTATE of an error of evaluation, wherever it sits in the chain of causes; None for any other error.
-pub fn sqlstate_of(error: &DataFusionError) -> Option<&'static str> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(state) = state_of_one(error) {
-            return Some(state);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-/// `error` itself, not its causes. Boxes and shared pointers do not show up as a source in the standard way, so the
-/// known wrappers are opened here.
-fn state_of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    if let Some(error) = error.downcast_ref::<FunctionError>() {
-        return Some(error.sqlstate());
-    }
-    if let Some(error) = error.downcast_ref::<ArrowError>() {
-        return state_of_arrow(error);
-    }
-    match error.downcast_ref::<DataFusionError>()? {
-        DataFusionError::ArrowError(error, _) => state_of_arrow(error),
-        DataFusionError::External(error) => state_of_one(error.as_ref()),
-        DataFusionError::Shared(error) => sqlstate_of(error),
-        DataFusionError::Context(_, error) | DataFusionError::Diagnostic(_, error) => sqlstate_of(error),
-        DataFusionError::Collection(errors) => errors.iter().find_map(sqlstate_of),
-        DataFusionError::Execution(message) => state_of_text(message),
-        _ => None,
-    }
-}
-
-fn state_of_arrow(error: &ArrowError) -> Option<&'static str> {
-    match error {
-        ArrowError::DivideByZero => Some("22012"),
-        ArrowError::ArithmeticOverflow(_) => Some("22003"),
-        ArrowError::ParseError(_) => Some("22007"),
-        ArrowError::CastError(message)
-        | ArrowError::InvalidArgumentError(message)
-        | ArrowError::ComputeError(message) => state_of_text(message),
-        ArrowError::ExternalError(error) => state_of_one(error.as_ref()),
-        _ => None,
-    }
-}
-
-/// Arrow tells its casts' failures apart by text only. The tests of `sqlstate_of` pin each text that is looked for.
-fn state_of_text(message: &str) -> Option<&'static str> {
-    let has = |part: &str| message.contains(part);
-    if has("Divide by zero") || has("division by zero") {
-        Some("22012")
-    } else if has("square root of a negative") {
-        Some("2201F")
-    } else if has("too large to store in a Decimal")
-        || has("too small to store in a Decimal")
-        || has("out of range")
-        || has("verflow")
-        || has("Can't cast value")
-    {
-        Some("22003")
-    } else if has("Cannot cast string")
-        || has("Cannot cast value")
-        || has("Cannot parse")
-        || has("invalid input syntax")
-    {
-        let temporal = ["Date", "Time", "Interval", "Duration"];
-        Some(if temporal.iter().any(|name| has(name)) { "22007" } else { "22P02" })
-    } else if has("Error parsing") || has("Parser error") || has("Invalid timestamp") || has("Invalid timezone") {
-        Some("22007")
-    } else {
-        None
     }
 }

@@ -109,6 +109,23 @@ impl NumericType {
         Self::fitted(self.integer_digits().min(other.integer_digits()), self.scale.max(other.scale))
     }
 
+    /// Of a value rounded to `places` digits after the point (None: to a number that differs from row to row). With
+    /// `carry`, it may become larger: 9.9 → 10.
+    pub fn rounded(self, places: Option<i8>, carry: bool) -> Self {
+        let digits = self.integer_digits().max(0) + i16::from(carry);
+        let scale = match places {
+            None => self.scale,
+            Some(places) if places <= self.scale => places.max(0),
+            // PostgreSQL fills up with zeros, here as far as there is room.
+            Some(places) => {
+                let room = (i16::from(NUMERIC_DIGITS_MAX) - digits).max(i16::from(self.scale));
+                i16::from(places).min(room) as i8
+            }
+        };
+        let precision = (digits + i16::from(scale)).clamp(1, i16::from(NUMERIC_DIGITS_MAX)) as u8;
+        Self::new(precision, scale)
+    }
+
     /// Of `avg(self)`, as [`Self::quotient`] but with the input's own integer digits.
     pub fn average(self) -> Self {
         let room = i16::from(NUMERIC_DIGITS_MAX) - self.integer_digits();
@@ -151,6 +168,13 @@ mod tests {
         assert_eq!(n(10, 0).average(), n(38, 16));
         assert_eq!(n(38, 6).average(), n(38, 16));
         assert_eq!(n(38, 38).product(n(38, 38)).precision, 38);
+        assert_eq!(n(38, 20).rounded(Some(16), true), n(35, 16));
+        assert_eq!(n(5, 2).rounded(Some(0), true), n(4, 0));
+        assert_eq!(n(5, 2).rounded(Some(-2), false), n(3, 0));
+        assert_eq!(n(5, 2).rounded(Some(4), true), n(8, 4));
+        assert_eq!(n(38, 2).rounded(Some(4), true), n(38, 2));
+        assert_eq!(n(5, 2).rounded(None, true), n(6, 2));
+        assert_eq!(n(2, 2).rounded(Some(0), false), n(1, 0));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! What a session must know: the functions on master and segments, the rules on the master.
 
 use crate::aggregate::{Average, Sum, SumFlavour};
-use crate::rules::{PostgresRule, WideOperators};
+use crate::rules::{PostgresRule, PostgresTypes, WideOperators};
 use crate::scalar::{
-    AddOperator, FloatDivide, IntArithmetic, IntCast, IntNegate, IntOperator, Logarithm, Modulo, NumericAdd,
+    self, AddOperator, FloatDivide, IntArithmetic, IntCast, IntNegate, IntOperator, Logarithm, Modulo, NumericAdd,
     NumericCast, NumericDivide, NumericModulo, NumericMultiply,
 };
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::math;
+use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use std::sync::{Arc, LazyLock};
@@ -36,6 +37,19 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         ScalarUDF::from(Logarithm::new(math::log())),
         ScalarUDF::from(Logarithm::new(math::log2())),
         ScalarUDF::from(Logarithm::new(math::log10())),
+        scalar::round(),
+        scalar::trunc(),
+        scalar::ceil(),
+        scalar::floor(),
+        scalar::power(),
+        scalar::exp(),
+        scalar::encode(),
+        scalar::decode(),
+        scalar::similar_to_regex(),
+        scalar::to_varchar(),
+        scalar::to_bpchar(),
+        scalar::assign_varchar(),
+        scalar::assign_bpchar(),
     ];
     functions.into_iter().map(Arc::new).collect()
 });
@@ -49,8 +63,8 @@ static AGGREGATES: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
     functions.into_iter().map(Arc::new).collect()
 });
 
-/// The scalar functions that the rules write into plans, and checked logarithms in place of DataFusion's, and PostgreSQL's
-/// names `mod` and `sign`.
+/// The scalar functions that the rules write into plans, those that replace DataFusion's of the same names, and those
+/// that DataFusion does not have.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     SCALARS.clone()
 }
@@ -85,6 +99,11 @@ pub(crate) fn scalar(name: &str) -> Arc<ScalarUDF> {
 pub(crate) fn aggregate(name: &str) -> Arc<AggregateUDF> {
     let found = AGGREGATES.iter().find(|function| function.name() == name);
     Arc::clone(found.unwrap_or_else(|| panic!("no aggregate {name}")))
+}
+
+/// For `SessionStateBuilder::with_type_planner`.
+pub fn type_planner() -> Arc<dyn TypePlanner> {
+    Arc::new(PostgresTypes::new())
 }
 
 /// To run, in order, right before DataFusion's `TypeCoercion` (and after its `ResolveGroupingFunction`).

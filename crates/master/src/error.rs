@@ -57,6 +57,9 @@ impl SqlState {
     pub const INVALID_ENCODING: SqlState = SqlState("22021");
     pub const INVALID_LOGARITHM: SqlState = SqlState("2201E");
     pub const INVALID_POWER: SqlState = SqlState("2201F");
+    pub const INVALID_REGEX: SqlState = SqlState("2201B");
+    pub const INVALID_ESCAPE: SqlState = SqlState("22025");
+    pub const SUBSTRING_ERROR: SqlState = SqlState("22011");
 
     /// The state with this code; of an unknown code, its class's general one.
     pub fn known(code: &str) -> SqlState {
@@ -116,6 +119,9 @@ const ALL: &[SqlState] = &[
     SqlState::INVALID_ENCODING,
     SqlState::INVALID_LOGARITHM,
     SqlState::INVALID_POWER,
+    SqlState::INVALID_REGEX,
+    SqlState::INVALID_ESCAPE,
+    SqlState::SUBSTRING_ERROR,
 ];
 
 /// An error as a client sees it. `message` starts in lower case and names what is wrong; `hint` says what to do.

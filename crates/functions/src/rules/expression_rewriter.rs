@@ -1,19 +1,21 @@
 //! One expression: PostgreSQL's operators, casts and literal types in place of DataFusion's.
 
+use super::dates::{compared_as_dates, date_arithmetic};
 use super::numeric_common::{Kind, Member, cast_number, common_type, decimal_operand, kind, unify};
 use super::postgres_rule::{Scope, cast_columns};
+use super::{casts, function_calls, patterns};
+use crate::FunctionError;
 use crate::limits::NUMERIC_DIGITS_MAX;
 use crate::numeric_type::digits_of;
 use crate::register::{aggregate, scalar};
-use crate::{FunctionError, NumericType};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNodeRewriter};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Between, Case, Cast, InList, InSubquery, ScalarFunction, WindowFunction,
+    AggregateFunction, Between, Case, InList, InSubquery, ScalarFunction, WindowFunction,
 };
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition, cast, lit,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition, cast,
 };
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use std::sync::Arc;
@@ -26,16 +28,6 @@ pub struct ExpressionRewriter<'a> {
     /// The columns of the queries around this one.
     pub outer: Option<&'a Scope<'a>>,
 }
-
-/// Functions whose integer literals are int4 as everywhere else. Others keep DataFusion's int8, which their signatures
-/// may insist on.
-const INT4_LITERALS: [&str; 13] = [
-    "coalesce", "nullif", "greatest", "least", "abs", "sum", "sum_int", "avg", "min", "max", "int_add", "int_sub",
-    "int_mul",
-];
-
-/// Functions whose arguments all become one type.
-const ONE_TYPE: [&str; 6] = ["coalesce", "nullif", "greatest", "least", "nvl", "ifnull"];
 
 impl TreeNodeRewriter for ExpressionRewriter<'_> {
     type Node = Expr;
@@ -53,7 +45,12 @@ impl TreeNodeRewriter for ExpressionRewriter<'_> {
             }
             Expr::BinaryExpr(binary) => self.binary(binary),
             Expr::Negative(operand) => self.negative(*operand),
-            Expr::Cast(cast) => self.cast(cast),
+            Expr::Cast(cast) => Ok(match casts::rewritten(&cast, self.schema)? {
+                Some(expr) => Transformed::yes(expr),
+                None => Transformed::no(Expr::Cast(cast)),
+            }),
+            Expr::Like(like) => self.coerce(Expr::Like(patterns::like(like)?)),
+            Expr::SimilarTo(like) => self.coerce(patterns::similar_to(like)?),
             Expr::Between(between) => self.between(between),
             Expr::InList(list) => self.in_list(list),
             Expr::Case(case) => self.case(case),
@@ -75,7 +72,7 @@ impl ExpressionRewriter<'_> {
     fn binary(&self, binary: BinaryExpr) -> Result<Transformed<Expr>> {
         let BinaryExpr { left, op, right } = binary;
         if compares(op)
-            && let Some(unified) = unify(&[&left, &right], self.schema)?
+            && let Some(unified) = self.comparable(&[&left, &right])?
             && let Ok([left, right]) = <[Expr; 2]>::try_from(unified)
         {
             return self.coerce(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))));
@@ -88,8 +85,19 @@ impl ExpressionRewriter<'_> {
         self.coerce(Expr::BinaryExpr(BinaryExpr::new(left, op, right)))
     }
 
-    /// `+ - * / %` of two numbers; None where DataFusion's is PostgreSQL's.
+    /// Operands of a comparison with one type; None where DataFusion finds it.
+    fn comparable(&self, operands: &[&Expr]) -> Result<Option<Vec<Expr>>> {
+        match unify(operands, self.schema)? {
+            Some(unified) => Ok(Some(unified)),
+            None => compared_as_dates(operands, self.schema),
+        }
+    }
+
+    /// `+ - * / %` of two numbers or dates; None where DataFusion's is PostgreSQL's.
     fn arithmetic(&self, left: &Expr, op: Operator, right: &Expr) -> Result<Option<Expr>> {
+        if let Some(expr) = date_arithmetic(left, op, right, self.schema)? {
+            return self.coerce(expr).map(|coerced| Some(coerced.data));
+        }
         let (left_type, right_type) = (left.get_type(self.schema)?, right.get_type(self.schema)?);
         match (kind(&left_type), kind(&right_type)) {
             (Kind::Integer, Kind::Integer) => {
@@ -129,7 +137,7 @@ impl ExpressionRewriter<'_> {
             return self.coerce(Expr::Negative(Box::new(operand)));
         }
         if let Expr::Literal(value, metadata) = &operand
-            && let Ok(negated) = value.arithmetic_negate()
+            && let Some(negated) = negated(value)
         {
             return Ok(Transformed::yes(Expr::Literal(negated, metadata.clone())));
         }
@@ -139,21 +147,9 @@ impl ExpressionRewriter<'_> {
         Ok(Transformed::yes(scalar("int_neg").call(vec![as_type(&operand, &data_type, &signed)])))
     }
 
-    /// A cast that the user wrote, or the planner for an INSERT.
-    fn cast(&self, cast: Cast) -> Result<Transformed<Expr>> {
-        if matches!(cast.field.data_type(), DataType::Decimal256(..)) {
-            return Err(FunctionError::TooManyDigits.into());
-        }
-        let source = cast.expr.get_type(self.schema)?;
-        Ok(match rounding_cast(&cast.expr, &source, cast.field.data_type()) {
-            Some(expr) => Transformed::yes(expr),
-            None => Transformed::no(Expr::Cast(cast)),
-        })
-    }
-
     fn between(&self, between: Between) -> Result<Transformed<Expr>> {
         let Between { expr, negated, low, high } = between;
-        if let Some(unified) = unify(&[&expr, &low, &high], self.schema)?
+        if let Some(unified) = self.comparable(&[&expr, &low, &high])?
             && let Ok([expr, low, high]) = <[Expr; 3]>::try_from(unified)
         {
             return self.coerce(Expr::Between(Between::new(Box::new(expr), negated, Box::new(low), Box::new(high))));
@@ -164,7 +160,7 @@ impl ExpressionRewriter<'_> {
     fn in_list(&self, in_list: InList) -> Result<Transformed<Expr>> {
         let InList { expr, list, negated } = in_list;
         let members: Vec<&Expr> = std::iter::once(expr.as_ref()).chain(&list).collect();
-        if let Some(mut unified) = unify(&members, self.schema)? {
+        if let Some(mut unified) = self.comparable(&members)? {
             let expr = Box::new(unified.remove(0));
             return self.coerce(Expr::InList(InList::new(expr, unified, negated)));
         }
@@ -218,17 +214,12 @@ impl ExpressionRewriter<'_> {
             let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
             return self.binary(BinaryExpr::new(left, Operator::Modulo, right));
         }
-        let mut args = literals_for(func.name(), args);
-        if ONE_TYPE.contains(&func.name())
-            && let Some(unified) = unify(&args.iter().collect::<Vec<_>>(), self.schema)?
-        {
-            args = unified;
-        }
-        self.coerce(Expr::ScalarFunction(ScalarFunction { func, args }))
+        let call = function_calls::rewritten(ScalarFunction { func, args }, self.schema)?;
+        self.coerce(Expr::ScalarFunction(call))
     }
 
     fn aggregate(&self, mut function: AggregateFunction) -> Result<Transformed<Expr>> {
-        function.params.args = literals_for(function.func.name(), function.params.args);
+        function.params.args = function_calls::literals_for(function.func.name(), function.params.args);
         if self.sums_to_bigint(function.func.name(), &function.params.args)? {
             function.func = aggregate("sum_int");
         }
@@ -236,7 +227,7 @@ impl ExpressionRewriter<'_> {
     }
 
     fn window(&self, mut function: WindowFunction) -> Result<Transformed<Expr>> {
-        function.params.args = literals_for(function.fun.name(), function.params.args);
+        function.params.args = function_calls::literals_for(function.fun.name(), function.params.args);
         if let WindowFunctionDefinition::AggregateUDF(udaf) = &function.fun
             && self.sums_to_bigint(udaf.name(), &function.params.args)?
         {
@@ -279,9 +270,8 @@ pub fn compares(op: Operator) -> bool {
 fn literal(value: ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Int64(Some(v)) => match i32::try_from(v) {
-            // PostgreSQL negates a literal after typing it, so -2147483648 is int8.
-            Ok(int4) if int4 != i32::MIN => ScalarValue::Int32(Some(int4)),
-            _ => value,
+            Ok(int4) => ScalarValue::Int32(Some(int4)),
+            Err(_) => value,
         },
         ScalarValue::UInt64(Some(v)) => match i64::try_from(v) {
             Ok(int8) => literal(ScalarValue::Int64(Some(int8))),
@@ -299,18 +289,13 @@ fn literal(value: ScalarValue) -> ScalarValue {
     }
 }
 
-/// Undoes [`literal`] for the direct arguments of functions outside [`INT4_LITERALS`].
-fn literals_for(function: &str, args: Vec<Expr>) -> Vec<Expr> {
-    if INT4_LITERALS.contains(&function) || function == "to_numeric" {
-        return args;
+/// A literal with the other sign, which PostgreSQL types after it has negated it; None for the smallest int8.
+fn negated(value: &ScalarValue) -> Option<ScalarValue> {
+    match value {
+        ScalarValue::Int32(Some(i32::MIN)) => Some(ScalarValue::Int64(Some(-i64::from(i32::MIN)))),
+        ScalarValue::Int64(Some(v)) => Some(literal(ScalarValue::Int64(Some(v.checked_neg()?)))),
+        other => other.arithmetic_negate().ok(),
     }
-    let widen = |arg| match arg {
-        Expr::Literal(ScalarValue::Int32(Some(v)), metadata) => {
-            Expr::Literal(ScalarValue::Int64(Some(v.into())), metadata)
-        }
-        other => other,
-    };
-    args.into_iter().map(widen).collect()
 }
 
 /// The signed type that holds both; None for types beyond int8.
@@ -337,20 +322,5 @@ fn as_type(expr: &Expr, from: &DataType, to: &DataType) -> Expr {
             Err(_) => cast(expr.clone(), to.clone()),
         },
         _ => cast(expr.clone(), to.clone()),
-    }
-}
-
-/// The function for a cast that rounds or checks where Arrow's does not; None where Arrow's is right.
-pub fn rounding_cast(expr: &Expr, source: &DataType, target: &DataType) -> Option<Expr> {
-    let inexact = matches!(kind(source), Kind::Decimal | Kind::Float);
-    match (target, NumericType::of(target)) {
-        (DataType::Int16, _) if inexact => Some(scalar("to_int2").call(vec![expr.clone()])),
-        (DataType::Int32, _) if inexact => Some(scalar("to_int4").call(vec![expr.clone()])),
-        (DataType::Int64, _) if inexact => Some(scalar("to_int8").call(vec![expr.clone()])),
-        (DataType::Decimal64(..) | DataType::Decimal128(..), Some(numeric)) if kind(source) == Kind::Float => {
-            let args = vec![expr.clone(), lit(i32::from(numeric.precision)), lit(i32::from(numeric.scale))];
-            Some(as_type(&scalar("to_numeric").call(args), &numeric.wide(), target))
-        }
-        _ => None,
     }
 }

@@ -163,7 +163,7 @@ fn risk(expr: &Expr, schema: &DFSchema) -> Risk {
     highest
 }
 
-const RISKY: [&str; 16] = [
+const RISKY: [&str; 18] = [
     "numeric_div",
     "numeric_mod",
     "float_div",
@@ -173,6 +173,8 @@ const RISKY: [&str; 16] = [
     "log2",
     "log10",
     "power",
+    "exp",
+    "decode",
     "to_date",
     "to_timestamp",
     "factorial",

@@ -1,11 +1,17 @@
 //! Rules that give a logical plan PostgreSQL's meaning.
 
+mod casts;
+mod dates;
 mod expression_rewriter;
+mod function_calls;
 mod guard;
 mod numeric_common;
+mod patterns;
 mod postgres_rule;
+mod types;
 mod wide_operators;
 
 pub use guard::guard_plan;
 pub use postgres_rule::PostgresRule;
+pub use types::{PostgresTypes, assign_text};
 pub use wide_operators::WideOperators;

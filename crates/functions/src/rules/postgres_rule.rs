@@ -1,6 +1,7 @@
 //! The analyzer rule: walks a plan, rewrites its expressions, and keeps names, columns and set operations consistent.
 
-use super::expression_rewriter::{ExpressionRewriter, rounding_cast};
+use super::casts::rounding_cast;
+use super::expression_rewriter::ExpressionRewriter;
 use super::numeric_common::{Member, cast_number, common_type};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};

@@ -1,6 +1,6 @@
 //! Casts round, and say what is wrong in an SQLSTATE.
 
-use super::{rows, state};
+use super::{described, expressions, rows, state};
 
 #[tokio::test]
 async fn casts_to_integers_round() {
@@ -60,5 +60,72 @@ async fn what_does_not_fit() {
         ("SELECT log10(f8) FROM t", "2201E"),
     ] {
         assert_eq!(state(sql).await, expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn messages_are_postgresqls() {
+    for (sql, sqlstate, message) in [
+        ("SELECT '99999999999'::int", "22003", "value \"99999999999\" is out of range for type integer"),
+        ("SELECT '-40000'::smallint", "22003", "value \"-40000\" is out of range for type smallint"),
+        ("SELECT 'abc'::int", "22P02", "invalid input syntax for type integer: \"abc\""),
+        ("SELECT '1.5'::bigint", "22P02", "invalid input syntax for type bigint: \"1.5\""),
+        ("SELECT 'x'::numeric(5,2)", "22P02", "invalid input syntax for type numeric: \"x\""),
+        ("SELECT 'x'::float8", "22P02", "invalid input syntax for type double precision: \"x\""),
+        ("SELECT 'maybe'::boolean", "22P02", "invalid input syntax for type boolean: \"maybe\""),
+        ("SELECT '2023-02-30'::date", "22008", "date/time field value out of range: \"2023-02-30\""),
+        ("SELECT 'notadate'::date", "22007", "invalid input syntax for type date: \"notadate\""),
+        (
+            "SELECT '2023-02-30 1:00:00'::timestamp",
+            "22008",
+            "date/time field value out of range: \"2023-02-30 1:00:00\"",
+        ),
+        ("SELECT 'x'::timestamp", "22007", "invalid input syntax for type timestamp: \"x\""),
+        ("SELECT '25:00:00'::time", "22008", "date/time field value out of range: \"25:00:00\""),
+        ("SELECT 'x'::interval", "22007", "invalid input syntax for type interval: \"x\""),
+        ("SELECT s::int FROM t WHERE k = 2", "22P02", "invalid input syntax for type integer: \"x\""),
+        ("SELECT sqrt(-n) FROM t WHERE k = 1", "2201F", "cannot take square root of a negative number"),
+        ("SELECT power(0, -1)", "2201F", "zero raised to a negative power is undefined"),
+        ("SELECT (-8.0) ^ 0.5", "2201F", "a negative number raised to a non-integer power yields a complex result"),
+        ("SELECT exp(1000)", "22003", "value out of range: overflow"),
+        ("SELECT '1e300'::float8 ^ 2", "22003", "value out of range: overflow"),
+        ("SELECT substring('abc', 1, -1)", "22011", "negative substring length not allowed"),
+        ("SELECT split_part('a', ',', 0)", "22023", "field position must not be zero"),
+    ] {
+        let described = described(sql).await;
+        assert_eq!((described.sqlstate, described.message.as_str()), (sqlstate, message), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn casts_to_varchar_cut() {
+    expressions(&[
+        ("'abcdef'::varchar(3)", "abc"),
+        ("CAST('éàüö' AS character varying(2))", "éà"),
+        ("12345::varchar(3), n::varchar(3)", "123|1.5"),
+        ("'ab   '::char(5) = 'ab', length('ab'::char(5)), 'xy'::char, 'abc'::char(2)", "true|2|x|ab"),
+        ("'abcdef'::varchar, CAST(NULL AS varchar(2))", "abcdef|"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn writes_check_lengths() {
+    expressions(&[
+        ("assign_varchar('abc  ', 3), assign_varchar('ab', 3), assign_varchar(NULL, 3)", "abc|ab|"),
+        ("assign_bpchar('ab   ', 5) = assign_bpchar('ab', 5)", "true"),
+    ])
+    .await;
+    let described = described("SELECT assign_varchar('abcd', 3)").await;
+    assert_eq!(described.sqlstate, "22001");
+    assert_eq!(described.message, "value too long for type character varying(3)");
+    let value = datafusion::logical_expr::col("s");
+    for (sql_type, expected) in [
+        ("character varying(3)", "assign_varchar(s, Int32(3))"),
+        ("character(5)", "assign_bpchar(s, Int32(5))"),
+        ("character varying", "s"),
+        ("text", "s"),
+    ] {
+        assert_eq!(crate::assign_text(value.clone(), sql_type).to_string(), expected);
     }
 }

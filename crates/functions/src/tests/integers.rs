@@ -11,6 +11,11 @@ async fn literals_are_int4_if_they_fit() {
         [Int32, Int32, Int32, Int64, Int64, Decimal128(20, 0)]
     );
     assert_eq!(
+        types("SELECT -2147483648, - -2147483648, -2147483649, -9223372036854775808").await,
+        [Int32, Int64, Int64, Int64]
+    );
+    assert_eq!(state("SELECT -2147483648 - 1").await, "22003");
+    assert_eq!(
         types("SELECT i2 + 1, i4 + 1, i8 + 1, i2 + i2, i4 * i8, -i2 FROM t WHERE k = 1").await,
         [Int32, Int32, Int64, Int16, Int64, Int16]
     );
@@ -22,7 +27,7 @@ async fn literals_are_int4_if_they_fit() {
         types("SELECT CAST(1 AS bigint), 2::smallint, CAST(3 AS numeric(5,1))").await,
         [Int64, Int16, Decimal128(5, 1)]
     );
-    assert_eq!(types("SELECT d - d, d + 1, d - 1 FROM t").await, [Int64, Date32, Date32]);
+    assert_eq!(types("SELECT d - d, d + 1, d - 1 FROM t").await, [Int32, Date32, Date32]);
 }
 
 #[tokio::test]

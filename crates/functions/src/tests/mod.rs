@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod casts;
+mod dates;
 mod explore;
 mod guards;
 mod integers;
@@ -9,8 +10,12 @@ mod numerics;
 mod plans;
 mod properties;
 mod proto;
+mod text;
 
-use crate::{analyzer_rules_after_coercion, analyzer_rules_before_coercion, guard_plan, register_all, sqlstate_of};
+use crate::{
+    Described, analyzer_rules_after_coercion, analyzer_rules_before_coercion, describe_evaluation, guard_plan,
+    register_all, type_planner,
+};
 use arrow::array::{
     ArrayRef, Date32Array, Decimal64Array, Decimal128Array, Float32Array, Float64Array, Int16Array, Int32Array,
     Int64Array, RecordBatch, StringViewArray,
@@ -41,7 +46,11 @@ pub fn context() -> SessionContext {
     rules.extend(analyzer_rules_before_coercion());
     rules.push(Arc::new(TypeCoercion::new()));
     rules.extend(analyzer_rules_after_coercion());
-    let builder = SessionStateBuilder::new().with_config(config).with_default_features().with_analyzer_rules(rules);
+    let builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_analyzer_rules(rules)
+        .with_type_planner(type_planner());
     let mut state = builder.build();
     register_all(&mut state).unwrap();
     let context = SessionContext::new_with_state(state);
@@ -219,8 +228,22 @@ pub async fn types(sql: &str) -> Vec<DataType> {
 
 /// The SQLSTATE that `sql` fails with.
 pub async fn state(sql: &str) -> &'static str {
+    described(sql).await.sqlstate
+}
+
+/// What a client is told of the failure of `sql`.
+pub async fn described(sql: &str) -> Described {
     match try_run(&context(), sql).await {
         Ok(batches) => panic!("{sql} gave {:?}", text(&batches)),
-        Err(error) => sqlstate_of(&error).unwrap_or_else(|| panic!("{sql}: no state for {error:?}")),
+        Err(error) => describe_evaluation(&error).unwrap_or_else(|| panic!("{sql}: no state for {error:?}")),
+    }
+}
+
+/// Each expression, over the first row of `t`, gives the text next to it.
+pub async fn expressions(expected: &[(&str, &str)]) {
+    let context = context();
+    for (expression, expected) in expected {
+        let sql = format!("SELECT {expression} FROM t WHERE k = 1");
+        assert_eq!(rows_of(&context, &sql).await, [*expected], "{sql}");
     }
 }

@@ -24,6 +24,9 @@ async fn every_function_survives_the_journey() {
         "SELECT k FROM t WHERE i2 <> 0 AND 10 / i2 > 1 ORDER BY k",
         "SELECT k FROM t WHERE i2 <> 0 AND i2 + 1 > 1 ORDER BY k",
         "SELECT ln(n), log(2, n), sign(n), mod(n, 2) FROM t WHERE k = 1",
+        "SELECT round(n, 1), trunc(n), ceil(w), floor(f8), round(f8) FROM t ORDER BY k",
+        "SELECT k ^ 2, exp(k), encode(s::bytea, 'base64'), s SIMILAR TO 'a%' FROM t ORDER BY k",
+        "SELECT s::varchar(2) AS a, s::char(2) AS b, d + INTERVAL '1 day', s LIKE '!%' ESCAPE '!' FROM t ORDER BY k",
         "SELECT n * (1 - n) * (1 + n) FROM t WHERE n BETWEEN 0.5 AND 2 ORDER BY k",
     ] {
         let plan = plan_of(&master, sql).await.unwrap();

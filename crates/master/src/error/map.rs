@@ -60,8 +60,8 @@ fn of_datafusion_ref(error: &DataFusionError) -> SqlError {
         return of_route(route);
     }
     let root = error.find_root();
-    if let Some(state) = damson_functions::sqlstate_of(error) {
-        return SqlError::new(SqlState::known(state), message_of(root));
+    if let Some(described) = damson_functions::describe_evaluation(error) {
+        return SqlError::new(SqlState::known(described.sqlstate), described.message);
     }
     match root {
         DataFusionError::SQL(parser, _) => SqlError::new(SqlState::SYNTAX_ERROR, parser.to_string()),

@@ -1,0 +1,40 @@
+//! Casts that PostgreSQL and Arrow understand differently.
+
+use super::numeric_common::{Kind, kind};
+use super::types::cut;
+use crate::register::scalar;
+use crate::{FunctionError, NumericType};
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
+
+/// A cast that the user wrote, or the planner for an INSERT; None where Arrow's is right.
+pub fn rewritten(of: &Cast, schema: &DFSchema) -> Result<Option<Expr>> {
+    let target = of.field.data_type();
+    if matches!(target, DataType::Decimal256(..)) {
+        return Err(FunctionError::TooManyDigits.into());
+    }
+    let source = of.expr.get_type(schema)?;
+    let converted = rounding_cast(&of.expr, &source, target);
+    Ok(match cut(of, &cast(of.expr.as_ref().clone(), DataType::Utf8View)) {
+        Some(cut) => Some(cut),
+        None => converted,
+    })
+}
+
+/// The function for a cast that rounds or checks where Arrow's does not; None where Arrow's is right.
+pub fn rounding_cast(expr: &Expr, source: &DataType, target: &DataType) -> Option<Expr> {
+    let inexact = matches!(kind(source), Kind::Decimal | Kind::Float);
+    match (target, NumericType::of(target)) {
+        (DataType::Int16, _) if inexact => Some(scalar("to_int2").call(vec![expr.clone()])),
+        (DataType::Int32, _) if inexact => Some(scalar("to_int4").call(vec![expr.clone()])),
+        (DataType::Int64, _) if inexact => Some(scalar("to_int8").call(vec![expr.clone()])),
+        (DataType::Decimal64(..) | DataType::Decimal128(..), Some(numeric)) if kind(source) == Kind::Float => {
+            let args = vec![expr.clone(), lit(i32::from(numeric.precision)), lit(i32::from(numeric.scale))];
+            let numeric_cast = scalar("to_numeric").call(args);
+            Some(if numeric.wide() == *target { numeric_cast } else { cast(numeric_cast, target.clone()) })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,88 @@
+//! SQL's types in expressions: what DataFusion's planner would lose or hold in another unit.
+
+use crate::register::scalar;
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::Result;
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::{Expr, lit};
+use datafusion::sql::sqlparser::ast::{CharacterLength, DataType as Sql, TimezoneInfo};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The zone of `timestamptz`, as DataFusion writes it: values are instants.
+const UTC: &str = "+00:00";
+
+/// Of the field that a cast to `varchar(n)` or `char(n)` has as its type: the function that cuts, and n.
+const CUT: &str = "damson.cut";
+const LENGTH: &str = "damson.length";
+
+/// Plans `varchar(n)` and `char(n)` with their lengths, which [`cut`] makes good, and times and timestamps in
+/// microseconds. The rest is DataFusion's.
+#[derive(Debug, Default)]
+pub struct PostgresTypes {}
+
+impl PostgresTypes {
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl TypePlanner for PostgresTypes {
+    fn plan_type_field(&self, sql_type: &Sql) -> Result<Option<FieldRef>> {
+        Ok(match sql_type {
+            Sql::Varchar(Some(length)) | Sql::CharacterVarying(Some(length)) | Sql::CharVarying(Some(length)) => {
+                text("to_varchar", length)
+            }
+            Sql::Char(Some(length)) | Sql::Character(Some(length)) => text("to_bpchar", length),
+            Sql::Char(None) | Sql::Character(None) => {
+                text("to_bpchar", &CharacterLength::IntegerLength { length: 1, unit: None })
+            }
+            Sql::Timestamp(None | Some(6), zone) => {
+                let zone = match zone {
+                    TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => Some(Arc::from(UTC)),
+                    TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => None,
+                };
+                Some(plain(DataType::Timestamp(TimeUnit::Microsecond, zone)))
+            }
+            Sql::Time(None | Some(6), TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+                Some(plain(DataType::Time64(TimeUnit::Microsecond)))
+            }
+            _ => None,
+        })
+    }
+}
+
+fn plain(data_type: DataType) -> FieldRef {
+    Arc::new(Field::new("", data_type, true))
+}
+
+fn text(function: &str, length: &CharacterLength) -> Option<FieldRef> {
+    let CharacterLength::IntegerLength { length, unit: None } = length else {
+        return None;
+    };
+    let metadata = HashMap::from([(CUT.to_owned(), function.to_owned()), (LENGTH.to_owned(), length.to_string())]);
+    Some(Arc::new(Field::new("", DataType::Utf8View, true).with_metadata(metadata)))
+}
+
+/// The function call in place of a cast to `varchar(n)` or `char(n)`, of `text`, what is cast as text; None for a cast
+/// to another type.
+pub fn cut(cast: &Cast, text: &Expr) -> Option<Expr> {
+    let metadata = cast.field.metadata();
+    let length: i32 = metadata.get(LENGTH)?.parse().ok()?;
+    Some(scalar(metadata.get(CUT)?).call(vec![text.clone(), lit(length)]))
+}
+
+/// What a write makes of `value`, which is text, for a column declared as `sql_type`, PostgreSQL's full name of the type:
+/// `character varying(n)` and `character(n)` are checked, any other type is left alone.
+pub fn assign_text(value: Expr, sql_type: &str) -> Expr {
+    let length = |prefix: &str| -> Option<i32> {
+        sql_type.strip_prefix(prefix)?.strip_prefix('(')?.strip_suffix(')')?.parse().ok()
+    };
+    let (function, length) = match (length("character varying"), length("character")) {
+        (Some(length), _) => ("assign_varchar", length),
+        (_, Some(length)) => ("assign_bpchar", length),
+        _ => return value,
+    };
+    scalar(function).call(vec![value, lit(length)])
+}
