@@ -28,6 +28,8 @@ def main():
     if arguments.file and not reused and os.path.exists(arguments.file):
         os.remove(arguments.file)
     connection = duckdb.connect(arguments.file or ":memory:")
+    # Its progress bar would be read as an answer.
+    connection.execute("SET enable_progress_bar = false")
     connection.execute(f"SET threads = {arguments.threads}")
     if arguments.memory_bytes:
         connection.execute(f"SET memory_limit = '{arguments.memory_bytes}B'")

@@ -8,6 +8,7 @@ mod copy;
 mod create_as;
 mod explain;
 mod insert;
+mod merged_columns;
 mod query;
 mod scalar;
 mod settings;

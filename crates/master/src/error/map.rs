@@ -1,8 +1,10 @@
 //! Every other crate's errors as the client sees them.
 
 use super::{SqlError, SqlState};
+use crate::sql::sql_type_name;
 use damson_cluster::{ContentId, SliceId};
 use damson_interconnect::{InterconnectError, RouteError};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -115,6 +117,11 @@ fn of_plan(message: &str) -> SqlError {
         let name = quoted_after(&message, "Invalid function '").unwrap_or_default();
         return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
     }
+    if let Some(operation) = message.strip_prefix("Cannot coerce arithmetic expression ")
+        && let Some(operation) = operation.strip_suffix(" to valid types")
+    {
+        return no_operator(operation);
+    }
     let mentions = |words: &[&str]| words.iter().any(|w| message.contains(w));
     let state = if mentions(&["GROUP BY", "must appear in", "aggregate"]) {
         SqlState::GROUPING_ERROR
@@ -133,6 +140,14 @@ fn of_plan(message: &str) -> SqlError {
         SqlState::SYNTAX_OR_ACCESS_RULE
     };
     SqlError::new(state, message)
+}
+
+/// `Utf8View + Int64`, in DataFusion's words.
+fn no_operator(operation: &str) -> SqlError {
+    let sql_name = |word: &str| word.parse::<DataType>().map_or_else(|_| word.into(), |t| sql_type_name(&t));
+    let operation = operation.split(' ').map(sql_name).collect::<Vec<_>>().join(" ");
+    SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {operation}"))
+        .with_hint("No operator matches the given argument types. You might need to add explicit type casts.")
 }
 
 fn quoted_after<'a>(message: &'a str, before: &str) -> Option<&'a str> {

@@ -3,6 +3,7 @@
 use super::Session;
 use super::ast::{hide_segment_id, mentions_segment_id};
 use super::column_names::name_columns;
+use super::merged_columns::merge_columns;
 use crate::catalog::{CatalogState, Relation, ViewDef};
 use crate::engine::{CATALOG, StatementNames, count_occurrences, statement_state};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
@@ -53,6 +54,7 @@ impl Session {
         Box::pin(async move {
             let state = statement_state(&self.master.base, names);
             let mut query = query.clone();
+            merge_columns(&mut query).map_err(external)?;
             name_columns(&mut query);
             let statement = EngineStatement::Statement(Box::new(query));
             for reference in state.resolve_table_references(&statement)? {

@@ -12,11 +12,11 @@ use crate::engine::statement_state;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
 use crate::sql::{CopyFrom, CopySource, CopyTo};
-use damson_cluster::TableDef;
+use damson_cluster::{ColumnDef, TableDef};
 use damson_motion::{CopyReadExec, CopyReadSpec, CopyWriteSpec};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::Column;
@@ -96,20 +96,29 @@ fn rows_of_files(
     let fields = targets.iter().map(|&t| Arc::new(table_schema.field(t).clone()));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let read = CopyReadExec::new(CopyReadSpec { leaf: LEAF, format: copy.format.clone(), schema });
-    if targets.iter().copied().eq(0..def.columns.len()) {
-        return Ok(Arc::new(read));
-    }
-    let column = |(position, column): (usize, &damson_cluster::ColumnDef)| {
+    let given = DFSchema::try_from(read.schema()).map_err(of_datafusion)?;
+    let physical = |value| bound.state.create_physical_expr(value, &given).map_err(of_datafusion);
+    let mut as_it_is = targets.iter().copied().eq(0..def.columns.len());
+    let mut column = |(position, column): (usize, &ColumnDef)| {
         let expr: Arc<dyn PhysicalExpr> = match targets.iter().position(|&t| t == position) {
-            Some(i) => Arc::new(Column::new(&column.name, i)),
-            None => {
-                let value = default_value(&bound.state, column)?;
-                bound.state.create_physical_expr(value, &DFSchema::empty()).map_err(of_datafusion)?
+            Some(i) => {
+                let value = Expr::Column(datafusion::common::Column::new_unqualified(&column.name));
+                let assigned = damson_functions::assign_text(value.clone(), &column.sql_type);
+                if assigned == value {
+                    Arc::new(Column::new(&column.name, i))
+                } else {
+                    as_it_is = false;
+                    physical(assigned)?
+                }
             }
+            None => physical(default_value(&bound.state, column)?)?,
         };
         Ok((expr, column.name.clone()))
     };
-    let columns = def.columns.iter().enumerate().map(column).collect::<SqlResult<Vec<_>>>()?;
+    let columns = def.columns.iter().enumerate().map(&mut column).collect::<SqlResult<Vec<_>>>()?;
+    if as_it_is {
+        return Ok(Arc::new(read));
+    }
     Ok(Arc::new(ProjectionExec::try_new(columns, Arc::new(read)).map_err(of_datafusion)?))
 }
 

@@ -119,7 +119,8 @@ pub(super) fn assign(
                 let value = Expr::Column(columns[i].clone());
                 let from = value.get_type(&schema).map_err(of_datafusion)?;
                 check_assignable(&from, column, from_values)?;
-                if from == column.data_type { value } else { cast(value, column.data_type.clone()) }
+                let value = if from == column.data_type { value } else { cast(value, column.data_type.clone()) };
+                damson_functions::assign_text(value, &column.sql_type)
             }
             None => default_value(state, column)?,
         };
@@ -135,7 +136,7 @@ pub(super) fn default_value(state: &SessionState, column: &ColumnDef) -> SqlResu
         Some(text) => state.create_logical_expr(text, &DFSchema::empty()).map_err(of_datafusion)?,
         None => lit(ScalarValue::Null),
     };
-    Ok(cast(value, column.data_type.clone()))
+    Ok(damson_functions::assign_text(cast(value, column.data_type.clone()), &column.sql_type))
 }
 
 fn too_many() -> SqlError {

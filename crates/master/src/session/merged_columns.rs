@@ -1,0 +1,261 @@
+//! `RIGHT JOIN … USING (k)` and `FULL JOIN … USING (k)`: k is `coalesce(left.k, right.k)`. DataFusion takes the left one.
+
+use crate::error::{SqlError, SqlResult, SqlState};
+use sqlparser::ast::{
+    self, ExcludeSelectItem, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
+    Select, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
+};
+use std::ops::ControlFlow;
+
+/// Writes out the merged columns of every query level.
+///
+/// # Errors
+/// 0A000 where the tables that the column comes from cannot be told without the catalog.
+pub(super) fn merge_columns(statement: &mut ast::Statement) -> SqlResult<()> {
+    match statement.visit(&mut Levels) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Levels;
+
+impl VisitorMut for Levels {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        match in_query(query) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+fn in_query(query: &mut Query) -> SqlResult<()> {
+    let Query { body, order_by, .. } = query;
+    if let SetExpr::Select(select) = body.as_mut() {
+        let merged = merged_in(select)?;
+        for column in &merged {
+            // ORDER BY an output column needs no more.
+            let is_selected = select.projection.iter().any(|item| selects(item, &column.name));
+            if !is_selected
+                && let Some(order_by) = order_by
+                && let OrderByKind::Expressions(keys) = &mut order_by.kind
+            {
+                keys.iter_mut().for_each(|key| column.replace_in(&mut key.expr));
+            }
+        }
+        merged.iter().for_each(|column| column.replace_in_select(select));
+        return Ok(());
+    }
+    in_set_operation(body)
+}
+
+fn in_set_operation(body: &mut SetExpr) -> SqlResult<()> {
+    match body {
+        SetExpr::Select(select) => {
+            let merged = merged_in(select)?;
+            merged.iter().for_each(|column| column.replace_in_select(select));
+            Ok(())
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            in_set_operation(left)?;
+            in_set_operation(right)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn selects(item: &SelectItem, name: &str) -> bool {
+    match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(column)) => folded(column) == name,
+        SelectItem::Wildcard(_) => true,
+        _ => false,
+    }
+}
+
+/// A column that a RIGHT or FULL join merges.
+struct Merged {
+    name: String,
+    /// `coalesce(a.k, b.k)`.
+    value: Expr,
+}
+
+fn merged_in(select: &Select) -> SqlResult<Vec<Merged>> {
+    let mut merged: Vec<Merged> = vec![];
+    for from in &select.from {
+        let mut tables = vec![name_of(&from.relation)];
+        let mut constraints: Vec<&JoinConstraint> = vec![];
+        for join in &from.joins {
+            tables.push(name_of(&join.relation));
+            let (constraint, merges) = match &join.join_operator {
+                JoinOperator::Right(c) | JoinOperator::RightOuter(c) | JoinOperator::FullOuter(c) => (c, true),
+                JoinOperator::Join(c) | JoinOperator::Inner(c) | JoinOperator::Left(c) | JoinOperator::LeftOuter(c) => {
+                    (c, false)
+                }
+                _ => (&JoinConstraint::None, false),
+            };
+            for column in using(constraint) {
+                let again = merged.iter().any(|m| m.name == column);
+                let told = constraints.iter().all(|earlier| using(earlier).contains(&column));
+                let named: Option<Vec<String>> = tables.iter().cloned().collect();
+                match named {
+                    _ if !merges && !again => {}
+                    Some(tables) if told && !again && select.from.len() == 1 => {
+                        merged.push(Merged { value: coalesce(&tables, &column)?, name: column });
+                    }
+                    _ => return Err(unsupported(&column)),
+                }
+            }
+            constraints.push(constraint);
+        }
+    }
+    Ok(merged)
+}
+
+fn using(constraint: &JoinConstraint) -> Vec<String> {
+    match constraint {
+        JoinConstraint::Using(columns) => {
+            columns.iter().filter_map(|c| c.0.last()).filter_map(|part| part.as_ident()).map(folded).collect()
+        }
+        _ => vec![],
+    }
+}
+
+fn unsupported(column: &str) -> SqlError {
+    let message = format!("USING ({column}) over several joins of which one is RIGHT or FULL is not supported");
+    SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Write the conditions with ON, and coalesce().")
+}
+
+/// The name that qualifies a table's columns, as SQL.
+fn name_of(factor: &TableFactor) -> Option<String> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::NestedJoin { alias: Some(alias), .. } => Some(alias.name.to_string()),
+        TableFactor::Table { name, .. } => name.0.last().map(ToString::to_string),
+        _ => None,
+    }
+}
+
+fn coalesce(tables: &[String], column: &str) -> SqlResult<Expr> {
+    let column = Ident::with_quote('"', column).to_string();
+    let columns: Vec<String> = tables.iter().map(|table| format!("{table}.{column}")).collect();
+    crate::sql::parse_expression(&format!("coalesce({})", columns.join(", ")))
+}
+
+impl Merged {
+    fn replace_in_select(&self, select: &mut Select) {
+        let mut items = vec![];
+        for mut item in std::mem::take(&mut select.projection) {
+            match &mut item {
+                SelectItem::UnnamedExpr(Expr::Identifier(column)) if folded(column) == self.name => {
+                    item = self.item();
+                }
+                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => self.replace_in(expr),
+                SelectItem::Wildcard(options) => {
+                    // The merged columns come first, and once.
+                    items.push(self.item());
+                    let name = ObjectName::from(vec![Ident::with_quote('"', &self.name)]);
+                    let names = match options.opt_exclude.take() {
+                        None => vec![name],
+                        Some(ExcludeSelectItem::Single(other)) => vec![other, name],
+                        Some(ExcludeSelectItem::Multiple(others)) => others.into_iter().chain([name]).collect(),
+                    };
+                    options.opt_exclude = Some(ExcludeSelectItem::Multiple(names));
+                }
+                _ => {}
+            }
+            items.push(item);
+        }
+        select.projection = items;
+        select.selection.iter_mut().chain(&mut select.having).for_each(|expr| self.replace_in(expr));
+        if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+            keys.iter_mut().for_each(|key| self.replace_in(key));
+        }
+    }
+
+    fn item(&self) -> SelectItem {
+        SelectItem::ExprWithAlias { expr: self.value.clone(), alias: Ident::with_quote('"', &self.name) }
+    }
+
+    fn replace_in(&self, expr: &mut Expr) {
+        let _: ControlFlow<()> = expr.visit(&mut Replace { column: self, below: 0 });
+    }
+}
+
+struct Replace<'a> {
+    column: &'a Merged,
+    /// Subqueries around: there the name is somebody else's first.
+    below: usize,
+}
+
+impl VisitorMut for Replace<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.below += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.below -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.below == 0
+            && let Expr::Identifier(name) = expr
+            && folded(name) == self.column.name
+        {
+            *expr = self.column.value.clone();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// An identifier's name: PostgreSQL folds what is not quoted.
+fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql;
+
+    fn merged(text: &str) -> Result<String, SqlState> {
+        let sql::Statement::Query(mut query) = sql::parse(text).unwrap() else { panic!("{text} is a query") };
+        merge_columns(&mut query).map_err(|e| e.state)?;
+        Ok(query.to_string())
+    }
+
+    #[test]
+    fn the_merged_column_is_either_side_s() {
+        assert_eq!(
+            merged("SELECT k, a.k, v FROM a FULL JOIN b USING (k) WHERE k > 1 ORDER BY k").unwrap(),
+            "SELECT coalesce(a.\"k\", b.\"k\") AS \"k\", a.k, v FROM a FULL JOIN b USING(k) \
+             WHERE coalesce(a.\"k\", b.\"k\") > 1 ORDER BY k"
+        );
+        assert_eq!(
+            merged("SELECT * FROM t x RIGHT JOIN u y USING (k)").unwrap(),
+            "SELECT coalesce(x.\"k\", y.\"k\") AS \"k\", * EXCLUDE (\"k\") FROM t x RIGHT JOIN u y USING(k)"
+        );
+        assert_eq!(
+            merged("SELECT v FROM a FULL JOIN b USING (k) GROUP BY k, v ORDER BY k").unwrap(),
+            "SELECT v FROM a FULL JOIN b USING(k) GROUP BY coalesce(a.\"k\", b.\"k\"), v \
+             ORDER BY coalesce(a.\"k\", b.\"k\")"
+        );
+    }
+
+    #[test]
+    fn other_queries_stay() {
+        for text in ["SELECT k FROM a LEFT JOIN b USING(k)", "SELECT k FROM a FULL JOIN b ON a.k = b.k"] {
+            assert_eq!(merged(text).unwrap(), text);
+        }
+        let text = "SELECT k FROM a JOIN c ON a.x = c.x FULL JOIN b USING (k)";
+        assert_eq!(merged(text), Err(SqlState::FEATURE_NOT_SUPPORTED));
+        let text = "SELECT k FROM a FULL JOIN c USING (k) JOIN b USING (k)";
+        assert_eq!(merged(text), Err(SqlState::FEATURE_NOT_SUPPORTED));
+    }
+}
