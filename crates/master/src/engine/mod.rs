@@ -30,6 +30,7 @@ pub fn base_state(runtime: Arc<RuntimeEnv>) -> Result<SessionState> {
         .with_config(SessionConfig::from(settings()))
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_type_planner(damson_functions::type_planner())
         .with_analyzer_rules(analyzer_rules())
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(vec![])
