@@ -7,9 +7,11 @@
 //! functions that are found by name. What is still different from PostgreSQL is listed in `docs/sql-differences.md`.
 
 mod aggregate;
+mod calendar;
 mod cast_text;
 mod describe;
 mod error;
+mod format;
 mod limits;
 mod numeric_type;
 mod register;

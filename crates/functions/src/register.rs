@@ -50,6 +50,14 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         scalar::to_bpchar(),
         scalar::assign_varchar(),
         scalar::assign_bpchar(),
+        scalar::extract(),
+        scalar::date_part(),
+        scalar::date_trunc(),
+        scalar::age(),
+        scalar::to_text(),
+        scalar::to_char(),
+        scalar::to_date(),
+        scalar::to_timestamp(),
     ];
     functions.into_iter().map(Arc::new).collect()
 });

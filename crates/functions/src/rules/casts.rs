@@ -3,6 +3,7 @@
 use super::numeric_common::{Kind, kind};
 use super::types::cut;
 use crate::register::scalar;
+use crate::scalar::has_own_text;
 use crate::{FunctionError, NumericType};
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result};
@@ -17,10 +18,16 @@ pub fn rewritten(of: &Cast, schema: &DFSchema) -> Result<Option<Expr>> {
     }
     let source = of.expr.get_type(schema)?;
     let converted = rounding_cast(&of.expr, &source, target);
-    Ok(match cut(of, &cast(of.expr.as_ref().clone(), DataType::Utf8View)) {
+    let text = || as_text(&of.expr, &source).unwrap_or_else(|| cast(of.expr.as_ref().clone(), DataType::Utf8View));
+    Ok(match cut(of, text) {
         Some(cut) => Some(cut),
         None => converted,
     })
+}
+
+/// `expr` as text, where Arrow's text is not PostgreSQL's; None where it is.
+pub fn as_text(expr: &Expr, source: &DataType) -> Option<Expr> {
+    has_own_text(source).then(|| scalar("to_text").call(vec![expr.clone()]))
 }
 
 /// The function for a cast that rounds or checks where Arrow's does not; None where Arrow's is right.
@@ -34,6 +41,10 @@ pub fn rounding_cast(expr: &Expr, source: &DataType, target: &DataType) -> Optio
             let args = vec![expr.clone(), lit(i32::from(numeric.precision)), lit(i32::from(numeric.scale))];
             let numeric_cast = scalar("to_numeric").call(args);
             Some(if numeric.wide() == *target { numeric_cast } else { cast(numeric_cast, target.clone()) })
+        }
+        (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, _) => {
+            let text = as_text(expr, source)?;
+            Some(if *target == DataType::Utf8View { text } else { cast(text, target.clone()) })
         }
         _ => None,
     }

@@ -82,7 +82,20 @@ impl ExpressionRewriter<'_> {
         {
             return Ok(Transformed::yes(expr));
         }
+        let (left, right) = if op == Operator::StringConcat {
+            (Box::new(self.shown(*left)?), Box::new(self.shown(*right)?))
+        } else {
+            (left, right)
+        };
         self.coerce(Expr::BinaryExpr(BinaryExpr::new(left, op, right)))
+    }
+
+    /// An operand of `||`.
+    fn shown(&self, operand: Expr) -> Result<Expr> {
+        let data_type = operand.get_type(self.schema)?;
+        // Bytes are concatenated as they are.
+        let text = if data_type.is_binary() { None } else { casts::as_text(&operand, &data_type) };
+        Ok(text.unwrap_or(operand))
     }
 
     /// Operands of a comparison with one type; None where DataFusion finds it.

@@ -1,11 +1,15 @@
 //! Calls of functions by name: which of DataFusion's are replaced, and what their arguments become.
 
+use super::casts::as_text;
 use super::numeric_common::unify;
 use crate::register::scalar;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::functions::datetime::{current_date, to_local_time};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit, when};
+
+const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 /// Functions whose integer literals are int4 as everywhere else. Others keep DataFusion's int8, which their signatures
 /// may insist on.
@@ -39,6 +43,20 @@ pub fn rewritten(call: ScalarFunction, schema: &DFSchema) -> Result<ScalarFuncti
         // DataFusion would show the sign of 8 bytes.
         args = vec![cast(arg.clone(), DataType::Int64) & lit(i64::from(u32::MAX))];
     }
+    let name = func.name().to_owned();
+    match name.as_str() {
+        "date_part" => {
+            if func != scalar("date_part") {
+                func = scalar("extract");
+            }
+            args = args.into_iter().map(|arg| local_time(arg, schema)).collect::<Result<_>>()?;
+        }
+        "to_char" | "date_trunc" => {
+            args = args.into_iter().map(|arg| local_time(arg, schema)).collect::<Result<_>>()?
+        }
+        "age" if args.len() == 1 => args.insert(0, cast(current_date().call(vec![]), TIMESTAMP)),
+        _ => {}
+    }
     if matches!(func.name(), "concat" | "concat_ws") {
         args = args.into_iter().map(|arg| output_text(arg, schema)).collect::<Result<_>>()?;
     }
@@ -59,10 +77,21 @@ pub fn literals_for(function: &str, args: Vec<Expr>) -> Vec<Expr> {
     args.into_iter().map(widen).collect()
 }
 
+/// The date and time of day in its own zone, of a timestamp that has one other than the session's, which is UTC.
+fn local_time(arg: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(match arg.get_type(schema)? {
+        DataType::Timestamp(_, Some(zone)) if !matches!(zone.as_ref(), "+00:00" | "UTC" | "Z") => {
+            to_local_time().call(vec![arg])
+        }
+        _ => arg,
+    })
+}
+
 /// A value as it is shown, which for a boolean is not its text: `t` and `f`.
 fn output_text(arg: Expr, schema: &DFSchema) -> Result<Expr> {
-    if arg.get_type(schema)? != DataType::Boolean {
-        return Ok(arg);
+    let data_type = arg.get_type(schema)?;
+    if data_type != DataType::Boolean {
+        return Ok(as_text(&arg, &data_type).unwrap_or(arg));
     }
     let literal = |text: &str| Expr::Literal(ScalarValue::Utf8View(Some(text.into())), None);
     when(arg.clone(), literal("t")).when(Expr::Not(Box::new(arg)), literal("f")).end()

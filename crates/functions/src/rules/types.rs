@@ -65,12 +65,12 @@ fn text(function: &str, length: &CharacterLength) -> Option<FieldRef> {
     Some(Arc::new(Field::new("", DataType::Utf8View, true).with_metadata(metadata)))
 }
 
-/// The function call in place of a cast to `varchar(n)` or `char(n)`, of `text`, what is cast as text; None for a cast
-/// to another type.
-pub fn cut(cast: &Cast, text: &Expr) -> Option<Expr> {
+/// The function call in place of a cast to `varchar(n)` or `char(n)`, of what is cast as `text`; None for a
+/// cast to another type.
+pub fn cut(cast: &Cast, text: impl FnOnce() -> Expr) -> Option<Expr> {
     let metadata = cast.field.metadata();
     let length: i32 = metadata.get(LENGTH)?.parse().ok()?;
-    Some(scalar(metadata.get(CUT)?).call(vec![text.clone(), lit(length)]))
+    Some(scalar(metadata.get(CUT)?).call(vec![text(), lit(length)]))
 }
 
 /// What a write makes of `value`, which is text, for a column declared as `sql_type`, PostgreSQL's full name of the type:

@@ -97,6 +97,11 @@ pub fn over_arrays(
     })
 }
 
+/// The text of a constant argument, if it is one.
+pub fn constant_text<'a>(args: &'a ReturnFieldArgs, index: usize) -> Option<&'a str> {
+    args.scalar_arguments.get(index).copied().flatten()?.try_as_str()?
+}
+
 pub fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
 }

@@ -1,8 +1,11 @@
 //! Scalar functions, one a file; the rules put them where SQL has an operator or a cast.
 
+mod age;
 mod characters;
+mod date_trunc;
 mod decimal_math;
 mod encoding;
+mod extract;
 mod float_divide;
 mod function;
 mod int_arithmetic;
@@ -10,6 +13,7 @@ mod int_cast;
 mod int_negate;
 mod logarithm;
 mod modulo;
+mod moment;
 mod numeric_add;
 mod numeric_cast;
 mod numeric_divide;
@@ -19,9 +23,14 @@ mod operands;
 mod power;
 mod rounding;
 mod similar_to;
+mod to_char;
+mod to_text;
 
+pub use age::age;
 pub use characters::{assign_bpchar, assign_varchar, to_bpchar, to_varchar};
+pub use date_trunc::date_trunc;
 pub use encoding::{decode, encode};
+pub use extract::{date_part, extract};
 pub use float_divide::FloatDivide;
 pub use int_arithmetic::{IntArithmetic, IntOperator};
 pub use int_cast::IntCast;
@@ -36,5 +45,7 @@ pub use numeric_multiply::NumericMultiply;
 pub use power::{exp, power};
 pub use rounding::{ceil, floor, round, trunc};
 pub use similar_to::{similar_to_regex, translate, with_backslash};
+pub use to_char::{to_char, to_date, to_timestamp};
+pub use to_text::{has_own_text, to_text};
 
 pub(crate) use decimal_math::{PowerOfTen, average};

@@ -1,6 +1,6 @@
 //! Dates, times and intervals.
 
-use super::{context, expressions, plan_of, rows_of, types};
+use super::{context, described, expressions, plan_of, rows_of, types};
 use arrow::datatypes::{DataType, TimeUnit};
 
 const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -51,4 +51,80 @@ async fn date_columns_are_compared_as_they_are() {
         let sql = format!("SELECT k FROM t WHERE {condition} ORDER BY k");
         assert_eq!(rows_of(&context, &sql).await.join("|"), expected, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn fields_of_dates_and_times() {
+    let ts = "TIMESTAMP '2024-07-15 06:07:08.5'";
+    for (value, fields, expected) in [
+        (ts, "second milliseconds microseconds minute hour day", "8.500000|8500.000|8500000|7|6|15"),
+        (ts, "month quarter year decade century millennium", "7|3|2024|202|21|3"),
+        (ts, "dow isodow doy week isoyear epoch", "1|1|197|29|2024|1721023628.500000"),
+        ("DATE '2024-12-30'", "week isoyear isodow dow epoch julian", "1|2025|1|1|1735516800|2460675"),
+        ("DATE '2000-12-31'", "century millennium decade isodow dow", "20|2|200|7|0"),
+        ("TIME '10:11:12.5'", "hour minute second epoch", "10|11|12.500000|36672.500000"),
+        ("INTERVAL '14 months 40 days 26 hours'", "year month day hour epoch", "1|2|40|26|40291200.000000"),
+        ("INTERVAL '1 day 2 hours'", "epoch", "93600.000000"),
+        ("(TIMESTAMP '2024-01-03 01:00:00' - TIMESTAMP '2024-01-01 00:00:00')", "day hour epoch", "2|1|176400.000000"),
+    ] {
+        let columns = fields.split(' ').map(|field| format!("extract({field} FROM {value}) AS a{field}"));
+        let sql = format!("SELECT {}", columns.collect::<Vec<_>>().join(", "));
+        assert_eq!(super::rows(&sql).await, [expected], "{sql}");
+    }
+    expressions(&[
+        ("date_part('second', TIMESTAMP '2024-07-15 06:07:08.5'), date_part('year', d)", "8.5|1970.0"),
+        ("extract(year FROM d) / 4, extract(month FROM d) = 1", "492.50000000000000000000|true"),
+    ])
+    .await;
+    assert_eq!(
+        types("SELECT extract(year FROM d), extract(second FROM d::timestamp), date_part('year', d) FROM t").await,
+        [DataType::Decimal64(10, 0), DataType::Decimal64(8, 6), DataType::Float64]
+    );
+}
+
+#[tokio::test]
+async fn fields_that_do_not_exist() {
+    for (sql, sqlstate, message) in [
+        ("SELECT extract(foo FROM d) FROM t", "22023", "unit \"foo\" not recognized for type date"),
+        ("SELECT extract(hour FROM d) FROM t", "0A000", "unit \"hour\" not supported for type date"),
+        ("SELECT extract(epoch FROM INTERVAL '100000000 years')", "22003", "numeric out of range"),
+        ("SELECT extract(dow FROM INTERVAL '1 day')", "0A000", "unit \"dow\" not supported for type interval"),
+        (
+            "SELECT date_trunc('foo', d) FROM t",
+            "22023",
+            "unit \"foo\" not recognized for type timestamp without time zone",
+        ),
+    ] {
+        let described = described(sql).await;
+        assert_eq!((described.sqlstate, described.message.as_str()), (sqlstate, message), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn truncation_and_age() {
+    let ts = "TIMESTAMP '2024-05-17 10:00:00.123456'";
+    for (unit, expected) in [
+        ("milliseconds", "2024-05-17 10:00:00.123"),
+        ("DAY", "2024-05-17 00:00:00"),
+        ("week", "2024-05-13 00:00:00"),
+        ("hour", "2024-05-17 10:00:00"),
+        ("quarter", "2024-04-01 00:00:00"),
+        ("decade", "2020-01-01 00:00:00"),
+        ("century", "2001-01-01 00:00:00"),
+        ("millennium", "2001-01-01 00:00:00"),
+    ] {
+        let sql = format!("SELECT date_trunc('{unit}', {ts})::text");
+        assert_eq!(super::rows(&sql).await, [expected], "{sql}");
+    }
+    expressions(&[
+        (
+            "date_trunc('month', d)::text, age(TIMESTAMP '2024-03-01', TIMESTAMP '2023-01-31')::text",
+            "1970-01-01 00:00:00|1 year 1 mon 1 day",
+        ),
+        (
+            "age(DATE '2023-01-31', DATE '2024-03-01')::text, age(current_date)::text",
+            "-1 years -1 mons -1 days|00:00:00",
+        ),
+    ])
+    .await;
 }

@@ -50,7 +50,7 @@ async fn functions_that_want_int8_literals_get_them() {
     assert_eq!(rows("SELECT string_agg(s, ',' ORDER BY k) FROM t WHERE k < 4").await, ["1,x,3.5"]);
     assert_eq!(
         rows("SELECT date_part('year', DATE '2024-02-03'), round(2.567, 2), array_length(ARRAY[1, 2], 1)").await,
-        ["2024|2.57|2"]
+        ["2024.0|2.57|2"]
     );
     assert_eq!(rows("SELECT approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY k) FROM t").await, ["4.0"]);
 }

@@ -4,6 +4,7 @@ mod aggregates;
 mod casts;
 mod dates;
 mod explore;
+mod formats;
 mod guards;
 mod integers;
 mod numerics;

@@ -217,7 +217,7 @@ async fn functions_of_numerics() {
         ("signum(n)", "1.0"),
         ("ln(n) > 0.405 AND exp(n) > 4.48", "true"),
         ("n::text, w::float8, big::numeric(20,1)", "1.50|1.5|10000000000000000.0"),
-        ("to_char(DATE '2024-01-02', '%Y')", "2024"),
+        ("to_char(DATE '2024-01-02', 'YYYY'), to_char(n, 'FM990.0')", "2024|1.5"),
     ] {
         let sql = format!("SELECT {expression} FROM t WHERE k = 1");
         assert_eq!(rows_of(&context, &sql).await, [expected], "{sql}");

@@ -27,6 +27,9 @@ async fn every_function_survives_the_journey() {
         "SELECT round(n, 1), trunc(n), ceil(w), floor(f8), round(f8) FROM t ORDER BY k",
         "SELECT k ^ 2, exp(k), encode(s::bytea, 'base64'), s SIMILAR TO 'a%' FROM t ORDER BY k",
         "SELECT s::varchar(2) AS a, s::char(2) AS b, d + INTERVAL '1 day', s LIKE '!%' ESCAPE '!' FROM t ORDER BY k",
+        "SELECT extract(year FROM d), date_part('epoch', d), age(d, DATE '1960-01-01'), f8::text, '' || f4 FROM t ORDER BY k",
+        "SELECT date_trunc('decade', d), date_trunc('months', d), concat(f8, d + INTERVAL '1 day') FROM t ORDER BY k",
+        "SELECT to_char(d, 'YYYY'), to_char(n, '990.0'), to_date('1' || k, 'YYDDD'), to_timestamp(k) FROM t ORDER BY k",
         "SELECT n * (1 - n) * (1 + n) FROM t WHERE n BETWEEN 0.5 AND 2 ORDER BY k",
     ] {
         let plan = plan_of(&master, sql).await.unwrap();

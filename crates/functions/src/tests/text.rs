@@ -43,3 +43,15 @@ async fn booleans_and_integers_as_text() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn values_as_text() {
+    expressions(&[
+        ("2.0::float8::text, 1e20::float8::text AS b, 0.1::real::text AS c, f8 || 'x', concat(f8, '-', f4)", "2|1e+20|0.1|0.5x|0.5-0.1"),
+        ("TIMESTAMP '2024-01-31 10:00:00'::text, timestamptz '2024-01-31 10:00:00.50+00'::text AS b", "2024-01-31 10:00:00|2024-01-31 10:00:00.5+00"),
+        ("'at ' || TIMESTAMP '2024-01-31 10:00:00', TIME '10:00:00.5'::text, d::text", "at 2024-01-31 10:00:00|10:00:00.5|1970-01-01"),
+        ("INTERVAL '1 year 2 months 3 days 4 hours'::text, (TIMESTAMP '2024-01-03 01:00:00' - TIMESTAMP '2024-01-01')::text AS b", "1 year 2 mons 3 days 04:00:00|2 days 01:00:00"),
+        ("decode('00ff', 'hex')::text, 12.5::float8::varchar(3) AS b, 1.50::text AS c, true::text", "\\x00ff|12.|1.50|true"),
+    ])
+    .await;
+}
