@@ -10,7 +10,7 @@ async fn agree_on_every_number_of_segments() {
     let one = TestCluster::start(1).await;
     let four = TestCluster::start(4).await;
     let mut targets: Vec<Box<dyn Target>> =
-        vec![Box::new(PlainDataFusion::new()), Box::new(one.session()), Box::new(four.session())];
+        vec![Box::new(PlainDataFusion::new().sorting_apart()), Box::new(one.session()), Box::new(four.session())];
     Campaign { seed: seed_from_env(), universes: 4, queries: 50 }.run(&mut targets).await;
     drop(targets);
     one.shutdown().await;

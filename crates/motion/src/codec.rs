@@ -2,8 +2,8 @@
 //! build (a segment of another is refused at registration), so there are no versions in here.
 
 use crate::{
-    CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, Gang, HashFilterExec, MotionDef, MotionKind,
-    MotionRecvExec, MotionSendExec, NullableSideExec, ScanSpec, TableScanExec, TableWriteExec, TableWriteSpec,
+    CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, ForgetConstantsExec, Gang, HashFilterExec, MotionDef,
+    MotionKind, MotionRecvExec, MotionSendExec, ScanSpec, TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -66,7 +66,7 @@ enum NodeType {
     HashFilter = 5,
     MotionSend = 6,
     MotionRecv = 7,
-    NullableSide = 8,
+    ForgetConstants = 8,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,8 +115,8 @@ impl PhysicalExtensionCodec for SliceCodec {
         } else if let Some(recv) = node.downcast_ref::<MotionRecvExec>() {
             let description = describe(recv.def(), recv.schema());
             (NodeType::MotionRecv, to_json(&description)?, encode_all(expressions_of(&recv.def().kind))?)
-        } else if node.downcast_ref::<NullableSideExec>().is_some() {
-            (NodeType::NullableSide, vec![], vec![])
+        } else if node.downcast_ref::<ForgetConstantsExec>().is_some() {
+            (NodeType::ForgetConstants, vec![], vec![])
         } else {
             return Err(DataFusionError::NotImplemented(format!("{} cannot run on a segment", node.name())));
         };
@@ -161,7 +161,7 @@ impl PhysicalExtensionCodec for SliceCodec {
                 let (def, schema) = define(from_json(&node.description)?, decode_all)?;
                 Arc::new(MotionRecvExec::new(def, schema))
             }
-            NodeType::NullableSide => Arc::new(NullableSideExec::new(input()?)),
+            NodeType::ForgetConstants => Arc::new(ForgetConstantsExec::new(input()?)),
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod codec;
 mod context;
+mod forget_constants;
 mod hash_filter;
 mod kind;
 mod leaf;
@@ -10,7 +11,6 @@ pub mod limits;
 mod message;
 mod metrics;
 mod motion_exec;
-mod nullable_side;
 mod paced;
 mod recv;
 mod replan;
@@ -21,6 +21,7 @@ mod sink;
 
 pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
+pub use forget_constants::ForgetConstantsExec;
 pub use hash_filter::HashFilterExec;
 pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec};
@@ -30,7 +31,6 @@ pub use message::{
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;
-pub use nullable_side::NullableSideExec;
 pub use paced::PacedExec;
 pub use recv::MotionRecvExec;
 pub use replan::replan;

@@ -4,12 +4,14 @@ mod init_plan;
 mod names;
 mod set_all;
 mod statistics;
+mod subqueries;
 mod table;
 mod window_filter;
 
 pub(crate) use init_plan::{ScalarRunner, replace_scalar_subqueries};
 pub(crate) use names::{CATALOG, StatementNames};
 pub(crate) use set_all::count_occurrences;
+pub(crate) use subqueries::write_out_subqueries;
 pub(crate) use table::DamsonTable;
 
 use crate::planner::JoinOrder;

@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// Operators that keep their input's rows; shown as part of it.
 pub(super) fn is_hidden(plan: &Arc<dyn ExecutionPlan>) -> bool {
     const HIDDEN: &[&str] =
-        &["ProjectionExec", "CooperativeExec", "CoalesceBatchesExec", "BufferExec", "NullableSideExec"];
+        &["ProjectionExec", "CooperativeExec", "CoalesceBatchesExec", "BufferExec", "ForgetConstantsExec"];
     let merges = ["CoalescePartitionsExec", "SortPreservingMergeExec", "RepartitionExec"].contains(&plan.name());
     plan.children().len() == 1 && (HIDDEN.contains(&plan.name()) || (merges && plan.fetch().is_none()))
 }

@@ -5,7 +5,7 @@ use super::ast::{hide_segment_id, mentions_segment_id};
 use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
 use crate::catalog::{CatalogState, Relation, ViewDef};
-use crate::engine::{CATALOG, StatementNames, count_occurrences, statement_state};
+use crate::engine::{CATALOG, StatementNames, count_occurrences, statement_state, write_out_subqueries};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql;
 use crate::system::{self, SystemContext, SystemTable};
@@ -60,7 +60,8 @@ impl Session {
             for reference in state.resolve_table_references(&statement)? {
                 self.prepare_name(names, &reference, depth).await?;
             }
-            let plan = count_occurrences(state.statement_to_plan(statement).await?)?;
+            let plan = state.statement_to_plan(statement).await?;
+            let plan = write_out_subqueries(count_occurrences(plan)?)?;
             Ok((state, plan))
         })
     }

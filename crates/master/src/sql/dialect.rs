@@ -75,6 +75,21 @@ impl Dialect for Guarded {
         }
     }
 
+    /// IS [NOT] DISTINCT FROM: sqlparser takes all that follows, ANDs too, for its right side.
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
+        const NOT_DISTINCT: [Keyword; 4] = [Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
+        const DISTINCT: [Keyword; 3] = [Keyword::IS, Keyword::DISTINCT, Keyword::FROM];
+        let negated = parser.parse_keywords(&NOT_DISTINCT);
+        if !negated && !parser.parse_keywords(&DISTINCT) {
+            return None;
+        }
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Is));
+        Some(right.map(|right| {
+            let (left, right) = (Box::new(left.clone()), Box::new(right));
+            if negated { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) }
+        }))
+    }
+
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         self.look(parser);
         POSTGRESQL.get_next_precedence(parser)

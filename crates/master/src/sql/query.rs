@@ -23,6 +23,9 @@ pub(super) fn check(query: &Query) -> SqlResult<()> {
     if !query.locks.is_empty() {
         return Err(unsupported("SELECT ... FOR UPDATE/SHARE"));
     }
+    if query.visit(&mut Sampled).is_break() {
+        return Err(unsupported("TABLESAMPLE"));
+    }
     match query.body.as_ref() {
         SetExpr::Select(select) if select.into.is_some() => {
             Err(unsupported("SELECT ... INTO").with_hint("Use CREATE TABLE ... AS SELECT."))
@@ -31,6 +34,20 @@ pub(super) fn check(query: &Query) -> SqlResult<()> {
             Err(unsupported("a data-modifying statement in WITH"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Stops at a table with TABLESAMPLE.
+struct Sampled;
+
+impl Visitor for Sampled {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+        match factor {
+            ast::TableFactor::Table { sample: Some(_), .. } => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
     }
 }
 

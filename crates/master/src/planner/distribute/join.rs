@@ -3,7 +3,7 @@
 use super::{Distributor, Placed, Target, estimate, expressions, with_inputs};
 use crate::planner::locus::Locus;
 use damson_cluster::placement;
-use damson_motion::NullableSideExec;
+use damson_motion::ForgetConstantsExec;
 use datafusion::common::JoinType;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
@@ -135,7 +135,7 @@ fn joined(
     left: Arc<dyn ExecutionPlan>,
     right: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let nullable = |side, is_nullable| if is_nullable { NullableSideExec::over(side) } else { side };
+    let nullable = |side, is_nullable| if is_nullable { ForgetConstantsExec::over(side) } else { side };
     let left = nullable(left, matches!(join_type, JoinType::Right | JoinType::Full));
     let right = nullable(right, matches!(join_type, JoinType::Left | JoinType::Full));
     with_inputs(plan, vec![left, right])

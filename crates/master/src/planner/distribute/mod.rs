@@ -16,6 +16,7 @@ mod window;
 
 use super::locus::Locus;
 use damson_cluster::{MapVersion, TableDef, TableId};
+use damson_motion::ForgetConstantsExec;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -135,7 +136,12 @@ impl Distributor<'_> {
             None => vec![column],
             Some(projection) => positions(projection.iter().map(|&p| p == column)),
         });
-        Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus })
+        let known = input.plan.equivalence_properties().constants().len() + expressions::pinned(filter.predicate());
+        let filtered = with_inputs(plan, vec![input.plan])?;
+        // More constants than were written: they come from statistics.
+        let by_statistics = filtered.equivalence_properties().constants().len() > known;
+        let plan = if by_statistics { ForgetConstantsExec::over(filtered) } else { filtered };
+        Ok(Placed { plan, locus })
     }
 
     fn place_projection(&self, plan: &Arc<dyn ExecutionPlan>, projection: &ProjectionExec) -> Result<Placed> {

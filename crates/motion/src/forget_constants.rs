@@ -1,4 +1,4 @@
-//! The side of an outer join that can be filled with NULLs.
+//! Columns that are constant, and must not be taken for it.
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -13,9 +13,10 @@ use datafusion::physical_plan::{
 use std::fmt;
 use std::sync::Arc;
 
-/// Hands rows on, and forgets what their columns are known to be. DataFusion 55.2 takes a column that is constant below an
-/// outer join for constant above it too, where it is NULL for rows without a match, and leaves out the sort by it. Made
-/// by the distribute pass below such joins.
+/// Hands rows on, and forgets what their columns are known to be, so that nobody leaves out a sort by them. Made by the
+/// distribute pass where DataFusion 55.2 knows too much: a column that is constant below an outer join is NULL above it for
+/// rows without a match; and one that a filter and the table's statistics together leave a single value is constant on the
+/// master only, since a segment plans without statistics.
 ///
 /// # Distribution
 /// Kept.
@@ -23,16 +24,16 @@ use std::sync::Arc;
 /// # Ordering
 /// Kept, but not told.
 #[derive(Debug)]
-pub struct NullableSideExec {
+pub struct ForgetConstantsExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-impl NullableSideExec {
+impl ForgetConstantsExec {
     pub fn new(input: Arc<dyn ExecutionPlan>) -> Self {
         let properties = input.properties().as_ref().clone();
         let properties = properties.with_eq_properties(EquivalenceProperties::new(input.schema()));
-        NullableSideExec { input, properties: Arc::new(properties) }
+        ForgetConstantsExec { input, properties: Arc::new(properties) }
     }
 
     /// The input itself, unless it has a constant column.
@@ -41,15 +42,15 @@ impl NullableSideExec {
     }
 }
 
-impl DisplayAs for NullableSideExec {
+impl DisplayAs for ForgetConstantsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NullableSideExec")
+        f.write_str("ForgetConstantsExec")
     }
 }
 
-impl ExecutionPlan for NullableSideExec {
+impl ExecutionPlan for ForgetConstantsExec {
     fn name(&self) -> &str {
-        "NullableSideExec"
+        "ForgetConstantsExec"
     }
 
     fn schema(&self) -> SchemaRef {
@@ -76,7 +77,7 @@ impl ExecutionPlan for NullableSideExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(NullableSideExec::new(children.swap_remove(0))))
+        Ok(Arc::new(ForgetConstantsExec::new(children.swap_remove(0))))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
