@@ -54,6 +54,7 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         scalar::date_part(),
         scalar::date_trunc(),
         scalar::age(),
+        scalar::interval_span(),
         scalar::to_text(),
         scalar::to_char(),
         scalar::to_date(),

@@ -1,6 +1,7 @@
 //! Dates with intervals: PostgreSQL's `date + interval` is a timestamp, DataFusion's a date.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use crate::register::scalar;
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
@@ -42,6 +43,27 @@ pub fn compared_as_dates(operands: &[&Expr], schema: &DFSchema) -> Result<Option
         }
     }
     Ok((already > 0 && already < operands.len()).then_some(dates))
+}
+
+/// The operands of a comparison of intervals as their lengths; None where there is another type among them. Text is read
+/// as an interval.
+pub fn compared_as_spans(operands: &[&Expr], schema: &DFSchema) -> Result<Option<Vec<Expr>>> {
+    let mut spans = Vec::with_capacity(operands.len());
+    let mut intervals = 0;
+    for operand in operands {
+        let interval = match operand.get_type(schema)? {
+            DataType::Interval(_) | DataType::Duration(_) => {
+                intervals += 1;
+                (*operand).clone()
+            }
+            text if text.is_string() || text.is_null() => {
+                cast((*operand).clone(), DataType::Interval(IntervalUnit::MonthDayNano))
+            }
+            _ => return Ok(None),
+        };
+        spans.push(scalar("interval_span").call(vec![interval]));
+    }
+    Ok((intervals > 0).then_some(spans))
 }
 
 /// Undoes [`date_arithmetic`] where the timestamp is at midnight whatever the date.

@@ -1,6 +1,6 @@
 //! One expression: PostgreSQL's operators, casts and literal types in place of DataFusion's.
 
-use super::dates::{compared_as_dates, date_arithmetic};
+use super::dates::{compared_as_dates, compared_as_spans, date_arithmetic};
 use super::numeric_common::{Kind, Member, cast_number, common_type, decimal_operand, kind, unify};
 use super::postgres_rule::{Scope, cast_columns};
 use super::{casts, function_calls, patterns};
@@ -8,7 +8,7 @@ use crate::FunctionError;
 use crate::limits::NUMERIC_DIGITS_MAX;
 use crate::numeric_type::digits_of;
 use crate::register::{aggregate, scalar};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNodeRewriter};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
@@ -100,9 +100,12 @@ impl ExpressionRewriter<'_> {
 
     /// Operands of a comparison with one type; None where DataFusion finds it.
     fn comparable(&self, operands: &[&Expr]) -> Result<Option<Vec<Expr>>> {
-        match unify(operands, self.schema)? {
-            Some(unified) => Ok(Some(unified)),
-            None => compared_as_dates(operands, self.schema),
+        if let Some(unified) = unify(operands, self.schema)? {
+            return Ok(Some(unified));
+        }
+        match compared_as_dates(operands, self.schema)? {
+            Some(dates) => Ok(Some(dates)),
+            None => compared_as_spans(operands, self.schema),
         }
     }
 
@@ -228,7 +231,18 @@ impl ExpressionRewriter<'_> {
             return self.binary(BinaryExpr::new(left, Operator::Modulo, right));
         }
         let call = function_calls::rewritten(ScalarFunction { func, args }, self.schema)?;
-        self.coerce(Expr::ScalarFunction(call))
+        let coerced = self.coerce(Expr::ScalarFunction(call))?;
+        match &coerced.data {
+            // In nanoseconds it could not be compared with what is beyond the year 2262.
+            Expr::ScalarFunction(call) if call.func.name() == "now" => match coerced.data.get_type(self.schema)? {
+                DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+                    let micros = DataType::Timestamp(TimeUnit::Microsecond, zone);
+                    Ok(Transformed::yes(cast(coerced.data, micros)))
+                }
+                _ => Ok(coerced),
+            },
+            _ => Ok(coerced),
+        }
     }
 
     fn aggregate(&self, mut function: AggregateFunction) -> Result<Transformed<Expr>> {

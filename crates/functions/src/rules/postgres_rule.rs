@@ -11,7 +11,8 @@ use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    DmlStatement, Expr, Join, LogicalPlan, Projection, RecursiveQuery, Subquery, Union, WriteOp, cast,
+    DmlStatement, Expr, ExprSchemable, Join, LogicalPlan, Projection, RecursiveQuery, Subquery, Union, Values, WriteOp,
+    cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 use std::sync::Arc;
@@ -99,9 +100,12 @@ fn rewrite_inputs(plan: LogicalPlan, outer: Option<&Scope>) -> Result<LogicalPla
 }
 
 fn rewrite_expressions(plan: LogicalPlan, scope: &Scope) -> Result<LogicalPlan> {
-    // LIMIT counts in int8, and VALUES has fixed its columns' types.
-    if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::Values(_)) {
+    // LIMIT counts in int8.
+    if matches!(plan, LogicalPlan::Limit(_)) {
         return Ok(plan);
+    }
+    if let LogicalPlan::Values(values) = plan {
+        return Ok(LogicalPlan::Values(rewrite_values(values, scope)?));
     }
     let names = NamePreserver::new(&plan);
     let mut rewriter = ExpressionRewriter { schema: scope.schema, outer: scope.outer };
@@ -125,6 +129,28 @@ fn rewrite_expressions(plan: LogicalPlan, scope: &Scope) -> Result<LogicalPlan> 
         }))
     })?;
     Ok(rewritten.data)
+}
+
+/// VALUES has fixed its columns' types when the query was planned: what is rewritten is cast to them. A literal is what
+/// it is.
+fn rewrite_values(mut values: Values, scope: &Scope) -> Result<Values> {
+    let mut rewriter = ExpressionRewriter { schema: scope.schema, outer: scope.outer };
+    let types: Vec<DataType> = values.schema.fields().iter().map(|field| field.data_type().clone()).collect();
+    for row in &mut values.values {
+        for (expr, target) in row.iter_mut().zip(&types) {
+            if matches!(expr, Expr::Literal(..)) {
+                continue;
+            }
+            let rewritten = std::mem::take(expr).rewrite(&mut rewriter)?.data;
+            let source = rewritten.get_type(scope.schema)?;
+            *expr = if source == *target {
+                rewritten
+            } else {
+                rounding_cast(&rewritten, &source, target).unwrap_or_else(|| cast(rewritten, target.clone()))
+            };
+        }
+    }
+    Ok(values)
 }
 
 /// Both sides of each key get one type.

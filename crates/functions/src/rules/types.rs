@@ -7,15 +7,14 @@ use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::sql::sqlparser::ast::{CharacterLength, DataType as Sql, TimezoneInfo};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The zone of `timestamptz`, as DataFusion writes it: values are instants.
 const UTC: &str = "+00:00";
 
-/// Of the field that a cast to `varchar(n)` or `char(n)` has as its type: the function that cuts, and n.
-const CUT: &str = "damson.cut";
-const LENGTH: &str = "damson.length";
+/// In the name of the field that a cast to `varchar(n)` or `char(n)` has as its type, between the function that cuts and
+/// n. Metadata would become part of the types of columns, and make VALUES and UNION refuse them next to text.
+const SEPARATOR: char = ':';
 
 /// Plans `varchar(n)` and `char(n)` with their lengths, which [`cut`] makes good, and times and timestamps in
 /// microseconds. The rest is DataFusion's.
@@ -61,16 +60,15 @@ fn text(function: &str, length: &CharacterLength) -> Option<FieldRef> {
     let CharacterLength::IntegerLength { length, unit: None } = length else {
         return None;
     };
-    let metadata = HashMap::from([(CUT.to_owned(), function.to_owned()), (LENGTH.to_owned(), length.to_string())]);
-    Some(Arc::new(Field::new("", DataType::Utf8View, true).with_metadata(metadata)))
+    Some(Arc::new(Field::new(format!("{function}{SEPARATOR}{length}"), DataType::Utf8View, true)))
 }
 
 /// The function call in place of a cast to `varchar(n)` or `char(n)`, of what is cast as `text`; None for a
 /// cast to another type.
 pub fn cut(cast: &Cast, text: impl FnOnce() -> Expr) -> Option<Expr> {
-    let metadata = cast.field.metadata();
-    let length: i32 = metadata.get(LENGTH)?.parse().ok()?;
-    Some(scalar(metadata.get(CUT)?).call(vec![text(), lit(length)]))
+    let (function, length) = cast.field.name().split_once(SEPARATOR)?;
+    let length: i32 = length.parse().ok()?;
+    matches!(function, "to_varchar" | "to_bpchar").then(|| scalar(function).call(vec![text(), lit(length)]))
 }
 
 /// What a write makes of `value`, which is text, for a column declared as `sql_type`, PostgreSQL's full name of the type:

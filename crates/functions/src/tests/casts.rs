@@ -129,3 +129,24 @@ async fn writes_check_lengths() {
         assert_eq!(crate::assign_text(value.clone(), sql_type).to_string(), expected);
     }
 }
+
+/// A length is no part of a type in the plan: schemas made with it and without it are equal.
+#[tokio::test]
+async fn lengths_leave_no_trace() {
+    for (sql, expected) in [
+        (
+            "SELECT s::varchar(1) AS v FROM t UNION SELECT s::varchar(2) FROM t WHERE k = 4 UNION SELECT 'ab' ORDER BY v",
+            "| |1|3|a|ab|x|",
+        ),
+        ("SELECT v, count(*) FROM (SELECT s::char(1) AS v FROM t) x WHERE v = 'x' GROUP BY v", "x|1"),
+        ("SELECT a, b FROM (VALUES ('abc'::varchar(2), 1 + 1), ('d', 2)) x(a, b) ORDER BY a", "ab|2|d|2"),
+        (
+            "WITH RECURSIVE r(v) AS (SELECT 'a'::varchar(3) UNION ALL SELECT (v || 'bcd')::varchar(3) FROM r WHERE v = 'a') SELECT v FROM r ORDER BY v",
+            "a|abc",
+        ),
+        ("SELECT lag(s::varchar(1)) OVER (ORDER BY k) FROM t ORDER BY k LIMIT 2", "|1"),
+    ] {
+        assert_eq!(rows(sql).await.join("|"), expected, "{sql}");
+    }
+    assert_eq!(state("SELECT * FROM (VALUES (2147483647 + 1)) x").await, "22003");
+}

@@ -11,6 +11,10 @@ async fn dates_with_intervals_are_timestamps() {
         ("DATE '2024-01-31' + INTERVAL '1 month', INTERVAL '1 day' + d", "2024-02-29T00:00:00|1970-01-02T00:00:00"),
         ("DATE '2024-01-31' - INTERVAL '1 hour'", "2024-01-30T23:00:00"),
         ("DATE '2024-02-28' + 2, 2 + d, DATE '2024-03-01' - 1", "2024-03-01|1970-01-03|2024-02-29"),
+        (
+            "now() < TIMESTAMP '3000-01-01 00:00:00', current_timestamp > timestamptz '1000-01-01 00:00:00+00'",
+            "true|true",
+        ),
         ("DATE '2024-03-01' - DATE '2024-02-28', TIMESTAMP '3000-01-01 00:00:00'", "2|3000-01-01T00:00:00"),
     ])
     .await;
@@ -124,6 +128,19 @@ async fn truncation_and_age() {
         (
             "age(DATE '2023-01-31', DATE '2024-03-01')::text, age(current_date)::text",
             "-1 years -1 mons -1 days|00:00:00",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn intervals_are_compared_by_length() {
+    expressions(&[
+        ("INTERVAL '24 hours' = INTERVAL '1 day', INTERVAL '1 month' > INTERVAL '29 days'", "true|true"),
+        ("now() - TIMESTAMP '2020-01-01' > INTERVAL '1 day', d - d::timestamp < INTERVAL '1 hour'", "true|true"),
+        (
+            "INTERVAL '36 hours' BETWEEN INTERVAL '1 day' AND INTERVAL '2 days', INTERVAL '1 day' IN ('24 hours')",
+            "true|true",
         ),
     ])
     .await;
