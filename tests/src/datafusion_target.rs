@@ -82,6 +82,8 @@ impl Target for PlainDataFusion {
                 let unsorted = self.context.sql(rows).await.map_err(fail)?;
                 let schema = Arc::new(unsorted.schema().as_arrow().clone());
                 let rows = unsorted.collect().await.map_err(fail)?;
+                // What a batch says of nullability is not always what the plan said.
+                let schema = rows.first().map_or(schema, |batch| batch.schema());
                 let table = MemTable::try_new(schema, vec![rows]).map_err(fail)?;
                 self.context.deregister_table(UNSORTED).map_err(fail)?;
                 self.context.register_table(UNSORTED, Arc::new(table)).map_err(fail)?;

@@ -45,6 +45,7 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         scalar::exp(),
         scalar::encode(),
         scalar::decode(),
+        scalar::to_bytea(),
         scalar::similar_to_regex(),
         scalar::to_varchar(),
         scalar::to_bpchar(),
@@ -83,16 +84,31 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     AGGREGATES.clone()
 }
 
-/// Registers every function here, over DataFusion's of the same names, and the planner of operators that DataFusion
+/// Registers every function here in the place of DataFusion's of the same names, under their aliases too, and the planner of operators that DataFusion
 /// refuses, in a `SessionContext` or a `SessionState`.
 pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in scalar_functions() {
-        registry.register_udf(function)?;
+        let aliases = match registry.deregister_udf(function.name())? {
+            Some(replaced) => missing(replaced.aliases(), function.aliases()),
+            None => vec![],
+        };
+        registry.register_udf(Arc::new(function.as_ref().clone().with_aliases(aliases)))?;
     }
     for function in aggregate_functions() {
-        registry.register_udaf(function)?;
+        let aliases = match registry.deregister_udaf(function.name())? {
+            Some(replaced) => missing(replaced.aliases(), function.aliases()),
+            None => vec![],
+        };
+        registry.register_udaf(Arc::new(function.as_ref().clone().with_aliases(aliases)))?;
     }
     registry.register_expr_planner(Arc::new(WideOperators::new()))
+}
+
+/// The aliases of a replaced function that the new one lacks. Were the old one left under an alias, a session that is made of
+/// another's functions would register it by its name again, after the new one or before, as it happens.
+fn missing(replaced: &[String], has: &[String]) -> Vec<&'static str> {
+    // For the life of the process: a few words, once a session state is made from nothing.
+    replaced.iter().filter(|alias| !has.contains(alias)).map(|alias| &*alias.clone().leak()).collect()
 }
 
 /// One of [`scalar_functions`].

@@ -1,6 +1,6 @@
 //! The running master.
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::dispatch::{Dispatcher, FileService, Registry};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::session::Session;
@@ -11,7 +11,8 @@ use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
 use damson_motion::{Register, Registered, codes, control};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -59,7 +60,12 @@ impl Master {
     /// A catalog that cannot be opened, or is of another number of segments.
     pub async fn start(config: MasterConfig) -> SqlResult<Arc<Master>> {
         let MasterConfig { data_dir, segments, node, state, cpu, io, build, local_segments } = config;
-        let opened = tokio::task::spawn_blocking(move || Catalog::open(&data_dir, segments)).await;
+        let owned = local_segments.clone();
+        let open = move || {
+            refuse_orphaned(&data_dir, &owned)?;
+            Catalog::open(&data_dir, segments)
+        };
+        let opened = tokio::task::spawn_blocking(open).await;
         let catalog = Arc::new(opened.map_err(internal)?.map_err(SqlError::from)?);
         let endpoint = node.endpoint();
         let registry = Arc::new(Registry::new(endpoint.clone(), segments));
@@ -101,6 +107,26 @@ impl Master {
     pub fn is_ready(&self) -> bool {
         self.registry.all_up()
     }
+}
+
+/// Segments' files without the catalog that lists them: somebody lost it, or named the wrong directory.
+fn refuse_orphaned(data_dir: &Path, segments: &[PathBuf]) -> Result<(), CatalogError> {
+    if Catalog::exists(data_dir) {
+        return Ok(());
+    }
+    for segment in segments {
+        let tables = match std::fs::read_dir(segment.join("base")) {
+            Ok(tables) => tables,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        };
+        for table in tables {
+            if std::fs::read_dir(table?.path())?.next().is_some() {
+                return Err(CatalogError::Orphaned(segment.display().to_string()));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn collect_forever(files: Arc<FileService>) {

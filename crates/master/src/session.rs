@@ -100,8 +100,37 @@ impl Session {
     /// # Errors
     /// As [`Session::prepare`], and whatever execution meets before the first batch.
     pub async fn execute(self: &Arc<Self>, text: &str, parameters: Vec<ScalarValue>) -> SqlResult<Outcome> {
-        let statement = sql::parse(text)?;
         let cancel = self.cancel.lock().child_token();
+        self.run(text, parameters, cancel).await
+    }
+
+    /// As [`Session::execute`], until `cancel`, or the session's own. What commits is not cancelled any more.
+    ///
+    /// # Errors
+    /// As [`Session::execute`]; 57014 when it was cancelled in time.
+    pub async fn execute_until(
+        self: &Arc<Self>,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let own = self.cancel.lock().child_token();
+        let run = self.run(text, parameters, own.clone());
+        tokio::pin!(run);
+        tokio::select! {
+            outcome = &mut run => return outcome,
+            () = cancel.cancelled() => own.cancel(),
+        }
+        run.await
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let statement = sql::parse(text)?;
         match statement {
             Statement::Query(query) => self.query(&query, text, parameters, cancel).await,
             Statement::Insert(insert) => self.insert(&insert, parameters, cancel).await,

@@ -78,8 +78,8 @@ impl ExecutionPlan for MotionExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        let one_sender = self.def.senders.size() == 1;
-        vec![matches!(&self.def.kind, MotionKind::Gather { merge } if merge.is_some() || one_sender)]
+        // A merge gives its own key's order, whatever more the input has: no sort may be moved below it.
+        vec![false]
     }
 
     fn required_input_distribution(&self) -> Vec<Distribution> {

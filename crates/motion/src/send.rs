@@ -15,7 +15,9 @@ use datafusion::physical_plan::execution_plan::{
 };
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
@@ -126,7 +128,7 @@ impl ExecutionPlan for MotionSendExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let qe = QeContext::of(&context)?;
-        let inputs = self.input.output_partitioning_count();
+        let inputs = self.input.output_partitioning().partition_count();
         if partition != 0 || inputs != 1 {
             return Err(DataFusionError::Internal(format!("{} sends {inputs} partitions, not one", self.def.id)));
         }
@@ -157,16 +159,6 @@ impl ExecutionPlan for MotionSendExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
-    }
-}
-
-trait PartitionCount {
-    fn output_partitioning_count(&self) -> usize;
-}
-
-impl PartitionCount for Arc<dyn ExecutionPlan> {
-    fn output_partitioning_count(&self) -> usize {
-        self.properties().partitioning.partition_count()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A slice's failure as it travels: SQLSTATE and message.
 
 use arrow::error::ArrowError;
-use damson_functions::sqlstate_of;
+use damson_functions::{describe_evaluation, sqlstate_of};
 use damson_interconnect::RouteError;
 use damson_motion::codes;
 use damson_storage::StorageError;
@@ -24,6 +24,9 @@ pub(crate) fn code_and_message(error: &DataFusionError) -> (String, String) {
     }
     if let Some(storage) = StorageError::find(error) {
         return (storage.sqlstate().into(), storage.to_string());
+    }
+    if let Some(described) = describe_evaluation(error) {
+        return (described.sqlstate.into(), described.message);
     }
     let root = error.find_root();
     let code = match root {

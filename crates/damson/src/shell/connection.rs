@@ -22,7 +22,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 
-/// A session with a server.
+/// A session with a server; a clone is the same session.
+#[derive(Clone)]
 pub(super) struct Connection {
     url: String,
     user: String,
@@ -119,7 +120,7 @@ impl Connection {
 /// A statement that can be executed once.
 pub(super) struct Planned {
     pub info: FlightInfo,
-    is_update: bool,
+    pub is_update: bool,
 }
 
 /// What a statement gives.

@@ -6,6 +6,11 @@ use super::interrupt::Interrupt;
 use super::output::Output;
 use super::waiting::Waiting;
 use damson_master::flight_sql::protocol::CommandReport;
+use std::time::Duration;
+
+/// How long a cancelled command may take to say whether it was done.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const UNANSWERED: &str = "the server did not answer after the cancel: the statement may have been done, or not";
 
 /// Runs a statement to its end; a command's report, if it was one.
 ///
@@ -39,9 +44,23 @@ async fn execute(
     interrupt: &mut Interrupt,
     waiting: &mut Waiting,
 ) -> Result<Option<CommandReport>, Failure> {
+    let mut canceller = connection.clone();
+    let fetch = connection.fetch(planned);
+    tokio::pin!(fetch);
     let reply = tokio::select! {
-        reply = connection.fetch(planned) => reply?,
-        () = interrupt.pressed() => return Err(Failure::Interrupted),
+        reply = &mut fetch => reply?,
+        () = interrupt.pressed() => {
+            if !planned.is_update {
+                return Err(Failure::Interrupted);
+            }
+            canceller.cancel(&planned.info).await;
+            // It may have been committed already: only its answer tells.
+            match tokio::time::timeout(ANSWER_TIMEOUT, fetch).await {
+                Ok(Ok(reply)) => reply,
+                Ok(Err(_)) => return Err(Failure::Interrupted),
+                Err(_) => return Err(Failure::Connection(UNANSWERED.into())),
+            }
+        }
         never = waiting.show_forever() => match never {},
     };
     let mut rows = match reply {

@@ -3,7 +3,7 @@
 use super::numeric_common::{Kind, kind};
 use super::types::cut;
 use crate::register::scalar;
-use crate::scalar::has_own_text;
+use crate::scalar::{has_own_text, is_text};
 use crate::{FunctionError, NumericType};
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result};
@@ -41,6 +41,10 @@ pub fn rounding_cast(expr: &Expr, source: &DataType, target: &DataType) -> Optio
             let args = vec![expr.clone(), lit(i32::from(numeric.precision)), lit(i32::from(numeric.scale))];
             let numeric_cast = scalar("to_numeric").call(args);
             Some(if numeric.wide() == *target { numeric_cast } else { cast(numeric_cast, target.clone()) })
+        }
+        (DataType::Binary | DataType::LargeBinary | DataType::BinaryView, _) if is_text(source) => {
+            let bytes = scalar("to_bytea").call(vec![expr.clone()]);
+            Some(if *target == DataType::BinaryView { bytes } else { cast(bytes, target.clone()) })
         }
         (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, _) => {
             let text = as_text(expr, source)?;

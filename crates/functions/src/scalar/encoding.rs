@@ -60,6 +60,32 @@ pub fn decode() -> ScalarUDF {
     .udf()
 }
 
+/// `to_bytea(text)`: what a cast does. `\x` begins hex, anything else is bytes with `\ooo` and `\\` escapes.
+pub fn to_bytea() -> ScalarUDF {
+    PlainFunction {
+        name: "to_bytea",
+        coerce: |types| match types {
+            [text] if is_text(text) => Ok(vec![DataType::Utf8View]),
+            _ => plan_err!("function to_bytea({types:?}) does not exist"),
+        },
+        returns: |_| Ok(DataType::BinaryView),
+        run: |args| {
+            over_arrays(args, |arrays| {
+                let decoded = arrays[0].as_string_view().iter().map(|text| match text {
+                    Some(text) => match text.strip_prefix("\\x") {
+                        Some(hex) => Format::Hex.decode(hex.as_bytes()).map(Some),
+                        None => Format::Escape.decode(text.as_bytes()).map(Some),
+                    },
+                    None => Ok(None),
+                });
+                let decoded = decoded.collect::<Result<Vec<Option<Vec<u8>>>, FunctionError>>()?;
+                Ok(Arc::new(decoded.into_iter().collect::<BinaryViewArray>()) as ArrayRef)
+            })
+        },
+    }
+    .udf()
+}
+
 fn is_binary(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
 }

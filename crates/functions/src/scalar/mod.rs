@@ -30,7 +30,7 @@ mod to_text;
 pub use age::age;
 pub use characters::{assign_bpchar, assign_varchar, to_bpchar, to_varchar};
 pub use date_trunc::date_trunc;
-pub use encoding::{decode, encode};
+pub use encoding::{decode, encode, to_bytea};
 pub use extract::{date_part, extract};
 pub use float_divide::FloatDivide;
 pub use int_arithmetic::{IntArithmetic, IntOperator};
@@ -51,3 +51,4 @@ pub use to_char::{to_char, to_date, to_timestamp};
 pub use to_text::{has_own_text, to_text};
 
 pub(crate) use decimal_math::{PowerOfTen, average};
+pub(crate) use function::is_text;

@@ -72,7 +72,15 @@ struct Writer {
     in_doubt: bool,
 }
 
+/// The catalog's database in the master's data directory.
+const DATABASE: &str = "catalog.db";
+
 impl Catalog {
+    /// True if there is one in `data_dir`.
+    pub fn exists(data_dir: &Path) -> bool {
+        data_dir.join(DATABASE).exists()
+    }
+
     /// Opens the catalog in `data_dir`, or makes a new one for `segment_count` segments. Takes the next epoch, so that a
     /// master that had it open can change nothing any more.
     ///
@@ -84,7 +92,7 @@ impl Catalog {
     /// If `segment_count` is 0 or exceeds the number of buckets.
     pub fn open(data_dir: &Path, segment_count: usize) -> Result<Self, CatalogError> {
         std::fs::create_dir_all(data_dir)?;
-        let store = SqliteStore::open(&data_dir.join("catalog.db"), segment_count)?;
+        let store = SqliteStore::open(&data_dir.join(DATABASE), segment_count)?;
         Self::of_store(Box::new(store), segment_count)
     }
 
@@ -443,7 +451,8 @@ impl Catalog {
             // If the store can be read, it says at once whether the commit stands after all.
             return match self.settle(writer) {
                 Ok(()) if self.current().snapshot == snapshot => Ok(result),
-                _ => Err(error),
+                Ok(()) => Err(error),
+                Err(_) => Err(CatalogError::InDoubt(Box::new(error))),
             };
         }
         let next = next_parts(&state, &transaction, writer).into_state(snapshot, &self.pins);

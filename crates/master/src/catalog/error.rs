@@ -4,7 +4,7 @@ use crate::error::{SqlError, SqlState};
 use damson_cluster::TableId;
 use thiserror::Error;
 
-/// What a catalog operation met. Nothing was changed, on disk or in memory.
+/// What a catalog operation met. Nothing was changed, on disk or in memory, except perhaps by [`CatalogError::InDoubt`].
 #[derive(Debug, Error)]
 pub enum CatalogError {
     // The user's to mend.
@@ -30,11 +30,17 @@ pub enum CatalogError {
     #[error("table {0} was dropped by another statement")]
     TableGone(TableId),
 
+    /// The store failed while it committed, and cannot be read: the change may be there, so that its files must stay.
+    #[error("it is not known whether the statement was committed: {0}")]
+    InDoubt(Box<CatalogError>),
+
     // Stop this master.
     #[error("this master was replaced: another one opened the catalog (epoch {stored}, ours is {ours})")]
     Fenced { ours: u64, stored: u64 },
     #[error("the catalog was written by a newer version of Damson (schema version {stored}, this build knows {known})")]
     NewerSchema { stored: i64, known: i64 },
+    #[error("there is no catalog, but {0} holds table files, which a new catalog would take for orphans")]
+    Orphaned(String),
     #[error("the catalog is damaged: {0}")]
     Damaged(String),
     #[error("the catalog's database failed: {0}")]
@@ -63,6 +69,10 @@ impl From<CatalogError> for SqlError {
             CatalogError::Conflict { .. } | CatalogError::TableGone(_) => {
                 SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Run the statement again.")
             }
+            CatalogError::InDoubt(_) => SqlError::new(SqlState::IO_ERROR, message)
+                .with_hint("Look whether its rows are there before you run the statement again."),
+            CatalogError::Orphaned(_) => SqlError::new(SqlState::DATA_CORRUPTED, message)
+                .with_hint("Bring the catalog back, or remove the segments' directories to begin anew."),
             CatalogError::Fenced { .. } => SqlError::new(SqlState::CANNOT_CONNECT_NOW, message),
             CatalogError::NewerSchema { .. } => SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message),
             CatalogError::Damaged(_) => SqlError::new(SqlState::DATA_CORRUPTED, message),

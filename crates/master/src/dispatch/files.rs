@@ -7,7 +7,7 @@ use bytes::Bytes;
 use damson_cluster::ContentId;
 use damson_interconnect::Node;
 use damson_motion::{RunningSlice, control};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -72,7 +72,6 @@ impl FileService {
         let answer = self.node.call(topology.endpoint(content), content, kind, body).await;
         let answer: Vec<Bytes> = answer
             .map_err(crate::error::of_call(content))?
-            .map(|b| b)
             .try_collect()
             .await
             .map_err(crate::error::of_call(content))?;

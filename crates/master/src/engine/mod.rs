@@ -1,7 +1,9 @@
 //! DataFusion as Damson sets it up: functions, rules, settings, and a statement's view of the catalog.
 
+mod cross_joins;
 mod init_plan;
 mod names;
+mod null_tests;
 mod set_all;
 mod statistics;
 mod subqueries;
@@ -10,6 +12,7 @@ mod window_filter;
 
 pub(crate) use init_plan::{ScalarRunner, replace_scalar_subqueries};
 pub(crate) use names::{CATALOG, StatementNames};
+pub(crate) use null_tests::write_out_nulls;
 pub(crate) use set_all::count_occurrences;
 pub(crate) use subqueries::write_out_subqueries;
 pub(crate) use table::DamsonTable;
@@ -62,7 +65,11 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![];
     for rule in Optimizer::new().rules {
         let filters_are_down = rule.name() == "push_down_filter";
-        rules.push(rule);
+        if rule.name() == "eliminate_cross_join" {
+            rules.push(Arc::new(cross_joins::CrossJoins::default()));
+        } else {
+            rules.push(rule);
+        }
         if filters_are_down {
             rules.push(Arc::new(JoinOrder::default()));
         }
@@ -98,8 +105,11 @@ fn settings() -> ConfigOptions {
 pub(crate) fn statement_state(base: &SessionState, names: &StatementNames) -> SessionState {
     let mut config = base.config().clone();
     config.options_mut().catalog.default_schema = names.search_schema().into();
-    SessionStateBuilder::new_from_existing(base.clone())
+    let mut state = SessionStateBuilder::new_from_existing(base.clone())
         .with_config(config)
         .with_catalog_list(Arc::new(names.clone()))
-        .build()
+        .build();
+    // now() is the statement's start.
+    state.mark_start_execution();
+    state
 }

@@ -76,7 +76,7 @@ pub(super) async fn run(
     Ok(until_cancelled(receiver, work, guard))
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end. A cancel comes too late once it commits: the answer is then that it was done.
 pub(super) async fn command(
     session: &Arc<Session>,
     text: String,
@@ -85,17 +85,14 @@ pub(super) async fn command(
     cancel: &CancellationToken,
 ) -> SqlResult<CommandReport> {
     let span = info_span!("flight_sql", session_id = session.id.0);
-    let session = Arc::clone(session);
-    let work = async move { session.execute(&text, parameters).await };
-    tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(cancelled()),
-        outcome = on_cpu(cpu, work.instrument(span)) => match outcome? {
-            Outcome::Command { tag, rows, notices } => Ok(CommandReport { tag, rows, notices }),
-            // Dropped unread: nothing was done.
-            Outcome::Rows { .. } => Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement returns rows")
-                .with_hint("execute it as a query")),
-        },
+    let (session, cancel) = (Arc::clone(session), cancel.clone());
+    let work = async move { session.execute_until(&text, parameters, cancel).await };
+    match on_cpu(cpu, work.instrument(span)).await? {
+        Outcome::Command { tag, rows, notices } => Ok(CommandReport { tag, rows, notices }),
+        // Dropped unread: nothing was done.
+        Outcome::Rows { .. } => {
+            Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement returns rows").with_hint("execute it as a query"))
+        }
     }
 }
 

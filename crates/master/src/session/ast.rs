@@ -62,6 +62,11 @@ pub(super) fn mentions_segment_id(statement: &ast::Statement) -> bool {
     statement.to_string().contains(ScanSpec::SEGMENT_ID)
 }
 
+/// True if a join is NATURAL: by all columns of one name.
+pub(super) fn has_natural_join(statement: &ast::Statement) -> bool {
+    statement.to_string().contains("NATURAL ")
+}
+
 /// Keeps `gp_segment_id` out of `*` where the statement names it elsewhere: as a system column it is not among a
 /// table's columns.
 pub(super) fn hide_segment_id(mut statement: ast::Statement) -> ast::Statement {

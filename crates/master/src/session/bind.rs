@@ -1,11 +1,13 @@
 //! Text to a bound logical plan.
 
 use super::Session;
-use super::ast::{hide_segment_id, mentions_segment_id};
+use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
 use crate::catalog::{CatalogState, Relation, ViewDef};
-use crate::engine::{CATALOG, StatementNames, count_occurrences, statement_state, write_out_subqueries};
+use crate::engine::{
+    CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls, write_out_subqueries,
+};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql;
 use crate::system::{self, SystemContext, SystemTable};
@@ -36,6 +38,12 @@ impl Session {
     /// Binds a query as of the newest snapshot. Parameters stay placeholders.
     pub(super) async fn bind(&self, query: &ast::Statement, text: &str) -> SqlResult<Bound> {
         let names = self.names(self.master.catalog.current(), mentions_segment_id(query));
+        if mentions_segment_id(query) && has_natural_join(query) {
+            let message = "NATURAL JOIN is not supported in a statement that names gp_segment_id";
+            return Err(
+                SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Write the columns with USING.")
+            );
+        }
         let query = hide_segment_id(query.clone());
         let (state, plan) = self.bind_with(&names, &query, 0).await.map_err(|e| located(e, text))?;
         Ok(Bound { state, names, plan })
@@ -61,7 +69,7 @@ impl Session {
                 self.prepare_name(names, &reference, depth).await?;
             }
             let plan = state.statement_to_plan(statement).await?;
-            let plan = write_out_subqueries(count_occurrences(plan)?)?;
+            let plan = write_out_subqueries(write_out_nulls(count_occurrences(plan)?)?)?;
             Ok((state, plan))
         })
     }

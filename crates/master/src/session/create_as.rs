@@ -3,7 +3,7 @@
 use super::column_names::plain;
 use super::write::table_target;
 use super::{Outcome, Session};
-use crate::catalog::{CreateTableOutcome, NewTable};
+use crate::catalog::{CatalogError, CreateTableOutcome, NewTable};
 use crate::ddl::{TableAs, define_table_as};
 use crate::error::{SqlError, SqlResult, internal};
 use crate::planner::Output;
@@ -87,6 +87,7 @@ impl Session {
                 self.discard(&files).await;
                 Ok(())
             }
+            Err(error @ CatalogError::InDoubt(_)) => Err(error.into()),
             Err(error) => {
                 self.discard(&files).await;
                 Err(error.into())

@@ -2,9 +2,9 @@
 
 use super::Session;
 use super::bind::Bound;
-use crate::catalog::Commit;
+use crate::catalog::{CatalogError, Commit};
 use crate::dispatch::Running;
-use crate::error::{SqlError, SqlResult, internal, of_datafusion};
+use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
 use crate::planner::{SliceTable, WriteTarget};
 use damson_cluster::{ContentId, CopyUnit, Distribution, FileEntry, TableDef};
 use damson_motion::TableWriteSpec;
@@ -49,8 +49,14 @@ impl Session {
         def: &TableDef,
         cancel: CancellationToken,
     ) -> SqlResult<Written<FileEntry>> {
-        let running = self.dispatch(bound, table, copy_units, true, cancel).await?;
-        self.written(running, def).await
+        let running = self.dispatch(bound, table, copy_units, true, cancel.clone()).await?;
+        let written = self.written(running, def).await?;
+        // The last moment for a cancel: the caller commits.
+        if cancel.is_cancelled() {
+            self.discard(&written.files).await;
+            return Err(SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"));
+        }
+        Ok(written)
     }
 
     /// Waits for the writers of a dispatched write. On an error, what was written is removed.
@@ -76,6 +82,8 @@ impl Session {
         let work = move || session.master.catalog.commit(commit);
         match tokio::task::spawn_blocking(work).await.map_err(internal)? {
             Ok(_) => Ok(()),
+            // Whether the catalog lists the files is known only when it can be read again.
+            Err(error @ CatalogError::InDoubt(_)) => Err(error.into()),
             Err(error) => {
                 self.discard(&files).await;
                 Err(error.into())

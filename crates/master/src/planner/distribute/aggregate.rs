@@ -7,6 +7,7 @@ use super::{Distributor, Placed, Target, estimate, expressions, with_inputs};
 use crate::planner::locus::Locus;
 use damson_cluster::placement;
 use datafusion::error::Result;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use std::sync::Arc;
@@ -31,6 +32,10 @@ impl Distributor<'_> {
         let mut input = self.place(pair.input())?;
         if is_volatile(pair) {
             input = self.to_one_copy(input)?;
+        }
+        if input.locus == Locus::Replicated && !pair.aggr_expr().iter().all(|a| ignores_order(a)) {
+            // Copies lie in different orders: each segment would get another sum of floats.
+            input = self.to_entry(input)?;
         }
         let groups = pair.group_expr();
         if groups.expr().is_empty() && !groups.is_true_no_grouping() {
@@ -171,6 +176,14 @@ fn one_stage(
         input,
         partial.input_schema(),
     )?))
+}
+
+/// True if the order of the rows makes no difference to the result, not even in its last digit.
+fn ignores_order(aggregate: &AggregateFunctionExpr) -> bool {
+    const EXACT: [&str; 9] =
+        ["count", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor", "approx_distinct"];
+    let name = aggregate.fun().name();
+    EXACT.contains(&name) || (["sum", "avg"].contains(&name) && !aggregate.field().data_type().is_floating())
 }
 
 fn is_volatile(aggregate: &AggregateExec) -> bool {

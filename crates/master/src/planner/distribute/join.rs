@@ -9,6 +9,7 @@ use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::work_table::WorkTableExec;
 use std::sync::Arc;
 
 /// What of a join matters for placing it.
@@ -75,7 +76,9 @@ impl Distributor<'_> {
         if let (false, Some(locus)) = (join.volatile, without_motion(&left.locus, &right.locus)) {
             return Ok(Placed { plan: joined(plan, join.join_type, left.plan, right.plan)?, locus });
         }
-        let ways = if join.volatile { vec![on_entry()] } else { self.ways(&left, &right, join) };
+        // A work table holds another iteration's rows each time: it cannot go through a motion.
+        let in_place = join.volatile || reads_work_table(&left.plan) || reads_work_table(&right.plan);
+        let ways = if in_place { vec![on_entry()] } else { self.ways(&left, &right, join) };
         let (left_size, right_size) = (estimate::rows_and_bytes(&*left.plan), estimate::rows_and_bytes(&*right.plan));
         let cost = |way: &Way| {
             self.cost_of(&left, left_size.0, left_size.1, &way.left)
@@ -139,6 +142,10 @@ fn joined(
     let left = nullable(left, matches!(join_type, JoinType::Right | JoinType::Full));
     let right = nullable(right, matches!(join_type, JoinType::Left | JoinType::Full));
     with_inputs(plan, vec![left, right])
+}
+
+fn reads_work_table(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<WorkTableExec>().is_some() || plan.children().into_iter().any(reads_work_table)
 }
 
 fn on_entry() -> Way {

@@ -1,6 +1,7 @@
 //! Window functions: all rows of a window partition on one segment.
 
 use super::{Distributor, Placed, Target, expressions, with_inputs};
+use crate::planner::locus::Locus;
 use damson_cluster::placement;
 use datafusion::error::Result;
 use datafusion::physical_expr::window::WindowExpr;
@@ -16,6 +17,10 @@ impl Distributor<'_> {
         functions: &[Arc<dyn WindowExpr>],
     ) -> Result<Placed> {
         let mut input = self.place(plan.children()[0])?;
+        if input.locus == Locus::Replicated {
+            // Copies lie in different orders: which of two equal rows comes first differs from segment to segment.
+            input = self.to_entry(input)?;
+        }
         let volatile = functions.iter().any(|f| f.expressions().iter().any(expressions::is_volatile));
         if volatile {
             input = self.to_one_copy(input)?;
