@@ -61,7 +61,14 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         scalar::to_date(),
         scalar::to_timestamp(),
     ];
-    functions.into_iter().map(Arc::new).collect()
+    let ours: Vec<String> = functions.iter().map(|f| f.name().to_owned()).collect();
+    let theirs = datafusion::functions::all_default_functions();
+    let with_aliases = |function: ScalarUDF| {
+        let replaced = theirs.iter().find(|old| old.name() == function.name());
+        let aliases = aliases_of(replaced.map(|old| old.aliases()), &ours);
+        Arc::new(if aliases.is_empty() { function } else { function.with_aliases(aliases) })
+    };
+    functions.into_iter().map(with_aliases).collect()
 });
 
 static AGGREGATES: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
@@ -70,7 +77,14 @@ static AGGREGATES: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
         AggregateUDF::from(Sum::new(SumFlavour::Bigint)),
         AggregateUDF::from(Average::new()),
     ];
-    functions.into_iter().map(Arc::new).collect()
+    let ours: Vec<String> = functions.iter().map(|f| f.name().to_owned()).collect();
+    let theirs = datafusion::functions_aggregate::all_default_aggregate_functions();
+    let with_aliases = |function: AggregateUDF| {
+        let replaced = theirs.iter().find(|old| old.name() == function.name());
+        let aliases = aliases_of(replaced.map(|old| old.aliases()), &ours);
+        Arc::new(if aliases.is_empty() { function } else { function.with_aliases(aliases) })
+    };
+    functions.into_iter().map(with_aliases).collect()
 });
 
 /// The scalar functions that the rules write into plans, those that replace DataFusion's of the same names, and those
@@ -88,27 +102,21 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 /// refuses, in a `SessionContext` or a `SessionState`.
 pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in scalar_functions() {
-        let aliases = match registry.deregister_udf(function.name())? {
-            Some(replaced) => missing(replaced.aliases(), function.aliases()),
-            None => vec![],
-        };
-        registry.register_udf(Arc::new(function.as_ref().clone().with_aliases(aliases)))?;
+        registry.register_udf(function)?;
     }
     for function in aggregate_functions() {
-        let aliases = match registry.deregister_udaf(function.name())? {
-            Some(replaced) => missing(replaced.aliases(), function.aliases()),
-            None => vec![],
-        };
-        registry.register_udaf(Arc::new(function.as_ref().clone().with_aliases(aliases)))?;
+        registry.register_udaf(function)?;
     }
     registry.register_expr_planner(Arc::new(WideOperators::new()))
 }
 
-/// The aliases of a replaced function that the new one lacks. Were the old one left under an alias, a session that is made of
-/// another's functions would register it by its name again, after the new one or before, as it happens.
-fn missing(replaced: &[String], has: &[String]) -> Vec<&'static str> {
-    // For the life of the process: a few words, once a session state is made from nothing.
-    replaced.iter().filter(|alias| !has.contains(alias)).map(|alias| &*alias.clone().leak()).collect()
+/// The aliases of the function of DataFusion that ours replaces, without those that name another of ours. Were the old one
+/// left under an alias, a session that is made of another's functions would register it by its name again, after ours or
+/// before, as it happens.
+fn aliases_of(replaced: Option<&[String]>, ours: &[String]) -> Vec<&'static str> {
+    let kept = replaced.unwrap_or_default().iter().filter(|alias| !ours.contains(alias));
+    // Once a process, a few words.
+    kept.map(|alias| &*alias.clone().leak()).collect()
 }
 
 /// One of [`scalar_functions`].
