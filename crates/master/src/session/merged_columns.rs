@@ -1,9 +1,10 @@
-//! `RIGHT JOIN … USING (k)` and `FULL JOIN … USING (k)`: k is `coalesce(left.k, right.k)`. DataFusion takes the left one.
+//! `LEFT`, `RIGHT` and `FULL JOIN … USING (k)`: k is `left.k`, or `coalesce(left.k, right.k)`. DataFusion takes that of the table
+//! whose name comes first in the alphabet.
 
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{
     self, ExcludeSelectItem, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
-    Select, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -35,6 +36,7 @@ fn in_query(query: &mut Query) -> SqlResult<()> {
     let Query { body, order_by, .. } = query;
     if let SetExpr::Select(select) = body.as_mut() {
         let merged = merged_in(select)?;
+        expand_wildcards(select, &merged);
         for column in &merged {
             // ORDER BY an output column needs no more.
             let is_selected = select.projection.iter().any(|item| selects(item, &column.name));
@@ -55,6 +57,7 @@ fn in_set_operation(body: &mut SetExpr) -> SqlResult<()> {
     match body {
         SetExpr::Select(select) => {
             let merged = merged_in(select)?;
+            expand_wildcards(select, &merged);
             merged.iter().for_each(|column| column.replace_in_select(select));
             Ok(())
         }
@@ -77,8 +80,12 @@ fn selects(item: &SelectItem, name: &str) -> bool {
 /// A column that a RIGHT or FULL join merges.
 struct Merged {
     name: String,
-    /// `coalesce(a.k, b.k)`.
+    /// `coalesce(a.k, b.k)`, or `a.k` alone.
     value: Expr,
+    /// It is the first table's.
+    is_left: bool,
+    /// Those that are joined by it.
+    tables: Vec<String>,
 }
 
 fn merged_in(select: &Select) -> SqlResult<Vec<Merged>> {
@@ -96,13 +103,33 @@ fn merged_in(select: &Select) -> SqlResult<Vec<Merged>> {
                 _ => (&JoinConstraint::None, false),
             };
             for column in using(constraint) {
-                let again = merged.iter().any(|m| m.name == column);
+                let before = merged.iter_mut().find(|m| m.name == column);
+                let again = before.is_some();
+                // What a LEFT join kept is not changed by another LEFT or an inner one.
+                if let Some(column) = before.filter(|m| m.is_left && !merges) {
+                    column.tables.extend(tables.last().cloned().flatten());
+                    continue;
+                }
                 let told = constraints.iter().all(|earlier| using(earlier).contains(&column));
                 let named: Option<Vec<String>> = tables.iter().cloned().collect();
+                let keeps_left = matches!(join.join_operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_));
                 match named {
+                    Some(tables) if keeps_left && told && !again && select.from.len() == 1 => {
+                        merged.push(Merged {
+                            value: coalesce(&tables[..1], &column)?,
+                            name: column,
+                            is_left: true,
+                            tables,
+                        });
+                    }
                     _ if !merges && !again => {}
                     Some(tables) if told && !again && select.from.len() == 1 => {
-                        merged.push(Merged { value: coalesce(&tables, &column)?, name: column });
+                        merged.push(Merged {
+                            value: coalesce(&tables, &column)?,
+                            name: column,
+                            is_left: false,
+                            tables,
+                        });
                     }
                     _ => return Err(unsupported(&column)),
                 }
@@ -127,6 +154,44 @@ fn unsupported(column: &str) -> SqlError {
     SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Write the conditions with ON, and coalesce().")
 }
 
+/// `*` is the merged columns, then each table's others.
+fn expand_wildcards(select: &mut Select, merged: &[Merged]) {
+    let factors =
+        select.from.iter().flat_map(|from| [&from.relation].into_iter().chain(from.joins.iter().map(|j| &j.relation)));
+    let tables: Option<Vec<String>> = factors.map(name_of).collect();
+    let (false, Some(tables)) = (merged.is_empty(), tables) else { return };
+    let mut items = vec![];
+    for item in std::mem::take(&mut select.projection) {
+        match item {
+            SelectItem::Wildcard(options) if options.opt_exclude.is_none() && options.opt_except.is_none() => {
+                items.extend(merged.iter().map(Merged::item));
+                for table in &tables {
+                    let own = merged.iter().filter(|column| column.tables.contains(table));
+                    let names = own.map(|column| ObjectName::from(vec![Ident::with_quote('"', &column.name)]));
+                    let names: Vec<ObjectName> = names.collect();
+                    let mut options = options.clone();
+                    options.opt_exclude = (!names.is_empty()).then_some(ExcludeSelectItem::Multiple(names));
+                    let table = ObjectName::from(vec![ident(table)]);
+                    items.push(SelectItem::QualifiedWildcard(
+                        SelectItemQualifiedWildcardKind::ObjectName(table),
+                        options,
+                    ));
+                }
+            }
+            other => items.push(other),
+        }
+    }
+    select.projection = items;
+}
+
+/// The identifier that [`name_of`] wrote.
+fn ident(sql: &str) -> Ident {
+    match sql.strip_prefix('"').and_then(|s| s.strip_suffix('"')) {
+        Some(quoted) => Ident::with_quote('"', quoted.replace("\"\"", "\"")),
+        None => Ident::new(sql),
+    }
+}
+
 /// The name that qualifies a table's columns, as SQL.
 fn name_of(factor: &TableFactor) -> Option<String> {
     match factor {
@@ -141,6 +206,9 @@ fn name_of(factor: &TableFactor) -> Option<String> {
 fn coalesce(tables: &[String], column: &str) -> SqlResult<Expr> {
     let column = Ident::with_quote('"', column).to_string();
     let columns: Vec<String> = tables.iter().map(|table| format!("{table}.{column}")).collect();
+    if let [only] = columns.as_slice() {
+        return crate::sql::parse_expression(only);
+    }
     crate::sql::parse_expression(&format!("coalesce({})", columns.join(", ")))
 }
 
@@ -153,17 +221,6 @@ impl Merged {
                     item = self.item();
                 }
                 SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => self.replace_in(expr),
-                SelectItem::Wildcard(options) => {
-                    // The merged columns come first, and once.
-                    items.push(self.item());
-                    let name = ObjectName::from(vec![Ident::with_quote('"', &self.name)]);
-                    let names = match options.opt_exclude.take() {
-                        None => vec![name],
-                        Some(ExcludeSelectItem::Single(other)) => vec![other, name],
-                        Some(ExcludeSelectItem::Multiple(others)) => others.into_iter().chain([name]).collect(),
-                    };
-                    options.opt_exclude = Some(ExcludeSelectItem::Multiple(names));
-                }
                 _ => {}
             }
             items.push(item);
@@ -239,7 +296,8 @@ mod tests {
         );
         assert_eq!(
             merged("SELECT * FROM t x RIGHT JOIN u y USING (k)").unwrap(),
-            "SELECT coalesce(x.\"k\", y.\"k\") AS \"k\", * EXCLUDE (\"k\") FROM t x RIGHT JOIN u y USING(k)"
+            "SELECT coalesce(x.\"k\", y.\"k\") AS \"k\", x.* EXCLUDE (\"k\"), y.* EXCLUDE (\"k\") \
+             FROM t x RIGHT JOIN u y USING(k)"
         );
         assert_eq!(
             merged("SELECT v FROM a FULL JOIN b USING (k) GROUP BY k, v ORDER BY k").unwrap(),
@@ -250,7 +308,12 @@ mod tests {
 
     #[test]
     fn other_queries_stay() {
-        for text in ["SELECT k FROM a LEFT JOIN b USING(k)", "SELECT k FROM a FULL JOIN b ON a.k = b.k"] {
+        assert_eq!(
+            merged("SELECT * FROM v LEFT JOIN a USING(k) LEFT JOIN b USING(k)").unwrap(),
+            "SELECT v.\"k\" AS \"k\", v.* EXCLUDE (\"k\"), a.* EXCLUDE (\"k\"), b.* EXCLUDE (\"k\") \
+             FROM v LEFT JOIN a USING(k) LEFT JOIN b USING(k)"
+        );
+        for text in ["SELECT k FROM a JOIN b USING(k)", "SELECT k FROM a FULL JOIN b ON a.k = b.k"] {
             assert_eq!(merged(text).unwrap(), text);
         }
         let text = "SELECT k FROM a JOIN c ON a.x = c.x FULL JOIN b USING (k)";
