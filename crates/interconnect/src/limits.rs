@@ -42,6 +42,8 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Memory that is taken on the word of a message's length; more is taken as more arrives.
 pub(crate) const BODY_RESERVE_BYTES_MAX: usize = 4 << 20;
 
+/// TLS handshakes under way at once; more wait in the listener's queue.
+pub(crate) const HANDSHAKES_MAX: usize = 64;
 /// After a connection that could not be accepted (no file descriptors left).
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::server::Connected;
 
 /// How many connections a node has, in both directions.
@@ -42,12 +41,8 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl PeerStream {
-    pub(super) fn tcp(stream: TcpStream, count: &ConnectionCount) -> Self {
-        PeerStream { io: Box::new(stream), _counted: count.enter() }
-    }
-
-    pub(super) fn unix(stream: UnixStream, count: &ConnectionCount) -> Self {
-        PeerStream { io: Box::new(stream), _counted: count.enter() }
+    pub(super) fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, count: &ConnectionCount) -> Self {
+        PeerStream { io: Box::new(io), _counted: count.enter() }
     }
 }
 
