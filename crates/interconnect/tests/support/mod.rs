@@ -103,6 +103,12 @@ pub fn close(nodes: [&Arc<Node>; 2], query: u64) {
     nodes.iter().for_each(|node| node.close_query(QueryId(query), None));
 }
 
+/// Nothing of a query is left on a node; connections stay.
+pub fn assert_idle(node: &Node) {
+    let stats = node.stats();
+    assert_eq!((stats.buffered_bytes, stats.open_routes, stats.open_queries), (0, 0, 0));
+}
+
 pub fn route(query: u64, motion: u32, sender: i32, receiver: i32) -> RouteKey {
     RouteKey {
         query: QueryId(query),
