@@ -52,6 +52,13 @@ impl RouteReceiver {
         }
     }
 
+    /// Notes that the reader wrote some of what it took to disk, so that the sender could go on.
+    pub fn note_spilled(&self, bytes: u64) {
+        if let Source::Inbox(inbox) = &self.source {
+            inbox.received.add_spilled(bytes);
+        }
+    }
+
     /// A batch, unless the item is only a part of what one needs.
     fn batch_of(&mut self, item: Item) -> Result<Option<RecordBatch>, RouteError> {
         let batch = match item {

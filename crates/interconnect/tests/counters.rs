@@ -6,18 +6,37 @@ use damson_cluster::{ContentId, QueryId};
 use damson_interconnect::{Direction, Node, RouteError, RouteState, RouteStats, Sent, Transport};
 use futures::StreamExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use support::*;
 
 /// Sender's and receiver's node, and what carries routes between them.
 async fn ways() -> [(Arc<Node>, Arc<Node>, Transport); 3] {
     let one = node().await;
-    let tcp = || async { node_with(|config| config.unix_sockets = false).await.0 };
+    let unix = (node().await, node().await);
+    wait_for_unix_socket(&unix.0, &unix.1).await;
     [
         (Arc::clone(&one), one, Transport::InProcess),
-        (node().await, node().await, Transport::FlightUnix),
-        (tcp().await, tcp().await, Transport::FlightTcp),
+        (unix.0, unix.1, Transport::FlightUnix),
+        (tcp_node().await, tcp_node().await, Transport::FlightTcp),
     ]
+}
+
+async fn tcp_node() -> Arc<Node> {
+    node_with(|config| config.unix_sockets = false).await.0
+}
+
+/// A node binds its socket a moment after it is made; until then its peers use TCP.
+async fn wait_for_unix_socket(from: &Arc<Node>, to: &Arc<Node>) {
+    let motion = AtomicU32::new(1000);
+    open([from, to], 1000, 0);
+    eventually(|| {
+        let motion = motion.fetch_add(1, Ordering::Relaxed);
+        let (_sender, _receiver) = ends(from, to, route(1000, motion, 0, 1));
+        line(from, motion, Direction::Send).transport == Some(Transport::FlightUnix)
+    })
+    .await;
+    close([from, to], 1000);
 }
 
 /// The only line of a motion in one direction.
@@ -102,7 +121,9 @@ async fn a_slow_sender_is_the_receivers_waiting_time() {
         send(&mut sender, batch(0, 10)).await;
         wants.send(()).unwrap();
         let receiver = soon(reading).await.unwrap();
+        receiver.note_spilled(77);
         let waited = line(&to, 1, Direction::Receive).moved;
+        assert_eq!(waited.spilled_bytes, 77);
         assert_eq!((waited.batches, waited.rows), (1, 10));
         // A reader that does not ask does not wait.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -140,7 +161,7 @@ async fn ends_say_how_they_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broadcast_counts_each_route() {
-    let (here, there) = (node().await, node().await);
+    let (here, there) = (tcp_node().await, tcp_node().await);
     open([&here, &there], 1, 2);
     let routes = [(route(1, 1, 0, 0), here.endpoint()), (route(1, 1, 0, 1), there.endpoint())];
     let mut sender = here.broadcast(&routes, schema()).unwrap();
@@ -158,7 +179,7 @@ async fn a_broadcast_counts_each_route() {
     let shape: Vec<_> = sent.iter().map(|line| (line.transport, line.state, line.moved.rows)).collect();
     let expected = [
         (Some(Transport::InProcess), RouteState::Stopped, 1000),
-        (Some(Transport::FlightUnix), RouteState::Ended, 2000),
+        (Some(Transport::FlightTcp), RouteState::Ended, 2000),
     ];
     assert_eq!(shape, expected);
 }
