@@ -7,6 +7,7 @@ pub(crate) use queries::Refusal;
 pub(crate) use tasks::Tasks;
 
 use crate::batch::Encoder;
+use crate::counters::History;
 use crate::driver::RouteDriver;
 use crate::flight::{self, Channels, ConnectionCount};
 use crate::inbox::Inbox;
@@ -18,7 +19,7 @@ use crate::sender::{Link, SenderEnd};
 use crate::wire::Opening;
 use crate::{
     BroadcastSender, ControlError, ControlHandler, ControlStream, Driver, InterconnectError, NodeConfig, RouteError,
-    RouteReceiver, RouteSender,
+    RouteReceiver, RouteSender, RouteStats,
 };
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint, QueryId, RouteKey};
 use parking_lot::{Mutex, RwLock};
 use queries::Queries;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +44,8 @@ pub struct Node {
     endpoint: RwLock<Endpoint>,
     handlers: RwLock<HashMap<ContentId, Arc<dyn ControlHandler>>>,
     queries: Mutex<Queries>,
+    /// What the routes of ended queries did.
+    history: Mutex<History>,
     connections: ConnectionCount,
     channels: Channels,
     quic: quic::Connections,
@@ -50,7 +54,7 @@ pub struct Node {
 }
 
 /// What a node holds at this moment, for gauges and tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStats {
     /// Bytes that have arrived and were not taken.
     pub buffered_bytes: u64,
@@ -72,6 +76,7 @@ impl Node {
             endpoint: RwLock::new(config.endpoint.clone()),
             handlers: RwLock::default(),
             queries: Mutex::default(),
+            history: Mutex::default(),
             channels: Channels::new(&config, connections.clone()),
             quic: quic::Connections::new(&config, connections.clone(), &tasks),
             connections,
@@ -136,7 +141,9 @@ impl Node {
     pub fn close_query(&self, query: QueryId, reason: Option<RouteError>) {
         let ended = self.queries.lock().close(query, reason);
         // Wakers run outside the lock.
+        let routes = ended.stats();
         ended.end();
+        self.history.lock().remember(query, routes);
     }
 
     /// The sending end of a route to `peer`.
@@ -244,6 +251,13 @@ impl Node {
             broadcasts_encoded: self.broadcasts_encoded.load(Ordering::Relaxed),
             ..self.queries.lock().stats()
         }
+    }
+
+    /// What each route of the open queries, and of the last ended ones, has done here.
+    pub fn route_stats(&self) -> Vec<RouteStats> {
+        let mut routes = self.queries.lock().route_stats();
+        routes.extend(self.history.lock().lines());
+        routes
     }
 
     fn is_here(&self, peer: &Endpoint) -> bool {

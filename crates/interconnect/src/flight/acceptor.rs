@@ -3,7 +3,7 @@
 use super::connector::refuse_other_user;
 use super::socket::{ConnectionCount, PeerStream};
 use super::unix_path::{make_directory, socket_path};
-use crate::NodeConfig;
+use crate::{NodeConfig, Transport};
 use crate::limits::{ACCEPT_RETRY, HANDSHAKES_MAX};
 use futures::stream::{self, Stream, StreamExt};
 use std::io;
@@ -32,10 +32,10 @@ pub(super) fn tcp(
             let peer = stream.peer_addr()?;
             let connected = match tls {
                 Some(tls) => match tokio::time::timeout(timeout, tls.accept(stream)).await {
-                    Ok(connected) => connected.map(|stream| PeerStream::new(stream, &count)),
+                    Ok(connected) => connected.map(|stream| PeerStream::new(stream, Transport::FlightTls, &count)),
                     Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")),
                 },
-                None if allow_plain => Ok(PeerStream::new(stream, &count)),
+                None if allow_plain => Ok(PeerStream::new(stream, Transport::FlightTcp, &count)),
                 None => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this node has no certificate")),
             };
             connected.inspect_err(|error| tracing::warn!(%error, %peer, "a peer was refused"))
@@ -95,7 +95,7 @@ pub(super) fn unix_or_none(
         let accepted = async {
             let (stream, _) = socket.listener.accept().await?;
             refuse_other_user(&stream)?;
-            Ok(PeerStream::new(stream, &count))
+            Ok(PeerStream::new(stream, Transport::FlightUnix, &count))
         };
         let accepted: io::Result<PeerStream> = accepted.await;
         pause_after(accepted.as_ref().err()).await;

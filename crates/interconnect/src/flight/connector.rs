@@ -2,9 +2,9 @@
 
 use super::socket::{ConnectionCount, PeerStream};
 use super::unix_path::socket_path;
-use crate::NodeConfig;
 use crate::tls::NodeTls;
 use crate::wire::Integrity;
+use crate::{NodeConfig, Transport};
 use damson_cluster::Endpoint;
 use std::io;
 use std::path::PathBuf;
@@ -36,6 +36,14 @@ impl Via {
         }
     }
 
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Via::Unix(_) => Transport::FlightUnix,
+            Via::Tls => Transport::FlightTls,
+            Via::PlainTcp | Via::None => Transport::FlightTcp,
+        }
+    }
+
     pub(super) fn integrity(&self) -> Integrity {
         match self {
             Via::Unix(_) | Via::Tls | Via::None => Integrity::Transport,
@@ -58,10 +66,11 @@ impl Connector {
     /// Nobody listens there, not as this user, or without a certificate that this node trusts.
     pub(super) async fn connect(self) -> io::Result<PeerStream> {
         let Connector { via, peer, tls, count } = self;
+        let transport = via.transport();
         if let Via::Unix(path) = via {
             let stream = UnixStream::connect(path).await?;
             refuse_other_user(&stream)?;
-            return Ok(PeerStream::new(stream, &count));
+            return Ok(PeerStream::new(stream, transport, &count));
         }
         if via == Via::None {
             let message = "it has no unix socket here, and this node has no certificate for other hosts: issue one with \
@@ -71,8 +80,8 @@ impl Connector {
         let stream = TcpStream::connect(&peer.0).await?;
         stream.set_nodelay(true)?;
         match tls {
-            Some(tls) if via == Via::Tls => Ok(PeerStream::new(tls.connect(stream).await?, &count)),
-            _ => Ok(PeerStream::new(stream, &count)),
+            Some(tls) if via == Via::Tls => Ok(PeerStream::new(tls.connect(stream).await?, transport, &count)),
+            _ => Ok(PeerStream::new(stream, transport, &count)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A connection to a peer, whatever it runs over.
 
+use crate::Transport;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ impl Drop for Counted {
 /// An open connection, counted until it is dropped.
 pub(super) struct PeerStream {
     io: Box<dyn Io>,
+    transport: Transport,
     _counted: Counted,
 }
 
@@ -43,15 +45,22 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl PeerStream {
-    pub(super) fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, count: &ConnectionCount) -> Self {
-        PeerStream { io: Box::new(io), _counted: count.enter() }
+    pub(super) fn new(
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        transport: Transport,
+        count: &ConnectionCount,
+    ) -> Self {
+        PeerStream { io: Box::new(io), transport, _counted: count.enter() }
     }
 }
 
 impl Connected for PeerStream {
-    type ConnectInfo = ();
+    /// Among each request's extensions.
+    type ConnectInfo = Transport;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Transport {
+        self.transport
+    }
 }
 
 impl AsyncRead for PeerStream {
