@@ -8,6 +8,7 @@
 mod arrivals;
 mod batch;
 mod broadcast;
+mod budget;
 mod config;
 mod control;
 mod departures;
@@ -24,6 +25,7 @@ mod sender;
 mod wire;
 
 pub use broadcast::BroadcastSender;
+pub use budget::{QueryRoutes, RouteBudget};
 pub use config::{Compression, Driver, NodeConfig, UnknownSetting};
 pub use control::{ControlHandler, ControlStream};
 pub use error::{ControlError, InterconnectError, RouteError};

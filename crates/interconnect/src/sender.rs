@@ -1,7 +1,7 @@
 //! The writer's end of a route.
 
 use crate::RouteError;
-use crate::batch::{Encoder, batch_bytes, conform, for_the_wire};
+use crate::batch::{Encoder, batch_bytes, conform, cut, for_the_wire};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::route::{Admission, ToReceiver};
@@ -74,8 +74,13 @@ impl RouteSender {
                     return Ok(Sent::Stopped);
                 }
             }
-        } else if self.end.send_batch(batch).await? == Sent::Stopped {
-            return Ok(Sent::Stopped);
+        } else {
+            // A message fits the receiver's reserve.
+            for piece in cut(&batch, self.message_bytes) {
+                if self.end.send_batch(piece).await? == Sent::Stopped {
+                    return Ok(Sent::Stopped);
+                }
+            }
         }
         self.end.rows_sent += rows;
         Ok(Sent::Accepted)
@@ -92,6 +97,18 @@ impl RouteSender {
     /// Ends the route with an error, which the receiver gets as it is.
     pub async fn fail(self, error: RouteError) {
         self.end.fail(error);
+    }
+
+    /// Keeps what is under way to a peer within `bytes`, whatever credit the receiver gives; one message can always be.
+    pub fn set_window(&mut self, bytes: usize) {
+        if let Link::Remote(outbox) = &self.end.link {
+            outbox.set_window(bytes as u64);
+        }
+    }
+
+    /// True if what is under way takes this process's memory here: not the receiver's, as within the process.
+    pub fn is_to_peer(&self) -> bool {
+        self.end.is_remote()
     }
 
     /// True once the receiver wants no more rows.

@@ -5,7 +5,7 @@
 use arrow::array::{Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
-use damson_interconnect::{Node, NodeConfig, RouteError, RouteReceiver, RouteSender, Sent};
+use damson_interconnect::{Node, NodeConfig, QueryRoutes, RouteError, RouteReceiver, RouteSender, Sent};
 use futures::StreamExt;
 use std::future::Future;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ pub async fn pairs() -> [(Arc<Node>, Arc<Node>); 2] {
     [(Arc::clone(&one), one), (node().await, node().await)]
 }
 
-pub fn open(nodes: [&Arc<Node>; 2], query: u64, incoming_routes: usize) {
-    nodes.iter().for_each(|node| node.open_query(QueryId(query), incoming_routes));
+pub fn open(nodes: [&Arc<Node>; 2], query: u64, routes: impl Into<QueryRoutes> + Copy) {
+    nodes.iter().for_each(|node| node.open_query(QueryId(query), routes));
 }
 
 pub fn close(nodes: [&Arc<Node>; 2], query: u64) {
