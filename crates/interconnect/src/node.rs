@@ -255,7 +255,8 @@ impl Node {
         }
     }
 
-    fn is_here(&self, peer: &Endpoint) -> bool {
+    /// Whether an endpoint is this process.
+    pub fn is_here(&self, peer: &Endpoint) -> bool {
         *peer == *self.endpoint.read() || *peer == Endpoint::in_process()
     }
 

@@ -106,11 +106,6 @@ impl RouteSender {
         }
     }
 
-    /// True if what is under way takes this process's memory here: not the receiver's, as within the process.
-    pub fn is_to_peer(&self) -> bool {
-        self.end.is_remote()
-    }
-
     /// True once the receiver wants no more rows.
     pub fn is_stopped(&self) -> bool {
         self.end.is_stopped()

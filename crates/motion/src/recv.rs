@@ -1,5 +1,6 @@
 //! The receiving end of a motion: a leaf of the slice above.
 
+use crate::memory::MotionMemory;
 use crate::send::route_error;
 use crate::{MotionDef, MotionKind, QeContext};
 use arrow::datatypes::SchemaRef;
@@ -16,6 +17,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::{StreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// Receives what the motion's senders send to this QE. Made by the cut.
 ///
@@ -23,7 +25,7 @@ use std::sync::Arc;
 /// the merge key's order, for a `SortPreservingMergeExec` above.
 ///
 /// # Memory
-/// Bounded by the credits of its routes.
+/// A message for each route, from the query's pool, and credit beyond it as far as the pool has it; until the end.
 ///
 /// # Cancellation
 /// Dropping the stream tells the senders to stop.
@@ -104,11 +106,15 @@ impl ExecutionPlan for MotionRecvExec {
         if matches!(self.def.kind, MotionKind::Gather { merge: Some(_) }) {
             senders = vec![senders[partition]];
         }
+        let budget = qe.node.route_budget(qe.query);
+        let count = senders.len();
+        let mut memory = MotionMemory::reserve(&self.def, "receiver", &context, count * budget.message_bytes)?;
+        let more = memory.grow_each(count, budget.credit_bytes - budget.message_bytes);
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let bytes = MetricBuilder::new(&self.metrics).counter("bytes_moved", partition);
         let routes = senders.into_iter().map(|sender| {
             let route = qe.route(self.def.id, sender, qe.content);
-            qe.node.receiver(route, Arc::clone(&self.schema))
+            qe.node.receiver_with_credit(route, Arc::clone(&self.schema), budget.message_bytes + more)
         });
         let batches = stream::select_all(routes).map(move |batch| {
             let batch = batch.map_err(route_error)?;
@@ -116,6 +122,11 @@ impl ExecutionPlan for MotionRecvExec {
             bytes.add(batch.get_array_memory_size());
             Ok(batch)
         });
+        // The stream may be kept long after its end.
+        let batches = batches.chain(stream::poll_fn(move |_| {
+            memory.free();
+            Poll::Ready(None)
+        }));
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 

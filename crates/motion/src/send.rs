@@ -2,10 +2,11 @@
 
 use crate::flush_timer::{FlushTimer, Next};
 use crate::limits::{SEND_MESSAGE_BYTES, SPLIT_ROWS_MAX};
+use crate::memory::MotionMemory;
 use crate::route_rows::Splitter;
 use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use damson_cluster::ContentId;
 use damson_interconnect::{RouteError, RouteSender, Sent};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -35,7 +36,8 @@ use tokio::time::Instant;
 /// Each route keeps the input's order.
 ///
 /// # Memory
-/// One gathered batch per destination, of [`SEND_MESSAGE_BYTES`]; what is in flight is bounded by the routes' credits.
+/// From the query's pool: for each destination a gathered batch, and for each one in another process a message under way, until
+/// the end; more under way as far as the pool has it.
 ///
 /// # Cancellation
 /// Dropping the stream drops the routes, whose receivers then fail. When every receiver has stopped, it ends early.
@@ -137,16 +139,30 @@ impl ExecutionPlan for MotionSendExec {
             return Err(DataFusionError::Internal(format!("{} sends {inputs} partitions, not one", self.def.id)));
         }
         let schema = self.input.schema();
-        let routes = self.def.receivers.contents().into_iter().map(|receiver| {
+        let budget = qe.node.route_budget(qe.query);
+        let message_bytes = budget.message_bytes.min(SEND_MESSAGE_BYTES);
+        let receivers = self.def.receivers.contents();
+        let to_peers = receivers.iter().filter(|r| !qe.node.is_here(qe.topology.endpoint(**r))).count();
+        let gathered_bytes =
+            if matches!(self.def.kind, MotionKind::Redistribute { .. }) { receivers.len() * message_bytes } else { 0 };
+        let reserve_bytes = gathered_bytes + to_peers * budget.message_bytes;
+        let mut memory = MotionMemory::reserve(&self.def, "sender", &context, reserve_bytes)?;
+        let window_bytes =
+            budget.message_bytes + memory.grow_each(to_peers, budget.credit_bytes - budget.message_bytes);
+        let routes = receivers.into_iter().map(|receiver| {
             let route = qe.route(self.def.id, qe.content, receiver);
-            Some(qe.node.sender(route, qe.topology.endpoint(receiver), Arc::clone(&schema)))
+            let mut route = qe.node.sender(route, qe.topology.endpoint(receiver), Arc::clone(&schema));
+            route.set_window(window_bytes);
+            Some(route)
         });
         let mut sender = Sender {
             routes: routes.collect(),
+            memory,
+            gathered_bytes,
             rows: MetricBuilder::new(&self.metrics).output_rows(partition),
             bytes: MetricBuilder::new(&self.metrics).counter("bytes_moved", partition),
         };
-        let router = Router::new(&self.def.kind, &qe, &schema)?;
+        let router = Router::new(&self.def.kind, &qe, &schema, message_bytes)?;
         let input = self.input.execute(0, context)?;
         let work = async move {
             match send_all(router, input, &mut sender).await {
@@ -194,14 +210,14 @@ enum Router {
 }
 
 impl Router {
-    fn new(kind: &MotionKind, qe: &QeContext, schema: &arrow::datatypes::SchemaRef) -> Result<Self> {
+    fn new(kind: &MotionKind, qe: &QeContext, schema: &SchemaRef, message_bytes: usize) -> Result<Self> {
         Ok(match kind {
             MotionKind::Gather { .. } => Router::One,
             MotionKind::Broadcast => Router::All,
             // Senders start at different receivers, so that small inputs do not all go to the first.
             MotionKind::RoundRobin => Router::InTurn { next: qe.content.0.max(0) as usize },
             MotionKind::Redistribute { keys, map } => {
-                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?, SEND_MESSAGE_BYTES);
+                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?, message_bytes);
                 Router::ByHash { keys: keys.clone(), splitter: Box::new(splitter) }
             }
         })
@@ -228,7 +244,7 @@ impl Router {
                     splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
                     drain(splitter, sender).await?;
                 }
-                Ok(())
+                sender.gathers(splitter.buffered_bytes())
             }
         }
     }
@@ -248,6 +264,7 @@ impl Router {
 }
 
 async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
+    sender.gathers(splitter.buffered_bytes())?;
     let ready: Vec<_> = std::iter::from_fn(|| splitter.next_ready()).collect();
     sender.send_each(ready).await
 }
@@ -255,6 +272,9 @@ async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
 /// The routes of one motion out of one QE, by position of the receiver; None once a receiver has stopped.
 struct Sender {
     routes: Vec<Option<RouteSender>>,
+    memory: MotionMemory,
+    /// What is reserved for gathering.
+    gathered_bytes: usize,
     rows: Count,
     bytes: Count,
 }
@@ -289,6 +309,11 @@ impl Sender {
             Ok(())
         });
         try_join_all(sends).await.map(|_: Vec<()>| ())
+    }
+
+    /// Notes how much the splitter holds.
+    fn gathers(&self, bytes: usize) -> Result<()> {
+        self.memory.hold_more(bytes.saturating_sub(self.gathered_bytes))
     }
 
     fn all_stopped(&self) -> bool {
