@@ -3,6 +3,7 @@
 mod build_id;
 mod cluster;
 mod config_file;
+mod contents;
 pub mod demo;
 mod limits;
 mod listen;
