@@ -52,6 +52,13 @@ pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// Remembered queries that have ended here; later frames of theirs are refused.
 pub(crate) const ENDED_QUERIES_MAX: usize = 4096;
 
+/// Ended queries whose routes' counters a node keeps to show them.
+pub(crate) const COUNTED_QUERIES_MAX: usize = 64;
+/// Routes that are shown one by one, of one query; of a query with more, sums by motion.
+pub(crate) const COUNTED_LINES_PER_QUERY_MAX: usize = 4096;
+/// Lines of all ended queries together: about 2 MB.
+pub(crate) const COUNTED_LINES_MAX: usize = 16_384;
+
 /// A route that no receiver claims in this time is dropped.
 pub(crate) const UNCLAIMED_ROUTE_LIFE: Duration = Duration::from_secs(60);
 /// How often unclaimed routes are looked for.
@@ -69,4 +76,5 @@ const _: () = assert!(ROUTE_CREDIT_BYTES < STREAM_WINDOW_BYTES as usize, "a rout
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 const _: () = assert!(MESSAGE_BYTES_MIN <= MESSAGE_BYTES_SHORT && MESSAGE_BYTES_SHORT <= MESSAGE_BYTES);
 const _: () = assert!(MESSAGE_BYTES <= BODY_RESERVE_BYTES_MAX, "an ordinary body is reserved at once");
+const _: () = assert!(COUNTED_LINES_PER_QUERY_MAX <= COUNTED_LINES_MAX);
 const _: () = assert!(HEARTBEAT_MS * 2 <= PEER_TIMEOUT_MS, "one lost probe is no lost peer");

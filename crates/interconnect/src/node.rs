@@ -6,6 +6,7 @@ mod tasks;
 pub(crate) use queries::Refusal;
 
 use crate::batch::Encoder;
+use crate::counters::History;
 use crate::driver::RouteDriver;
 use crate::flight::{self, Channels, ConnectionCount};
 use crate::inbox::Inbox;
@@ -16,7 +17,7 @@ use crate::sender::{Link, SenderEnd};
 use crate::wire::Opening;
 use crate::{
     BroadcastSender, ControlError, ControlHandler, ControlStream, InterconnectError, NodeConfig, QueryRoutes,
-    RouteBudget, RouteError, RouteReceiver, RouteSender,
+    RouteBudget, RouteError, RouteReceiver, RouteSender, RouteStats,
 };
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint, QueryId, RouteKey};
 use parking_lot::{Mutex, RwLock};
 use queries::Queries;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +43,8 @@ pub struct Node {
     endpoint: RwLock<Endpoint>,
     handlers: RwLock<HashMap<ContentId, Arc<dyn ControlHandler>>>,
     queries: Mutex<Queries>,
+    /// What the routes of ended queries did.
+    history: Mutex<History>,
     connections: ConnectionCount,
     channels: Channels,
     broadcasts_encoded: Arc<AtomicU64>,
@@ -48,7 +52,7 @@ pub struct Node {
 }
 
 /// What a node holds at this moment, for gauges and tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStats {
     /// Bytes that have arrived and were not taken.
     pub buffered_bytes: u64,
@@ -69,6 +73,7 @@ impl Node {
             endpoint: RwLock::new(config.endpoint.clone()),
             handlers: RwLock::default(),
             queries: Mutex::default(),
+            history: Mutex::default(),
             channels: Channels::new(&config, connections.clone()),
             connections,
             broadcasts_encoded: Arc::default(),
@@ -135,7 +140,9 @@ impl Node {
     pub fn close_query(&self, query: QueryId, reason: Option<RouteError>) {
         let ended = self.queries.lock().close(query, reason);
         // Wakers run outside the lock.
+        let routes = ended.stats();
         ended.end();
+        self.history.lock().remember(query, routes);
     }
 
     /// The sending end of a route to `peer`.
@@ -253,6 +260,13 @@ impl Node {
             broadcasts_encoded: self.broadcasts_encoded.load(Ordering::Relaxed),
             ..self.queries.lock().stats()
         }
+    }
+
+    /// What each route of the open queries, and of the last ended ones, has done here.
+    pub fn route_stats(&self) -> Vec<RouteStats> {
+        let mut routes = self.queries.lock().route_stats();
+        routes.extend(self.history.lock().lines());
+        routes
     }
 
     /// Whether an endpoint is this process.

@@ -16,10 +16,12 @@ mod motion_exec;
 mod paced;
 mod recv;
 mod replan;
+mod route_metrics;
 mod route_rows;
 mod segment_id;
 mod send;
 mod sink;
+mod waiting;
 
 pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
@@ -28,8 +30,8 @@ pub use hash_filter::HashFilterExec;
 pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec};
 pub use message::{
-    ExecuteHead, ExecuteRequest, OperatorMetrics, Register, Registered, RunningSlice, SliceEvent, SlicePlan, codes,
-    control,
+    ExecuteHead, ExecuteRequest, MotionMetrics, NodeReport, OperatorMetrics, Register, Registered, RunningSlice,
+    SliceEvent, SlicePlan, codes, control,
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
-use damson_interconnect::QueryRoutes;
+use damson_interconnect::{NodeStats, QueryRoutes, RouteStats};
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ pub mod control {
     pub const LIST_FILES: &str = "list_files";
     /// Master → segment: answers one JSON list of [`super::RunningSlice`].
     pub const RUNNING_SLICES: &str = "running_slices";
+    /// Master → any content of a node: answers one JSON [`super::NodeReport`], of the whole node.
+    pub const INTERCONNECT_STATS: &str = "interconnect_stats";
     /// Segment → master: JSON registration, repeated as a heartbeat; answers a JSON [`super::Registered`].
     pub const REGISTER: &str = "register";
 }
@@ -110,10 +112,33 @@ pub struct OperatorMetrics {
     pub rows: u64,
     /// CPU time of the operator itself.
     pub compute_ns: u64,
-    /// Bytes sent or received by a motion.
-    pub bytes_moved: u64,
     pub memory_bytes_peak: u64,
     pub spilled_bytes: u64,
+    /// Of a motion's ends only.
+    pub motion: Option<MotionMetrics>,
+}
+
+/// What one end of a motion sent or received on all of its routes together, by the routes' own counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MotionMetrics {
+    pub batches: u64,
+    /// Encoded, to and from other processes; in memory within one.
+    pub bytes: u64,
+    /// The operator's time without credit (sending) or without data (receiving).
+    pub waited_ns: u64,
+}
+
+/// What a node says of its interconnect: rows of `gp_interconnect_nodes` and `gp_interconnect_stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    pub stats: NodeStats,
+    pub routes: Vec<RouteStats>,
+}
+
+impl NodeReport {
+    pub fn of(node: &damson_interconnect::Node) -> Self {
+        NodeReport { stats: node.stats(), routes: node.route_stats() }
+    }
 }
 
 /// A row of `gp_running_slices`.

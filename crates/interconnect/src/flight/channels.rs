@@ -93,6 +93,7 @@ impl RouteDriver for Channels {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(outbox.route);
         let (channel, integrity) = self.with(peer, |connections| {
             let channel = connections.data[hash as usize % connections.data.len()].clone();
+            outbox.sent.carried_by(connections.via.transport());
             (channel, connections.via.integrity())
         })?;
         Ok(Box::pin(put(outbox, channel, integrity, Arc::clone(&self.build))))

@@ -2,6 +2,7 @@
 
 use super::socket::{ConnectionCount, PeerStream};
 use super::unix_path::socket_path;
+use crate::Transport;
 use crate::wire::Integrity;
 use damson_cluster::Endpoint;
 use std::io;
@@ -21,6 +22,13 @@ impl Via {
     pub(super) fn to(peer: &Endpoint, unix_sockets: bool) -> Via {
         let path = if unix_sockets { socket_path(&peer.0) } else { None };
         path.filter(|path| path.exists()).map_or(Via::Tcp, Via::Unix)
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Via::Unix(_) => Transport::FlightUnix,
+            Via::Tcp => Transport::FlightTcp,
+        }
     }
 
     pub(super) fn integrity(&self) -> Integrity {

@@ -1,5 +1,6 @@
 //! A connection to a peer, whatever it runs over.
 
+use crate::Transport;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ impl Drop for Counted {
 /// An open connection, counted until it is dropped.
 pub(super) struct PeerStream {
     io: Box<dyn Io>,
+    transport: Transport,
     _counted: Counted,
 }
 
@@ -43,18 +45,21 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl PeerStream {
     pub(super) fn tcp(stream: TcpStream, count: &ConnectionCount) -> Self {
-        PeerStream { io: Box::new(stream), _counted: count.enter() }
+        PeerStream { io: Box::new(stream), transport: Transport::FlightTcp, _counted: count.enter() }
     }
 
     pub(super) fn unix(stream: UnixStream, count: &ConnectionCount) -> Self {
-        PeerStream { io: Box::new(stream), _counted: count.enter() }
+        PeerStream { io: Box::new(stream), transport: Transport::FlightUnix, _counted: count.enter() }
     }
 }
 
 impl Connected for PeerStream {
-    type ConnectInfo = ();
+    /// Among each request's extensions.
+    type ConnectInfo = Transport;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Transport {
+        self.transport
+    }
 }
 
 impl AsyncRead for PeerStream {

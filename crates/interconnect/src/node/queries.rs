@@ -1,8 +1,9 @@
 //! Which queries and routes a node has, and which it has had.
 
 use super::NodeStats;
+use crate::counters::{RouteState, RouteStats, summary};
 use crate::inbox::Inbox;
-use crate::limits::{ENDED_QUERIES_MAX, UNCLAIMED_ROUTE_LIFE};
+use crate::limits::{COUNTED_LINES_PER_QUERY_MAX, ENDED_QUERIES_MAX, UNCLAIMED_ROUTE_LIFE};
 use crate::outbox::Outbox;
 use crate::{QueryRoutes, RouteBudget, RouteError};
 use damson_cluster::{ContentId, QueryId, RouteKey};
@@ -56,6 +57,16 @@ impl EndedRoutes {
     pub(super) fn end(self) {
         self.inboxes.into_iter().for_each(|(inbox, reason)| inbox.fail(reason));
         self.outboxes.into_iter().for_each(|(outbox, reason)| outbox.cancel(reason));
+    }
+
+    /// What the routes did; those that were open count as cancelled.
+    pub(super) fn stats(&self) -> Vec<RouteStats> {
+        let received = self.inboxes.iter().flat_map(|(inbox, _)| inbox.route_stats());
+        let mut stats: Vec<_> = received.chain(self.outboxes.iter().map(|(outbox, _)| outbox.route_stats())).collect();
+        for route in stats.iter_mut().filter(|route| route.state == RouteState::Open) {
+            route.state = RouteState::Cancelled;
+        }
+        stats
     }
 }
 
@@ -177,6 +188,16 @@ impl Queries {
             !live.inboxes.is_empty()
         });
         over
+    }
+
+    /// What the routes of open queries did so far.
+    pub(super) fn route_stats(&self) -> Vec<RouteStats> {
+        let of_query = |live: &Query| {
+            let received = live.inboxes.values().flat_map(|inbox| inbox.route_stats());
+            let routes = received.chain(live.outboxes.values().map(|outbox| outbox.route_stats())).collect();
+            summary(routes, COUNTED_LINES_PER_QUERY_MAX)
+        };
+        self.live.values().flat_map(of_query).collect()
     }
 
     pub(super) fn stats(&self) -> NodeStats {
