@@ -5,6 +5,7 @@ pub mod certificate;
 mod certificate_loading;
 mod cluster;
 mod config_file;
+mod contents;
 pub mod demo;
 mod limits;
 mod listen;

@@ -1,7 +1,7 @@
 //! A node's settings.
 
-use crate::limits;
 use crate::tls::NodeTls;
+use crate::{QueryRoutes, RouteBudget, limits};
 use damson_cluster::Endpoint;
 use serde::Deserialize;
 use std::str::FromStr;
@@ -27,7 +27,8 @@ pub struct NodeConfig {
     pub compression: Compression,
     /// Most bytes that one route may have under way.
     pub route_credit_bytes: usize,
-    /// Most bytes that one query's incoming routes may hold on this node; each route's credit is its share.
+    /// Most bytes that one query's motions may hold on this node; the sizes of messages and credits follow. The same on
+    /// every node.
     pub motion_memory_bytes_max: usize,
     /// How often a silent connection is probed.
     pub heartbeat_ms: u64,
@@ -124,9 +125,8 @@ impl NodeConfig {
         }
     }
 
-    /// Credit of each of `incoming_routes` routes of one query.
-    pub(crate) fn route_credit(&self, incoming_routes: usize) -> u64 {
-        let share = self.motion_memory_bytes_max / incoming_routes.max(1);
-        share.max(limits::ROUTE_CREDIT_BYTES_MIN).min(self.route_credit_bytes) as u64
+    /// Sizes for each route of a query.
+    pub(crate) fn budget(&self, routes: QueryRoutes) -> RouteBudget {
+        RouteBudget::new(self.motion_memory_bytes_max, self.route_credit_bytes, routes)
     }
 }

@@ -8,6 +8,7 @@
 mod arrivals;
 mod batch;
 mod broadcast;
+mod budget;
 mod config;
 mod control;
 mod counters;
@@ -28,6 +29,7 @@ mod tls;
 mod wire;
 
 pub use broadcast::BroadcastSender;
+pub use budget::{QueryRoutes, RouteBudget};
 pub use config::{Compression, Driver, NodeConfig, UnknownSetting};
 pub use control::{ControlHandler, ControlStream};
 pub use counters::{Direction, Moved, RouteState, RouteStats, Transport};

@@ -9,10 +9,14 @@ pub(crate) const MESSAGE_BYTES: usize = 1 << 20;
 /// Default credit of a route: four messages, so that the sender works while the receiver does.
 pub(crate) const ROUTE_CREDIT_BYTES: usize = 4 << 20;
 
-/// Least credit of a route, however many a query has. One batch can always be under way, whatever the credit.
-pub(crate) const ROUTE_CREDIT_BYTES_MIN: usize = 64 << 10;
+/// Below this a message's fixed costs (a few hundred bytes of head, two system calls' share) begin to show: credit is given up
+/// for larger messages.
+pub(crate) const MESSAGE_BYTES_SHORT: usize = 16 << 10;
+/// Messages do not get smaller, however many routes a query has: the head of a batch of ten columns is as large as this, so
+/// that smaller ones would save no memory.
+pub(crate) const MESSAGE_BYTES_MIN: usize = 1 << 10;
 
-/// Default bound on a query's received batches on one node.
+/// Default bound on what a query's motions hold on one node.
 pub(crate) const MOTION_MEMORY_BYTES_MAX: usize = 256 << 20;
 
 /// HTTP/2 windows. A receiving node always reads on, into its routes' own queues, so that these only cover the network's
@@ -95,6 +99,7 @@ pub(crate) const PEER_TIMEOUT_MS: u64 = 2000;
 const _: () = assert!(ROUTE_CREDIT_BYTES >= 2 * MESSAGE_BYTES, "a sender must not wait for each message's answer");
 const _: () = assert!(ROUTE_CREDIT_BYTES < STREAM_WINDOW_BYTES as usize, "a route's credit fits its stream's window");
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+const _: () = assert!(MESSAGE_BYTES_MIN <= MESSAGE_BYTES_SHORT && MESSAGE_BYTES_SHORT <= MESSAGE_BYTES);
 const _: () = assert!(MESSAGE_BYTES <= BODY_RESERVE_BYTES_MAX, "an ordinary body is reserved at once");
 const _: () = assert!(UDP_PAYLOAD_BYTES_MAX >= DATAGRAM_BYTES_LOOPBACK as usize, "the kernel takes a datagram");
 const _: () = assert!(ROUTE_CREDIT_BYTES < QUIC_SEND_WINDOW_BYTES as usize, "a route's credit fits the send window");

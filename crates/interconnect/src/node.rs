@@ -11,15 +11,15 @@ use crate::counters::History;
 use crate::driver::RouteDriver;
 use crate::flight::{self, Channels, ConnectionCount};
 use crate::inbox::Inbox;
-use crate::limits::{COLLECT_EVERY, MESSAGE_BYTES};
+use crate::limits::COLLECT_EVERY;
 use crate::outbox::Outbox;
 use crate::quic;
 use crate::route::ToSender;
 use crate::sender::{Link, SenderEnd};
 use crate::wire::Opening;
 use crate::{
-    BroadcastSender, ControlError, ControlHandler, ControlStream, Driver, InterconnectError, NodeConfig, RouteError,
-    RouteReceiver, RouteSender, RouteStats,
+    BroadcastSender, ControlError, ControlHandler, ControlStream, Driver, InterconnectError, NodeConfig, QueryRoutes,
+    RouteBudget, RouteError, RouteReceiver, RouteSender, RouteStats,
 };
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -129,10 +129,14 @@ impl Node {
 
     /// Begins a query here, before any of its routes is opened; each content that takes part does so for itself.
     ///
-    /// `incoming_routes`: how many routes its receivers will read; the node's memory for motions is shared among them.
-    pub fn open_query(&self, query: QueryId, incoming_routes: usize) {
-        let credit = |routes| self.config.route_credit(routes);
-        self.queries.lock().open(query, incoming_routes, credit);
+    /// `routes`: what its most loaded node has; a node's memory for motions is shared among them.
+    pub fn open_query(&self, query: QueryId, routes: impl Into<QueryRoutes>) {
+        self.queries.lock().open(query, routes.into(), |routes| self.config.budget(routes));
+    }
+
+    /// Sizes for each route of a query that is open here.
+    pub fn route_budget(&self, query: QueryId) -> RouteBudget {
+        self.config.budget(self.queries.lock().routes(query))
     }
 
     /// Ends a query here, once for each [`Node::open_query`]. With a reason, or for the last content, its open routes
@@ -156,7 +160,7 @@ impl Node {
         let end = SenderEnd::new(route, link);
         // A route that failed at once has nobody to encode for.
         let encoder = encoder.filter(|_| end.is_remote());
-        RouteSender::new(end, schema, encoder, MESSAGE_BYTES)
+        RouteSender::new(end, schema, encoder, self.route_budget(route.query).message_bytes)
     }
 
     /// The sending ends of one motion's routes that all carry the same batches.
@@ -173,7 +177,8 @@ impl Node {
         };
         let encoder = self.encoder(*first, &schema)?;
         let ends = routes.iter().map(|(route, peer)| SenderEnd::new(*route, self.link(*route, peer))).collect();
-        Ok(BroadcastSender::new(ends, schema, encoder, MESSAGE_BYTES, Arc::clone(&self.broadcasts_encoded)))
+        let message_bytes = self.route_budget(first.query).message_bytes;
+        Ok(BroadcastSender::new(ends, schema, encoder, message_bytes, Arc::clone(&self.broadcasts_encoded)))
     }
 
     fn encoder(&self, route: RouteKey, schema: &SchemaRef) -> Result<Encoder, RouteError> {
@@ -206,11 +211,22 @@ impl Node {
         Ok(Link::Remote(outbox))
     }
 
-    /// The receiving end of a route; one for each.
+    /// The receiving end of a route, with the credit of its query's budget; one for each.
     pub fn receiver(self: &Arc<Self>, route: RouteKey, schema: SchemaRef) -> RouteReceiver {
+        self.receiver_with_credit(route, schema, usize::MAX)
+    }
+
+    /// The receiving end of a route whose reader has memory for `credit_bytes`, if the query's budget does not give it less.
+    pub fn receiver_with_credit(
+        self: &Arc<Self>,
+        route: RouteKey,
+        schema: SchemaRef,
+        credit_bytes: usize,
+    ) -> RouteReceiver {
         let claimed = {
             let mut queries = self.queries.lock();
-            let credit = self.config.route_credit(queries.incoming_routes(route.query));
+            let budget = self.config.budget(queries.routes(route.query));
+            let credit = budget.credit_bytes.min(credit_bytes) as u64;
             queries.inbox(route, Instant::now()).map(|inbox| (inbox, credit))
         };
         let inbox = match claimed {
@@ -260,7 +276,8 @@ impl Node {
         routes
     }
 
-    fn is_here(&self, peer: &Endpoint) -> bool {
+    /// Whether an endpoint is this process.
+    pub fn is_here(&self, peer: &Endpoint) -> bool {
         *peer == *self.endpoint.read() || *peer == Endpoint::in_process()
     }
 

@@ -9,6 +9,7 @@ mod hash_filter;
 mod kind;
 mod leaf;
 pub mod limits;
+mod memory;
 mod message;
 mod metrics;
 mod motion_exec;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
-use damson_interconnect::{NodeStats, RouteStats};
+use damson_interconnect::{NodeStats, QueryRoutes, RouteStats};
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -58,8 +58,8 @@ pub struct ExecuteHead {
     pub files: HashMap<TableId, Vec<FileEntry>>,
     /// This segment's share of each COPY leaf.
     pub copy_units: HashMap<u32, Vec<CopyUnit>>,
-    /// Routes that will send to this segment: sizes their credit.
-    pub incoming_routes: usize,
+    /// Routes of the query on its most loaded node: what the sizes of messages and credits follow from.
+    pub routes: QueryRoutes,
     /// Whether the master wants every operator's metrics.
     pub analyze: bool,
 }

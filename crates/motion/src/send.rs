@@ -2,12 +2,13 @@
 
 use crate::flush_timer::{FlushTimer, Next};
 use crate::limits::{SEND_MESSAGE_BYTES, SPLIT_ROWS_MAX};
+use crate::memory::MotionMemory;
 use crate::route_metrics::{RouteMetrics, WAITED};
 use crate::route_rows::Splitter;
 use crate::waiting::Waiting;
 use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use damson_cluster::ContentId;
 use damson_interconnect::{RouteError, RouteSender, Sent};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -37,7 +38,8 @@ use tokio::time::Instant;
 /// Each route keeps the input's order.
 ///
 /// # Memory
-/// One gathered batch per destination, of [`SEND_MESSAGE_BYTES`]; what is in flight is bounded by the routes' credits.
+/// From the query's pool: for each destination a gathered batch, and for each one in another process a message under way, until
+/// the end; more under way as far as the pool has it.
 ///
 /// # Cancellation
 /// Dropping the stream drops the routes, whose receivers then fail. When every receiver has stopped, it ends early.
@@ -139,14 +141,26 @@ impl ExecutionPlan for MotionSendExec {
             return Err(DataFusionError::Internal(format!("{} sends {inputs} partitions, not one", self.def.id)));
         }
         let schema = self.input.schema();
-        let routes = self.def.receivers.contents().into_iter().map(|receiver| {
+        let budget = qe.node.route_budget(qe.query);
+        let message_bytes = budget.message_bytes.min(SEND_MESSAGE_BYTES);
+        let receivers = self.def.receivers.contents();
+        let to_peers = receivers.iter().filter(|r| !qe.node.is_here(qe.topology.endpoint(**r))).count();
+        let gathered_bytes =
+            if matches!(self.def.kind, MotionKind::Redistribute { .. }) { receivers.len() * message_bytes } else { 0 };
+        let reserve_bytes = gathered_bytes + to_peers * budget.message_bytes;
+        let mut memory = MotionMemory::reserve(&self.def, "sender", &context, reserve_bytes)?;
+        let window_bytes =
+            budget.message_bytes + memory.grow_each(to_peers, budget.credit_bytes - budget.message_bytes);
+        let routes = receivers.into_iter().map(|receiver| {
             let route = qe.route(self.def.id, qe.content, receiver);
-            Some(qe.node.sender(route, qe.topology.endpoint(receiver), Arc::clone(&schema)))
+            let mut route = qe.node.sender(route, qe.topology.endpoint(receiver), Arc::clone(&schema));
+            route.set_window(window_bytes);
+            Some(route)
         });
         let metrics = RouteMetrics::new(&self.metrics, partition);
         let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
-        let mut sender = Sender { routes: routes.collect(), metrics };
-        let router = Router::new(&self.def.kind, &qe, &schema)?;
+        let mut sender = Sender { routes: routes.collect(), metrics, memory, gathered_bytes };
+        let router = Router::new(&self.def.kind, &qe, &schema, message_bytes)?;
         let input = self.input.execute(0, context)?;
         let work = async move {
             match send_all(router, input, &mut sender, waiting).await {
@@ -199,14 +213,14 @@ enum Router {
 }
 
 impl Router {
-    fn new(kind: &MotionKind, qe: &QeContext, schema: &arrow::datatypes::SchemaRef) -> Result<Self> {
+    fn new(kind: &MotionKind, qe: &QeContext, schema: &SchemaRef, message_bytes: usize) -> Result<Self> {
         Ok(match kind {
             MotionKind::Gather { .. } => Router::One,
             MotionKind::Broadcast => Router::All,
             // Senders start at different receivers, so that small inputs do not all go to the first.
             MotionKind::RoundRobin => Router::InTurn { next: qe.content.0.max(0) as usize },
             MotionKind::Redistribute { keys, map } => {
-                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?, SEND_MESSAGE_BYTES);
+                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?, message_bytes);
                 Router::ByHash { keys: keys.clone(), splitter: Box::new(splitter) }
             }
         })
@@ -233,7 +247,7 @@ impl Router {
                     splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
                     drain(splitter, sender).await?;
                 }
-                Ok(())
+                sender.gathers(splitter.buffered_bytes())
             }
         }
     }
@@ -253,6 +267,7 @@ impl Router {
 }
 
 async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
+    sender.gathers(splitter.buffered_bytes())?;
     let ready: Vec<_> = std::iter::from_fn(|| splitter.next_ready()).collect();
     sender.send_each(ready).await
 }
@@ -261,6 +276,9 @@ async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
 struct Sender {
     routes: Vec<Option<RouteSender>>,
     metrics: RouteMetrics,
+    memory: MotionMemory,
+    /// What is reserved for gathering.
+    gathered_bytes: usize,
 }
 
 impl Sender {
@@ -293,6 +311,11 @@ impl Sender {
             Ok(())
         });
         try_join_all(sends).await.map(|_: Vec<()>| ())
+    }
+
+    /// Notes how much the splitter holds.
+    fn gathers(&self, bytes: usize) -> Result<()> {
+        self.memory.hold_more(bytes.saturating_sub(self.gathered_bytes))
     }
 
     fn all_stopped(&self) -> bool {

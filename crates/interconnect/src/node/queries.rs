@@ -1,11 +1,11 @@
 //! Which queries and routes a node has, and which it has had.
 
 use super::NodeStats;
-use crate::RouteError;
 use crate::counters::{RouteState, RouteStats, summary};
 use crate::inbox::Inbox;
 use crate::limits::{COUNTED_LINES_PER_QUERY_MAX, ENDED_QUERIES_MAX, UNCLAIMED_ROUTE_LIFE};
 use crate::outbox::Outbox;
+use crate::{QueryRoutes, RouteBudget, RouteError};
 use damson_cluster::{ContentId, QueryId, RouteKey};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -34,7 +34,8 @@ pub(super) struct Queries {
 struct Query {
     /// How many contents have opened it and not closed.
     open_count: usize,
-    incoming_routes: usize,
+    /// The most that it was opened with.
+    routes: QueryRoutes,
     inboxes: HashMap<RouteKey, Arc<Inbox>>,
     outboxes: HashMap<RouteKey, Arc<Outbox>>,
 }
@@ -72,16 +73,18 @@ impl EndedRoutes {
 }
 
 impl Queries {
-    pub(super) fn open(&mut self, query: QueryId, incoming_routes: usize, credit: impl Fn(usize) -> u64) {
+    pub(super) fn open(&mut self, query: QueryId, routes: QueryRoutes, budget: impl Fn(QueryRoutes) -> RouteBudget) {
         let live = self.live.entry(query).or_default();
         live.open_count += 1;
-        live.incoming_routes += incoming_routes;
-        let credit = credit(live.incoming_routes);
-        live.inboxes.values().for_each(|inbox| inbox.set_credit(credit));
+        let routes = live.routes.max(routes);
+        if routes != std::mem::replace(&mut live.routes, routes) {
+            let credit = budget(routes).credit_bytes as u64;
+            live.inboxes.values().for_each(|inbox| inbox.lower_credit(credit));
+        }
     }
 
-    pub(super) fn incoming_routes(&self, query: QueryId) -> usize {
-        self.live.get(&query).map_or(0, |live| live.incoming_routes)
+    pub(super) fn routes(&self, query: QueryId) -> QueryRoutes {
+        self.live.get(&query).map_or_else(QueryRoutes::default, |live| live.routes)
     }
 
     pub(super) fn close(&mut self, query: QueryId, reason: Option<RouteError>) -> EndedRoutes {

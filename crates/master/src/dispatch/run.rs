@@ -1,15 +1,15 @@
 //! One query's run: requests to the segments, slice 0 here, and the watch over both.
 
 use super::Registry;
+use super::routes::query_routes;
 use crate::catalog::CatalogState;
 use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
 use crate::planner::{Slice, SliceTable};
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
-use damson_interconnect::{ControlStream, Node, RouteError};
+use damson_interconnect::{ControlStream, Node, QueryRoutes, RouteError};
 use damson_motion::{
-    ExecuteHead, ExecuteRequest, Gang, MotionRecvExec, OperatorMetrics, QeContext, SliceEvent, SlicePlan,
-    TableScanExec, encode_slice,
+    ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableScanExec, encode_slice,
 };
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
@@ -79,9 +79,9 @@ impl Dispatcher {
     pub(crate) async fn run(&self, dispatch: Dispatch<'_>) -> SqlResult<Running> {
         let query = QueryId(self.next_query.fetch_add(1, Ordering::Relaxed));
         let topology = self.registry.topology(&contents(dispatch.table))?;
-        let requests = requests(&dispatch, query, &topology).map_err(of_datafusion)?;
-        let on_master = dispatch.table.slices.iter().filter(|s| s.gang == Gang::Entry);
-        self.node.open_query(query, on_master.map(|s| incoming_routes(&s.plan)).sum());
+        let routes = query_routes(dispatch.table, &topology);
+        let requests = requests(&dispatch, query, &topology, routes).map_err(of_datafusion)?;
+        self.node.open_query(query, routes);
         // From here on, an early return ends what was started.
         let close = CloseOnDrop { node: Arc::clone(&self.node), query };
         let calls = requests.into_iter().map(|(content, request)| {
@@ -345,6 +345,7 @@ fn requests(
     dispatch: &Dispatch<'_>,
     query: QueryId,
     topology: &Topology,
+    routes: QueryRoutes,
 ) -> Result<BTreeMap<ContentId, ExecuteRequest>> {
     let slices = &dispatch.table.slices[1..];
     let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
@@ -359,7 +360,7 @@ fn requests(
             maps: vec![BucketMap::clone(dispatch.catalog.current_map())],
             files: files_of(&mine, &dispatch.catalog, content),
             copy_units: units_of(&dispatch.copy_units, content),
-            incoming_routes: mine.iter().map(|s| incoming_routes(&s.plan)).sum(),
+            routes,
             analyze: dispatch.to_the_end,
         };
         let plans = mine.iter().map(|s| SlicePlan { slice: s.id, plan: encoded[&s.id].clone() }).collect();
@@ -386,16 +387,6 @@ fn files_of(slices: &[&Slice], catalog: &CatalogState, content: ContentId) -> Ha
 fn units_of(units: &HashMap<u32, Vec<Vec<CopyUnit>>>, content: ContentId) -> HashMap<u32, Vec<CopyUnit>> {
     let mine = |by_segment: &Vec<Vec<CopyUnit>>| by_segment.get(content.0 as usize).cloned().unwrap_or_default();
     units.iter().map(|(leaf, by_segment)| (*leaf, mine(by_segment))).collect()
-}
-
-fn incoming_routes(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let mut routes = 0;
-    visit(plan, &mut |plan| {
-        if let Some(receive) = plan.downcast_ref::<MotionRecvExec>() {
-            routes += receive.def().senders.size();
-        }
-    });
-    routes
 }
 
 fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {
