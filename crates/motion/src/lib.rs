@@ -18,8 +18,10 @@ mod recv;
 mod replan;
 mod route_metrics;
 mod route_rows;
+mod router;
 mod segment_id;
 mod send;
+mod sender;
 mod sink;
 mod waiting;
 
