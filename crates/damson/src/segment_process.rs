@@ -2,8 +2,10 @@
 
 use crate::build_id::build_id;
 use crate::config_file::{ConfigError, read, required};
-use crate::limits::{HEARTBEAT, RETRY_FIRST, RETRY_LAST};
+use crate::interconnect_options::InterconnectOptions;
+use crate::limits::HEARTBEAT;
 use crate::listen::{ListenError, listen};
+use crate::master_calls::{CallFailure, MasterCalls, Patience};
 use crate::master_process::to_tokio;
 use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
@@ -12,10 +14,9 @@ use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
-use damson_motion::{Register, Registered, control};
+use damson_motion::{InterconnectSettings, Register, Registered, control};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use datafusion::error::DataFusionError;
-use futures::StreamExt;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -67,6 +68,8 @@ struct SegmentOptions {
     /// Threads for queries; by default one a core.
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    interconnect: InterconnectOptions,
 }
 
 impl SegmentOptions {
@@ -79,6 +82,7 @@ impl SegmentOptions {
             advertise: self.advertise.or(file.advertise),
             memory: self.memory.or(file.memory),
             threads: self.threads.or(file.threads),
+            interconnect: self.interconnect.or(file.interconnect),
         }
     }
 }
@@ -133,7 +137,17 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
     let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
     let build = build_id();
-    let node = Node::new(NodeConfig::new(endpoint.clone(), build.clone(), runtimes.io()));
+    let mut config = NodeConfig::new(endpoint.clone(), build.clone(), runtimes.io());
+    // What was given must be good by itself, before the master is asked for the rest.
+    options.interconnect.apply(&mut config)?;
+    let settings = tokio::select! {
+        signal = stop_signal() => return signal.map_err(SegmentProcessError::from),
+        settings = cluster_settings(&config, &master, content) => settings?,
+    };
+    settings.apply(&mut config);
+    options.interconnect.apply(&mut config)?;
+    let driver = config.driver;
+    let node = Node::new(config);
     let segment = Segment::start(SegmentConfig {
         content,
         data_dir: data_dir.clone(),
@@ -148,14 +162,14 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let listener = to_tokio(listener, &io)?;
     let mut server = AbortOnDropHandle::new(io.spawn(Arc::clone(&node).serve(listener, stop.child_token())));
     let registration = Registration {
-        node,
-        master,
+        calls: MasterCalls { node, master },
         register: Register {
             content,
             endpoint: endpoint.0,
             build,
             data_dir: data_dir.display().to_string(),
             pid: std::process::id(),
+            driver,
         },
         data_dir,
     };
@@ -172,10 +186,26 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     ended
 }
 
+/// The interconnect's settings of the cluster: asked for with a node that serves nobody, so that the one that serves has
+/// them from the start.
+async fn cluster_settings(
+    config: &NodeConfig,
+    master: &Endpoint,
+    content: ContentId,
+) -> Result<InterconnectSettings, SegmentProcessError> {
+    let calls = MasterCalls { node: Node::new(config.clone()), master: master.clone() };
+    let answer = calls.until_answered(control::INTERCONNECT, Bytes::new()).await;
+    let answer = answer.map_err(|refusal| refused(refusal, master, content, &config.build))?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+fn refused(refusal: ControlError, master: &Endpoint, content: ContentId, build: &str) -> SegmentProcessError {
+    SegmentProcessError::Refused { master: master.clone(), content, build: build.to_owned(), reason: refusal.message }
+}
+
 /// The segment's entry in its master's books.
 struct Registration {
-    node: Arc<Node>,
-    master: Endpoint,
+    calls: MasterCalls,
     register: Register,
     data_dir: PathBuf,
 }
@@ -184,27 +214,18 @@ impl Registration {
     /// Registers, says so on stdout, and repeats it as a heartbeat, which also registers with a master that was
     /// restarted. A master that is away is waited for.
     async fn keep(self) -> Result<Infallible, SegmentProcessError> {
-        let (mut was_registered, mut is_lost) = (false, false);
-        let mut retry = RETRY_FIRST;
+        let mut was_registered = false;
+        let mut patience = Patience::new(self.calls.master.clone());
         loop {
             match self.once().await {
                 Ok(()) => {
                     if !std::mem::replace(&mut was_registered, true) {
                         self.say_ready()?;
-                    } else if is_lost {
-                        tracing::info!(master = %self.master, "the master is back");
                     }
-                    is_lost = false;
-                    retry = RETRY_FIRST;
+                    patience.answered();
                     tokio::time::sleep(HEARTBEAT).await;
                 }
-                Err(Failed::Lost(reason)) => {
-                    if !std::mem::replace(&mut is_lost, true) {
-                        tracing::warn!(master = %self.master, reason, "cannot reach the master; waiting for it");
-                    }
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY_LAST);
-                }
+                Err(Failed::Lost(reason)) => patience.wait(&reason).await,
                 Err(Failed::For(error)) => return Err(error),
             }
         }
@@ -212,31 +233,15 @@ impl Registration {
 
     async fn once(&self) -> Result<(), Failed> {
         let body = serde_json::to_vec(&self.register).map_err(|e| Failed::For(e.into()))?;
-        let answer = async {
-            let master = ContentId::MASTER;
-            let mut answers = self.node.call(&self.master, master, control::REGISTER, Bytes::from(body)).await?;
-            answers.next().await.unwrap_or_else(|| {
-                Err(InterconnectError::PeerLost { endpoint: self.master.clone(), reason: "it gave no answer".into() })
-            })
-        };
-        let answer = match tokio::time::timeout(RETRY_LAST, answer).await {
-            Err(_) => return Err(Failed::Lost("it does not answer".into())),
-            Ok(Err(InterconnectError::Control(refusal))) => return Err(Failed::For(self.refused(refusal))),
-            Ok(Err(error)) => return Err(Failed::Lost(error.to_string())),
-            Ok(Ok(answer)) => answer,
-        };
+        let answer = self.calls.once(control::REGISTER, Bytes::from(body)).await.map_err(|failure| match failure {
+            CallFailure::Lost(reason) => Failed::Lost(reason),
+            CallFailure::Refused(refusal) => {
+                let Register { content, build, .. } = &self.register;
+                Failed::For(refused(refusal, &self.calls.master, *content, build))
+            }
+        })?;
         let registered: Registered = serde_json::from_slice(&answer).map_err(|e| Failed::For(e.into()))?;
         self.check_cluster(registered.cluster_id).map_err(Failed::For)
-    }
-
-    fn refused(&self, refusal: ControlError) -> SegmentProcessError {
-        let Register { content, build, .. } = &self.register;
-        SegmentProcessError::Refused {
-            master: self.master.clone(),
-            content: *content,
-            build: build.clone(),
-            reason: refusal.message,
-        }
     }
 
     /// A data directory is of one cluster for ever: another's master must not collect its files as orphans.
@@ -247,7 +252,7 @@ impl Registration {
             Ok(ours) if ours.trim() == theirs => Ok(()),
             Ok(ours) => {
                 let (path, ours) = (self.data_dir.clone(), ours.trim().to_owned());
-                Err(SegmentProcessError::OtherCluster { path, ours, master: self.master.clone(), theirs })
+                Err(SegmentProcessError::OtherCluster { path, ours, master: self.calls.master.clone(), theirs })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => write_durably(&path, &theirs).map_err(unusable),
             Err(error) => Err(unusable(error)),
@@ -257,7 +262,7 @@ impl Registration {
     fn say_ready(&self) -> io::Result<()> {
         let Register { content, endpoint, .. } = &self.register;
         let mut out = io::stdout();
-        writeln!(out, "ready: {content} at {endpoint}, registered with {}", self.master)?;
+        writeln!(out, "ready: {content} at {endpoint}, registered with {}", self.calls.master)?;
         out.flush()
     }
 }
@@ -285,6 +290,7 @@ fn write_durably(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use damson_interconnect::Driver;
 
     fn registration(dir: &Path, io: tokio::runtime::Handle) -> Registration {
         let register = Register {
@@ -293,9 +299,11 @@ mod tests {
             build: "test".into(),
             data_dir: dir.display().to_string(),
             pid: 1,
+            driver: Driver::Auto,
         };
         let node = Node::new(NodeConfig::new(Endpoint("127.0.0.1:1".into()), "test", io));
-        Registration { node, master: Endpoint("127.0.0.1:2".into()), register, data_dir: dir.to_owned() }
+        let calls = MasterCalls { node, master: Endpoint("127.0.0.1:2".into()) };
+        Registration { calls, register, data_dir: dir.to_owned() }
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
+use damson_interconnect::Driver;
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub mod control {
     pub const LIST_FILES: &str = "list_files";
     /// Master → segment: answers one JSON list of [`super::RunningSlice`].
     pub const RUNNING_SLICES: &str = "running_slices";
+    /// Segment → master, before it serves: answers the cluster's [`crate::InterconnectSettings`] as JSON.
+    pub const INTERCONNECT: &str = "interconnect";
     /// Segment → master: JSON registration, repeated as a heartbeat; answers a JSON [`super::Registered`].
     pub const REGISTER: &str = "register";
 }
@@ -133,6 +136,8 @@ pub struct Register {
     pub build: String,
     pub data_dir: String,
     pub pid: u32,
+    /// What its interconnect runs with; another driver than the master's is refused.
+    pub driver: Driver,
 }
 
 /// The master's answer to a [`Register`].
