@@ -292,6 +292,7 @@ pub struct ProcessCluster {
     master: Node,
     segments: Vec<Node>,
     setup: Setup,
+    master_port: u16,
     /// Where segments reach the master.
     master_address: SocketAddr,
     flight_port: u16,
@@ -360,6 +361,7 @@ impl ProcessCluster {
         ProcessCluster {
             master,
             segments: vec![],
+            master_port: ports[0],
             master_address: advertised.unwrap_or(listen),
             flight_port: ports[1],
             segment_ports,
@@ -400,6 +402,11 @@ impl ProcessCluster {
     /// Where clients reach the master.
     pub fn client_address(&self) -> SocketAddr {
         loopback(self.flight_port)
+    }
+
+    /// Where peers reach the master without a proxy.
+    pub fn master_peer_address(&self) -> SocketAddr {
+        loopback(self.master_port)
     }
 
     /// Where peers reach a segment without a proxy.

@@ -6,3 +6,4 @@ mod lost_peers;
 mod scene;
 mod settings;
 mod slow_receivers;
+mod strangers;

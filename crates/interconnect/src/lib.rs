@@ -30,3 +30,4 @@ pub use error::{ControlError, InterconnectError, RouteError};
 pub use node::{Node, NodeStats};
 pub use receiver::RouteReceiver;
 pub use sender::{RouteSender, Sent};
+pub use wire::{TooDeep, refuse_deep_nesting};

@@ -154,7 +154,8 @@ impl SqlError {
 
     /// The error of a route that broke because something else did: what did is the better answer.
     pub(crate) fn is_effect(&self) -> bool {
-        self.state == SqlState::CONNECTION_FAILURE || self.state == SqlState::QUERY_CANCELED
+        let is_broken = self.state == SqlState::CONNECTION_FAILURE || self.state == SqlState::QUERY_CANCELED;
+        is_broken && self.lost.is_none()
     }
 
     pub fn at(mut self, position: usize) -> Self {

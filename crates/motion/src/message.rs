@@ -29,6 +29,7 @@ pub mod control {
 pub mod codes {
     pub const INTERNAL: &str = "XX000";
     pub const CANCELLED: &str = "57014";
+    pub const CONNECTION_FAILURE: &str = "08006";
     pub const BUILD_MISMATCH: &str = "build_mismatch";
 }
 
