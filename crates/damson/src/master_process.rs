@@ -1,6 +1,7 @@
 //! `damson master`: a master alone; its segments are processes that register.
 
 use crate::build_id::build_id;
+use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
 use crate::interconnect_options::InterconnectOptions;
 use crate::limits::SHUTDOWN;
@@ -68,6 +69,13 @@ struct MasterOptions {
     memory: Option<usize>,
     #[command(flatten)]
     interconnect: InterconnectOptions,
+    /// Directory of this node's certificate [default: the data directory's tls]; the cluster's
+    /// authority is made there too, unless one is given.
+    #[arg(long, value_name = "DIR")]
+    tls_dir: Option<PathBuf>,
+    /// Whether nodes of different hosts show certificates and encrypt [default: on].
+    #[arg(long, value_name = "ON|OFF", hide_possible_values = true)]
+    interconnect_tls: Option<InterconnectTls>,
 }
 
 impl MasterOptions {
@@ -82,6 +90,8 @@ impl MasterOptions {
             pg_port: self.pg_port.or(file.pg_port),
             memory: self.memory.or(file.memory),
             interconnect: self.interconnect.or(file.interconnect),
+            tls_dir: self.tls_dir.or(file.tls_dir),
+            interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
         }
     }
 }
@@ -95,6 +105,8 @@ pub enum MasterProcessError {
     Listen(#[from] ListenError),
     #[error("cannot serve: {0}")]
     Serve(#[from] io::Error),
+    #[error(transparent)]
+    Certificate(#[from] NodeCertificateError),
     #[error("cannot use {path}: {source}")]
     DataDir { path: PathBuf, source: io::Error },
     #[error("cannot set up the query engine: {0}")]
@@ -133,7 +145,13 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
     let build = build_id();
     let endpoint = Endpoint(options.advertise.unwrap_or_else(|| peers_address.to_string()));
-    let mut config = NodeConfig::new(endpoint, build.clone(), runtimes.io());
+    let interconnect_tls = options.interconnect_tls.unwrap_or_default();
+    let tls = certificate_loading::of_master(interconnect_tls, options.tls_dir, &data_dir, &endpoint)?;
+    let mut config = NodeConfig {
+        tls,
+        allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
+        ..NodeConfig::new(endpoint, build.clone(), runtimes.io())
+    };
     options.interconnect.apply(&mut config)?;
     let interconnect = InterconnectSettings::of(&config);
     let node = Node::new(config);

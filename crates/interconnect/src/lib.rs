@@ -21,6 +21,8 @@ mod outbox;
 mod receiver;
 mod route;
 mod sender;
+mod ticket;
+mod tls;
 mod wire;
 
 pub use broadcast::BroadcastSender;
@@ -30,4 +32,9 @@ pub use error::{ControlError, InterconnectError, RouteError};
 pub use node::{Node, NodeStats};
 pub use receiver::RouteReceiver;
 pub use sender::{RouteSender, Sent};
+pub use ticket::{NoRandomness, QuerySecret, Ticket};
+pub use tls::{
+    ALPN_FLIGHT, ALPN_QUIC, AUTHORITY_FILE, AUTHORITY_KEY_FILE, CERTIFICATE_FILE, ClusterAuthority, Day,
+    HandshakeError, KEY_FILE, NodeTls, TlsError, TlsStream,
+};
 pub use wire::{TooDeep, refuse_deep_nesting};
