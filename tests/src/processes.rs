@@ -282,6 +282,8 @@ pub struct Setup {
     /// More options of the master, which are the cluster's: `--interconnect-driver` and its like.
     pub master_arguments: Vec<String>,
     pub segment_arguments: Vec<String>,
+    /// Whether segments have certificates: for drivers and addresses that ask for them.
+    pub has_certificates: bool,
     /// Stands between the nodes, which it calls `master`, `seg0`, `seg1`, …; without one they are on one loopback.
     pub network: Option<FaultNetwork>,
 }
@@ -292,7 +294,7 @@ pub struct ProcessCluster {
     master: Node,
     segments: Vec<Node>,
     setup: Setup,
-    master_port: u16,
+    master_command: MasterCommand,
     /// Where segments reach the master.
     master_address: SocketAddr,
     flight_port: u16,
@@ -342,18 +344,15 @@ impl ProcessCluster {
         let listen = loopback(ports[0]);
         let through = |name: &str, port| setup.network.as_ref().map(|network| network.add(name, loopback(port)));
         let advertised = through("master", ports[0]);
-        let mut command = Command::new(binary());
-        command.arg("master").arg("--data").arg(directory.path().join("master"));
-        command.args(["--listen", &listen.to_string()]);
-        if let Some(address) = advertised {
-            command.args(["--advertise", &address.to_string()]);
-        }
-        command.args(["--flight-port", &ports[1].to_string(), "--pg-port", &ports[2].to_string()]);
-        command.args(["--segments", &setup.segments.to_string()]).args(&setup.master_arguments);
-        command.env("DAMSON_BUILD", BUILD);
-        let master = Node::spawn("master", directory.path(), command);
+        let master_command = MasterCommand { ports: [ports[0], ports[1], ports[2]], advertised };
+        let mut master = master_command.spawn(&setup, directory.path());
         if let Some(network) = &setup.network {
             network.is_process("master", master.pid());
+        }
+        if setup.has_certificates {
+            // It makes the authority when it first starts.
+            master.wait_until_ready();
+            issue_certificate(directory.path());
         }
         let segment_ports = ports[3..].to_vec();
         let advertised_segments =
@@ -361,7 +360,7 @@ impl ProcessCluster {
         ProcessCluster {
             master,
             segments: vec![],
-            master_port: ports[0],
+            master_command,
             master_address: advertised.unwrap_or(listen),
             flight_port: ports[1],
             segment_ports,
@@ -382,6 +381,9 @@ impl ProcessCluster {
             command.args(["--advertise", &address.to_string()]);
         }
         command.args(["--master", &self.master_address.to_string()]).args(&self.setup.segment_arguments);
+        if self.setup.has_certificates {
+            command.arg("--tls-dir").arg(self.directory().join(CERTIFICATE));
+        }
         command.env("DAMSON_BUILD", build);
         let node = Node::spawn(&name, self.directory(), command);
         if let Some(network) = &self.setup.network {
@@ -406,7 +408,7 @@ impl ProcessCluster {
 
     /// Where peers reach the master without a proxy.
     pub fn master_peer_address(&self) -> SocketAddr {
-        loopback(self.master_port)
+        loopback(self.master_command.ports[0])
     }
 
     /// Where peers reach a segment without a proxy.
@@ -428,6 +430,17 @@ impl ProcessCluster {
         self.setup.network.as_ref().expect("a cluster with a network")
     }
 
+    /// Kills the master and starts it again on its data with other options, and waits until it is ready.
+    pub fn restart_master(&mut self, arguments: &[&str]) {
+        self.master.kill();
+        self.setup.master_arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        self.master = self.master_command.spawn(&self.setup, self.directory());
+        if let Some(network) = &self.setup.network {
+            network.is_process("master", self.master.pid());
+        }
+        self.master.wait_until_ready();
+    }
+
     pub fn kill_segment(&mut self, content: usize) {
         self.segments[content].kill();
     }
@@ -438,6 +451,40 @@ impl ProcessCluster {
         node.wait_until_ready();
         self.segments[content] = node;
     }
+}
+
+/// How the master is started, again and again.
+struct MasterCommand {
+    /// For peers, for clients, and the one that is kept for PostgreSQL's.
+    ports: [u16; 3],
+    advertised: Option<SocketAddr>,
+}
+
+impl MasterCommand {
+    fn spawn(&self, setup: &Setup, directory: &Path) -> Node {
+        let [peers, flight, postgres] = self.ports;
+        let mut command = Command::new(binary());
+        command.arg("master").arg("--data").arg(directory.join("master"));
+        command.args(["--listen", &loopback(peers).to_string()]);
+        if let Some(address) = self.advertised {
+            command.args(["--advertise", &address.to_string()]);
+        }
+        command.args(["--flight-port", &flight.to_string(), "--pg-port", &postgres.to_string()]);
+        command.args(["--segments", &setup.segments.to_string()]).args(&setup.master_arguments);
+        command.env("DAMSON_BUILD", BUILD);
+        Node::spawn("master", directory, command)
+    }
+}
+
+/// The segments' certificate, in the cluster's directory: they are on one host.
+const CERTIFICATE: &str = "segments-tls";
+
+fn issue_certificate(directory: &Path) {
+    let mut command = Command::new(binary());
+    command.arg("certificate").arg("--authority").arg(directory.join("master/tls"));
+    command.arg("--out").arg(directory.join(CERTIFICATE)).args(["--host", "127.0.0.1"]);
+    let issued = command.output().expect("the command runs");
+    assert!(issued.status.success(), "{}", String::from_utf8_lossy(&issued.stderr));
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -4,7 +4,7 @@ mod map;
 
 pub(crate) use map::{describe, internal, of_call, of_datafusion, of_slice};
 
-use damson_cluster::ContentId;
+use damson_cluster::{ContentId, QueryId};
 use std::fmt;
 
 /// A five-character SQLSTATE, such as `22012`.
@@ -149,6 +149,14 @@ impl SqlError {
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says which query lost its segment.
+    pub(crate) fn in_query(mut self, query: QueryId) -> Self {
+        if self.lost.is_some() {
+            self.message = format!("{query}: {}", self.message);
+        }
         self
     }
 

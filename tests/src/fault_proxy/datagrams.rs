@@ -2,7 +2,7 @@
 
 use super::TICK;
 use super::faults::Links;
-use super::sockets::owner;
+use super::sockets;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::ErrorKind;
@@ -53,7 +53,7 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, SocketAddr)>
 
 /// A socket for one caller's datagrams, and the thread that takes the answers back.
 fn open(links: &Arc<Links>, name: &str, near: Arc<UdpSocket>, caller: SocketAddr, target: SocketAddr) -> Option<Way> {
-    let from = owner(links, "udp", caller)?;
+    let from = sockets::sender(links, caller)?;
     let far = Arc::new(UdpSocket::bind("127.0.0.1:0").ok()?);
     far.set_read_timeout(Some(TICK)).ok()?;
     enlarge(&far);

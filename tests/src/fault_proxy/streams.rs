@@ -2,7 +2,7 @@
 
 use super::TICK;
 use super::faults::Links;
-use super::sockets::owner;
+use super::sockets;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) fn serve(links: Arc<Links>, name: String, listener: TcpListener, targ
 fn connect(links: &Arc<Links>, name: &str, near: TcpStream, target: SocketAddr) -> io::Result<()> {
     near.set_nonblocking(false)?;
     near.set_nodelay(true)?;
-    let Some(caller) = owner(links, "tcp", near.peer_addr()?) else { return Ok(()) };
+    let Some(caller) = sockets::caller(links, &near) else { return Ok(()) };
     let due = links.due(&caller, name, 0);
     if !links.wait(&caller, name, due) {
         return Ok(());

@@ -149,11 +149,10 @@ fn five_percent_loss_delay_and_reordering_quic() {
     right_or_an_error(Via::Quic, "5 % loss", LOSSY);
 }
 
-/// Connections that end in order, in the middle of streams: never a short result. QUIC has no such end that a stranger
-/// could make.
-#[test]
-fn streams_that_end_too_early() {
-    let (cluster, shell) = cluster(Via::Tcp, 2);
+/// Connections that end in order, in the middle of streams: never a short result. A QUIC connection has no end that
+/// somebody between its nodes could make.
+fn ended_too_early(via: Via) {
+    let (cluster, shell) = cluster(via, 2);
     let network = cluster.network();
     let expected = shell.rows(REDISTRIBUTED);
     let mut victim = Running::start(&cluster, "victim", FLOWING, 2);
@@ -179,4 +178,14 @@ fn streams_that_end_too_early() {
         }
     }
     assert_eq!(rows_eventually(&shell, REDISTRIBUTED), expected);
+}
+
+#[test]
+fn streams_that_end_too_early_tls() {
+    ended_too_early(Via::Tcp);
+}
+
+#[test]
+fn streams_that_end_too_early_plain() {
+    ended_too_early(Via::PlainTcp);
 }

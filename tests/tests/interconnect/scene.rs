@@ -23,20 +23,31 @@ pub const GATHERED: &str = "SELECT count(*), sum(v) FROM big";
 /// How the processes of a cluster talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
+    /// Flight over TCP, with TLS.
     Tcp,
+    /// Flight over TCP, in plain text.
+    PlainTcp,
+    /// Flight over unix sockets.
     Unix,
     Quic,
 }
 
 impl Via {
-    /// All that a proxy can stand between.
-    pub const NETWORKS: [Via; 2] = [Via::Tcp, Via::Quic];
-    pub const ALL: [Via; 3] = [Via::Tcp, Via::Unix, Via::Quic];
-
-    fn arguments(self) -> Vec<String> {
+    fn setup(self, segments: usize) -> Setup {
         let driver = if self == Via::Quic { "quic" } else { "flight" };
         let unix = if self == Via::Unix { "on" } else { "off" };
-        ["--interconnect-driver", driver, "--interconnect-unix-sockets", unix].map(str::to_owned).to_vec()
+        let mut setup = Setup { segments, ..Setup::default() };
+        setup.master_arguments =
+            ["--interconnect-driver", driver, "--interconnect-unix-sockets", unix].map(str::to_owned).to_vec();
+        if self == Via::PlainTcp {
+            let plain = ["--interconnect-tls", "off"].map(str::to_owned);
+            setup.master_arguments.extend(plain.clone());
+            setup.segment_arguments.extend(plain);
+        }
+        setup.has_certificates = matches!(self, Via::Tcp | Via::Quic);
+        // A proxy cannot stand before a unix socket.
+        setup.network = (self != Via::Unix).then(|| FaultNetwork::new(1));
+        setup
     }
 }
 
@@ -44,9 +55,7 @@ impl Via {
 /// sockets.
 pub fn cluster(via: Via, segments: usize) -> (ProcessCluster, Shell) {
     println!("--- {via:?}");
-    let network = (via != Via::Unix).then(|| FaultNetwork::new(1));
-    let setup = Setup { segments, master_arguments: via.arguments(), network, ..Setup::default() };
-    let cluster = ProcessCluster::start_with(setup);
+    let cluster = ProcessCluster::start_with(via.setup(segments));
     let shell = cluster.shell();
     shell.execute("CREATE TABLE big (k int, v int) DISTRIBUTED BY (k)");
     shell.execute("INSERT INTO big SELECT x, x % 1000 FROM generate_series(1, 20000) AS g(x)");

@@ -5,7 +5,13 @@ use std::time::Duration;
 
 fn setup(master: &[&str], segment: &[&str]) -> Setup {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    Setup { segments: 1, master_arguments: owned(master), segment_arguments: owned(segment), ..Setup::default() }
+    Setup {
+        segments: 1,
+        master_arguments: owned(master),
+        segment_arguments: owned(segment),
+        has_certificates: true,
+        ..Setup::default()
+    }
 }
 
 #[test]
@@ -44,17 +50,30 @@ fn a_segment_with_another_driver_is_refused() {
 
 #[test]
 fn settings_that_cannot_work_are_refused() {
-    let cluster = ProcessCluster::start_master_with(setup(
-        &["--interconnect-heartbeat", "1500"],
-        &["--interconnect-driver", "x"],
-    ));
+    let setup = setup(&["--interconnect-heartbeat", "1500"], &["--interconnect-driver", "x"]);
+    let mut cluster = ProcessCluster::start_master_with(Setup { has_certificates: false, ..setup });
     let mut segment = cluster.spawn_segment(0, BUILD);
     assert!(!segment.wait(Duration::from_secs(30)).success());
     assert!(segment.stderr().contains("auto, inproc, flight, quic"), "{}", segment.stderr());
-    let mut cluster = cluster;
     assert!(!cluster.master().wait(Duration::from_secs(30)).success());
     let message = cluster.master().stderr();
     assert!(message.contains("1500") && message.contains("2000"), "{message}");
+}
+
+/// Changed by a restart of the master: segments that run with the old one end, and take the new one when they start.
+#[test]
+fn another_driver_after_a_restart() {
+    let mut cluster = ProcessCluster::start_with(setup(&["--interconnect-driver", "flight"], &[]));
+    let shell = cluster.shell();
+    shell.execute("CREATE TABLE t (a int) DISTRIBUTED BY (a)");
+    shell.execute("INSERT INTO t VALUES (1), (2), (3)");
+    cluster.restart_master(&["--interconnect-driver", "quic"]);
+    assert!(!cluster.segment(0).wait(Duration::from_secs(30)).success());
+    let message = cluster.segment(0).stderr();
+    assert!(message.contains("driver flight") && message.contains("quic"), "both drivers are named: {message}");
+    cluster.restart_segment(0);
+    assert_eq!(shell.value("SHOW interconnect.driver"), "quic");
+    assert_eq!(shell.value("SELECT sum(a) FROM t"), "6");
 }
 
 /// A segment of another build neither starts beside the others nor comes back as one of them.

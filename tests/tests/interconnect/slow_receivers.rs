@@ -120,18 +120,18 @@ fn a_client_that_reads_no_more_quic() {
     client_that_sleeps(Via::Quic);
 }
 
-/// A link of 1 MB/s between two segments: its sender waits, in bounded memory; others' statements do not.
+/// A link of 4 MB/s between two segments: its sender waits, in bounded memory; others' statements do not.
 fn slow_link(via: Via) {
     let (mut cluster, shell) = cluster(via, 2);
     let gathered = shell.rows(GATHERED);
     // The join's own memory is there before it is measured.
     shell.rows(REDISTRIBUTED);
     let memory = Memory::note(&mut cluster, 2);
-    cluster.network().set("seg0", "seg1", Faults { bytes_per_s_max: Some(1_000_000), ..Faults::default() });
+    cluster.network().set("seg0", "seg1", Faults { bytes_per_s_max: Some(4_000_000), ..Faults::default() });
     let running = Running::start(&cluster, "slow", FLOWING, 2);
     let bytes = cluster.network().bytes("seg0", "seg1");
-    wait_for("3 MB of traffic", Duration::from_secs(60), || {
-        (cluster.network().bytes("seg0", "seg1") > bytes + 3_000_000).then_some(())
+    wait_for("12 MB of traffic", Duration::from_secs(60), || {
+        (cluster.network().bytes("seg0", "seg1") > bytes + 12_000_000).then_some(())
     });
     memory.was_bounded(&mut cluster);
     let started = Instant::now();

@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use tonic::Code;
 
 const REQUESTS: usize = 400;
-const CONNECTIONS: usize = 60;
+const CONNECTIONS: usize = 40;
 
 fn seed() -> u64 {
     std::env::var("DAMSON_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(31)
@@ -110,7 +110,7 @@ fn requests_that_nest_without_end() {
 /// Bytes that are no HTTP/2, or HTTP/2 that is nothing more.
 #[test]
 fn random_bytes_to_every_port() {
-    let (mut cluster, shell) = cluster(Via::Tcp, 2);
+    let (mut cluster, shell) = cluster(Via::PlainTcp, 2);
     let expected = shell.rows(REDISTRIBUTED);
     let ports = [cluster.client_address(), cluster.master_peer_address(), cluster.segment_address(0)];
     let mut garbage = Garbage::new(seed());
@@ -125,7 +125,7 @@ fn random_bytes_to_every_port() {
 /// Openings of routes that were never dispatched, calls of nobody, and bodies that are no frames.
 #[test]
 fn random_requests_to_the_nodes_ports() {
-    let (mut cluster, shell) = cluster(Via::Tcp, 2);
+    let (mut cluster, shell) = cluster(Via::PlainTcp, 2);
     let expected = shell.rows(REDISTRIBUTED);
     let ports = [cluster.master_peer_address(), cluster.segment_address(0)];
     block_on(async {
@@ -147,7 +147,7 @@ fn random_requests_to_the_nodes_ports() {
 /// What a segment once said to another, said again by somebody else when its query is over (rows 10 and 31).
 #[test]
 fn a_recorded_stream_is_worth_nothing_later() {
-    let (mut cluster, shell) = cluster(Via::Tcp, 2);
+    let (mut cluster, shell) = cluster(Via::PlainTcp, 2);
     let network = cluster.network().clone();
     network.record("seg0", "seg1");
     // New connections, whose beginnings are on record.

@@ -280,7 +280,7 @@ impl Watch {
 
     /// One segment's word.
     fn take(&self, (content, event): Event) -> SqlResult<()> {
-        let body = event.map_err(of_call(content))?;
+        let body = event.map_err(|error| of_call(content)(error).in_query(self.query))?;
         match serde_json::from_slice(&body).map_err(crate::error::internal)? {
             SliceEvent::Done { slice, operators } => {
                 self.metrics.lock().entry(slice).or_default().insert(content, operators);

@@ -90,7 +90,7 @@ impl Garbage {
 
     fn opening(&mut self) -> Vec<u8> {
         let build = damson_tests::processes::BUILD;
-        let (query, sender, receiver) = (self.random.random_range(0..1 << 40), self.random.random_range(-3..3), 0);
+        let (query, sender, receiver) = (self.random.random_range(0..1_u64 << 40), self.random.random_range(-3..3), 0);
         let version = self.random.random_range(0..4);
         let route = format!(r#"{{"query":{query},"motion":2,"sender":{sender},"receiver":{receiver}}}"#);
         let good = format!(r#"{{"version":{version},"build":"{build}","route":{route}}}"#).into_bytes();
