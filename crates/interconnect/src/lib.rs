@@ -42,3 +42,4 @@ pub use tls::{
     ALPN_FLIGHT, ALPN_QUIC, AUTHORITY_FILE, AUTHORITY_KEY_FILE, CERTIFICATE_FILE, ClusterAuthority, Day,
     HandshakeError, KEY_FILE, NodeTls, TlsError, TlsStream,
 };
+pub use wire::{TooDeep, refuse_deep_nesting};

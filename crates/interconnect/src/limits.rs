@@ -71,6 +71,9 @@ pub(crate) const BODY_RESERVE_BYTES_MAX: usize = 4 << 20;
 
 /// TLS handshakes under way at once; more wait in the listener's queue.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
+/// Unknown groups within groups that a protobuf decoder may skip by recursion: a tenth of a thread's stack of 2 MiB.
+pub(crate) const GROUP_LEVELS_MAX: u32 = 1_000;
+
 /// After a connection that could not be accepted (no file descriptors left).
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
