@@ -14,6 +14,8 @@ mod departures;
 mod driver;
 mod error;
 mod flight;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbox;
 mod limits;
 mod node;
