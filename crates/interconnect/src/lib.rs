@@ -16,6 +16,8 @@ mod departures;
 mod driver;
 mod error;
 mod flight;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbox;
 mod limits;
 mod node;
