@@ -17,6 +17,9 @@ pub enum RouteError {
     /// Raised by the sender's slice; passes through as it is.
     #[error("{message}")]
     Remote { code: String, message: String },
+    /// A stream whose ticket is not the query's: somebody else's, or an earlier query's.
+    #[error("{route}: refused, its ticket is not that of the query")]
+    Forbidden { route: RouteKey },
     /// One end broke the rules: a defect, not the network.
     #[error("{route}: {message}")]
     Protocol { route: RouteKey, message: String },

@@ -1,9 +1,9 @@
 //! The receiving side of one route: its state machine, what has arrived, and who waits for it.
 
-use crate::RouteError;
 use crate::counters::{Direction, RouteCounters, RouteStats, Transport};
 use crate::route::{Admission, Arrival, Outcome, ReceiveState, SendState, ToReceiver, ToSender};
 use crate::wire::ReceivedFrame;
+use crate::{QuerySecret, RouteError, Ticket};
 use arrow::array::RecordBatch;
 use damson_cluster::RouteKey;
 use parking_lot::Mutex;
@@ -45,7 +45,7 @@ enum Feeder {
     None,
     /// The sender's machine sits here: no network is between the two.
     Local(SendState),
-    Remote,
+    Remote(Ticket),
 }
 
 impl Inbox {
@@ -130,20 +130,42 @@ impl Inbox {
         self.change(|state| state.machine.fail(error));
     }
 
-    /// Makes a sender of this process, or a peer's stream, the route's only feeder.
-    pub(crate) fn attach(&self, is_local: bool) -> Result<(), RouteError> {
+    /// Makes a sender of this process the route's only feeder.
+    ///
+    /// # Errors
+    /// The route has one.
+    pub(crate) fn attach(&self) -> Result<(), RouteError> {
+        self.sent.carried_by(Transport::InProcess);
+        self.received.carried_by(Transport::InProcess);
+        self.set_feeder(Feeder::Local(SendState::new()))
+    }
+
+    /// Makes a peer's stream, which showed this ticket, the route's only feeder.
+    ///
+    /// # Errors
+    /// The route has one: a ticket is good for one stream.
+    pub(crate) fn attach_peer(&self, ticket: Ticket) -> Result<(), RouteError> {
+        self.set_feeder(Feeder::Remote(ticket))
+    }
+
+    fn set_feeder(&self, feeder: Feeder) -> Result<(), RouteError> {
         self.change(|state| {
             if !matches!(state.feeder, Feeder::None) {
                 let message = "the route has a sender already".into();
                 return Err(RouteError::Protocol { route: self.route, message });
             }
-            if is_local {
-                self.sent.carried_by(Transport::InProcess);
-                self.received.carried_by(Transport::InProcess);
-            }
-            state.feeder = if is_local { Feeder::Local(SendState::new()) } else { Feeder::Remote };
+            state.feeder = feeder;
             Ok(())
         })
+    }
+
+    /// False if a peer feeds the route without the right to. A peer that came before the query was opened here could not be
+    /// asked then.
+    pub(crate) fn has_right_feeder(&self, secret: &QuerySecret) -> bool {
+        match &self.state.lock().feeder {
+            Feeder::Remote(ticket) => secret.verify(&self.route, ticket),
+            Feeder::None | Feeder::Local(_) => true,
+        }
     }
 
     /// A peer's word; its data comes with the frame. False when the peer need not send any more.
@@ -240,7 +262,7 @@ impl State {
     fn local_sender(&mut self) -> &mut SendState {
         match &mut self.feeder {
             Feeder::Local(sender) => sender,
-            Feeder::None | Feeder::Remote => panic!("only an attached sender of this process asks"),
+            Feeder::None | Feeder::Remote(_) => panic!("only an attached sender of this process asks"),
         }
     }
 
@@ -260,7 +282,7 @@ impl State {
                 has_news
             }
             // Its stream asks the machine itself.
-            Feeder::Remote => self.machine.has_news(),
+            Feeder::Remote(_) => self.machine.has_news(),
             Feeder::None => false,
         }
     }

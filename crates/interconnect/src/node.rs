@@ -19,7 +19,7 @@ use crate::sender::{Link, SenderEnd};
 use crate::wire::Opening;
 use crate::{
     BroadcastSender, ControlError, ControlHandler, ControlStream, Driver, InterconnectError, NodeConfig, QueryRoutes,
-    RouteBudget, RouteError, RouteReceiver, RouteSender, RouteStats,
+    QuerySecret, RouteBudget, RouteError, RouteReceiver, RouteSender, RouteStats,
 };
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -130,8 +130,13 @@ impl Node {
     /// Begins a query here, before any of its routes is opened; each content that takes part does so for itself.
     ///
     /// `routes`: what its most loaded node has; a node's memory for motions is shared among them.
-    pub fn open_query(&self, query: QueryId, routes: impl Into<QueryRoutes>) {
-        self.queries.lock().open(query, routes.into(), |routes| self.config.budget(routes));
+    ///
+    /// `secret`: the query's, the same for all who take part; peers show tickets made from it.
+    pub fn open_query(&self, query: QueryId, routes: impl Into<QueryRoutes>, secret: QuerySecret) {
+        let budget = |routes| self.config.budget(routes);
+        let forged = self.queries.lock().open(query, routes.into(), secret, budget);
+        // Wakers run outside the lock.
+        forged.end();
     }
 
     /// Sizes for each route of a query that is open here.
@@ -191,7 +196,7 @@ impl Node {
             return self.remote_link(route, peer).unwrap_or_else(Link::Failed);
         }
         let inbox = self.inbox(route).and_then(|inbox| {
-            inbox.attach(true).map_err(Refusal::Failed)?;
+            inbox.attach().map_err(Refusal::Failed)?;
             Ok(inbox)
         });
         match inbox {
@@ -202,7 +207,9 @@ impl Node {
     }
 
     fn remote_link(&self, route: RouteKey, peer: &Endpoint) -> Result<Link, RouteError> {
-        let outbox = Arc::new(Outbox::new(route));
+        let secret = self.queries.lock().secret(route.query);
+        let secret = secret.ok_or(RouteError::Cancelled { query: route.query })?;
+        let outbox = Arc::new(Outbox::new(route, secret.ticket(&route)));
         let lost = |e: InterconnectError| RouteError::PeerLost { route, reason: e.to_string() };
         let driver = self.driver(peer).map_err(lost)?;
         let carry = driver.carry(peer, Arc::clone(&outbox)).map_err(lost)?;
@@ -306,8 +313,13 @@ impl Node {
         if opening.version != Opening::VERSION {
             return Err(protocol(format!("frames of version {}, not {}", opening.version, Opening::VERSION)));
         }
+        let secret = self.queries.lock().secret(route.query);
+        // A query that is not open yet is asked when it opens.
+        if secret.is_some_and(|secret| !secret.verify(&route, &opening.ticket)) {
+            return Err(ToSender::Fail(RouteError::Forbidden { route }));
+        }
         let accepted = self.inbox(route).and_then(|inbox| {
-            inbox.attach(false).map_err(Refusal::Failed)?;
+            inbox.attach_peer(opening.ticket).map_err(Refusal::Failed)?;
             Ok(inbox)
         });
         accepted.map_err(|refusal| match refusal {

@@ -1,9 +1,9 @@
 //! The sending side of a route to a peer: its state machine, and the frames that wait for the connection.
 
-use crate::RouteError;
 use crate::counters::{Direction, RouteCounters, RouteStats};
 use crate::route::{Admission, SendState, ToReceiver, ToSender};
 use crate::wire::Frame;
+use crate::{RouteError, Ticket};
 use damson_cluster::RouteKey;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -13,6 +13,8 @@ use std::task::{Context, Poll, Waker};
 /// the frames in it.
 pub(crate) struct Outbox {
     pub(crate) route: RouteKey,
+    /// Shown to the receiver's node.
+    pub(crate) ticket: Ticket,
     pub(crate) sent: RouteCounters,
     state: Mutex<State>,
 }
@@ -27,7 +29,7 @@ struct State {
 }
 
 impl Outbox {
-    pub(crate) fn new(route: RouteKey) -> Self {
+    pub(crate) fn new(route: RouteKey, ticket: Ticket) -> Self {
         let state = State {
             machine: SendState::new(),
             frames: VecDeque::new(),
@@ -35,7 +37,7 @@ impl Outbox {
             sender: None,
             stream: None,
         };
-        Outbox { route, sent: RouteCounters::default(), state: Mutex::new(state) }
+        Outbox { route, ticket, sent: RouteCounters::default(), state: Mutex::new(state) }
     }
 
     /// Applies a change and wakes both ends: the sender may find credit, or either that the route is over.

@@ -43,6 +43,11 @@ impl QuerySecret {
         Ok(QuerySecret(secret))
     }
 
+    /// A secret that both ends were given.
+    pub const fn from_bytes(bytes: [u8; BYTES]) -> Self {
+        QuerySecret(bytes)
+    }
+
     /// The ticket of a route of this query.
     pub fn ticket(&self, route: &RouteKey) -> Ticket {
         Ticket(self.sign(route))

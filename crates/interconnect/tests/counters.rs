@@ -188,7 +188,7 @@ async fn a_broadcast_counts_each_route() {
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_routes_are_a_line_a_motion() {
     let node = node().await;
-    node.open_query(QueryId(1), 5000);
+    node.open_query(QueryId(1), 5000, support::SECRET);
     for motion in [1, 2] {
         for sender in 0..2500 {
             let (mut sender, receiver) = ends(&node, &node, route(1, motion, sender, 0));

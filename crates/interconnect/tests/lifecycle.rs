@@ -20,7 +20,7 @@ fn cancelled(query: u64) -> RouteError {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_early_sender_is_held_to_one_batch_until_the_reader_comes() {
     for (from, to) in pairs().await {
-        from.open_query(QueryId(1), 0);
+        from.open_query(QueryId(1), 0, support::SECRET);
         let key = route(1, 1, 0, 1);
         let mut sender = from.sender(key, &to.endpoint(), schema());
         send(&mut sender, batch(0, 10)).await;
@@ -31,7 +31,7 @@ async fn an_early_sender_is_held_to_one_batch_until_the_reader_comes() {
         eventually(|| to.stats().buffered_bytes > 0).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(!sending.is_finished(), "the second batch waits for credit");
-        to.open_query(QueryId(1), 1);
+        to.open_query(QueryId(1), 1, support::SECRET);
         let receiver = to.receiver(key, schema());
         assert_eq!(drain(receiver).await.unwrap(), [batch(0, 10), batch(10, 10)]);
         soon(sending).await.unwrap();
@@ -41,13 +41,13 @@ async fn an_early_sender_is_held_to_one_batch_until_the_reader_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finished_stream_outlives_its_query_at_the_sender() {
     for (from, to) in peers().await {
-        from.open_query(QueryId(1), 0);
+        from.open_query(QueryId(1), 0, support::SECRET);
         let key = route(1, 1, 0, 1);
         let mut sender = from.sender(key, &to.endpoint(), schema());
         send(&mut sender, batch(0, 10)).await;
         sender.finish().await.unwrap();
         from.close_query(QueryId(1), None);
-        to.open_query(QueryId(1), 1);
+        to.open_query(QueryId(1), 1, support::SECRET);
         assert_eq!(drain(to.receiver(key, schema())).await.unwrap(), [batch(0, 10)]);
     }
 }
@@ -61,26 +61,26 @@ async fn contents_of_one_node_begin_and_end_for_themselves() {
         if !Arc::ptr_eq(&from, &to) {
             // A sender's node must have opened the query.
             assert_eq!(sender.send(batch(0, 1)).await, Err(cancelled(1)));
-            from.open_query(QueryId(1), 0);
+            from.open_query(QueryId(1), 0, support::SECRET);
             sender = from.sender(later, &to.endpoint(), schema());
         }
         send(&mut sender, batch(0, 10)).await;
         sender.finish().await.unwrap();
         eventually(|| to.stats().buffered_bytes > 0).await;
 
-        to.open_query(QueryId(1), 1);
+        to.open_query(QueryId(1), 1, support::SECRET);
         let (first, receiver) = ends(&from, &to, done);
         first.finish().await.unwrap();
         assert_eq!(drain(receiver).await, Ok(vec![]));
         to.close_query(QueryId(1), None);
         if Arc::ptr_eq(&from, &to) {
-            to.open_query(QueryId(1), 0);
+            to.open_query(QueryId(1), 0, support::SECRET);
         }
 
         // A late sender to the one that is done is stopped; the early route of the other is still there.
         let mut late = from.sender(route(1, 2, 5, 0), &to.endpoint(), schema());
         assert_eq!(send_on(&mut late).await, Ok(Sent::Stopped));
-        to.open_query(QueryId(1), 1);
+        to.open_query(QueryId(1), 1, support::SECRET);
         assert_eq!(drain(to.receiver(later, schema())).await.unwrap(), [batch(0, 10)]);
     }
 }

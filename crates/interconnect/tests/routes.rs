@@ -278,7 +278,7 @@ async fn credit_is_a_share_of_the_querys_memory() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(to.stats().buffered_bytes <= 4 << 20, "{:?}", to.stats());
         // More routes take their share.
-        to.open_query(QueryId(1), incoming(32));
+        to.open_query(QueryId(1), incoming(32), support::SECRET);
         for (_, receiver) in &mut routes {
             for _ in 0..3 {
                 soon(receiver.next()).await.unwrap().unwrap();

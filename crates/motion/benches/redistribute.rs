@@ -15,7 +15,7 @@ use arrow::array::{
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::DataType;
 use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey, placement};
-use damson_interconnect::{Node, NodeConfig, RouteError, Sent};
+use damson_interconnect::{Node, NodeConfig, QuerySecret, RouteError, Sent};
 use damson_motion::Splitter;
 use damson_motion::limits::{SEND_BATCH_ROWS, SEND_MESSAGE_BYTES};
 use futures::{TryStreamExt, future, stream};
@@ -112,7 +112,7 @@ async fn route_rows(node: &Arc<Node>, batches: &[RecordBatch], map: &Arc<BucketM
     static QUERIES: AtomicU64 = AtomicU64::new(1);
     let query = QueryId(QUERIES.fetch_add(1, Ordering::Relaxed));
     let schema = batches[0].schema();
-    node.open_query(query, map.segment_count());
+    node.open_query(query, map.segment_count(), QuerySecret::from_bytes([0; 16]));
     let routes = (0..map.segment_count() as i32).map(|receiver| RouteKey {
         query,
         motion: MotionId(1),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
-use damson_interconnect::{Driver, NodeStats, QueryRoutes, RouteStats};
+use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub struct ExecuteHead {
     pub copy_units: HashMap<u32, Vec<CopyUnit>>,
     /// Routes of the query on its most loaded node: what the sizes of messages and credits follow from.
     pub routes: QueryRoutes,
+    /// The query's; its routes' tickets are made from it.
+    pub secret: QuerySecret,
     /// Whether the master wants every operator's metrics.
     pub analyze: bool,
 }

@@ -74,4 +74,3 @@ async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
     let ready: Vec<_> = std::iter::from_fn(|| splitter.next_ready()).collect();
     sender.send_each(ready).await
 }
-

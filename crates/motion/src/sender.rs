@@ -150,4 +150,3 @@ async fn send(slot: &mut Option<RouteSender>, batch: RecordBatch, metrics: &Rout
     }
     Ok(())
 }
-

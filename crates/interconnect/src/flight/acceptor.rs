@@ -3,8 +3,8 @@
 use super::connector::refuse_other_user;
 use super::socket::{ConnectionCount, PeerStream};
 use super::unix_path::{make_directory, socket_path};
-use crate::{NodeConfig, Transport};
 use crate::limits::{ACCEPT_RETRY, HANDSHAKES_MAX};
+use crate::{NodeConfig, Transport};
 use futures::stream::{self, Stream, StreamExt};
 use std::io;
 use std::path::PathBuf;

@@ -33,7 +33,7 @@ pub(crate) async fn put(outbox: Arc<Outbox>, channel: Channel, integrity: Integr
 async fn exchange(outbox: &Arc<Outbox>, mut channel: Channel, integrity: Integrity, build: &str) -> Result<(), Status> {
     let broken = |e: tonic::transport::Error| Status::unavailable(describe_error(&e));
     let body = PutBody(Departures::new(Arc::clone(outbox), integrity));
-    let request = request(Opening::new(build, outbox.route), Body::new(body));
+    let request = request(Opening::new(build, outbox.route, outbox.ticket), Body::new(body));
     let response = channel.ready().await.map_err(broken)?.call(request).await.map_err(broken)?;
     if let Some(status) = Status::from_header_map(response.headers())
         && status.code() != tonic::Code::Ok

@@ -8,7 +8,7 @@ use crate::arrivals::Arrivals;
 use crate::node::Node;
 use crate::route::ToSender;
 use crate::wire::Opening;
-use crate::{ControlError, InterconnectError, Transport};
+use crate::{ControlError, InterconnectError, RouteError, Transport};
 use arrow_flight::{Action, PutResult, Result as Answer};
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
@@ -49,6 +49,9 @@ impl Service {
                     Some((message, inbox))
                 })
                 .boxed()
+            }
+            Err(ToSender::Fail(error @ RouteError::Forbidden { .. })) => {
+                return Status::unauthenticated(error.to_string()).into_http();
             }
             Err(refusal) => {
                 // What the sender has sent already is read and dropped, so that the stream ends in order.

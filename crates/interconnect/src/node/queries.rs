@@ -5,7 +5,7 @@ use crate::counters::{RouteState, RouteStats, summary};
 use crate::inbox::Inbox;
 use crate::limits::{COUNTED_LINES_PER_QUERY_MAX, ENDED_QUERIES_MAX, UNCLAIMED_ROUTE_LIFE};
 use crate::outbox::Outbox;
-use crate::{QueryRoutes, RouteBudget, RouteError};
+use crate::{QueryRoutes, QuerySecret, RouteBudget, RouteError};
 use damson_cluster::{ContentId, QueryId, RouteKey};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub(super) struct Queries {
 struct Query {
     /// How many contents have opened it and not closed.
     open_count: usize,
+    /// Of whoever opened it first; all were given the same.
+    secret: Option<QuerySecret>,
     /// The most that it was opened with.
     routes: QueryRoutes,
     inboxes: HashMap<RouteKey, Arc<Inbox>>,
@@ -73,14 +75,33 @@ impl EndedRoutes {
 }
 
 impl Queries {
-    pub(super) fn open(&mut self, query: QueryId, routes: QueryRoutes, budget: impl Fn(QueryRoutes) -> RouteBudget) {
+    /// Gives the routes that peers without the right to them had taken early.
+    pub(super) fn open(
+        &mut self,
+        query: QueryId,
+        routes: QueryRoutes,
+        secret: QuerySecret,
+        budget: impl Fn(QueryRoutes) -> RouteBudget,
+    ) -> EndedRoutes {
         let live = self.live.entry(query).or_default();
         live.open_count += 1;
+        let mut forged = EndedRoutes::default();
+        if live.secret.is_none() {
+            live.secret = Some(secret);
+            let early = live.inboxes.extract_if(|_, inbox| !inbox.has_right_feeder(&secret));
+            forged.inboxes.extend(early.map(|(route, inbox)| (inbox, RouteError::Forbidden { route })));
+        }
         let routes = live.routes.max(routes);
         if routes != std::mem::replace(&mut live.routes, routes) {
             let credit = budget(routes).credit_bytes as u64;
             live.inboxes.values().for_each(|inbox| inbox.lower_credit(credit));
         }
+        forged
+    }
+
+    /// None if the query is not open here.
+    pub(super) fn secret(&self, query: QueryId) -> Option<QuerySecret> {
+        self.live.get(&query).and_then(|live| live.secret)
     }
 
     pub(super) fn routes(&self, query: QueryId) -> QueryRoutes {

@@ -27,7 +27,7 @@ pub(super) async fn send(outbox: Arc<Outbox>, connecting: Connecting, build: Arc
 async fn exchange(outbox: &Arc<Outbox>, connecting: Connecting, build: &str) -> Result<(), String> {
     let connection = connecting.await?;
     let (mut stream, mut answers) = connection.open_bi().await.map_err(|e| describe(&e))?;
-    let opening = message::encode(&Opening::new(build, outbox.route).encode());
+    let opening = message::encode(&Opening::new(build, outbox.route, outbox.ticket).encode());
     let departures = Departures::new(Arc::clone(outbox), Integrity::Transport);
     let mut is_sent = false;
     let answered = {

@@ -1,10 +1,11 @@
 //! The first words of a route's stream: who sends, and what.
 
+use crate::Ticket;
 use damson_cluster::RouteKey;
 use serde::{Deserialize, Serialize};
 
 /// Opens a route at its receiver's node. JSON: in Flight's request metadata, or the first message of a QUIC stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Opening {
     /// Of the frames' format: [`Opening::VERSION`].
@@ -12,14 +13,16 @@ pub(crate) struct Opening {
     /// The sender's build; another one is refused, because plans and messages change between builds.
     pub(crate) build: String,
     pub(crate) route: RouteKey,
+    /// The sender's right to the route.
+    pub(crate) ticket: Ticket,
 }
 
 impl Opening {
     /// Version of the stream's format (`docs/formats/interconnect.md`).
     pub(crate) const VERSION: u16 = 2;
 
-    pub(crate) fn new(build: &str, route: RouteKey) -> Self {
-        Opening { version: Opening::VERSION, build: build.to_owned(), route }
+    pub(crate) fn new(build: &str, route: RouteKey, ticket: Ticket) -> Self {
+        Opening { version: Opening::VERSION, build: build.to_owned(), route, ticket }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

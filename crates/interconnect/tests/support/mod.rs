@@ -6,7 +6,8 @@ use arrow::array::{Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
 use damson_interconnect::{
-    ClusterAuthority, Driver, Node, NodeConfig, NodeTls, QueryRoutes, RouteError, RouteReceiver, RouteSender, Sent,
+    ClusterAuthority, Driver, Node, NodeConfig, NodeTls, QueryRoutes, QuerySecret, RouteError, RouteReceiver,
+    RouteSender, Sent,
 };
 use futures::StreamExt;
 use std::future::Future;
@@ -95,8 +96,11 @@ pub async fn peers() -> [(Arc<Node>, Arc<Node>); 2] {
     [(node(flight).await, node(flight).await), (node(quic).await, node(quic).await)]
 }
 
+/// Of every query here.
+pub const SECRET: QuerySecret = QuerySecret::from_bytes([42; 16]);
+
 pub fn open(nodes: [&Arc<Node>; 2], query: u64, routes: impl Into<QueryRoutes> + Copy) {
-    nodes.iter().for_each(|node| node.open_query(QueryId(query), routes));
+    nodes.iter().for_each(|node| node.open_query(QueryId(query), routes, SECRET));
 }
 
 pub fn close(nodes: [&Arc<Node>; 2], query: u64) {

@@ -7,7 +7,7 @@ use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
 use crate::planner::{Slice, SliceTable};
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
-use damson_interconnect::{ControlStream, Node, QueryRoutes, RouteError};
+use damson_interconnect::{ControlStream, Node, QueryRoutes, QuerySecret, RouteError};
 use damson_motion::{
     ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableScanExec, encode_slice,
 };
@@ -81,8 +81,9 @@ impl Dispatcher {
         let query = QueryId(self.next_query.fetch_add(1, Ordering::Relaxed));
         let topology = self.registry.topology(&contents(dispatch.table))?;
         let routes = query_routes(dispatch.table, &topology);
-        let requests = requests(&dispatch, query, &topology, routes).map_err(of_datafusion)?;
-        self.node.open_query(query, routes);
+        let secret = QuerySecret::generate().map_err(crate::error::internal)?;
+        let requests = requests(&dispatch, query, &topology, routes, secret).map_err(of_datafusion)?;
+        self.node.open_query(query, routes, secret);
         // From here on, an early return ends what was started.
         let close = CloseOnDrop { node: Arc::clone(&self.node), query };
         let calls = requests.into_iter().map(|(content, request)| {
@@ -345,6 +346,7 @@ fn requests(
     query: QueryId,
     topology: &Topology,
     routes: QueryRoutes,
+    secret: QuerySecret,
 ) -> Result<BTreeMap<ContentId, ExecuteRequest>> {
     let slices = &dispatch.table.slices[1..];
     let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
@@ -360,6 +362,7 @@ fn requests(
             files: files_of(&mine, &dispatch.catalog, content),
             copy_units: units_of(&dispatch.copy_units, content),
             routes,
+            secret,
             analyze: dispatch.to_the_end,
         };
         let plans = mine.iter().map(|s| SlicePlan { slice: s.id, plan: encoded[&s.id].clone() }).collect();
