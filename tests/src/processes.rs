@@ -118,6 +118,10 @@ impl Node {
         wait_for(&what, deadline, || self.child.try_wait().expect("a child of this process"))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("a process id");
         kill(Pid::from_raw(pid), signal).expect("the process has not been waited for");

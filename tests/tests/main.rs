@@ -2,7 +2,9 @@
 
 mod errors;
 mod explain;
+mod interconnect_scale;
 mod layout;
+mod memory;
 mod processes;
 mod random;
 mod slt;

@@ -5,7 +5,7 @@ use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
 use crate::limits::SHUTDOWN;
 use crate::listen::{ListenError, listen};
-use crate::resources::{default_memory_bytes, runtime_env};
+use crate::resources::{default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
 use damson_cluster::Endpoint;
@@ -62,6 +62,10 @@ struct MasterOptions {
     /// Memory for the queries' parts on the master, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
+    /// What the motions of one query may hold of it, in MiB, the same on every node; by default 256, or an
+    /// eighth of --memory if that is less.
+    #[arg(long, value_name = "MIB")]
+    motion_memory: Option<usize>,
     /// Directory of this node's certificate [default: the data directory's tls]; the cluster's
     /// authority is made there too, unless one is given.
     #[arg(long, value_name = "DIR")]
@@ -81,6 +85,7 @@ impl MasterOptions {
             flight_port: self.flight_port.or(file.flight_port),
             pg_port: self.pg_port.or(file.pg_port),
             memory: self.memory.or(file.memory),
+            motion_memory: self.motion_memory.or(file.motion_memory),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
         }
@@ -140,6 +145,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let tls = certificate_loading::of_master(interconnect_tls, options.tls_dir, &data_dir, &endpoint)?;
     let node = Node::new(NodeConfig {
         tls,
+        motion_memory_bytes_max: options.motion_memory.map_or_else(|| motion_memory_bytes(memory), |mib| mib << 20),
         allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
         ..NodeConfig::new(endpoint, build.clone(), runtimes.io())
     });

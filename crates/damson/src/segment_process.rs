@@ -7,7 +7,7 @@ use crate::contents::Contents;
 use crate::limits::{HEARTBEAT, RETRY_FIRST, RETRY_LAST};
 use crate::listen::{ListenError, listen};
 use crate::master_process::to_tokio;
-use crate::resources::{column_cache, default_memory_bytes, runtime_env};
+use crate::resources::{column_cache, default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
 use bytes::Bytes;
@@ -67,6 +67,10 @@ struct SegmentOptions {
     /// Memory for queries and cached columns, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
+    /// What the motions of one query may hold of it, in MiB, the same on every node; by default 256, or an
+    /// eighth of --memory if that is less.
+    #[arg(long, value_name = "MIB")]
+    motion_memory: Option<usize>,
     /// Threads for queries; by default one a core.
     #[arg(long)]
     threads: Option<usize>,
@@ -88,6 +92,7 @@ impl SegmentOptions {
             listen: self.listen.or(file.listen),
             advertise: self.advertise.or(file.advertise),
             memory: self.memory.or(file.memory),
+            motion_memory: self.motion_memory.or(file.motion_memory),
             threads: self.threads.or(file.threads),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
@@ -151,6 +156,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let tls = certificate_loading::of_segment(interconnect_tls, options.tls_dir, &data_dir, &endpoint, &master)?;
     let node = Node::new(NodeConfig {
         tls,
+        motion_memory_bytes_max: options.motion_memory.map_or_else(|| motion_memory_bytes(memory), |mib| mib << 20),
         allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
         ..NodeConfig::new(endpoint.clone(), build.clone(), runtimes.io())
     });

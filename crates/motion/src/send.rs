@@ -8,7 +8,7 @@ use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use damson_cluster::ContentId;
-use damson_interconnect::{RouteError, RouteSender, Sent};
+use damson_interconnect::{RouteError, RouteSender, Sent, batch_bytes};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -238,8 +238,9 @@ impl Router {
                 sender.send(receiver, batch).await
             }
             Router::ByHash { keys, splitter } => {
-                for start in (0..batch.num_rows()).step_by(SPLIT_ROWS_MAX) {
-                    let batch = batch.slice(start, SPLIT_ROWS_MAX.min(batch.num_rows() - start));
+                let rows = sender.split_rows(&batch);
+                for start in (0..batch.num_rows()).step_by(rows) {
+                    let batch = batch.slice(start, rows.min(batch.num_rows() - start));
                     let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
                     splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
                     drain(splitter, sender).await?;
@@ -309,6 +310,13 @@ impl Sender {
             Ok(())
         });
         try_join_all(sends).await.map(|_: Vec<()>| ())
+    }
+
+    /// How many of a batch's rows to split at once: what is ready then waits beside what is gathered, half a message for each
+    /// destination on average.
+    fn split_rows(&self, batch: &RecordBatch) -> usize {
+        let row_bytes = batch_bytes(batch) as usize / batch.num_rows().max(1);
+        (self.gathered_bytes / 2 / row_bytes.max(1)).clamp(1, SPLIT_ROWS_MAX)
     }
 
     /// Notes how much the splitter holds.
