@@ -3,7 +3,9 @@
 use crate::flush_timer::{FlushTimer, Next};
 use crate::limits::{SEND_MESSAGE_BYTES, SPLIT_ROWS_MAX};
 use crate::memory::MotionMemory;
+use crate::route_metrics::{RouteMetrics, WAITED};
 use crate::route_rows::Splitter;
+use crate::waiting::Waiting;
 use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -16,7 +18,7 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, apply_expression_roots,
 };
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
@@ -155,17 +157,13 @@ impl ExecutionPlan for MotionSendExec {
             route.set_window(window_bytes);
             Some(route)
         });
-        let mut sender = Sender {
-            routes: routes.collect(),
-            memory,
-            gathered_bytes,
-            rows: MetricBuilder::new(&self.metrics).output_rows(partition),
-            bytes: MetricBuilder::new(&self.metrics).counter("bytes_moved", partition),
-        };
+        let metrics = RouteMetrics::new(&self.metrics, partition);
+        let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
+        let mut sender = Sender { routes: routes.collect(), memory, gathered_bytes, metrics };
         let router = Router::new(&self.def.kind, &qe, &schema, message_bytes)?;
         let input = self.input.execute(0, context)?;
         let work = async move {
-            match send_all(router, input, &mut sender).await {
+            match send_all(router, input, &mut sender, waiting).await {
                 Ok(()) => sender.finish().await,
                 Err(error) => {
                     sender.fail((qe.describe_error)(&error)).await;
@@ -183,15 +181,20 @@ impl ExecutionPlan for MotionSendExec {
 }
 
 /// Sends the whole input, or as much as the receivers want.
-async fn send_all(mut router: Router, mut input: SendableRecordBatchStream, sender: &mut Sender) -> Result<()> {
+async fn send_all(
+    mut router: Router,
+    mut input: SendableRecordBatchStream,
+    sender: &mut Sender,
+    mut waiting: Waiting,
+) -> Result<()> {
     let mut timer = FlushTimer::default();
     loop {
         match timer.next(&mut input, router.is_gathering()).await {
-            Next::Batch(batch) => router.send(batch?, sender).await?,
-            Next::End => return router.flush(sender).await,
+            Next::Batch(batch) => waiting.of(router.send(batch?, sender)).await?,
+            Next::End => return waiting.of(router.flush(sender)).await,
             Next::Flush => {
                 let start = Instant::now();
-                router.flush(sender).await?;
+                waiting.of(router.flush(sender)).await?;
                 timer.flushed(start);
             }
         }
@@ -276,13 +279,12 @@ struct Sender {
     memory: MotionMemory,
     /// What is reserved for gathering.
     gathered_bytes: usize,
-    rows: Count,
-    bytes: Count,
+    metrics: RouteMetrics,
 }
 
 impl Sender {
     async fn send(&mut self, receiver: usize, batch: RecordBatch) -> Result<()> {
-        send(&mut self.routes[receiver], batch, &self.rows, &self.bytes).await
+        send(&mut self.routes[receiver], batch, &self.metrics).await
     }
 
     /// Sends to several receivers at once: one that must wait for credit holds up none of the others' batches. Those of
@@ -302,10 +304,10 @@ impl Sender {
             let its: Vec<_> = std::iter::from_fn(|| batches.next_if(is_its)).collect();
             (!its.is_empty()).then_some((route, its))
         });
-        let (rows, bytes) = (&self.rows, &self.bytes);
+        let metrics = &self.metrics;
         let sends = sends.map(async |(route, batches)| {
             for (_, batch) in batches {
-                send(route, batch, rows, bytes).await?;
+                send(route, batch, metrics).await?;
             }
             Ok(())
         });
@@ -343,15 +345,13 @@ impl Sender {
 }
 
 /// Sends on one route, which is None once its receiver has stopped.
-async fn send(slot: &mut Option<RouteSender>, batch: RecordBatch, rows: &Count, bytes: &Count) -> Result<()> {
+async fn send(slot: &mut Option<RouteSender>, batch: RecordBatch, metrics: &RouteMetrics) -> Result<()> {
     let Some(route) = slot else { return Ok(()) };
-    let (batch_rows, batch_bytes) = (batch.num_rows(), batch.get_array_memory_size());
-    match route.send(batch).await.map_err(route_error)? {
-        Sent::Accepted => {
-            rows.add(batch_rows);
-            bytes.add(batch_bytes);
-        }
-        Sent::Stopped => *slot = None,
+    let before = route.moved();
+    let sent = route.send(batch).await;
+    metrics.add(route.moved() - before);
+    if sent.map_err(route_error)? == Sent::Stopped {
+        *slot = None;
     }
     Ok(())
 }

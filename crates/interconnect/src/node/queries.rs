@@ -25,6 +25,8 @@ pub(super) struct Queries {
     /// Remembered so that late frames are refused, not held; the oldest are forgotten.
     ended: HashMap<QueryId, Ended>,
     ended_order: VecDeque<QueryId>,
+    /// The newest query that has been forgotten. Ids only grow: an older one that is not live has ended, too.
+    forgotten: Option<QueryId>,
 }
 
 /// A query with routes here. Frames may come before the query is opened: it is not open then.
@@ -131,7 +133,9 @@ impl Queries {
         ended.reason = ended.reason.take().or(reason);
         ended.receivers.extend(receivers);
         while self.ended_order.len() > ENDED_QUERIES_MAX {
-            self.ended_order.pop_front().map(|oldest| self.ended.remove(&oldest));
+            let Some(oldest) = self.ended_order.pop_front() else { break };
+            self.ended.remove(&oldest);
+            self.forgotten = self.forgotten.max(Some(oldest));
         }
     }
 
@@ -143,6 +147,9 @@ impl Queries {
         match self.ended.get(&route.query) {
             Some(Ended { reason: Some(reason), .. }) => return Err(Refusal::Failed(reason.clone())),
             Some(ended) if ended.receivers.contains(&route.receiver) => return Err(Refusal::Stopped),
+            None if self.forgotten >= Some(route.query) && !self.live.contains_key(&route.query) => {
+                return Err(Refusal::Failed(RouteError::Cancelled { query: route.query }));
+            }
             _ => {}
         }
         let inbox = Arc::new(Inbox::new(route, now));
