@@ -2,6 +2,7 @@
 
 use damson_tests::processes::{BUILD, Node, Shell, binary, free_ports};
 use std::process::Command;
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// Processes that host the segments; each is a node.
@@ -25,7 +26,7 @@ impl ScaledCluster {
             let mut command = Command::new(binary());
             command.arg(role).arg("--data").arg(path.join(format!("{name}-data"))).env("DAMSON_BUILD", BUILD);
             command.args(["--listen", &format!("127.0.0.1:{port}")]);
-            command.args(["--memory", "2048", "--motion-memory", &motion_memory_mib.to_string()]);
+            command.args(["--memory", "2048", "--interconnect-motion-memory", &motion_memory_mib.to_string()]);
             command
         };
         let mut command = node("master", "master", ports[0]);
@@ -70,20 +71,6 @@ impl ScaledCluster {
     }
 }
 
-/// Bytes of one line of `/proc/<pid>/status`, in KiB there.
-fn memory_of(pid: u32, line: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let value = status.lines().find_map(|l| l.strip_prefix(line)).and_then(|l| l.strip_prefix(':'));
-    let kib = value.and_then(|l| l.trim().strip_suffix("kB")).expect("a line in kB");
-    kib.trim().parse::<u64>().expect("a number") * 1024
-}
-
-/// Starts the peak of a process's resident memory anew; gives what it has now.
-fn begin_peak(pid: u32) -> u64 {
-    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("a process of this user");
-    memory_of(pid, "VmRSS")
-}
-
 #[test]
 fn sixty_four_segments_in_four_processes_have_tens_of_connections() {
     const ROWS: usize = 20_000;
@@ -99,5 +86,43 @@ fn sixty_four_segments_in_four_processes_have_tens_of_connections() {
     let connections = cluster.connections();
     println!("connections of each node: {connections:?}");
     assert_eq!(connections.len(), PROCESSES + 1);
+    assert!(connections.iter().all(|&count| (1..=40).contains(&count)), "{connections:?}");
+}
+
+/// Of one route's end, besides its rows: a stream of HTTP/2, its tasks, queues and codec.
+const ROUTE_BYTES_MAX: u64 = 16 << 10;
+
+#[test]
+fn two_hundred_and_fifty_six_segments_in_four_processes_stay_within_their_memory() {
+    const SEGMENTS: u64 = 256;
+    const ROWS: usize = 400_000;
+    const VALUES: usize = 100_000;
+    const MOTION_MEMORY_MIB: u64 = 64;
+    let cluster = ScaledCluster::start(SEGMENTS as usize, MOTION_MEMORY_MIB as usize);
+    cluster.make_tables(ROWS, VALUES);
+    let sql = "SELECT count(*), sum(length(t)), sum(w) FROM moved JOIN here ON moved.v = here.v";
+    cluster.assert_redistributes(sql, SEGMENTS as usize);
+    // What is not the motion's: the tables' decoded columns.
+    cluster.shell.execute("SELECT sum(length(t)), sum(v) FROM moved");
+
+    let before: Vec<u64> = cluster.nodes.iter().map(Node::rss_bytes).collect();
+    cluster.nodes.iter().for_each(Node::forget_rss_peak);
+    let started = Instant::now();
+    let times = (ROWS / VALUES) as u64;
+    let sum = times * (VALUES as u64 * (VALUES as u64 + 1) / 2);
+    let expected = [[ROWS.to_string(), (200 * ROWS).to_string(), sum.to_string()]];
+    assert_eq!(cluster.shell.rows(sql), expected);
+    let elapsed = started.elapsed();
+
+    // 65,536 routes for the motion, half of them with each end in a process of its own.
+    let routes = 2 * SEGMENTS * SEGMENTS / PROCESSES as u64;
+    let bound = (MOTION_MEMORY_MIB << 20) + routes * ROUTE_BYTES_MAX;
+    for (node, before) in cluster.nodes.iter().zip(before) {
+        let grown = node.rss_peak_bytes().saturating_sub(before);
+        println!("grew by {} MiB of {} MiB; {routes} route ends; {elapsed:?}", grown >> 20, bound >> 20);
+        assert!(grown <= bound, "grew by {grown} bytes, {routes} route ends");
+    }
+    let connections = cluster.connections();
+    println!("connections of each node: {connections:?}");
     assert!(connections.iter().all(|&count| (1..=40).contains(&count)), "{connections:?}");
 }

@@ -2,6 +2,7 @@
 
 mod errors;
 mod explain;
+mod interconnect;
 mod interconnect_scale;
 mod layout;
 mod memory;

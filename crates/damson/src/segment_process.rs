@@ -4,20 +4,21 @@ use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
 use crate::contents::Contents;
-use crate::limits::{HEARTBEAT, RETRY_FIRST, RETRY_LAST};
+use crate::interconnect_options::InterconnectOptions;
+use crate::limits::HEARTBEAT;
 use crate::listen::{ListenError, listen};
+use crate::master_calls::{CallFailure, MasterCalls, Patience};
 use crate::master_process::to_tokio;
-use crate::resources::{column_cache, default_memory_bytes, motion_memory_bytes, runtime_env};
+use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
 use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
-use damson_motion::{Register, Registered, control};
+use damson_motion::{InterconnectSettings, Register, Registered, control};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use datafusion::error::DataFusionError;
-use futures::StreamExt;
 use futures::future::try_join_all;
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -67,13 +68,11 @@ struct SegmentOptions {
     /// Memory for queries and cached columns, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
-    /// What the motions of one query may hold of it, in MiB, the same on every node; by default 256, or an
-    /// eighth of --memory if that is less.
-    #[arg(long, value_name = "MIB")]
-    motion_memory: Option<usize>,
     /// Threads for queries; by default one a core.
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    interconnect: InterconnectOptions,
     /// Directory of this node's certificate [default: the data directory's tls]; a segment on the
     /// master's host needs none.
     #[arg(long, value_name = "DIR")]
@@ -92,8 +91,8 @@ impl SegmentOptions {
             listen: self.listen.or(file.listen),
             advertise: self.advertise.or(file.advertise),
             memory: self.memory.or(file.memory),
-            motion_memory: self.motion_memory.or(file.motion_memory),
             threads: self.threads.or(file.threads),
+            interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
         }
@@ -123,8 +122,8 @@ pub enum SegmentProcessError {
     Died(#[from] tokio::task::JoinError),
     #[error("the server ended by itself")]
     Ended,
-    #[error("the master at {master} refuses {content} of build {build}: {reason}")]
-    Refused { master: Endpoint, content: ContentId, build: String, reason: String },
+    #[error("the master at {master} refuses {who} of build {build}: {reason}")]
+    Refused { master: Endpoint, who: String, build: String, reason: String },
     #[error("unreadable message between segment and master: {0}")]
     Message(#[from] serde_json::Error),
     #[error("{path} belongs to cluster {ours}, the master at {master} to cluster {theirs}")]
@@ -154,12 +153,21 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let build = build_id();
     let interconnect_tls = options.interconnect_tls.unwrap_or_default();
     let tls = certificate_loading::of_segment(interconnect_tls, options.tls_dir, &data_dir, &endpoint, &master)?;
-    let node = Node::new(NodeConfig {
+    let mut config = NodeConfig {
         tls,
-        motion_memory_bytes_max: options.motion_memory.map_or_else(|| motion_memory_bytes(memory), |mib| mib << 20),
         allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
         ..NodeConfig::new(endpoint.clone(), build.clone(), runtimes.io())
-    });
+    };
+    // What was given must be good by itself, before the master is asked for the rest.
+    options.interconnect.apply(&mut config)?;
+    let settings = tokio::select! {
+        signal = stop_signal() => return signal.map_err(SegmentProcessError::from),
+        settings = cluster_settings(&config, &master, &contents) => settings?,
+    };
+    settings.apply(&mut config);
+    options.interconnect.apply(&mut config)?;
+    let driver = config.driver;
+    let node = Node::new(config);
     let columns = column_cache(memory);
     let (mut segments, mut registers) = (vec![], vec![]);
     for content in contents.ids() {
@@ -170,6 +178,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
             build: build.clone(),
             data_dir: data_dir.display().to_string(),
             pid: std::process::id(),
+            driver,
         });
         segments.push(Segment::start(SegmentConfig {
             content,
@@ -185,7 +194,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let io = runtimes.io();
     let listener = to_tokio(listener, &io)?;
     let mut server = AbortOnDropHandle::new(io.spawn(Arc::clone(&node).serve(listener, stop.child_token())));
-    let registration = Registration { node, master, contents, endpoint, registers };
+    let registration = Registration { calls: MasterCalls { node, master }, contents, endpoint, registers };
     let ended = tokio::select! {
         signal = stop_signal() => signal.map_err(SegmentProcessError::from),
         refused = registration.keep() => refused.map(|never| match never {}),
@@ -199,10 +208,31 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     ended
 }
 
+/// The interconnect's settings of the cluster: asked for with a node that serves nobody, so that the one that serves has
+/// them from the start.
+async fn cluster_settings(
+    config: &NodeConfig,
+    master: &Endpoint,
+    contents: &Contents,
+) -> Result<InterconnectSettings, SegmentProcessError> {
+    let calls = MasterCalls { node: Node::new(config.clone()), master: master.clone() };
+    let answer = calls.until_answered(control::INTERCONNECT, Bytes::new()).await;
+    let answer = answer.map_err(|refusal| refused(refusal, master, contents, &config.build))?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+fn refused(refusal: ControlError, master: &Endpoint, who: impl ToString, build: &str) -> SegmentProcessError {
+    SegmentProcessError::Refused {
+        master: master.clone(),
+        who: who.to_string(),
+        build: build.to_owned(),
+        reason: refusal.message,
+    }
+}
+
 /// The segments' entries in their master's books.
 struct Registration {
-    node: Arc<Node>,
-    master: Endpoint,
+    calls: MasterCalls,
     contents: Contents,
     endpoint: Endpoint,
     /// One for each content.
@@ -213,27 +243,18 @@ impl Registration {
     /// Registers, says so on stdout, and repeats it as a heartbeat, which also registers with a master that was
     /// restarted. A master that is away is waited for.
     async fn keep(self) -> Result<Infallible, SegmentProcessError> {
-        let (mut was_registered, mut is_lost) = (false, false);
-        let mut retry = RETRY_FIRST;
+        let mut was_registered = false;
+        let mut patience = Patience::new(self.calls.master.clone());
         loop {
             match self.once().await {
                 Ok(()) => {
                     if !std::mem::replace(&mut was_registered, true) {
                         self.say_ready()?;
-                    } else if is_lost {
-                        tracing::info!(master = %self.master, "the master is back");
                     }
-                    is_lost = false;
-                    retry = RETRY_FIRST;
+                    patience.answered();
                     tokio::time::sleep(HEARTBEAT).await;
                 }
-                Err(Failed::Lost(reason)) => {
-                    if !std::mem::replace(&mut is_lost, true) {
-                        tracing::warn!(master = %self.master, reason, "cannot reach the master; waiting for it");
-                    }
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY_LAST);
-                }
+                Err(Failed::Lost(reason)) => patience.wait(&reason).await,
                 Err(Failed::For(error)) => return Err(error),
             }
         }
@@ -245,31 +266,14 @@ impl Registration {
 
     async fn register(&self, register: &Register) -> Result<(), Failed> {
         let body = serde_json::to_vec(register).map_err(|e| Failed::For(e.into()))?;
-        let answer = async {
-            let master = ContentId::MASTER;
-            let mut answers = self.node.call(&self.master, master, control::REGISTER, Bytes::from(body)).await?;
-            answers.next().await.unwrap_or_else(|| {
-                Err(InterconnectError::PeerLost { endpoint: self.master.clone(), reason: "it gave no answer".into() })
-            })
-        };
-        let answer = match tokio::time::timeout(RETRY_LAST, answer).await {
-            Err(_) => return Err(Failed::Lost("it does not answer".into())),
-            Ok(Err(InterconnectError::Control(refusal))) => return Err(Failed::For(self.refused(register, refusal))),
-            Ok(Err(error)) => return Err(Failed::Lost(error.to_string())),
-            Ok(Ok(answer)) => answer,
-        };
+        let answer = self.calls.once(control::REGISTER, Bytes::from(body)).await.map_err(|failure| match failure {
+            CallFailure::Lost(reason) => Failed::Lost(reason),
+            CallFailure::Refused(refusal) => {
+                Failed::For(refused(refusal, &self.calls.master, register.content, &register.build))
+            }
+        })?;
         let registered: Registered = serde_json::from_slice(&answer).map_err(|e| Failed::For(e.into()))?;
         self.check_cluster(Path::new(&register.data_dir), registered.cluster_id).map_err(Failed::For)
-    }
-
-    fn refused(&self, register: &Register, refusal: ControlError) -> SegmentProcessError {
-        let Register { content, build, .. } = register;
-        SegmentProcessError::Refused {
-            master: self.master.clone(),
-            content: *content,
-            build: build.clone(),
-            reason: refusal.message,
-        }
     }
 
     /// A data directory is of one cluster for ever: another's master must not collect its files as orphans.
@@ -280,7 +284,7 @@ impl Registration {
             Ok(ours) if ours.trim() == theirs => Ok(()),
             Ok(ours) => {
                 let (path, ours) = (data_dir.to_owned(), ours.trim().to_owned());
-                Err(SegmentProcessError::OtherCluster { path, ours, master: self.master.clone(), theirs })
+                Err(SegmentProcessError::OtherCluster { path, ours, master: self.calls.master.clone(), theirs })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => write_durably(&path, &theirs).map_err(unusable),
             Err(error) => Err(unusable(error)),
@@ -289,7 +293,7 @@ impl Registration {
 
     fn say_ready(&self) -> io::Result<()> {
         let mut out = io::stdout();
-        writeln!(out, "ready: {} at {}, registered with {}", self.contents, self.endpoint, self.master)?;
+        writeln!(out, "ready: {} at {}, registered with {}", self.contents, self.endpoint, self.calls.master)?;
         out.flush()
     }
 }
@@ -317,6 +321,7 @@ fn write_durably(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use damson_interconnect::Driver;
 
     fn registration(dir: &Path, io: tokio::runtime::Handle) -> Registration {
         let register = Register {
@@ -325,11 +330,13 @@ mod tests {
             build: "test".into(),
             data_dir: dir.display().to_string(),
             pid: 1,
+            driver: Driver::Auto,
         };
         let endpoint = Endpoint("127.0.0.1:1".into());
         let node = Node::new(NodeConfig::new(endpoint.clone(), "test", io));
-        let (master, contents) = (Endpoint("127.0.0.1:2".into()), "0".parse().expect("a list"));
-        Registration { node, master, contents, endpoint, registers: vec![register] }
+        let calls = MasterCalls { node, master: Endpoint("127.0.0.1:2".into()) };
+        let contents = "0".parse().expect("a list");
+        Registration { calls, contents, endpoint, registers: vec![register] }
     }
 
     #[tokio::test]

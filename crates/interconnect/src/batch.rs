@@ -1,5 +1,6 @@
 //! Batches as they cross the wire: sized, cut, compacted, encoded, decoded.
 
+mod check;
 mod decode;
 mod encode;
 mod prepare;

@@ -75,6 +75,11 @@ impl BroadcastSender {
         Ok(self.ends.len())
     }
 
+    /// Keeps what is under way to each peer within `bytes`, whatever credit the receivers give.
+    pub fn set_window(&mut self, bytes: usize) {
+        self.ends.iter_mut().for_each(|end| end.set_window(bytes));
+    }
+
     /// What was sent so far, on all routes together.
     pub fn moved(&self) -> Moved {
         self.ends.iter().map(SenderEnd::moved).fold(self.moved_before, |mut sum, moved| {

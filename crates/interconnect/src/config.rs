@@ -3,7 +3,8 @@
 use crate::tls::NodeTls;
 use crate::{QueryRoutes, RouteBudget, limits};
 use damson_cluster::Endpoint;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -44,7 +45,7 @@ pub struct NodeConfig {
 }
 
 /// What carries routes between processes; within a process, batches pass by pointer whatever is set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
     /// The faster one, by the measurement in ARCHITECTURE.md: Flight.
@@ -59,7 +60,7 @@ pub enum Driver {
 }
 
 /// How the bodies of batches are compressed between processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Fastest inside a machine and a fast network.
@@ -87,6 +88,27 @@ impl FromStr for Driver {
             "flight" => Driver::Flight,
             "quic" => Driver::Quic,
             _ => return Err(UnknownSetting { word: word.into(), values: "auto, inproc, flight, quic" }),
+        })
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Driver::Auto => "auto",
+            Driver::Inproc => "inproc",
+            Driver::Flight => "flight",
+            Driver::Quic => "quic",
+        })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
         })
     }
 }

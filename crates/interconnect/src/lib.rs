@@ -16,6 +16,8 @@ mod departures;
 mod driver;
 mod error;
 mod flight;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbox;
 mod limits;
 mod node;
@@ -43,3 +45,4 @@ pub use tls::{
     ALPN_FLIGHT, ALPN_QUIC, AUTHORITY_FILE, AUTHORITY_KEY_FILE, CERTIFICATE_FILE, ClusterAuthority, Day,
     HandshakeError, KEY_FILE, NodeTls, TlsError, TlsStream,
 };
+pub use wire::{TooDeep, refuse_deep_nesting};

@@ -64,6 +64,10 @@ pub(crate) const CHUNK_BYTES_MIN: usize = 16 << 10;
 pub(crate) const HEADER_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const METADATA_BYTES_MAX: u64 = 1 << 20;
 pub(crate) const BODY_BYTES_MAX: u64 = 3 << 30;
+/// Most rows of a batch or a column in it: those of columns without values (NULLs, or none) are bounded by nothing else.
+pub(crate) const ROWS_MAX: i64 = i32::MAX as i64;
+/// No codec makes more of a byte: a block of ZSTD takes 4 bytes at least and gives 128 KiB at most, LZ4 gives 255.
+pub(crate) const COMPRESSION_RATIO_MAX: u64 = (128 << 10) / 4;
 /// Longest answer on a route: credit, or an error with its text.
 pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Memory that is taken on the word of a message's length; more is taken as more arrives.
@@ -71,6 +75,9 @@ pub(crate) const BODY_RESERVE_BYTES_MAX: usize = 4 << 20;
 
 /// TLS handshakes under way at once; more wait in the listener's queue.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
+/// Unknown groups within groups that a protobuf decoder may skip by recursion: a tenth of a thread's stack of 2 MiB.
+pub(crate) const GROUP_LEVELS_MAX: u32 = 1_000;
+
 /// After a connection that could not be accepted (no file descriptors left).
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 

@@ -99,9 +99,7 @@ impl RouteSender {
 
     /// Keeps what is under way to a peer within `bytes`, whatever credit the receiver gives; one message can always be.
     pub fn set_window(&mut self, bytes: usize) {
-        if let Link::Remote(outbox) = &self.end.link {
-            outbox.set_window(bytes as u64);
-        }
+        self.end.set_window(bytes);
     }
 
     /// True once the receiver wants no more rows.
@@ -167,6 +165,12 @@ impl SenderEnd {
         outbox.sent.add_batch();
         outbox.sent.add_bytes(bytes);
         Ok(Sent::Accepted)
+    }
+
+    pub(crate) fn set_window(&mut self, bytes: usize) {
+        if let Link::Remote(outbox) = &self.link {
+            outbox.set_window(bytes as u64);
+        }
     }
 
     pub(crate) fn sent_rows(&self, rows: u64) {

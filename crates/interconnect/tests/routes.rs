@@ -264,10 +264,10 @@ async fn a_slow_reader_holds_up_no_other_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credit_is_a_share_of_the_querys_memory() {
-    let incoming = |incoming| QueryRoutes { incoming, ..QueryRoutes::default() };
     for driver in DRIVERS {
         let (to, _) = node_with(driver, |config| config.motion_memory_bytes_max = 4 << 20).await;
         let (from, _) = node_with(driver, |config| config.motion_memory_bytes_max = 4 << 20).await;
+        let incoming = |incoming| QueryRoutes { incoming, ..QueryRoutes::default() };
         open([&from, &to], 1, incoming(16));
         let mut routes = vec![];
         for motion in 0..16 {

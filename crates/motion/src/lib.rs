@@ -6,6 +6,7 @@ mod context;
 mod flush_timer;
 mod forget_constants;
 mod hash_filter;
+mod interconnect_settings;
 mod kind;
 mod leaf;
 pub mod limits;
@@ -18,8 +19,10 @@ mod recv;
 mod replan;
 mod route_metrics;
 mod route_rows;
+mod router;
 mod segment_id;
 mod send;
+mod sender;
 mod sink;
 mod waiting;
 
@@ -27,6 +30,7 @@ pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
 pub use forget_constants::ForgetConstantsExec;
 pub use hash_filter::HashFilterExec;
+pub use interconnect_settings::InterconnectSettings;
 pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec};
 pub use message::{

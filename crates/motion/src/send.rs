@@ -1,16 +1,15 @@
 //! The sending end of a motion: the root of a slice.
 
 use crate::flush_timer::{FlushTimer, Next};
-use crate::limits::{SEND_MESSAGE_BYTES, SPLIT_ROWS_MAX};
+use crate::limits::SEND_MESSAGE_BYTES;
 use crate::memory::MotionMemory;
 use crate::route_metrics::{RouteMetrics, WAITED};
-use crate::route_rows::Splitter;
+use crate::router::Router;
+use crate::sender::{Routes, Sender};
 use crate::waiting::Waiting;
 use crate::{MotionDef, MotionKind, QeContext};
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
-use damson_cluster::ContentId;
-use damson_interconnect::{RouteError, RouteSender, Sent, batch_bytes};
+use arrow::datatypes::Schema;
+use damson_interconnect::RouteError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -23,7 +22,6 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
 };
-use futures::future::try_join_all;
 use futures::{TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
@@ -151,16 +149,11 @@ impl ExecutionPlan for MotionSendExec {
         let mut memory = MotionMemory::reserve(&self.def, "sender", &context, reserve_bytes)?;
         let window_bytes =
             budget.message_bytes + memory.grow_each(to_peers, budget.credit_bytes - budget.message_bytes);
-        let routes = receivers.into_iter().map(|receiver| {
-            let route = qe.route(self.def.id, qe.content, receiver);
-            let mut route = qe.node.sender(route, qe.topology.endpoint(receiver), Arc::clone(&schema));
-            route.set_window(window_bytes);
-            Some(route)
-        });
+        let routes = Routes::open(&self.def, &qe, &schema, window_bytes)?;
         let metrics = RouteMetrics::new(&self.metrics, partition);
         let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
-        let mut sender = Sender { routes: routes.collect(), memory, gathered_bytes, metrics };
-        let router = Router::new(&self.def.kind, &qe, &schema, message_bytes)?;
+        let mut sender = Sender { routes, metrics, memory, gathered_bytes };
+        let router = Router::new(&self.def, &qe, &schema, message_bytes)?;
         let input = self.input.execute(0, context)?;
         let work = async move {
             match send_all(router, input, &mut sender, waiting).await {
@@ -202,158 +195,6 @@ async fn send_all(
             return Ok(());
         }
     }
-}
-
-/// Decides each batch's or row's destination.
-enum Router {
-    One,
-    All,
-    InTurn { next: usize },
-    ByHash { keys: Vec<Arc<dyn PhysicalExpr>>, splitter: Box<Splitter> },
-}
-
-impl Router {
-    fn new(kind: &MotionKind, qe: &QeContext, schema: &SchemaRef, message_bytes: usize) -> Result<Self> {
-        Ok(match kind {
-            MotionKind::Gather { .. } => Router::One,
-            MotionKind::Broadcast => Router::All,
-            // Senders start at different receivers, so that small inputs do not all go to the first.
-            MotionKind::RoundRobin => Router::InTurn { next: qe.content.0.max(0) as usize },
-            MotionKind::Redistribute { keys, map } => {
-                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?, message_bytes);
-                Router::ByHash { keys: keys.clone(), splitter: Box::new(splitter) }
-            }
-        })
-    }
-
-    async fn send(&mut self, batch: RecordBatch, sender: &mut Sender) -> Result<()> {
-        match self {
-            Router::One => sender.send(0, batch).await,
-            Router::All => {
-                for receiver in 0..sender.routes.len() {
-                    sender.send(receiver, batch.clone()).await?;
-                }
-                Ok(())
-            }
-            Router::InTurn { next } => {
-                let receiver = *next % sender.routes.len();
-                *next = receiver + 1;
-                sender.send(receiver, batch).await
-            }
-            Router::ByHash { keys, splitter } => {
-                let rows = sender.split_rows(&batch);
-                for start in (0..batch.num_rows()).step_by(rows) {
-                    let batch = batch.slice(start, rows.min(batch.num_rows() - start));
-                    let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
-                    splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
-                    drain(splitter, sender).await?;
-                }
-                sender.gathers(splitter.buffered_bytes())
-            }
-        }
-    }
-
-    /// Whether rows wait for more of their destination.
-    fn is_gathering(&self) -> bool {
-        matches!(self, Router::ByHash { splitter, .. } if splitter.is_gathering())
-    }
-
-    async fn flush(&mut self, sender: &mut Sender) -> Result<()> {
-        if let Router::ByHash { splitter, .. } = self {
-            splitter.flush()?;
-            drain(splitter, sender).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
-    sender.gathers(splitter.buffered_bytes())?;
-    let ready: Vec<_> = std::iter::from_fn(|| splitter.next_ready()).collect();
-    sender.send_each(ready).await
-}
-
-/// The routes of one motion out of one QE, by position of the receiver; None once a receiver has stopped.
-struct Sender {
-    routes: Vec<Option<RouteSender>>,
-    memory: MotionMemory,
-    /// What is reserved for gathering.
-    gathered_bytes: usize,
-    metrics: RouteMetrics,
-}
-
-impl Sender {
-    async fn send(&mut self, receiver: usize, batch: RecordBatch) -> Result<()> {
-        send(&mut self.routes[receiver], batch, &self.metrics).await
-    }
-
-    /// Sends to several receivers at once: one that must wait for credit holds up none of the others' batches. Those of
-    /// one receiver stay in order.
-    async fn send_each(&mut self, mut batches: Vec<(ContentId, RecordBatch)>) -> Result<()> {
-        if batches.len() <= 1 {
-            let only = batches.pop();
-            return match only {
-                Some((ContentId(receiver), batch)) => self.send(receiver as usize, batch).await,
-                None => Ok(()),
-            };
-        }
-        batches.sort_by_key(|(receiver, _)| *receiver);
-        let mut batches = batches.into_iter().peekable();
-        let sends = self.routes.iter_mut().enumerate().filter_map(|(receiver, route)| {
-            let is_its = |(to, _): &(ContentId, RecordBatch)| to.0 as usize == receiver;
-            let its: Vec<_> = std::iter::from_fn(|| batches.next_if(is_its)).collect();
-            (!its.is_empty()).then_some((route, its))
-        });
-        let metrics = &self.metrics;
-        let sends = sends.map(async |(route, batches)| {
-            for (_, batch) in batches {
-                send(route, batch, metrics).await?;
-            }
-            Ok(())
-        });
-        try_join_all(sends).await.map(|_: Vec<()>| ())
-    }
-
-    /// How many of a batch's rows to split at once: what is ready then waits beside what is gathered, half a message for each
-    /// destination on average.
-    fn split_rows(&self, batch: &RecordBatch) -> usize {
-        let row_bytes = batch_bytes(batch) as usize / batch.num_rows().max(1);
-        (self.gathered_bytes / 2 / row_bytes.max(1)).clamp(1, SPLIT_ROWS_MAX)
-    }
-
-    /// Notes how much the splitter holds.
-    fn gathers(&self, bytes: usize) -> Result<()> {
-        self.memory.hold_more(bytes.saturating_sub(self.gathered_bytes))
-    }
-
-    fn all_stopped(&self) -> bool {
-        self.routes.iter().all(|route| route.as_ref().is_none_or(RouteSender::is_stopped))
-    }
-
-    async fn finish(&mut self) -> Result<()> {
-        for route in self.routes.iter_mut().filter_map(Option::take) {
-            route.finish().await.map_err(route_error)?;
-        }
-        Ok(())
-    }
-
-    async fn fail(&mut self, cause: RouteError) {
-        for route in self.routes.iter_mut().filter_map(Option::take) {
-            route.fail(cause.clone()).await;
-        }
-    }
-}
-
-/// Sends on one route, which is None once its receiver has stopped.
-async fn send(slot: &mut Option<RouteSender>, batch: RecordBatch, metrics: &RouteMetrics) -> Result<()> {
-    let Some(route) = slot else { return Ok(()) };
-    let before = route.moved();
-    let sent = route.send(batch).await;
-    metrics.add(route.moved() - before);
-    if sent.map_err(route_error)? == Sent::Stopped {
-        *slot = None;
-    }
-    Ok(())
 }
 
 pub(crate) fn route_error(error: RouteError) -> DataFusionError {

@@ -33,8 +33,9 @@ use tracing::{Instrument, info_span};
 /// Batches between slice 0 and the client's protocol module.
 const CLIENT_BATCHES_MAX: usize = 2;
 
-/// How long a broken route waits for the segment's own account of what happened.
-const CAUSE_WAIT: Duration = Duration::from_millis(1500);
+/// How long a broken route waits for the account of the segment that failed, or for its loss: peers of a lost segment find
+/// out within a heartbeat of each other.
+const CAUSE_WAIT: Duration = Duration::from_millis(1000);
 
 /// Sends queries to segments. One a master.
 pub(crate) struct Dispatcher {
@@ -229,8 +230,8 @@ impl Watch {
                 () = cancel.cancelled() => return Err(canceled()),
                 () = sender.closed() => return Err(canceled()),
                 event = self.events.next(), if !self.events.is_empty() => {
-                    if let Some(event) = event {
-                        self.take(event)?;
+                    if let Some(Err(error)) = event.map(|event| self.take(event)) {
+                        return Err(self.cause_of(error).await);
                     }
                 }
                 batch = rows.next() => match batch {
@@ -245,7 +246,7 @@ impl Watch {
                             return Err(canceled());
                         }
                     }
-                    Some(Err(error)) => return Err(self.cause_of(error).await),
+                    Some(Err(error)) => return Err(self.cause_of(of_datafusion(error)).await),
                 },
             }
         }
@@ -262,7 +263,9 @@ impl Watch {
                 biased;
                 () = cancel.cancelled() => return Err(canceled()),
                 event = self.events.next() => match event {
-                    Some(event) => self.take(event)?,
+                    Some(event) => if let Err(error) = self.take(event) {
+                        return Err(self.cause_of(error).await);
+                    },
                     None => break,
                 },
             }
@@ -277,7 +280,7 @@ impl Watch {
 
     /// One segment's word.
     fn take(&self, (content, event): Event) -> SqlResult<()> {
-        let body = event.map_err(of_call(content))?;
+        let body = event.map_err(|error| of_call(content)(error).in_query(self.query))?;
         match serde_json::from_slice(&body).map_err(crate::error::internal)? {
             SliceEvent::Done { slice, operators } => {
                 self.metrics.lock().entry(slice).or_default().insert(content, operators);
@@ -287,24 +290,20 @@ impl Watch {
         }
     }
 
-    /// A route that broke is an effect: the segment's own error, or its loss, is the cause. It follows at once.
-    async fn cause_of(&mut self, error: DataFusionError) -> SqlError {
-        let error = of_datafusion(error);
-        if !error.is_effect() {
-            return error;
-        }
-        let first = async {
-            while let Some(event) = self.events.next().await {
-                if let Err(cause) = self.take(event) {
-                    return Some(cause);
-                }
+    /// A route that broke is an effect, wherever it was noticed: another slice's own error, or a segment's loss, is the
+    /// cause. It follows at once, unless the two ends of the route only do not see each other.
+    async fn cause_of(&mut self, mut error: SqlError) -> SqlError {
+        let deadline = tokio::time::Instant::now() + CAUSE_WAIT;
+        while error.is_effect() {
+            let Ok(Some(event)) = tokio::time::timeout_at(deadline, self.events.next()).await else { break };
+            // A slice is cancelled because a route broke, never the other way round.
+            if let Err(other) = self.take(event)
+                && (!other.is_effect() || error.state == SqlState::QUERY_CANCELED)
+            {
+                error = other;
             }
-            None
-        };
-        match tokio::time::timeout(CAUSE_WAIT, first).await {
-            Ok(Some(cause)) => cause,
-            _ => error,
         }
+        error
     }
 }
 
