@@ -107,6 +107,17 @@ fn two_hundred_and_fifty_six_segments_in_four_processes_stay_within_their_memory
 
     let before: Vec<u64> = cluster.nodes.iter().map(Node::rss_bytes).collect();
     cluster.nodes.iter().for_each(Node::forget_rss_peak);
+    // 65,536 routes for the motion; a process has both ends of a quarter of its own.
+    let routes = 2 * SEGMENTS * SEGMENTS / PROCESSES as u64;
+    let started = Instant::now();
+    assert_eq!(cluster.shell.value("SELECT count(*) FROM moved JOIN here ON moved.v = here.v WHERE moved.k < 0"), "0");
+    println!("without rows: {:?}", started.elapsed());
+    for (node, before) in cluster.nodes.iter().zip(&before) {
+        let grown = node.rss_peak_bytes().saturating_sub(*before);
+        println!("grew by {} MiB: {} bytes a route's end", grown >> 20, grown / routes);
+        assert!(grown <= routes * ROUTE_BYTES_MAX, "grew by {grown} bytes, {routes} route ends");
+    }
+
     let started = Instant::now();
     let times = (ROWS / VALUES) as u64;
     let sum = times * (VALUES as u64 * (VALUES as u64 + 1) / 2);
@@ -114,8 +125,6 @@ fn two_hundred_and_fifty_six_segments_in_four_processes_stay_within_their_memory
     assert_eq!(cluster.shell.rows(sql), expected);
     let elapsed = started.elapsed();
 
-    // 65,536 routes for the motion, half of them with each end in a process of its own.
-    let routes = 2 * SEGMENTS * SEGMENTS / PROCESSES as u64;
     let bound = (MOTION_MEMORY_MIB << 20) + routes * ROUTE_BYTES_MAX;
     for (node, before) in cluster.nodes.iter().zip(before) {
         let grown = node.rss_peak_bytes().saturating_sub(before);
