@@ -11,7 +11,7 @@ const PROCESSES: usize = 4;
 /// A master and segments in [`PROCESSES`] processes, in ranges.
 struct ScaledCluster {
     // Nodes go before the directory that they write to.
-    master: Node,
+    _master: Node,
     nodes: Vec<Node>,
     shell: Shell,
     _directory: TempDir,
@@ -45,7 +45,7 @@ impl ScaledCluster {
             .collect();
         nodes.iter_mut().for_each(|node| drop(node.wait_until_ready()));
         master.wait_until_ready();
-        ScaledCluster { master, nodes, shell: Shell::new(ports[1]), _directory: directory }
+        ScaledCluster { _master: master, nodes, shell: Shell::new(ports[1]), _directory: directory }
     }
 
     /// `moved`, whose rows are wide and not distributed by `v`, and `here`, which has one row for each `v`.

@@ -66,7 +66,7 @@ impl fmt::Display for Contents {
         let ids: Vec<ContentId> = self.ids().collect();
         match ids.as_slice() {
             [first, .., last] => write!(f, "{} segments, {first} to {last}", ids.len()),
-            few => few.iter().try_for_each(|only| only.fmt(f)),
+            few => few.iter().try_for_each(|only| write!(f, "{only}")),
         }
     }
 }

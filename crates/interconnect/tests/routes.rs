@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int8Type, Int32Type, Schema};
 use damson_cluster::QueryId;
-use damson_interconnect::{QueryRoutes, RouteError, Sent};
+use damson_interconnect::{Driver, QueryRoutes, RouteError, Sent};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
