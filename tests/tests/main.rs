@@ -3,7 +3,9 @@
 mod errors;
 mod explain;
 mod interconnect;
+mod interconnect_scale;
 mod layout;
+mod memory;
 mod processes;
 mod random;
 mod slt;

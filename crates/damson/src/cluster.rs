@@ -2,7 +2,7 @@
 
 use crate::build_id::build_id;
 use crate::limits::SHUTDOWN;
-use crate::resources::{column_cache, default_memory_bytes, runtime_env};
+use crate::resources::{column_cache, default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{Driver, Node, NodeConfig};
@@ -11,6 +11,7 @@ use damson_master::{Master, MasterConfig, SqlError, base_state};
 use damson_motion::InterconnectSettings;
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
 use parking_lot::Mutex;
 use std::io;
 use std::path::PathBuf;
@@ -65,6 +66,7 @@ pub enum ClusterError {
 /// A master and its segments in this process; motions pass batches by pointer. Dropping it ends it without waiting.
 pub struct LocalCluster {
     master: Arc<Master>,
+    state: Arc<SessionState>,
     segments: Vec<Arc<Segment>>,
     /// Ends the protocols' servers.
     stop: CancellationToken,
@@ -94,6 +96,7 @@ impl LocalCluster {
         let columns = column_cache(memory_bytes_max);
         let build = build_id();
         let mut config = NodeConfig::new(Endpoint::in_process(), build.clone(), runtimes.io());
+        config.motion_memory_bytes_max = motion_memory_bytes(memory_bytes_max);
         config.driver = Driver::Inproc;
         let interconnect = InterconnectSettings::of(&config);
         let node = Node::new(config);
@@ -113,7 +116,7 @@ impl LocalCluster {
             data_dir: data_dir.join("master"),
             segments: count,
             node,
-            state,
+            state: Arc::clone(&state),
             cpu: runtimes.cpu(),
             io: runtimes.io(),
             build,
@@ -123,7 +126,7 @@ impl LocalCluster {
         let master = Master::start(config).await.map_err(ClusterError::Master)?;
         let stop = CancellationToken::new();
         let server_ended = CancellationToken::new();
-        Ok(LocalCluster { master, segments, stop, servers: Mutex::default(), server_ended, runtimes })
+        Ok(LocalCluster { master, state, segments, stop, servers: Mutex::default(), server_ended, runtimes })
     }
 
     pub fn master(&self) -> Arc<Master> {
@@ -132,6 +135,11 @@ impl LocalCluster {
 
     pub fn segment_count(&self) -> usize {
         self.segments.len()
+    }
+
+    /// What the queries hold of the memory now, in bytes.
+    pub fn memory_reserved(&self) -> usize {
+        self.state.runtime_env().memory_pool.reserved()
     }
 
     /// Serves Flight SQL on a bound listener until the cluster ends.

@@ -63,10 +63,10 @@ impl<'de> Deserialize<'de> for Contents {
 impl fmt::Display for Contents {
     /// `seg3`, or `64 segments, seg0 to seg63`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut ids = self.ids();
-        match (ids.next(), ids.next_back()) {
-            (Some(first), Some(last)) => write!(f, "{} segments, {first} to {last}", self.0.len()),
-            (first, _) => first.iter().try_for_each(|only| only.fmt(f)),
+        let ids: Vec<ContentId> = self.ids().collect();
+        match ids.as_slice() {
+            [first, .., last] => write!(f, "{} segments, {first} to {last}", ids.len()),
+            few => few.iter().try_for_each(|only| write!(f, "{only}")),
         }
     }
 }

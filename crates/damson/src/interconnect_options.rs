@@ -18,7 +18,7 @@ pub(crate) struct InterconnectOptions {
     /// Compression of rows between processes: none, lz4 or zstd [default: the master's; none].
     #[arg(long = "interconnect-compression", value_name = "CODEC")]
     compression: Option<Compression>,
-    /// Memory that a query's received rows may hold on one node, in MiB [default: the master's; 256].
+    /// Memory that a query's motions may hold on one node, in MiB [default: the master's; 256, or an eighth of its memory].
     #[arg(long = "interconnect-motion-memory", value_name = "MIB")]
     motion_memory: Option<usize>,
     /// A silent connection is probed this often, in milliseconds [default: the master's; 500].

@@ -14,6 +14,11 @@ pub(crate) const MEMORY_PERCENT: u64 = 60;
 /// Part of a process's memory that holds decoded columns of its tables; queries have the rest.
 pub(crate) const COLUMN_CACHE_PERCENT: usize = 30;
 
+/// What one query's motions may hold on a node, unless told otherwise: credits of four messages for some dozens of routes.
+pub(crate) const MOTION_MEMORY_BYTES_MAX: usize = 256 << 20;
+/// At most such a part of the memory, however little that is: joins and aggregates need the rest.
+pub(crate) const MOTION_MEMORY_PART: usize = 8;
+
 /// If the machine does not say how much memory it has.
 pub(crate) const MEMORY_BYTES_FALLBACK: usize = 4 << 30;
 

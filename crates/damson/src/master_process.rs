@@ -6,7 +6,7 @@ use crate::config_file::{ConfigError, read, required};
 use crate::interconnect_options::InterconnectOptions;
 use crate::limits::SHUTDOWN;
 use crate::listen::{ListenError, listen};
-use crate::resources::{default_memory_bytes, runtime_env};
+use crate::resources::{default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
 use damson_cluster::Endpoint;
@@ -149,6 +149,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let tls = certificate_loading::of_master(interconnect_tls, options.tls_dir, &data_dir, &endpoint)?;
     let mut config = NodeConfig {
         tls,
+        motion_memory_bytes_max: motion_memory_bytes(memory),
         allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
         ..NodeConfig::new(endpoint, build.clone(), runtimes.io())
     };

@@ -1,6 +1,8 @@
 //! Memory and spill space of a process, shared by all of its contents.
 
-use crate::limits::{COLUMN_CACHE_PERCENT, MEMORY_BYTES_FALLBACK, MEMORY_PERCENT};
+use crate::limits::{
+    COLUMN_CACHE_PERCENT, MEMORY_BYTES_FALLBACK, MEMORY_PERCENT, MOTION_MEMORY_BYTES_MAX, MOTION_MEMORY_PART,
+};
 use damson_storage::ColumnCache;
 use datafusion::error::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -36,6 +38,11 @@ pub(crate) fn runtime_env(memory_bytes_max: usize, spill_dir: &Path) -> Result<A
         TrackConsumersPool::new(GreedyMemoryPool::new(memory_bytes_max / 100 * (100 - COLUMN_CACHE_PERCENT)), named);
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
     RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc()
+}
+
+/// What one query's motions may hold of `memory_bytes_max`, unless told otherwise.
+pub(crate) fn motion_memory_bytes(memory_bytes_max: usize) -> usize {
+    MOTION_MEMORY_BYTES_MAX.min(memory_bytes_max / MOTION_MEMORY_PART)
 }
 
 /// What a process may use of this machine, or of this container.

@@ -30,6 +30,7 @@ mod ticket;
 mod tls;
 mod wire;
 
+pub use batch::batch_bytes;
 pub use broadcast::BroadcastSender;
 pub use budget::{QueryRoutes, RouteBudget};
 pub use config::{Compression, Driver, NodeConfig, UnknownSetting};

@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int8Type, Int32Type, Schema};
 use damson_cluster::QueryId;
-use damson_interconnect::{QueryRoutes, RouteError, Sent};
+use damson_interconnect::{Driver, QueryRoutes, RouteError, Sent};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -346,7 +346,7 @@ async fn messages_fit_the_reserve_of_their_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_without_memory_keeps_one_message_under_way() {
-    let (from, to) = (node().await, node().await);
+    let (from, to) = (node(Driver::Flight).await, node(Driver::Flight).await);
     open([&from, &to], 1, 1);
     let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
     sender.set_window(0);

@@ -50,7 +50,7 @@ impl InterconnectSettings {
             (
                 "interconnect.motion_memory",
                 format!("{}MB", self.motion_memory_bytes_max >> 20),
-                "Most that a query's received batches hold on one node.",
+                "Most that a query's motions hold on one node.",
             ),
             ("interconnect.heartbeat", format!("{}ms", self.heartbeat_ms), "How often a silent connection is probed."),
             (

@@ -1,6 +1,5 @@
 //! Where a motion's rows go.
 
-use crate::limits::SPLIT_ROWS_MAX;
 use crate::route_rows::Splitter;
 use crate::sender::Sender;
 use crate::{MotionDef, MotionKind, QeContext};
@@ -44,8 +43,9 @@ impl Router {
                 sender.send(receiver, batch).await
             }
             Router::ByHash { keys, splitter } => {
-                for start in (0..batch.num_rows()).step_by(SPLIT_ROWS_MAX) {
-                    let batch = batch.slice(start, SPLIT_ROWS_MAX.min(batch.num_rows() - start));
+                let rows = sender.split_rows(&batch);
+                for start in (0..batch.num_rows()).step_by(rows) {
+                    let batch = batch.slice(start, rows.min(batch.num_rows() - start));
                     let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
                     splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
                     drain(splitter, sender).await?;

@@ -1,5 +1,6 @@
 //! The open routes of a motion's sending end.
 
+use crate::limits::SPLIT_ROWS_MAX;
 use crate::memory::MotionMemory;
 use crate::route_metrics::RouteMetrics;
 use crate::send::route_error;
@@ -7,7 +8,7 @@ use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use damson_cluster::ContentId;
-use damson_interconnect::{BroadcastSender, RouteError, RouteSender, Sent};
+use damson_interconnect::{BroadcastSender, RouteError, RouteSender, Sent, batch_bytes};
 use datafusion::error::Result;
 use futures::future::try_join_all;
 use std::sync::Arc;
@@ -94,6 +95,13 @@ impl Sender {
             Ok(())
         });
         try_join_all(sends).await.map(|_: Vec<()>| ())
+    }
+
+    /// How many of a batch's rows to split at once: what is ready then waits beside what is gathered, half a message for each
+    /// destination on average.
+    pub(crate) fn split_rows(&self, batch: &RecordBatch) -> usize {
+        let row_bytes = batch_bytes(batch) as usize / batch.num_rows().max(1);
+        (self.gathered_bytes / 2 / row_bytes.max(1)).clamp(1, SPLIT_ROWS_MAX)
     }
 
     /// Notes how much the splitter holds.

@@ -6,7 +6,7 @@ use arrow::datatypes::{ByteViewType, DataType};
 use std::sync::Arc;
 
 /// Bytes that the batch's rows use: buffers that are shared with other batches count only as far as its rows go.
-pub(crate) fn batch_bytes(batch: &RecordBatch) -> u64 {
+pub fn batch_bytes(batch: &RecordBatch) -> u64 {
     batch.columns().iter().map(column_bytes).sum::<usize>() as u64
 }
 
