@@ -35,7 +35,7 @@ pub use motion_exec::MotionExec;
 pub use paced::PacedExec;
 pub use recv::MotionRecvExec;
 pub use replan::replan;
-pub use segment_id::SegmentIdExec;
 pub use route_rows::Splitter;
+pub use segment_id::SegmentIdExec;
 pub use send::MotionSendExec;
 pub use sink::{CopyWriteExec, CopyWriteSpec, TableWriteExec, TableWriteSpec, sink_schema};

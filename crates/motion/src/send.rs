@@ -326,3 +326,6 @@ async fn send(slot: &mut Option<RouteSender>, batch: RecordBatch, rows: &Count, 
 pub(crate) fn route_error(error: RouteError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests;

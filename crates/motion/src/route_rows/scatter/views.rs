@@ -1,6 +1,7 @@
 //! Text and bytes as views.
 
-use super::{Piece, Scatter};
+use super::{Groups, Piece, Scatter, prefetch};
+use crate::limits::PREFETCHED_DESTINATIONS_MIN;
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, GenericByteViewBuilder, MAX_INLINE_VIEW_LEN};
 use arrow::datatypes::ByteViewType;
 use arrow::error::ArrowError;
@@ -38,11 +39,14 @@ impl<T: ByteViewType> Views<T> {
 }
 
 impl<T: ByteViewType> Scatter for Views<T> {
-    fn append(&mut self, column: &ArrayRef, rows: &[u32], pieces: &[Piece]) -> Result<(), ArrowError> {
+    fn append(&mut self, column: &ArrayRef, groups: &Groups, pieces: &[Piece]) -> Result<(), ArrowError> {
         let column: &GenericByteViewArray<T> = column.as_byte_view();
+        if self.builders.len() >= PREFETCHED_DESTINATIONS_MIN {
+            prefetch(column.views());
+        }
         let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
         for piece in pieces {
-            let rows = piece.rows(rows);
+            let rows = piece.rows(groups);
             let mut builder = match self.builders[piece.destination].take() {
                 None => self.builder(column, rows, piece.capacity),
                 Some(builder) => {
