@@ -1,12 +1,17 @@
 //! Damson in one crate: the embedding API ([`LocalCluster`]), TPC-H, and what the binary's subcommands do.
 
 mod build_id;
+pub mod certificate;
+mod certificate_loading;
 mod cluster;
 mod config_file;
+mod contents;
 pub mod demo;
+mod interconnect_options;
 mod limits;
 mod listen;
 pub mod logging;
+mod master_calls;
 pub mod master_process;
 mod progress;
 mod resources;
@@ -18,6 +23,7 @@ pub mod tpch;
 pub mod tpch_command;
 
 pub use build_id::build_id;
+pub use certificate_loading::{NextStep, NodeCertificateError};
 pub use cluster::{ClusterError, LocalCluster, LocalClusterConfig};
 pub use config_file::ConfigError;
 pub use listen::ListenError;

@@ -1,15 +1,15 @@
 //! The writer's end of a route.
 
 use crate::RouteError;
-use crate::batch::{Encoder, batch_bytes, conform, for_the_wire};
+use crate::batch::{Encoder, batch_bytes, conform, cut, for_the_wire};
+use crate::counters::{Moved, RouteCounters, RouteState};
 use crate::inbox::Inbox;
-use crate::limits::MESSAGE_BYTES;
 use crate::outbox::Outbox;
 use crate::route::{Admission, ToReceiver};
+use crate::wire::Frame;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use damson_cluster::RouteKey;
-use std::future::poll_fn;
 use std::sync::Arc;
 
 /// What became of a batch.
@@ -24,33 +24,36 @@ pub enum Sent {
 ///
 /// Dropping it without [`RouteSender::finish`] gives the receiver an error, never a short result.
 pub struct RouteSender {
-    route: RouteKey,
+    pub(crate) end: SenderEnd,
     schema: SchemaRef,
+    /// For a route to a peer.
+    encoder: Option<Box<Encoder>>,
+    message_bytes: usize,
+}
+
+/// A route's sending end, whoever encodes for it.
+pub(crate) struct SenderEnd {
+    pub(crate) route: RouteKey,
     link: Link,
     is_ended: bool,
-    bytes_sent: u64,
-    rows_sent: u64,
 }
 
 pub(crate) enum Link {
     /// To a content of this process.
     Local(Arc<Inbox>),
-    Remote {
-        outbox: Arc<Outbox>,
-        encoder: Box<Encoder>,
-    },
+    Remote(Arc<Outbox>),
     /// The receiver's content has ended its part of the query.
     Stopped,
     Failed(RouteError),
 }
 
 impl RouteSender {
-    pub(crate) fn new(route: RouteKey, schema: SchemaRef, link: Link) -> Self {
-        RouteSender { route, schema, link, is_ended: false, bytes_sent: 0, rows_sent: 0 }
+    pub(crate) fn new(end: SenderEnd, schema: SchemaRef, encoder: Option<Encoder>, message_bytes: usize) -> Self {
+        RouteSender { end, schema, encoder: encoder.map(Box::new), message_bytes }
     }
 
     pub fn route(&self) -> RouteKey {
-        self.route
+        self.end.route
     }
 
     /// Sends a batch, in order; waits while the route's credit is spent.
@@ -59,36 +62,25 @@ impl RouteSender {
     /// The receiver or the connection has failed, or the query was closed with a reason. The batch does not have the
     /// route's schema.
     pub async fn send(&mut self, batch: RecordBatch) -> Result<Sent, RouteError> {
-        let batch = conform(batch, &self.schema).map_err(|message| protocol_error(self.route, message))?;
+        let route = self.end.route;
+        let batch = conform(batch, &self.schema).map_err(|message| protocol_error(route, message))?;
         let rows = batch.num_rows() as u64;
-        match &mut self.link {
-            Link::Local(inbox) => {
-                let bytes = batch_bytes(&batch);
-                match poll_fn(|context| inbox.poll_admit(context, bytes)).await {
-                    Admission::Send => inbox.push(batch, bytes),
-                    Admission::Stopped => return Ok(Sent::Stopped),
-                    Admission::Failed(error) => return Err(error),
-                    Admission::Wait => unreachable!("waiting is pending"),
-                }
-                self.bytes_sent += bytes;
-            }
-            Link::Remote { outbox, encoder } => {
-                for piece in for_the_wire(&batch, MESSAGE_BYTES) {
-                    let frames = encoder.encode(&piece).map_err(|e| protocol_error(outbox.route, e))?;
-                    let bytes = frames.iter().map(|frame| frame.bytes()).sum();
-                    match poll_fn(|context| outbox.poll_admit(context, bytes)).await {
-                        Admission::Send => outbox.push(frames, bytes),
-                        Admission::Stopped => return Ok(Sent::Stopped),
-                        Admission::Failed(error) => return Err(error),
-                        Admission::Wait => unreachable!("waiting is pending"),
-                    }
-                    self.bytes_sent += bytes;
+        if let Some(encoder) = &mut self.encoder {
+            for piece in for_the_wire(&batch, self.message_bytes) {
+                let frames = encoder.encode(&piece).map_err(|e| protocol_error(route, e))?;
+                if self.end.send_frames(&frames).await? == Sent::Stopped {
+                    return Ok(Sent::Stopped);
                 }
             }
-            Link::Stopped => return Ok(Sent::Stopped),
-            Link::Failed(error) => return Err(error.clone()),
+        } else {
+            // A message fits the receiver's reserve.
+            for piece in cut(&batch, self.message_bytes) {
+                if self.end.send_batch(piece).await? == Sent::Stopped {
+                    return Ok(Sent::Stopped);
+                }
+            }
         }
-        self.rows_sent += rows;
+        self.end.sent_rows(rows);
         Ok(Sent::Accepted)
     }
 
@@ -96,51 +88,153 @@ impl RouteSender {
     ///
     /// # Errors
     /// The route has failed before.
-    pub async fn finish(mut self) -> Result<(), RouteError> {
-        self.end(ToReceiver::End)
+    pub async fn finish(self) -> Result<(), RouteError> {
+        self.end.finish()
     }
 
     /// Ends the route with an error, which the receiver gets as it is.
-    pub async fn fail(mut self, error: RouteError) {
+    pub async fn fail(self, error: RouteError) {
+        self.end.fail(error);
+    }
+
+    /// Keeps what is under way to a peer within `bytes`, whatever credit the receiver gives; one message can always be.
+    pub fn set_window(&mut self, bytes: usize) {
+        self.end.set_window(bytes);
+    }
+
+    /// True once the receiver wants no more rows.
+    pub fn is_stopped(&self) -> bool {
+        self.end.is_stopped()
+    }
+
+    /// What was accepted so far.
+    pub fn moved(&self) -> Moved {
+        self.end.moved()
+    }
+
+    /// Bytes of the batches accepted so far: encoded ones to a peer, in memory within the process.
+    pub fn bytes_sent(&self) -> u64 {
+        self.moved().bytes
+    }
+
+    pub fn rows_sent(&self) -> u64 {
+        self.moved().rows
+    }
+}
+
+impl SenderEnd {
+    pub(crate) fn new(route: RouteKey, link: Link) -> Self {
+        SenderEnd { route, link, is_ended: false }
+    }
+
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.link, Link::Remote(_))
+    }
+
+    /// A batch by pointer, to a content of this process; a remote route takes frames.
+    pub(crate) async fn send_batch(&mut self, batch: RecordBatch) -> Result<Sent, RouteError> {
+        match &self.link {
+            Link::Local(inbox) => {
+                let bytes = batch_bytes(&batch);
+                match inbox.sent.blocked(|context| inbox.poll_admit(context, bytes)).await {
+                    Admission::Send => inbox.push(batch, bytes),
+                    Admission::Stopped => return Ok(Sent::Stopped),
+                    Admission::Failed(error) => return Err(error),
+                    Admission::Wait => unreachable!("waiting is pending"),
+                }
+                inbox.sent.add_batch();
+                inbox.sent.add_bytes(bytes);
+                Ok(Sent::Accepted)
+            }
+            Link::Remote(_) => unreachable!("a remote route takes frames"),
+            Link::Stopped => Ok(Sent::Stopped),
+            Link::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    /// The messages of one batch, to a peer.
+    pub(crate) async fn send_frames(&mut self, frames: &[Frame]) -> Result<Sent, RouteError> {
+        let Link::Remote(outbox) = &self.link else { unreachable!("a local route takes batches") };
+        let bytes = frames.iter().map(|frame| frame.bytes()).sum();
+        match outbox.sent.blocked(|context| outbox.poll_admit(context, bytes)).await {
+            Admission::Send => outbox.push(frames.iter().cloned(), bytes),
+            Admission::Stopped => return Ok(Sent::Stopped),
+            Admission::Failed(error) => return Err(error),
+            Admission::Wait => unreachable!("waiting is pending"),
+        }
+        outbox.sent.add_batch();
+        outbox.sent.add_bytes(bytes);
+        Ok(Sent::Accepted)
+    }
+
+    pub(crate) fn set_window(&mut self, bytes: usize) {
+        if let Link::Remote(outbox) = &self.link {
+            outbox.set_window(bytes as u64);
+        }
+    }
+
+    pub(crate) fn sent_rows(&self, rows: u64) {
+        self.counters().into_iter().for_each(|counters| counters.add_rows(rows));
+    }
+
+    pub(crate) fn moved(&self) -> Moved {
+        self.counters().map(RouteCounters::moved).unwrap_or_default()
+    }
+
+    /// None for a route that was over when it was opened.
+    fn counters(&self) -> Option<&RouteCounters> {
+        match &self.link {
+            Link::Local(inbox) => Some(&inbox.sent),
+            Link::Remote(outbox) => Some(&outbox.sent),
+            Link::Stopped | Link::Failed(_) => None,
+        }
+    }
+
+    /// # Errors
+    /// The route has failed before.
+    pub(crate) fn finish(mut self) -> Result<(), RouteError> {
+        self.end(ToReceiver::End)
+    }
+
+    pub(crate) fn fail(mut self, error: RouteError) {
         // One that has failed already has told the receiver.
         let _ = self.end(ToReceiver::Fail(error));
     }
 
     fn end(&mut self, last_word: ToReceiver) -> Result<(), RouteError> {
         self.is_ended = true;
-        match &self.link {
+        let is_well = last_word == ToReceiver::End;
+        let result = match &self.link {
             Link::Local(inbox) => inbox.end(last_word),
-            Link::Remote { outbox, .. } => outbox.end(last_word),
+            Link::Remote(outbox) => outbox.end(last_word),
             Link::Stopped => Ok(()),
             Link::Failed(error) => Err(error.clone()),
+        };
+        if let Some(counters) = self.counters() {
+            counters.end(match &result {
+                _ if self.is_stopped() => RouteState::Stopped,
+                Ok(()) if is_well => RouteState::Ended,
+                _ => RouteState::Failed,
+            });
         }
+        result
     }
 
-    /// True once the receiver wants no more rows.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         match &self.link {
             Link::Local(inbox) => inbox.is_stopped(),
-            Link::Remote { outbox, .. } => outbox.is_stopped(),
+            Link::Remote(outbox) => outbox.is_stopped(),
             Link::Stopped => true,
             Link::Failed(_) => false,
         }
     }
-
-    /// Bytes of the batches accepted so far: encoded ones to a peer, in memory within the process.
-    pub fn bytes_sent(&self) -> u64 {
-        self.bytes_sent
-    }
-
-    pub fn rows_sent(&self) -> u64 {
-        self.rows_sent
-    }
 }
 
-fn protocol_error(route: RouteKey, message: impl ToString) -> RouteError {
+pub(crate) fn protocol_error(route: RouteKey, message: impl ToString) -> RouteError {
     RouteError::Protocol { route, message: message.to_string() }
 }
 
-impl Drop for RouteSender {
+impl Drop for SenderEnd {
     fn drop(&mut self) {
         if !self.is_ended {
             let reason = "its sender went away without end-of-stream".into();

@@ -1,0 +1,118 @@
+//! How peers' connections come in.
+
+use super::connector::refuse_other_user;
+use super::socket::{ConnectionCount, PeerStream};
+use super::unix_path::{make_directory, socket_path};
+use crate::{NodeConfig, Transport};
+use crate::limits::{ACCEPT_RETRY, HANDSHAKES_MAX};
+use futures::stream::{self, Stream, StreamExt};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+/// Connections over TCP, for ever: after their handshakes, which do not wait for each other; or none, where neither a
+/// certificate nor plain text is allowed.
+pub(super) fn tcp(
+    listener: TcpListener,
+    config: &NodeConfig,
+    count: ConnectionCount,
+) -> impl Stream<Item = io::Result<PeerStream>> + use<> {
+    let (tls, allow_plain, timeout) = (config.tls.clone(), config.allow_plain_tcp, config.peer_timeout_ms);
+    let timeout = Duration::from_millis(timeout);
+    let accepted = stream::unfold(listener, |listener| async move {
+        let accepted = accept(&listener).await;
+        pause_after(accepted.as_ref().err()).await;
+        Some((accepted, listener))
+    });
+    let connections = accepted.map(move |accepted| {
+        let (tls, count) = (tls.clone(), count.clone());
+        async move {
+            let stream = accepted?;
+            let peer = stream.peer_addr()?;
+            let connected = match tls {
+                Some(tls) => match tokio::time::timeout(timeout, tls.accept(stream)).await {
+                    Ok(connected) => connected.map(|stream| PeerStream::new(stream, Transport::FlightTls, &count)),
+                    Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")),
+                },
+                None if allow_plain => Ok(PeerStream::new(stream, Transport::FlightTcp, &count)),
+                None => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this node has no certificate")),
+            };
+            connected.inspect_err(|error| tracing::warn!(%error, %peer, "a peer was refused"))
+        }
+    });
+    connections.buffer_unordered(HANDSHAKES_MAX)
+}
+
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A unix socket beside a TCP address; its file goes when it is dropped.
+pub(super) struct UnixSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl UnixSocket {
+    /// None if the host does not let this user have one: peers use TCP then.
+    pub(super) fn bind(address: &str) -> Option<Self> {
+        let path = socket_path(address)?;
+        let bound = make_directory().and_then(|_| {
+            // Who listens on the TCP address owns the name: a file that is there was left by a process that has gone.
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            UnixListener::bind(&path)
+        });
+        match bound {
+            Ok(listener) => Some(UnixSocket { listener, path }),
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "no unix socket; processes of this host use TCP");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        // A file that stays behind refuses connections, and the next node of this address removes it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Connections over the unix socket, for ever; none without one.
+pub(super) fn unix_or_none(
+    socket: Option<UnixSocket>,
+    count: ConnectionCount,
+) -> impl Stream<Item = io::Result<PeerStream>> {
+    let Some(socket) = socket else { return stream::pending().left_stream() };
+    let accepted = stream::unfold((socket, count), |(socket, count)| async move {
+        let accepted = async {
+            let (stream, _) = socket.listener.accept().await?;
+            refuse_other_user(&stream)?;
+            Ok(PeerStream::new(stream, Transport::FlightUnix, &count))
+        };
+        let accepted: io::Result<PeerStream> = accepted.await;
+        pause_after(accepted.as_ref().err()).await;
+        Some((accepted, (socket, count)))
+    });
+    accepted.right_stream()
+}
+
+/// A process without file descriptors left would otherwise spin.
+fn pause_after(error: Option<&io::Error>) -> impl Future<Output = ()> + use<> {
+    let pause = error.map(|error| {
+        tracing::warn!(%error, "a peer's connection was not accepted");
+        tokio::time::sleep(ACCEPT_RETRY)
+    });
+    async {
+        if let Some(pause) = pause {
+            pause.await;
+        }
+    }
+}
