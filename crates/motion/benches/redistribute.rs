@@ -22,9 +22,14 @@ use damson_interconnect::{Node, NodeConfig, RouteError, Sent};
 use damson_motion::Splitter;
 use damson_motion::limits::{SEND_BATCH_ROWS, SEND_MESSAGE_BYTES};
 use futures::{TryStreamExt, future, stream};
+use mimalloc::MiMalloc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+/// As in the product: what one thread allocates, another one frees.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const ROWS: usize = 8192;
 const BATCHES: usize = 128;

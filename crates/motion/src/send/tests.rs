@@ -1,10 +1,13 @@
 //! A sender and its receivers in one process.
 
 use super::*;
-use arrow::array::Int64Array;
-use damson_cluster::{BucketMap, Endpoint, MapVersion, MotionId, QueryId, RouteKey};
+use crate::Gang;
+use crate::route_rows::Splitter;
+use arrow::array::{Int64Array, RecordBatch};
+use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey};
 use damson_interconnect::{Node, NodeConfig, RouteReceiver};
 use datafusion::physical_expr::expressions::col;
+use datafusion::physical_plan::metrics::Time;
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::{StreamExt, future};
@@ -27,14 +30,18 @@ fn ends(node: &Arc<Node>) -> (Sender, Vec<RouteReceiver>) {
         sender: ContentId(0),
         receiver: ContentId(receiver),
     });
-    let receivers = routes.clone().map(|route| node.receiver(route, Arc::clone(&schema))).collect();
+    let receivers = routes.clone().map(|route| node.receiver_with_credit(route, Arc::clone(&schema), 1)).collect();
     let routes = routes.map(|route| Some(node.sender(route, &Endpoint::in_process(), Arc::clone(&schema))));
-    (Sender { routes: routes.collect(), rows: Count::new(), bytes: Count::new() }, receivers)
+    let routes = Routes::Each(routes.collect());
+    let metrics = RouteMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
+    let gang = Gang::All(RECEIVERS as u32);
+    let def = MotionDef { id: MotionId(1), kind: MotionKind::RoundRobin, senders: gang, receivers: gang };
+    let memory = MotionMemory::reserve(&def, "sender", &TaskContext::default(), 0).unwrap();
+    (Sender { routes, metrics, memory, gathered_bytes: 0 }, receivers)
 }
 
 fn node() -> Arc<Node> {
-    let io = tokio::runtime::Handle::current();
-    Node::new(NodeConfig { route_credit_bytes: 1, ..NodeConfig::new(Endpoint::in_process(), "test", io) })
+    Node::new(NodeConfig::new(Endpoint::in_process(), "test", tokio::runtime::Handle::current()))
 }
 
 fn by_hash() -> Router {
@@ -58,7 +65,7 @@ async fn rows_that_trickle_arrive_before_there_are_many() {
     let (input, batches) = mpsc::unbounded();
     let input_stream = Box::pin(RecordBatchStreamAdapter::new(batch(0..1).schema(), batches));
     let sending = async {
-        send_all(by_hash(), input_stream, &mut sender).await.unwrap();
+        send_all(by_hash(), input_stream, &mut sender, Waiting::new(Time::new())).await.unwrap();
         sender.finish().await.unwrap();
     };
     let receiving = async {
@@ -84,7 +91,7 @@ async fn a_busy_input_is_sent_in_full_batches() {
     let batches = (0..200).map(|i| Ok(batch(i * 1000..(i + 1) * 1000)));
     let input = Box::pin(RecordBatchStreamAdapter::new(batch(0..1).schema(), stream::iter(batches)));
     let sending = async {
-        send_all(by_hash(), input, &mut sender).await.unwrap();
+        send_all(by_hash(), input, &mut sender, Waiting::new(Time::new())).await.unwrap();
         sender.finish().await.unwrap();
     };
     let receiving = stream::select_all(receivers).map(|batch| batch.unwrap().num_rows()).collect::<Vec<_>>();
