@@ -9,12 +9,12 @@
 //! [`RUNS`] runs after one that is not counted. Seconds are those of the processor, where the system tells them (Linux):
 //! other programs then cost caches and memory only.
 //!
-//! Where the time goes (perf, 64-byte rows, 4 to 1,024 destinations together): 58 % gathers columns into pending batches,
-//! 10 % is the system clearing new pages for them, 10 % the allocator, 6 % hashes keys, 5 % sorts row numbers, 2 % looks
-//! owners up. Hashing and sorting are 2 ns a row; the rest is memory. So it depends on what stays in the processor's
-//! cache: with 64 destinations a plain copy of this loop does 4.8 GB/s with messages of 512 KiB and 6.4 with 64 KiB, and
-//! with 1,024 it does 2.6 with 32 KiB and 4.1 with 2 KiB. Tried and slower: scattering into a sorted column first, and
-//! gathering 4 to 16 input batches at once.
+//! Where the time goes (perf, 64-byte rows, runs with 4, 64 and 1,024 destinations together): 58 % gathers columns into
+//! pending batches, 10 % is the system clearing new pages for them, about 8 % the allocator, 6 % hashes keys, 5 % sorts
+//! row numbers, 2 % looks owners up. Hashing and sorting are about 2 ns a row; the rest is memory, and depends on what
+//! stays in the processor's cache: a sketch of these loops alone did 4.8 GB/s to 64 destinations with messages of
+//! 512 KiB and 6.4 with 64 KiB, and to 1,024 it did 2.6 with 32 KiB and 4.1 with 2 KiB. No better in that sketch:
+//! scattering into a sorted column first, and gathering 4 to 16 input batches at once.
 //!
 //! `cargo bench -p damson-motion -- mixed split` runs what has both words in its line.
 
