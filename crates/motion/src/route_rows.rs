@@ -168,11 +168,9 @@ impl Splitter {
         {
             return Ok(());
         }
-        for (scatter, column) in self.columns.iter_mut().zip(batch.columns()) {
-            scatter.begin(column);
-        }
+        self.begin(batch)?;
         // The first round reaches every destination of the batch; the rest is for those whose batch was filled by it.
-        let mut round = self.first_round()?;
+        let mut round = self.first_round();
         while !round.is_empty() {
             self.pieces.clear();
             for at in &mut round {
@@ -187,7 +185,7 @@ impl Splitter {
                 at.start += fitting.rows;
             }
             for (scatter, column) in self.columns.iter_mut().zip(batch.columns()) {
-                scatter.append(column, self.groups.rows(), &self.pieces)?;
+                scatter.append(column, &self.groups, &self.pieces)?;
             }
             for at in &round {
                 let pending = &self.pending[at.destination];
@@ -200,22 +198,32 @@ impl Splitter {
         Ok(())
     }
 
-    /// All destinations of the grouped batch. Those whose pending batch cannot be joined by this one's rows are sent
-    /// before.
-    fn first_round(&mut self) -> Result<Vec<Run>, ArrowError> {
-        let mut round = vec![];
-        for destination in 0..self.pending.len() {
-            let run = self.groups.run(destination);
-            if run.is_empty() {
-                continue;
+    /// Finishes the pending batches that the rows of this one cannot join.
+    fn begin(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let mut asking = vec![];
+        for (position, (scatter, column)) in self.columns.iter_mut().zip(batch.columns()).enumerate() {
+            if scatter.begin(column) {
+                asking.push(position);
             }
-            let is_joinable = || self.columns.iter().all(|column| column.is_joinable(destination));
-            if self.pending[destination].rows > 0 && !is_joinable() {
+        }
+        if asking.is_empty() {
+            return Ok(());
+        }
+        for destination in 0..self.pending.len() {
+            let is_joined = self.pending[destination].rows > 0 && !self.groups.run(destination).is_empty();
+            if is_joined && !asking.iter().all(|&position| self.columns[position].is_joinable(destination)) {
                 self.finish(destination, true)?;
             }
-            round.push(Run { destination, start: run.start, end: run.end });
         }
-        Ok(round)
+        Ok(())
+    }
+
+    /// All destinations of the grouped batch.
+    fn first_round(&self) -> Vec<Run> {
+        let runs = (0..self.pending.len()).map(|destination| (destination, self.groups.run(destination)));
+        runs.filter(|(_, run)| !run.is_empty())
+            .map(|(destination, run)| Run { destination, start: run.start, end: run.end })
+            .collect()
     }
 
     /// Passes a batch that belongs to one destination on as it is, when copying it would not make a better one.

@@ -200,3 +200,6 @@ async fn send_all(
 pub(crate) fn route_error(error: RouteError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests;

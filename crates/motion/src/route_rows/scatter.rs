@@ -9,6 +9,7 @@ mod taken;
 mod validity;
 mod views;
 
+use super::groups::Groups;
 use arrow::array::{ArrayRef, downcast_integer, downcast_primitive};
 use arrow::datatypes::{
     BinaryType, BinaryViewType, DataType, LargeBinaryType, LargeUtf8Type, StringViewType, Utf8Type,
@@ -29,15 +30,18 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    fn rows<'a>(&self, groups: &'a [u32]) -> &'a [u32] {
-        &groups[self.start..self.end]
+    fn rows<'a>(&self, groups: &'a Groups) -> &'a [u32] {
+        &groups.rows()[self.start..self.end]
     }
 }
 
 /// What one column has gathered for each destination. One implementation for each layout; [`of`] chooses.
 pub(super) trait Scatter: Send {
-    /// Looks at the column of the next batch, before any of its rows is appended.
-    fn begin(&mut self, _column: &ArrayRef) {}
+    /// Looks at the column of the next batch, before any of its rows is appended. True if [`Scatter::is_joinable`] must be
+    /// asked about it.
+    fn begin(&mut self, _column: &ArrayRef) -> bool {
+        false
+    }
 
     /// Whether the begun batch's values can join what was gathered for the destination.
     fn is_joinable(&self, _destination: usize) -> bool {
@@ -45,7 +49,7 @@ pub(super) trait Scatter: Send {
     }
 
     /// Copies each piece's values to its destination. `rows` are the batch's row numbers, by destination.
-    fn append(&mut self, column: &ArrayRef, rows: &[u32], pieces: &[Piece]) -> Result<(), ArrowError>;
+    fn append(&mut self, column: &ArrayRef, groups: &Groups, pieces: &[Piece]) -> Result<(), ArrowError>;
 
     /// What was gathered for a destination, which starts anew.
     fn finish(&mut self, destination: usize) -> Result<ArrayRef, ArrowError>;
@@ -80,5 +84,14 @@ pub(super) fn of(data_type: &DataType, destinations: usize, message_bytes: usize
             _ => Box::new(taken::Taken::new(data_type, destinations)),
         },
         _ => Box::new(taken::Taken::new(data_type, destinations)),
+    }
+}
+
+/// Reads a column in sequence, so that it is in the processor's cache when it is gathered from: the gaps between one
+/// destination's rows defeat the processor's own prefetching.
+fn prefetch<T: Copy>(values: &[T]) {
+    const LINE_BYTES: usize = 64;
+    for line in values.chunks((LINE_BYTES / size_of::<T>()).max(1)) {
+        std::hint::black_box(line[0]);
     }
 }

@@ -286,6 +286,25 @@ fn dictionaries_are_kept() {
     }
 }
 
+/// A destination whose rows have the first dictionary still gathers them when the second one is no longer new.
+#[test]
+fn a_dictionary_may_change_while_a_destination_gets_nothing() {
+    let words = |words: &[&str]| Arc::new(StringArray::from(words.to_vec())) as ArrayRef;
+    let (ab, cd) = (words(&["a", "b"]), words(&["c", "d"]));
+    let map = map(2);
+    let all = dictionary_batch(0, &ab, (0..100).map(|i| i % 2));
+    let of_first: Vec<i64> = {
+        let sent = reference(std::slice::from_ref(&all), &map);
+        sent[0][0].column(0).as_primitive::<Int64Type>().values().to_vec()
+    };
+    let rows_of_first = UInt32Array::from_iter_values(of_first.iter().map(|&row| row as u32));
+    let second = dictionary_batch(0, &cd, (0..100).map(|i| i % 2));
+    let only_first = arrow::compute::take_record_batch(&second, &rows_of_first).unwrap();
+    let batches = [all, only_first, second];
+    let sent = split(&mut Splitter::new(batches[0].schema(), Arc::clone(&map), SEND_MESSAGE_BYTES), &batches);
+    assert_same(&sent, &batches, &map, "a change that passes a destination by");
+}
+
 #[test]
 fn a_batch_for_one_destination_is_passed_on() {
     let keys = Int64Array::from(vec![7; 20_000]);

@@ -2,7 +2,7 @@
 
 use super::bits::Bits;
 use super::validity::Validity;
-use super::{Piece, Scatter};
+use super::{Groups, Piece, Scatter};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::error::ArrowError;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ impl Booleans {
 }
 
 impl Scatter for Booleans {
-    fn append(&mut self, column: &ArrayRef, rows: &[u32], pieces: &[Piece]) -> Result<(), ArrowError> {
+    fn append(&mut self, column: &ArrayRef, groups: &Groups, pieces: &[Piece]) -> Result<(), ArrowError> {
         let column = column.as_boolean();
         for piece in pieces {
             let values = &mut self.values[piece.destination];
             self.bytes -= values.bytes();
-            values.extend_gathered(column.values(), piece.rows(rows));
+            values.extend_gathered(column.values(), piece.rows(groups));
             self.bytes += values.bytes();
         }
-        self.validity.append(column.nulls(), rows, pieces);
+        self.validity.append(column.nulls(), groups, pieces);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Text and bytes with offsets.
 
-use super::{Piece, Scatter};
+use super::{Groups, Piece, Scatter};
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteArray, GenericByteBuilder};
 use arrow::datatypes::{ArrowNativeType, ByteArrayType};
 use arrow::error::ArrowError;
@@ -20,11 +20,11 @@ impl<T: ByteArrayType> Bytes<T> {
 }
 
 impl<T: ByteArrayType> Scatter for Bytes<T> {
-    fn append(&mut self, column: &ArrayRef, rows: &[u32], pieces: &[Piece]) -> Result<(), ArrowError> {
+    fn append(&mut self, column: &ArrayRef, groups: &Groups, pieces: &[Piece]) -> Result<(), ArrowError> {
         let column: &GenericByteArray<T> = column.as_bytes();
         let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
         for piece in pieces {
-            let rows = piece.rows(rows);
+            let rows = piece.rows(groups);
             let slot = &mut self.builders[piece.destination];
             self.allocated_bytes -= slot.as_ref().map_or(0, allocated);
             let builder = slot.get_or_insert_with(|| {

@@ -1,7 +1,7 @@
 //! Dictionary-encoded columns stay so.
 
 use super::fixed::Fixed;
-use super::{Piece, Scatter};
+use super::{Groups, Piece, Scatter};
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, new_empty_array};
 use arrow::datatypes::{ArrowDictionaryKeyType, DataType};
 use arrow::error::ArrowError;
@@ -32,26 +32,27 @@ impl<K: ArrowDictionaryKeyType> Dictionary<K> {
 }
 
 impl<K: ArrowDictionaryKeyType> Scatter for Dictionary<K> {
-    fn begin(&mut self, column: &ArrayRef) {
+    fn begin(&mut self, column: &ArrayRef) -> bool {
         let column: &DictionaryArray<K> = column.as_dictionary();
         let is_same = self.values.as_ref().is_some_and(|values| is_same(values, column.values(), column.len()));
         if !is_same {
             self.values = Some(Arc::clone(column.values()));
             self.generation += 1;
         }
+        self.generation > 1
     }
 
     fn is_joinable(&self, destination: usize) -> bool {
         self.pending[destination].as_ref().is_none_or(|(generation, _)| *generation == self.generation)
     }
 
-    fn append(&mut self, column: &ArrayRef, rows: &[u32], pieces: &[Piece]) -> Result<(), ArrowError> {
+    fn append(&mut self, column: &ArrayRef, groups: &Groups, pieces: &[Piece]) -> Result<(), ArrowError> {
         let column: &DictionaryArray<K> = column.as_dictionary();
         let values = self.values.as_ref().unwrap_or(column.values());
         for piece in pieces {
             self.pending[piece.destination].get_or_insert_with(|| (self.generation, Arc::clone(values)));
         }
-        self.keys.append_array(column.keys(), rows, pieces);
+        self.keys.append_array(column.keys(), groups, pieces);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! Values of one width.
 
 use super::validity::Validity;
-use super::{Piece, Scatter};
+use super::{Groups, Piece, Scatter, prefetch};
+use crate::limits::PREFETCHED_DESTINATIONS_MIN;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -27,11 +28,14 @@ impl<T: ArrowPrimitiveType> Fixed<T> {
         }
     }
 
-    pub(super) fn append_array(&mut self, column: &PrimitiveArray<T>, rows: &[u32], pieces: &[Piece]) {
+    pub(super) fn append_array(&mut self, column: &PrimitiveArray<T>, groups: &Groups, pieces: &[Piece]) {
         let source: &[T::Native] = column.values();
+        if self.values.len() >= PREFETCHED_DESTINATIONS_MIN {
+            prefetch(source);
+        }
         for piece in pieces {
             let values = &mut self.values[piece.destination];
-            let rows = piece.rows(rows);
+            let rows = piece.rows(groups);
             if values.capacity() < values.len() + rows.len() {
                 self.capacity -= values.capacity();
                 values.reserve_exact(piece.capacity - values.len());
@@ -44,7 +48,7 @@ impl<T: ArrowPrimitiveType> Fixed<T> {
                 values.extend(rows.iter().map(|&row| source[row as usize]));
             }
         }
-        self.validity.append(column.nulls(), rows, pieces);
+        self.validity.append(column.nulls(), groups, pieces);
     }
 
     pub(super) fn finish_array(&mut self, destination: usize) -> Result<PrimitiveArray<T>, ArrowError> {
@@ -59,8 +63,8 @@ impl<T: ArrowPrimitiveType> Fixed<T> {
 }
 
 impl<T: ArrowPrimitiveType> Scatter for Fixed<T> {
-    fn append(&mut self, column: &ArrayRef, rows: &[u32], pieces: &[Piece]) -> Result<(), ArrowError> {
-        self.append_array(column.as_primitive::<T>(), rows, pieces);
+    fn append(&mut self, column: &ArrayRef, groups: &Groups, pieces: &[Piece]) -> Result<(), ArrowError> {
+        self.append_array(column.as_primitive::<T>(), groups, pieces);
         Ok(())
     }
 

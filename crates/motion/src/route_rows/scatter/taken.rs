@@ -1,7 +1,7 @@
 //! Every type that has no scatter of its own.
 
 use super::super::sizes::slice_bytes;
-use super::{Piece, Scatter};
+use super::{Groups, Piece, Scatter};
 use arrow::array::{
     Array, ArrayData, ArrayRef, BinaryViewArray, StringViewArray, UInt32Array, make_array, new_empty_array,
 };
@@ -38,9 +38,9 @@ impl Taken {
 }
 
 impl Scatter for Taken {
-    fn append(&mut self, column: &ArrayRef, rows: &[u32], pieces: &[Piece]) -> Result<(), ArrowError> {
+    fn append(&mut self, column: &ArrayRef, groups: &Groups, pieces: &[Piece]) -> Result<(), ArrowError> {
         for piece in pieces {
-            let taken = take(column, &UInt32Array::from(piece.rows(rows).to_vec()), None)?;
+            let taken = take(column, &UInt32Array::from(piece.rows(groups).to_vec()), None)?;
             let taken = if self.has_views { make_array(unshare(taken.to_data())?) } else { taken };
             self.bytes[piece.destination] += slice_bytes(&taken);
             self.chunks[piece.destination].push(taken);

@@ -1,7 +1,7 @@
 //! Which values are not NULL.
 
-use super::Piece;
 use super::bits::Bits;
+use super::{Groups, Piece};
 use arrow::buffer::NullBuffer;
 
 /// Each destination's validity bitmap, made when its first NULL may come: without NULLs there is nothing to do.
@@ -17,14 +17,14 @@ impl Validity {
         Validity { bits: (0..destinations).map(|_| None).collect(), made: 0, bytes: 0 }
     }
 
-    pub(super) fn append(&mut self, nulls: Option<&NullBuffer>, rows: &[u32], pieces: &[Piece]) {
+    pub(super) fn append(&mut self, nulls: Option<&NullBuffer>, groups: &Groups, pieces: &[Piece]) {
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         if nulls.is_none() && self.made == 0 {
             return;
         }
         for piece in pieces {
             let slot = &mut self.bits[piece.destination];
-            let rows = piece.rows(rows);
+            let rows = piece.rows(groups);
             let bytes_before = slot.as_ref().map_or(0, Bits::bytes);
             match (nulls, &mut *slot) {
                 (None, None) => continue,
@@ -43,6 +43,9 @@ impl Validity {
     }
 
     pub(super) fn finish(&mut self, destination: usize) -> Option<NullBuffer> {
+        if self.made == 0 {
+            return None;
+        }
         let mut bits = self.bits[destination].take()?;
         self.made -= 1;
         self.bytes -= bits.bytes();

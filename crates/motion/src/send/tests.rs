@@ -1,0 +1,120 @@
+//! A sender and its receivers in one process.
+
+use super::*;
+use crate::Gang;
+use crate::route_rows::Splitter;
+use arrow::array::{Int64Array, RecordBatch};
+use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey};
+use damson_interconnect::{Node, NodeConfig, RouteReceiver};
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_plan::metrics::Time;
+use futures::channel::mpsc;
+use futures::future::{Either, select};
+use futures::{StreamExt, future};
+use std::pin::pin;
+use std::time::Duration;
+
+const RECEIVERS: usize = 2;
+
+fn batch(rows: std::ops::Range<i64>) -> RecordBatch {
+    RecordBatch::try_from_iter([("k", Arc::new(Int64Array::from_iter_values(rows)) as _)]).unwrap()
+}
+
+/// Both ends of a motion to [`RECEIVERS`]; a route takes one batch at a time.
+fn ends(node: &Arc<Node>) -> (Sender, Vec<RouteReceiver>) {
+    node.open_query(QueryId(1), RECEIVERS);
+    let schema = batch(0..1).schema();
+    let routes = (0..RECEIVERS as i32).map(|receiver| RouteKey {
+        query: QueryId(1),
+        motion: MotionId(1),
+        sender: ContentId(0),
+        receiver: ContentId(receiver),
+    });
+    let receivers = routes.clone().map(|route| node.receiver_with_credit(route, Arc::clone(&schema), 1)).collect();
+    let routes = routes.map(|route| Some(node.sender(route, &Endpoint::in_process(), Arc::clone(&schema))));
+    let routes = Routes::Each(routes.collect());
+    let metrics = RouteMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
+    let gang = Gang::All(RECEIVERS as u32);
+    let def = MotionDef { id: MotionId(1), kind: MotionKind::RoundRobin, senders: gang, receivers: gang };
+    let memory = MotionMemory::reserve(&def, "sender", &TaskContext::default(), 0).unwrap();
+    (Sender { routes, metrics, memory, gathered_bytes: 0 }, receivers)
+}
+
+fn node() -> Arc<Node> {
+    Node::new(NodeConfig::new(Endpoint::in_process(), "test", tokio::runtime::Handle::current()))
+}
+
+fn by_hash() -> Router {
+    let schema = batch(0..1).schema();
+    let map = Arc::new(BucketMap::uniform(MapVersion(1), RECEIVERS));
+    let splitter = Box::new(Splitter::new(Arc::clone(&schema), map, SEND_MESSAGE_BYTES));
+    Router::ByHash { keys: vec![col("k", &schema).unwrap()], splitter }
+}
+
+/// A test that hangs is a test that fails.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it takes too long")
+}
+
+/// The second batch comes only once the first one's rows have arrived: without the timed flush, that is never.
+#[tokio::test]
+async fn rows_that_trickle_arrive_before_there_are_many() {
+    let node = node();
+    let (mut sender, receivers) = ends(&node);
+    let mut received = stream::select_all(receivers);
+    let (input, batches) = mpsc::unbounded();
+    let input_stream = Box::pin(RecordBatchStreamAdapter::new(batch(0..1).schema(), batches));
+    let sending = async {
+        send_all(by_hash(), input_stream, &mut sender, Waiting::new(Time::new())).await.unwrap();
+        sender.finish().await.unwrap();
+    };
+    let receiving = async {
+        let mut rows = 0;
+        for round in 1..=3 {
+            input.unbounded_send(Ok(batch(0..100))).unwrap();
+            while rows < round * 100 {
+                rows += received.next().await.unwrap().unwrap().num_rows();
+            }
+            assert_eq!(rows, round * 100);
+        }
+        drop(input);
+        assert!(received.next().await.is_none());
+    };
+    soon(future::join(sending, receiving)).await;
+}
+
+/// An input with always a batch at hand is sent in full batches, however long it takes.
+#[tokio::test]
+async fn a_busy_input_is_sent_in_full_batches() {
+    let node = node();
+    let (mut sender, receivers) = ends(&node);
+    let batches = (0..200).map(|i| Ok(batch(i * 1000..(i + 1) * 1000)));
+    let input = Box::pin(RecordBatchStreamAdapter::new(batch(0..1).schema(), stream::iter(batches)));
+    let sending = async {
+        send_all(by_hash(), input, &mut sender, Waiting::new(Time::new())).await.unwrap();
+        sender.finish().await.unwrap();
+    };
+    let receiving = stream::select_all(receivers).map(|batch| batch.unwrap().num_rows()).collect::<Vec<_>>();
+    let ((), rows) = soon(future::join(sending, receiving)).await;
+    assert_eq!(rows.iter().sum::<usize>(), 200_000);
+    assert!(rows.iter().filter(|&&rows| rows < 8192).count() <= RECEIVERS, "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_receiver_without_credit_holds_up_no_other() {
+    let node = node();
+    let (mut sender, mut receivers) = ends(&node);
+    let [first, second] = [ContentId(0), ContentId(1)];
+    let batches = vec![(first, batch(0..10)), (first, batch(10..20)), (second, batch(20..30)), (first, batch(30..40))];
+    let mut sending = pin!(sender.send_each(batches));
+    // The first receiver's second batch waits for credit; the second receiver's arrives all the same.
+    let arrived = match soon(select(&mut sending, receivers[1].next())).await {
+        Either::Left((sent, _)) => panic!("{sent:?} without credit"),
+        Either::Right((arrived, _)) => arrived,
+    };
+    assert_eq!(arrived.unwrap().unwrap(), batch(20..30));
+    let receiving = receivers[0].by_ref().take(3).map(Result::unwrap).collect::<Vec<_>>();
+    let (sent, received) = soon(future::join(sending, receiving)).await;
+    sent.unwrap();
+    assert_eq!(received, [batch(0..10), batch(10..20), batch(30..40)], "in order");
+}
