@@ -8,5 +8,5 @@ mod schema;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
-pub(crate) use prepare::{batch_bytes, for_the_wire};
+pub(crate) use prepare::{batch_bytes, cut, for_the_wire};
 pub(crate) use schema::conform;
