@@ -96,14 +96,16 @@ const GROWTH_BYTES_MAX: usize = 4 << 10;
 /// Applies changes, four bytes each (where, where, how, what), so that a fuzzer's few bytes reach deep into a good stream.
 pub fn edited(good: &[u8], changes: &[u8]) -> Vec<u8> {
     let mut bytes = good.to_vec();
-    for &[low, high, how, what] in changes.as_chunks().0 {
+    for &[low, high, how, what] in changes.as_chunks::<4>().0 {
         let Some(last) = bytes.len().checked_sub(1) else { break };
         let at = usize::from(u16::from_le_bytes([low, high])) % (last + 1);
         match how % 6 {
             0 => bytes[at] = what,
             1 => bytes[at] ^= what,
             2 => bytes.insert(at, what),
-            3 => drop(bytes.remove(at)),
+            3 => {
+                bytes.remove(at);
+            }
             4 => bytes.truncate(at),
             _ if bytes.len() > good.len() + GROWTH_BYTES_MAX => {}
             _ => {

@@ -135,7 +135,7 @@ mod tests {
             let frames = Encoder::new(&batch.schema(), compression).unwrap().encode(&batch).unwrap();
             let [schema, mut rows] = [0, 1].map(|i| received(&frames[i].chunks(Integrity::Transport).concat()));
             let header = root_as_message(&rows.header).unwrap().header_as_record_batch().unwrap();
-            let values = header.buffers().unwrap().iter().last().unwrap().offset() as usize;
+            let values = header.buffers().unwrap().iter().next_back().unwrap().offset() as usize;
             assert!(rows.body.len() < 1024, "it was worth compressing");
             for promise in [i64::MAX, 1 << 40, i64::MIN, -2] {
                 let mut body = rows.body.to_vec();
