@@ -7,6 +7,9 @@ SF ?= 1
 DATA ?= $(HOME)/.local/share/damson/demo
 # Seeds of `make nightly`'s random queries.
 SEEDS ?= $(shell seq 1 20)
+# Seconds that `make fuzz` spends on each target.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := route_stream opening
 # More arguments for the benchmark: make tpch ARGS="--queries 1,9 --runs 5"
 ARGS ?=
 
@@ -15,7 +18,7 @@ RUST_MINIMUM := 1.94
 BIN := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test tpch bench-tpch nightly fmt fmt-check clippy lint clean-data rust
+.PHONY: help demo build test tpch bench-tpch nightly fuzz fmt fmt-check clippy lint clean-data rust
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +44,19 @@ tpch: rust ## Compares Damson with DataFusion and DuckDB on TPC-H (SF=1).
 
 bench-tpch: tpch ## The same as tpch.
 
-nightly: rust ## Longer tests: the SF1 answers, and random queries from SEEDS.
+nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, fuzz targets.
 	$(CARGO) build --release --workspace --all-targets --locked
 	$(CARGO) test --release --workspace --locked --no-fail-fast -- --include-ignored
 	@set -e; for seed in $(SEEDS); do \
 	    DAMSON_SEED=$$seed $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture random::; \
+	done
+
+# The sanitizer is not stable, but in every stable compiler.
+fuzz: rust ## Feeds damaged bytes to what reads from peers, for FUZZ_SECONDS a target.
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+	@set -e; for target in $(FUZZ_TARGETS); do \
+	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --release $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+	        -malloc_limit_mb=512 -rss_limit_mb=2048 -print_final_stats=1; \
 	done
 
 fmt: ## Formats the sources.

@@ -91,6 +91,33 @@ pub fn answer(bytes: &[u8]) -> bool {
     serde_json::from_slice::<ToSender>(bytes).is_ok()
 }
 
+/// Changes make a stream at most so much longer: what is compressed in it stays small after decompression.
+const GROWTH_BYTES_MAX: usize = 4 << 10;
+
+/// Applies changes, four bytes each (where, where, how, what), so that a fuzzer's few bytes reach deep into a good stream.
+pub fn edited(good: &[u8], changes: &[u8]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    for &[low, high, how, what] in changes.as_chunks::<4>().0 {
+        let Some(last) = bytes.len().checked_sub(1) else { break };
+        let at = usize::from(u16::from_le_bytes([low, high])) % (last + 1);
+        match how % 6 {
+            0 => bytes[at] = what,
+            1 => bytes[at] ^= what,
+            2 => bytes.insert(at, what),
+            3 => {
+                bytes.remove(at);
+            }
+            4 => bytes.truncate(at),
+            _ if bytes.len() > good.len() + GROWTH_BYTES_MAX => {}
+            _ => {
+                let copy = bytes[at..(at + usize::from(what)).min(bytes.len())].to_vec();
+                bytes.splice(at..at, copy);
+            }
+        }
+    }
+    bytes
+}
+
 /// Good streams of routes, to start from: many types, with and without compression and checksums, and each kind of end.
 pub fn valid_streams() -> Vec<Vec<u8>> {
     let batches = batches();

@@ -68,8 +68,8 @@ mod tests {
     use super::*;
     use crate::Compression;
     use crate::batch::Encoder;
-    use crate::wire::{Deframer, Integrity};
-    use arrow::array::{DictionaryArray, StringViewArray};
+    use crate::wire::{Deframer, Frame, Integrity};
+    use arrow::array::{DictionaryArray, Int64Array, StringViewArray};
     use arrow::datatypes::Int8Type;
 
     /// Dictionary and view columns, encoded as they travel: schema, dictionary, batch.
@@ -125,5 +125,43 @@ mod tests {
             decoder.decode(&received(&message)).unwrap();
         }
         assert!(decoder.decode(&frame).unwrap_err().to_string().contains("outside the body"));
+    }
+
+    #[test]
+    fn memory_is_not_taken_on_a_compressed_buffers_word() {
+        let zeros: ArrayRef = Arc::new(Int64Array::from(vec![0; 4096]));
+        let batch = RecordBatch::try_from_iter([("zeros", zeros)]).unwrap();
+        for compression in [Compression::Lz4, Compression::Zstd] {
+            let frames = Encoder::new(&batch.schema(), compression).unwrap().encode(&batch).unwrap();
+            let [schema, mut rows] = [0, 1].map(|i| received(&frames[i].chunks(Integrity::Transport).concat()));
+            let header = root_as_message(&rows.header).unwrap().header_as_record_batch().unwrap();
+            let values = header.buffers().unwrap().iter().next_back().unwrap().offset() as usize;
+            assert!(rows.body.len() < 1024, "it was worth compressing");
+            for promise in [i64::MAX, 1 << 40, i64::MIN, -2] {
+                let mut body = rows.body.to_vec();
+                body[values..values + 8].copy_from_slice(&promise.to_le_bytes());
+                rows.body = body.into();
+                let mut decoder = Decoder::default();
+                decoder.decode(&schema).unwrap();
+                let error = decoder.decode(&rows).unwrap_err().to_string();
+                assert!(error.contains("a compressed buffer's length"), "{promise}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_arrows_reader_asserts_is_an_error() {
+        let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+        let frames = Encoder::new(&batch.schema(), Compression::None).unwrap().encode(&batch).unwrap();
+        let schema = received(&frames[0].chunks(Integrity::Transport).concat());
+        // Some bit of a schema makes it one of a type that Arrow does not have, or of a width that its type has not.
+        let damaged = (0..8 * schema.header.len()).map(|bit| {
+            let mut header = schema.header.to_vec();
+            header[bit / 8] ^= 1 << (bit % 8);
+            let chunks = Frame::message(header, vec![]).chunks(Integrity::Transport);
+            Decoder::default().decode(&received(&chunks.concat()))
+        });
+        let errors: Vec<String> = damaged.filter_map(Result::err).map(|error| error.to_string()).collect();
+        assert!(errors.iter().any(|error| error.contains("not supported")), "{errors:?}");
     }
 }

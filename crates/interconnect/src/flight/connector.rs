@@ -2,7 +2,7 @@
 
 use super::socket::{ConnectionCount, PeerStream};
 use super::unix_path::socket_path;
-use crate::tls::NodeTls;
+use crate::tls::{HandshakeError, NodeTls};
 use crate::wire::Integrity;
 use crate::{NodeConfig, Transport};
 use damson_cluster::Endpoint;
@@ -73,9 +73,7 @@ impl Connector {
             return Ok(PeerStream::new(stream, transport, &count));
         }
         if via == Via::None {
-            let message = "it has no unix socket here, and this node has no certificate for other hosts: issue one with \
-                           `damson certificate` on the master's host";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, HandshakeError::NoOwnCertificate));
         }
         let stream = TcpStream::connect(&peer.0).await?;
         stream.set_nodelay(true)?;

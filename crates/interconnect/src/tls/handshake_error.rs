@@ -34,7 +34,7 @@ pub enum HandshakeError {
     RefusedOtherwise(String),
     /// Found before the handshake: between hosts, there is none without a certificate.
     #[error(
-        "this node has no certificate, and the peer is not reached within this host: run damson certificate --authority \
+        "it has no unix socket here, and this node has no certificate for other hosts: run damson certificate --authority \
          DATA/tls --out DIR on the master's host, DATA being the master's data directory, and give this node the folder \
          DIR as its --tls-dir"
     )]
