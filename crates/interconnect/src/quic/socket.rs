@@ -119,6 +119,7 @@ impl AsyncUdpSocket for PeerSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
     use std::net::UdpSocket;
     use std::time::Duration;
 
@@ -127,7 +128,9 @@ mod tests {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let from = calling("127.0.0.1:0".parse().unwrap()).unwrap();
-        let socket = PeerSocket(TokioRuntime.wrap_udp_socket(from.into()).unwrap());
+        let socket = Arc::new(PeerSocket(TokioRuntime.wrap_udp_socket(from.into()).unwrap()));
+        let mut poller = Arc::clone(&socket).create_io_poller();
+        poll_fn(|context| poller.as_mut().poll_writable(context)).await.unwrap();
         let contents: Vec<u8> = (0..10u8).flat_map(|part| vec![part; if part < 9 { 8_900 } else { 100 }]).collect();
         let destination = receiver.local_addr().unwrap();
         let sent = Transmit { destination, ecn: None, contents: &contents, segment_size: Some(8_900), src_ip: None };

@@ -251,10 +251,11 @@ async fn a_stream_that_breaks_is_an_error_with_its_route() {
     let opening = |motion| message::encode(&Opening::new(BUILD, route(motion)).encode());
 
     let mut receiver = to.receiver(route(1), schema());
-    let (mut stream, _answers) = connection.open_bi().await.unwrap();
+    let (mut stream, mut answers) = connection.open_bi().await.unwrap();
     stream.write_all(&opening(1)).await.unwrap();
     stream.write_all(&[0, 0, 0]).await.unwrap();
-    eventually(|| to.stats().open_routes > 0).await;
+    // Its credit.
+    soon(message::read(&mut answers, 100)).await.unwrap().unwrap();
     stream.reset(VarInt::from_u32(77)).unwrap();
     let error = soon(receiver.next()).await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "q1 m1 seg0->seg1: connection lost: the peer reset the stream, code 77");
