@@ -62,6 +62,7 @@ fn is_over(connecting: &Connecting) -> bool {
 impl RouteDriver for Connections {
     fn carry(&self, peer: &Endpoint, outbox: Arc<Outbox>) -> Result<BoxFuture<'static, ()>, InterconnectError> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(outbox.route);
+        outbox.sent.carried_by(Transport::Quic);
         let connecting = self.connecting(peer, hash as usize % self.count);
         Ok(send(outbox, connecting, Arc::clone(&self.build)).boxed())
     }

@@ -6,7 +6,7 @@ use arrow::array::{Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
 use damson_interconnect::{
-    ClusterAuthority, Driver, Node, NodeConfig, NodeTls, RouteError, RouteReceiver, RouteSender, Sent,
+    ClusterAuthority, Driver, Node, NodeConfig, NodeTls, QueryRoutes, RouteError, RouteReceiver, RouteSender, Sent,
 };
 use futures::StreamExt;
 use std::future::Future;
@@ -95,8 +95,8 @@ pub async fn peers() -> [(Arc<Node>, Arc<Node>); 2] {
     [(node(flight).await, node(flight).await), (node(quic).await, node(quic).await)]
 }
 
-pub fn open(nodes: [&Arc<Node>; 2], query: u64, incoming_routes: usize) {
-    nodes.iter().for_each(|node| node.open_query(QueryId(query), incoming_routes));
+pub fn open(nodes: [&Arc<Node>; 2], query: u64, routes: impl Into<QueryRoutes> + Copy) {
+    nodes.iter().for_each(|node| node.open_query(QueryId(query), routes));
 }
 
 pub fn close(nodes: [&Arc<Node>; 2], query: u64) {
