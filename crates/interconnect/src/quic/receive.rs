@@ -3,10 +3,10 @@
 use super::code::{MALFORMED, STOPPING};
 use super::describe::describe_read;
 use super::message;
+use crate::Transport;
 use crate::arrivals::Arrivals;
 use crate::inbox::Inbox;
 use crate::limits::{OPENING_BYTES_MAX, STREAM_CHUNKS};
-use crate::Transport;
 use crate::node::Node;
 use crate::route::ToSender;
 use crate::wire::Opening;

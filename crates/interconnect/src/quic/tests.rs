@@ -89,9 +89,18 @@ fn batch(rows: i64) -> RecordBatch {
     RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from_iter_values(0..rows))]).unwrap()
 }
 
+fn begin(node: &Node, routes: usize) {
+    node.open_query(QueryId(1), routes);
+}
+
+/// The first words of a route that is written by hand.
+fn opening(motion: u32) -> Opening {
+    Opening::new(BUILD, route(motion))
+}
+
 fn open(from: &Arc<Node>, to: &Arc<Node>, routes: u32) -> Vec<(RouteSender, RouteReceiver)> {
-    from.open_query(QueryId(1), 0);
-    to.open_query(QueryId(1), routes as usize);
+    begin(from, 0);
+    begin(to, routes as usize);
     let ends = |motion| {
         let receiver = to.receiver(route(motion), schema());
         (from.sender(route(motion), &to.endpoint(), schema()), receiver)
@@ -197,8 +206,8 @@ async fn a_cut_off_peer_is_noticed_by_both_ends() {
     let (to, _) = node_with(quick).await;
     let freeze = CancellationToken::new();
     let through = proxy(to.endpoint().0.parse().unwrap(), freeze.clone()).await;
-    from.open_query(QueryId(1), 0);
-    to.open_query(QueryId(1), 1);
+    begin(&from, 0);
+    begin(&to, 1);
     let mut receiver = to.receiver(route(0), schema());
     let mut sender = from.sender(route(0), &through, schema());
     soon(sender.send(batch(10))).await.unwrap();
@@ -246,13 +255,13 @@ async fn by_hand(to: &Arc<Node>) -> (quinn::Endpoint, quinn::Connection) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_breaks_is_an_error_with_its_route() {
     let to = node().await;
-    to.open_query(QueryId(1), 2);
+    begin(&to, 2);
     let (_endpoint, connection) = by_hand(&to).await;
-    let opening = |motion| message::encode(&Opening::new(BUILD, route(motion)).encode());
+    let first_words = |motion| message::encode(&opening(motion).encode());
 
     let mut receiver = to.receiver(route(1), schema());
     let (mut stream, mut answers) = connection.open_bi().await.unwrap();
-    stream.write_all(&opening(1)).await.unwrap();
+    stream.write_all(&first_words(1)).await.unwrap();
     stream.write_all(&[0, 0, 0]).await.unwrap();
     // Its credit.
     soon(message::read(&mut answers, 100)).await.unwrap().unwrap();
@@ -262,7 +271,7 @@ async fn a_stream_that_breaks_is_an_error_with_its_route() {
 
     let mut receiver = to.receiver(route(2), schema());
     let (mut stream, _answers) = connection.open_bi().await.unwrap();
-    stream.write_all(&opening(2)).await.unwrap();
+    stream.write_all(&first_words(2)).await.unwrap();
     stream.write_all(&[0, 0, 0]).await.unwrap();
     stream.finish().unwrap();
     let error = soon(receiver.next()).await.unwrap().unwrap_err();
@@ -272,7 +281,7 @@ async fn a_stream_that_breaks_is_an_error_with_its_route() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_no_route_is_refused_and_others_go_on() {
     let to = node().await;
-    to.open_query(QueryId(1), 1);
+    begin(&to, 1);
     let (_endpoint, connection) = by_hand(&to).await;
     let long = u32::MAX.to_be_bytes();
     let garbage = message::encode(b"{\"route\":1}");
@@ -282,7 +291,7 @@ async fn a_stream_that_is_no_route_is_refused_and_others_go_on() {
         let refusal = soon(answers.read_to_end(100)).await.unwrap_err();
         assert_eq!(refusal, quinn::ReadToEndError::Read(quinn::ReadError::Reset(super::code::MALFORMED)));
     }
-    let mut old = Opening::new(BUILD, route(0));
+    let mut old = opening(0);
     old.version -= 1;
     let (mut stream, mut answers) = connection.open_bi().await.unwrap();
     stream.write_all(&message::encode(&old.encode())).await.unwrap();
@@ -291,7 +300,7 @@ async fn a_stream_that_is_no_route_is_refused_and_others_go_on() {
     assert!(String::from_utf8_lossy(&refusal).contains("frames of version"), "{refusal:?}");
 
     let from = node().await;
-    from.open_query(QueryId(1), 0);
+    begin(&from, 0);
     let receiver = to.receiver(route(0), schema());
     let sender = from.sender(route(0), &to.endpoint(), schema());
     soon(sender.finish()).await.unwrap();
