@@ -44,6 +44,9 @@ pub(crate) const UDP_DATAGRAM_BYTES_MAX: u16 = 65_527;
 pub(crate) const UDP_PAYLOAD_BYTES_MAX: usize = 65_507;
 /// Buffers of a UDP socket: what comes while its task is busy elsewhere must fit, or is lost and sent again.
 pub(crate) const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+/// What a QUIC connection over loopback has under way: some 16 datagrams keep both ends busy, and several peers' fit into
+/// the receiver's socket.
+pub(crate) const LOOPBACK_WINDOW_BYTES: u64 = 1 << 20;
 /// What QUIC holds of all of a connection's streams until the peer has it.
 pub(crate) const QUIC_SEND_WINDOW_BYTES: u64 = 64 << 20;
 /// QUIC's guess of a round trip before the first: within a data centre. A lost first datagram is sent again after three.

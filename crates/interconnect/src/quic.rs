@@ -13,6 +13,7 @@ mod send;
 mod server;
 mod socket;
 mod transport;
+mod window;
 
 pub(crate) use connections::Connections;
 pub(crate) use server::Server;
@@ -28,3 +29,6 @@ mod code {
     /// The stream did not begin with a route's opening.
     pub(super) const MALFORMED: VarInt = VarInt::from_u32(3);
 }
+
+#[cfg(test)]
+mod tests;

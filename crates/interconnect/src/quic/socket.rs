@@ -115,3 +115,31 @@ impl AsyncUdpSocket for PeerSocket {
         self.0.may_fragment()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn more_than_the_kernel_takes_at_once_is_sent_in_parts() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let from = calling("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = Arc::new(PeerSocket(TokioRuntime.wrap_udp_socket(from.into()).unwrap()));
+        let mut poller = Arc::clone(&socket).create_io_poller();
+        poll_fn(|context| poller.as_mut().poll_writable(context)).await.unwrap();
+        let contents: Vec<u8> = (0..10u8).flat_map(|part| vec![part; if part < 9 { 8_900 } else { 100 }]).collect();
+        let destination = receiver.local_addr().unwrap();
+        let sent = Transmit { destination, ecn: None, contents: &contents, segment_size: Some(8_900), src_ip: None };
+        assert!(contents.len() > UDP_PAYLOAD_BYTES_MAX);
+        socket.try_send(&sent).unwrap();
+        let mut buffer = vec![0; 1 << 16];
+        for part in 0..10 {
+            let bytes = receiver.recv(&mut buffer).unwrap();
+            assert_eq!(buffer[..bytes], vec![part; if part < 9 { 8_900 } else { 100 }]);
+        }
+    }
+}

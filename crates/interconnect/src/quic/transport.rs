@@ -1,5 +1,6 @@
 //! How QUIC's connections are tuned.
 
+use super::window::LoopbackWindows;
 use crate::NodeConfig;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_LOOPBACK, DATAGRAM_BYTES_NETWORK, QUIC_INITIAL_RTT, QUIC_SEND_WINDOW_BYTES,
@@ -80,7 +81,11 @@ fn transport(config: &NodeConfig, path: Path, streams: u32) -> TransportConfig {
         ))))
         .initial_rtt(QUIC_INITIAL_RTT)
         .mtu_discovery_config(Some(discovery))
+        // A datagram over loopback is as long as what the kernel takes at once: there is nothing to gather.
         .enable_segmentation_offload(path == Path::Network);
+    if path == Path::Loopback {
+        transport.congestion_controller_factory(Arc::new(LoopbackWindows));
+    }
     transport
 }
 
