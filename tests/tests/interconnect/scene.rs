@@ -99,11 +99,15 @@ impl Running {
         self.client.stderr()
     }
 
-    /// Waits until no slice of it is left on the nodes that can be asked.
+    /// Waits until no slice of it, no route and no buffer is left on the nodes that can be asked. No other statement may be
+    /// moving rows.
     pub fn leaves_nothing(&self, shell: &Shell) {
         wait_for("end of every slice", Duration::from_secs(5), || {
             ids(shell, "true").is_disjoint(&self.ids).then_some(())
         });
+        // Who asks has no routes itself.
+        let held = "SELECT sum(open_routes + buffered_bytes) FROM pg_catalog.gp_interconnect_nodes";
+        wait_for("end of every route", Duration::from_secs(5), || (shell.value(held) == "0").then_some(()));
     }
 }
 

@@ -80,13 +80,15 @@ fn grpc<E: Message + 'static, D: Message + Default + 'static>() -> Grpc<Guarded<
     Grpc::new(Guarded::default()).max_decoding_message_size(REQUEST_BYTES_MAX)
 }
 
+type Answer<R> = BoxFuture<'static, Result<Response<R>, Status>>;
+
 /// One of [`Front`]'s calls as tonic wants it.
-struct Call<Q, R>(Arc<Front>, fn(Arc<Front>, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>);
+struct Call<Q, R>(Arc<Front>, fn(Arc<Front>, Request<Q>) -> Answer<R>);
 
 impl<Q, R> Service<Request<Q>> for Call<Q, R> {
     type Response = Response<R>;
     type Error = Status;
-    type Future = BoxFuture<'static, Result<Response<R>, Status>>;
+    type Future = Answer<R>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
