@@ -57,7 +57,7 @@ pub struct Options {
 impl Options {
     /// Cores of every engine.
     pub fn cores(&self) -> usize {
-        self.segments.map_or_else(crate::machine::cores, usize::from)
+        self.segments.map_or_else(damson_bench_report::machine::cores, usize::from)
     }
 
     /// In rising order.

@@ -1,0 +1,40 @@
+//! What the processes do: one file for each kind of work, behind one interface.
+
+mod copy;
+mod do_put;
+mod ends;
+mod node;
+mod runtimes;
+mod slow_receiver;
+mod stream;
+
+use crate::error::BenchError;
+use crate::message::{Task, Totals, Work};
+use crate::meter::Meter;
+use std::sync::Arc;
+
+/// One process's part of a measurement.
+pub trait Run: Send {
+    /// Where the other process reaches this one.
+    fn address(&self) -> String;
+
+    /// Moves rows until the meter says that it is over (a sender) or they end (a receiver).
+    ///
+    /// # Errors
+    /// Whatever breaks the measurement.
+    fn run(&mut self, peer: &str, meter: &Arc<Meter>) -> Result<Totals, BenchError>;
+}
+
+/// Makes what the task needs, up to where the other process can reach it.
+///
+/// # Errors
+/// A socket that cannot be bound, threads that the system refuses.
+pub fn prepare(task: &Task) -> Result<Box<dyn Run>, BenchError> {
+    let side = task.side;
+    Ok(match &task.work {
+        Work::Copy { socket } => Box::new(copy::Copy::new(*socket, side)?),
+        Work::DoPut => Box::new(do_put::DoPut::new(side)?),
+        Work::Stream { node, rows, routes } => Box::new(stream::Stream::new(node, side, *rows, *routes)?),
+        Work::SlowReceiver { node, routes } => Box::new(slow_receiver::SlowReceiver::new(node, side, *routes)?),
+    })
+}

@@ -1,0 +1,64 @@
+//! A node of the interconnect, with the settings that are measured.
+
+use super::runtimes::{cores_runtime, io_runtime};
+use crate::error::BenchError;
+use crate::message::{NodeSpec, Side, Transport};
+use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
+use damson_interconnect::{Node, NodeConfig};
+use std::net::TcpListener;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// The one query that is measured.
+pub const QUERY: QueryId = QueryId(1);
+
+/// One process's node, and the runtimes that it works on. Sockets and the work on rows are apart, as in the product.
+pub struct BenchNode {
+    pub node: Arc<Node>,
+    cpu: Runtime,
+    // Last, because the node's tasks are on it.
+    _io: Runtime,
+}
+
+impl BenchNode {
+    /// A node that serves, unless no other process has to reach it.
+    pub fn new(spec: &NodeSpec, side: Side) -> Result<Self, BenchError> {
+        let (cpu, io) = (cores_runtime("cpu")?, io_runtime()?);
+        let listener = match spec.transport {
+            Transport::InProcess => None,
+            Transport::FlightTcp => Some(TcpListener::bind("127.0.0.1:0")?),
+        };
+        let endpoint = match &listener {
+            None => Endpoint::in_process(),
+            Some(listener) => Endpoint(listener.local_addr()?.to_string()),
+        };
+        assert_eq!(listener.is_none(), side == Side::Both, "what stays in the process needs no socket");
+        let config = NodeConfig::new(endpoint, env!("CARGO_PKG_VERSION"), io.handle().clone());
+        let node = Node::new(config);
+        if let Some(listener) = listener {
+            listener.set_nonblocking(true)?;
+            let _guard = io.enter();
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let serving = Arc::clone(&node).serve(listener, CancellationToken::new());
+            // It ends with the runtime.
+            io.spawn(serving);
+        }
+        Ok(BenchNode { node, cpu, _io: io })
+    }
+
+    pub fn address(&self) -> String {
+        self.node.endpoint().0
+    }
+
+    /// Runs the work on rows.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.cpu.block_on(work)
+    }
+}
+
+/// A route of the query.
+pub fn route(sender: usize, receiver: usize) -> RouteKey {
+    let content = |number: usize| ContentId(number as i32);
+    RouteKey { query: QUERY, motion: MotionId(1), sender: content(sender), receiver: content(receiver) }
+}
