@@ -2,6 +2,8 @@
 
 use crate::limits;
 use damson_cluster::Endpoint;
+use serde::Deserialize;
+use std::str::FromStr;
 use tokio::runtime::Handle;
 
 /// What a [`Node`](crate::Node) is made of.
@@ -11,16 +13,87 @@ pub struct NodeConfig {
     pub endpoint: Endpoint,
     /// This build; peers of another are refused, because plans and messages change between builds.
     pub build: String,
+    /// What carries routes between processes.
+    pub driver: Driver,
+    /// Flight between processes of one host goes over a unix socket, where the peer has one.
+    pub unix_sockets: bool,
+    /// Flight's connections to one peer for routes.
+    pub data_connections: usize,
+    /// QUIC's sockets, and so its connections to one peer.
+    pub quic_endpoints: usize,
+    /// Of the batches between processes.
+    pub compression: Compression,
     /// Most bytes that one route may have under way.
     pub route_credit_bytes: usize,
     /// Most bytes that one query's incoming routes may hold on this node; each route's credit is its share.
     pub motion_memory_bytes_max: usize,
     /// How often a silent connection is probed.
     pub heartbeat_ms: u64,
-    /// A connection that has not answered a probe for this long is broken; also bounds connecting.
+    /// A connection whose peer has said nothing for this long is broken; also bounds connecting.
     pub peer_timeout_ms: u64,
     /// The runtime that owns sockets; everything else runs where it is called.
     pub io: Handle,
+}
+
+/// What carries routes between processes; within a process, batches pass by pointer whatever is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// The faster one, by the measurement in ARCHITECTURE.md: Flight.
+    #[default]
+    Auto,
+    /// Refuses peers: every content is in this process.
+    Inproc,
+    /// Arrow Flight over TCP, or over a unix socket within a host.
+    Flight,
+    /// QUIC over UDP; control calls stay on Flight.
+    Quic,
+}
+
+/// How the bodies of batches are compressed between processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Fastest inside a machine and a fast network.
+    #[default]
+    None,
+    Lz4,
+    Zstd,
+}
+
+/// A word that is no value of a setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{word:?} is none of {values}")]
+pub struct UnknownSetting {
+    word: String,
+    values: &'static str,
+}
+
+impl FromStr for Driver {
+    type Err = UnknownSetting;
+
+    fn from_str(word: &str) -> Result<Self, UnknownSetting> {
+        Ok(match word {
+            "auto" => Driver::Auto,
+            "inproc" => Driver::Inproc,
+            "flight" => Driver::Flight,
+            "quic" => Driver::Quic,
+            _ => return Err(UnknownSetting { word: word.into(), values: "auto, inproc, flight, quic" }),
+        })
+    }
+}
+
+impl FromStr for Compression {
+    type Err = UnknownSetting;
+
+    fn from_str(word: &str) -> Result<Self, UnknownSetting> {
+        Ok(match word {
+            "none" => Compression::None,
+            "lz4" => Compression::Lz4,
+            "zstd" => Compression::Zstd,
+            _ => return Err(UnknownSetting { word: word.into(), values: "none, lz4, zstd" }),
+        })
+    }
 }
 
 impl NodeConfig {
@@ -29,6 +102,11 @@ impl NodeConfig {
         NodeConfig {
             endpoint,
             build: build.into(),
+            driver: Driver::Auto,
+            unix_sockets: true,
+            data_connections: limits::DATA_CONNECTIONS,
+            quic_endpoints: limits::QUIC_ENDPOINTS,
+            compression: Compression::None,
             route_credit_bytes: limits::ROUTE_CREDIT_BYTES,
             motion_memory_bytes_max: limits::MOTION_MEMORY_BYTES_MAX,
             heartbeat_ms: limits::HEARTBEAT_MS,

@@ -1,8 +1,8 @@
 //! The receiving side of one route: its state machine, what has arrived, and who waits for it.
 
 use crate::RouteError;
-use crate::flight::ReceivedFrame;
 use crate::route::{Admission, Arrival, Outcome, ReceiveState, SendState, ToReceiver, ToSender};
+use crate::wire::ReceivedFrame;
 use arrow::array::RecordBatch;
 use damson_cluster::RouteKey;
 use parking_lot::Mutex;

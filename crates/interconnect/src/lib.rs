@@ -5,9 +5,13 @@
 //! process they pass by pointer, between processes over Flight (gRPC over TCP). Control calls go to a content's
 //! [`ControlHandler`]. Nothing here knows SQL or plans. The wire is described in `docs/formats/interconnect.md`.
 
+mod arrivals;
 mod batch;
+mod broadcast;
 mod config;
 mod control;
+mod departures;
+mod driver;
 mod error;
 mod flight;
 mod inbox;
@@ -17,8 +21,10 @@ mod outbox;
 mod receiver;
 mod route;
 mod sender;
+mod wire;
 
-pub use config::NodeConfig;
+pub use broadcast::BroadcastSender;
+pub use config::{Compression, Driver, NodeConfig, UnknownSetting};
 pub use control::{ControlHandler, ControlStream};
 pub use error::{ControlError, InterconnectError, RouteError};
 pub use node::{Node, NodeStats};

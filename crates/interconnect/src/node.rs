@@ -6,19 +6,27 @@ mod tasks;
 pub(crate) use queries::Refusal;
 
 use crate::batch::Encoder;
-use crate::flight::{self, Channels};
+use crate::driver::RouteDriver;
+use crate::flight::{self, Channels, ConnectionCount};
 use crate::inbox::Inbox;
-use crate::limits::COLLECT_EVERY;
+use crate::limits::{COLLECT_EVERY, MESSAGE_BYTES};
 use crate::outbox::Outbox;
-use crate::sender::Link;
-use crate::{ControlHandler, ControlStream, InterconnectError, NodeConfig, RouteError, RouteReceiver, RouteSender};
+use crate::route::ToSender;
+use crate::sender::{Link, SenderEnd};
+use crate::wire::Opening;
+use crate::{
+    BroadcastSender, ControlError, ControlHandler, ControlStream, InterconnectError, NodeConfig, RouteError,
+    RouteReceiver, RouteSender,
+};
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint, QueryId, RouteKey};
 use parking_lot::{Mutex, RwLock};
 use queries::Queries;
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 use tasks::Tasks;
@@ -33,7 +41,9 @@ pub struct Node {
     endpoint: RwLock<Endpoint>,
     handlers: RwLock<HashMap<ContentId, Arc<dyn ControlHandler>>>,
     queries: Mutex<Queries>,
+    connections: ConnectionCount,
     channels: Channels,
+    broadcasts_encoded: Arc<AtomicU64>,
     tasks: Tasks,
 }
 
@@ -45,16 +55,23 @@ pub struct NodeStats {
     /// Route ends of this node that are not over; both ends of a route within the process count as one.
     pub open_routes: usize,
     pub open_queries: usize,
+    /// Connections to and from peers.
+    pub connections: usize,
+    /// Batches (of at most a message) that broadcasts have encoded since the node began.
+    pub broadcasts_encoded: u64,
 }
 
 impl Node {
     pub fn new(config: NodeConfig) -> Arc<Node> {
+        let connections = ConnectionCount::default();
         let node = Arc::new(Node {
             build: config.build.as_str().into(),
             endpoint: RwLock::new(config.endpoint.clone()),
             handlers: RwLock::default(),
             queries: Mutex::default(),
-            channels: Channels::new(&config),
+            channels: Channels::new(&config, connections.clone()),
+            connections,
+            broadcasts_encoded: Arc::default(),
             tasks: Tasks::new(config.io.clone()),
             config,
         });
@@ -119,30 +136,61 @@ impl Node {
 
     /// The sending end of a route to `peer`.
     pub fn sender(self: &Arc<Self>, route: RouteKey, peer: &Endpoint, schema: SchemaRef) -> RouteSender {
-        let link = if self.is_here(peer) {
-            let inbox = self.inbox(route).and_then(|inbox| {
-                inbox.attach(true).map_err(Refusal::Failed)?;
-                Ok(inbox)
-            });
-            match inbox {
-                Ok(inbox) => Link::Local(inbox),
-                Err(Refusal::Stopped) => Link::Stopped,
-                Err(Refusal::Failed(error)) => Link::Failed(error),
-            }
-        } else {
-            self.remote_link(route, peer, &schema).unwrap_or_else(Link::Failed)
+        let encoder = if self.is_here(peer) { Ok(None) } else { self.encoder(route, &schema).map(Some) };
+        let (link, encoder) = match encoder {
+            Ok(encoder) => (self.link(route, peer), encoder),
+            Err(error) => (Link::Failed(error), None),
         };
-        RouteSender::new(route, schema, link)
+        let end = SenderEnd::new(route, link);
+        // A route that failed at once has nobody to encode for.
+        let encoder = encoder.filter(|_| end.is_remote());
+        RouteSender::new(end, schema, encoder, MESSAGE_BYTES)
     }
 
-    fn remote_link(&self, route: RouteKey, peer: &Endpoint, schema: &SchemaRef) -> Result<Link, RouteError> {
-        let encoder = Encoder::new(schema).map_err(|e| RouteError::Protocol { route, message: e.to_string() })?;
-        let lost = |e: InterconnectError| RouteError::PeerLost { route, reason: e.to_string() };
-        let channel = self.channels.data(peer, route).map_err(lost)?;
+    /// The sending ends of one motion's routes that all carry the same batches.
+    ///
+    /// # Errors
+    /// A type that Arrow IPC does not have.
+    pub fn broadcast(
+        self: &Arc<Self>,
+        routes: &[(RouteKey, Endpoint)],
+        schema: SchemaRef,
+    ) -> Result<BroadcastSender, RouteError> {
+        let Some((first, _)) = routes.first() else {
+            unreachable!("a motion has receivers");
+        };
+        let encoder = self.encoder(*first, &schema)?;
+        let ends = routes.iter().map(|(route, peer)| SenderEnd::new(*route, self.link(*route, peer))).collect();
+        Ok(BroadcastSender::new(ends, schema, encoder, MESSAGE_BYTES, Arc::clone(&self.broadcasts_encoded)))
+    }
+
+    fn encoder(&self, route: RouteKey, schema: &SchemaRef) -> Result<Encoder, RouteError> {
+        let protocol = |e: ArrowError| RouteError::Protocol { route, message: e.to_string() };
+        Encoder::new(schema, self.config.compression).map_err(protocol)
+    }
+
+    fn link(&self, route: RouteKey, peer: &Endpoint) -> Link {
+        if !self.is_here(peer) {
+            return self.remote_link(route, peer).unwrap_or_else(Link::Failed);
+        }
+        let inbox = self.inbox(route).and_then(|inbox| {
+            inbox.attach(true).map_err(Refusal::Failed)?;
+            Ok(inbox)
+        });
+        match inbox {
+            Ok(inbox) => Link::Local(inbox),
+            Err(Refusal::Stopped) => Link::Stopped,
+            Err(Refusal::Failed(error)) => Link::Failed(error),
+        }
+    }
+
+    fn remote_link(&self, route: RouteKey, peer: &Endpoint) -> Result<Link, RouteError> {
         let outbox = Arc::new(Outbox::new(route));
+        let lost = |e: InterconnectError| RouteError::PeerLost { route, reason: e.to_string() };
+        let carry = self.driver(peer).carry(peer, Arc::clone(&outbox)).map_err(lost)?;
         self.queries.lock().add_outbox(&outbox)?;
-        self.spawn(flight::put(Arc::clone(&outbox), channel, Arc::clone(&self.build)));
-        Ok(Link::Remote { outbox, encoder: Box::new(encoder) })
+        self.spawn(carry);
+        Ok(Link::Remote(outbox))
     }
 
     /// The receiving end of a route; one for each.
@@ -184,7 +232,11 @@ impl Node {
 
     /// What the node holds now.
     pub fn stats(&self) -> NodeStats {
-        self.queries.lock().stats()
+        NodeStats {
+            connections: self.connections.get(),
+            broadcasts_encoded: self.broadcasts_encoded.load(Ordering::Relaxed),
+            ..self.queries.lock().stats()
+        }
     }
 
     fn is_here(&self, peer: &Endpoint) -> bool {
@@ -205,8 +257,42 @@ impl Node {
         Ok(handler.handle(kind, body).await?)
     }
 
+    /// Takes a peer's stream.
+    ///
+    /// # Errors
+    /// What its sender is to be told instead.
+    pub(crate) fn accept(&self, opening: &Opening) -> Result<Arc<Inbox>, ToSender> {
+        let route = opening.route;
+        let protocol = |message: String| ToSender::Fail(RouteError::Protocol { route, message });
+        self.refuse_other_build(&opening.build).map_err(|refusal| protocol(refusal.message))?;
+        if opening.version != Opening::VERSION {
+            return Err(protocol(format!("frames of version {}, not {}", opening.version, Opening::VERSION)));
+        }
+        let accepted = self.inbox(route).and_then(|inbox| {
+            inbox.attach(false).map_err(Refusal::Failed)?;
+            Ok(inbox)
+        });
+        accepted.map_err(|refusal| match refusal {
+            Refusal::Stopped => ToSender::Stop,
+            Refusal::Failed(error) => ToSender::Fail(error),
+        })
+    }
+
+    /// # Errors
+    /// Both builds by name.
+    pub(crate) fn refuse_other_build(&self, theirs: &str) -> Result<(), ControlError> {
+        let ours = &self.build;
+        if theirs == &**ours {
+            return Ok(());
+        }
+        let endpoint = self.endpoint();
+        let message =
+            format!("{endpoint} is of build {ours}, its peer of build {theirs}: install one build everywhere");
+        Err(ControlError { code: ControlError::BUILD_MISMATCH.into(), message })
+    }
+
     /// The receiving side of a route, made if it does not exist yet.
-    pub(crate) fn inbox(&self, route: RouteKey) -> Result<Arc<Inbox>, Refusal> {
+    fn inbox(&self, route: RouteKey) -> Result<Arc<Inbox>, Refusal> {
         self.queries.lock().inbox(route, Instant::now())
     }
 
@@ -219,8 +305,12 @@ impl Node {
         &self.config
     }
 
-    pub(crate) fn build(&self) -> &str {
-        &self.build
+    pub(crate) fn connection_count(&self) -> &ConnectionCount {
+        &self.connections
+    }
+
+    fn driver(&self, _peer: &Endpoint) -> &dyn RouteDriver {
+        &self.channels
     }
 }
 

@@ -1,8 +1,8 @@
 //! The sending side of a route to a peer: its state machine, and the frames that wait for the connection.
 
 use crate::RouteError;
-use crate::flight::Frame;
 use crate::route::{Admission, SendState, ToReceiver, ToSender};
+use crate::wire::Frame;
 use damson_cluster::RouteKey;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -61,7 +61,7 @@ impl Outbox {
     }
 
     /// The messages of a batch, which was admitted.
-    pub(crate) fn push(&self, frames: Vec<Frame>, bytes: u64) {
+    pub(crate) fn push(&self, frames: impl IntoIterator<Item = Frame>, bytes: u64) {
         self.change(|state| {
             // Between admission and now, the route may have ended.
             if state.machine.is_open() {

@@ -3,9 +3,9 @@
 use crate::RouteError;
 use crate::batch::{Encoder, batch_bytes, conform, for_the_wire};
 use crate::inbox::Inbox;
-use crate::limits::MESSAGE_BYTES;
 use crate::outbox::Outbox;
 use crate::route::{Admission, ToReceiver};
+use crate::wire::Frame;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use damson_cluster::RouteKey;
@@ -24,8 +24,16 @@ pub enum Sent {
 ///
 /// Dropping it without [`RouteSender::finish`] gives the receiver an error, never a short result.
 pub struct RouteSender {
-    route: RouteKey,
+    pub(crate) end: SenderEnd,
     schema: SchemaRef,
+    /// For a route to a peer.
+    encoder: Option<Box<Encoder>>,
+    message_bytes: usize,
+}
+
+/// A route's sending end, whoever encodes for it.
+pub(crate) struct SenderEnd {
+    pub(crate) route: RouteKey,
     link: Link,
     is_ended: bool,
     bytes_sent: u64,
@@ -35,22 +43,19 @@ pub struct RouteSender {
 pub(crate) enum Link {
     /// To a content of this process.
     Local(Arc<Inbox>),
-    Remote {
-        outbox: Arc<Outbox>,
-        encoder: Box<Encoder>,
-    },
+    Remote(Arc<Outbox>),
     /// The receiver's content has ended its part of the query.
     Stopped,
     Failed(RouteError),
 }
 
 impl RouteSender {
-    pub(crate) fn new(route: RouteKey, schema: SchemaRef, link: Link) -> Self {
-        RouteSender { route, schema, link, is_ended: false, bytes_sent: 0, rows_sent: 0 }
+    pub(crate) fn new(end: SenderEnd, schema: SchemaRef, encoder: Option<Encoder>, message_bytes: usize) -> Self {
+        RouteSender { end, schema, encoder: encoder.map(Box::new), message_bytes }
     }
 
     pub fn route(&self) -> RouteKey {
-        self.route
+        self.end.route
     }
 
     /// Sends a batch, in order; waits while the route's credit is spent.
@@ -59,9 +64,63 @@ impl RouteSender {
     /// The receiver or the connection has failed, or the query was closed with a reason. The batch does not have the
     /// route's schema.
     pub async fn send(&mut self, batch: RecordBatch) -> Result<Sent, RouteError> {
-        let batch = conform(batch, &self.schema).map_err(|message| protocol_error(self.route, message))?;
+        let route = self.end.route;
+        let batch = conform(batch, &self.schema).map_err(|message| protocol_error(route, message))?;
         let rows = batch.num_rows() as u64;
-        match &mut self.link {
+        if let Some(encoder) = &mut self.encoder {
+            for piece in for_the_wire(&batch, self.message_bytes) {
+                let frames = encoder.encode(&piece).map_err(|e| protocol_error(route, e))?;
+                if self.end.send_frames(&frames).await? == Sent::Stopped {
+                    return Ok(Sent::Stopped);
+                }
+            }
+        } else if self.end.send_batch(batch).await? == Sent::Stopped {
+            return Ok(Sent::Stopped);
+        }
+        self.end.rows_sent += rows;
+        Ok(Sent::Accepted)
+    }
+
+    /// Ends the stream. What was sent is delivered after this returns, even when the query is closed here.
+    ///
+    /// # Errors
+    /// The route has failed before.
+    pub async fn finish(self) -> Result<(), RouteError> {
+        self.end.finish()
+    }
+
+    /// Ends the route with an error, which the receiver gets as it is.
+    pub async fn fail(self, error: RouteError) {
+        self.end.fail(error);
+    }
+
+    /// True once the receiver wants no more rows.
+    pub fn is_stopped(&self) -> bool {
+        self.end.is_stopped()
+    }
+
+    /// Bytes of the batches accepted so far: encoded ones to a peer, in memory within the process.
+    pub fn bytes_sent(&self) -> u64 {
+        self.end.bytes_sent
+    }
+
+    pub fn rows_sent(&self) -> u64 {
+        self.end.rows_sent
+    }
+}
+
+impl SenderEnd {
+    pub(crate) fn new(route: RouteKey, link: Link) -> Self {
+        SenderEnd { route, link, is_ended: false, bytes_sent: 0, rows_sent: 0 }
+    }
+
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.link, Link::Remote(_))
+    }
+
+    /// A batch by pointer, to a content of this process; a remote route takes frames.
+    pub(crate) async fn send_batch(&mut self, batch: RecordBatch) -> Result<Sent, RouteError> {
+        match &self.link {
             Link::Local(inbox) => {
                 let bytes = batch_bytes(&batch);
                 match poll_fn(|context| inbox.poll_admit(context, bytes)).await {
@@ -71,37 +130,39 @@ impl RouteSender {
                     Admission::Wait => unreachable!("waiting is pending"),
                 }
                 self.bytes_sent += bytes;
+                Ok(Sent::Accepted)
             }
-            Link::Remote { outbox, encoder } => {
-                for piece in for_the_wire(&batch, MESSAGE_BYTES) {
-                    let frames = encoder.encode(&piece).map_err(|e| protocol_error(outbox.route, e))?;
-                    let bytes = frames.iter().map(|frame| frame.bytes()).sum();
-                    match poll_fn(|context| outbox.poll_admit(context, bytes)).await {
-                        Admission::Send => outbox.push(frames, bytes),
-                        Admission::Stopped => return Ok(Sent::Stopped),
-                        Admission::Failed(error) => return Err(error),
-                        Admission::Wait => unreachable!("waiting is pending"),
-                    }
-                    self.bytes_sent += bytes;
-                }
-            }
-            Link::Stopped => return Ok(Sent::Stopped),
-            Link::Failed(error) => return Err(error.clone()),
+            Link::Remote(_) => unreachable!("a remote route takes frames"),
+            Link::Stopped => Ok(Sent::Stopped),
+            Link::Failed(error) => Err(error.clone()),
         }
-        self.rows_sent += rows;
+    }
+
+    /// The messages of one batch, to a peer.
+    pub(crate) async fn send_frames(&mut self, frames: &[Frame]) -> Result<Sent, RouteError> {
+        let Link::Remote(outbox) = &self.link else { unreachable!("a local route takes batches") };
+        let bytes = frames.iter().map(|frame| frame.bytes()).sum();
+        match poll_fn(|context| outbox.poll_admit(context, bytes)).await {
+            Admission::Send => outbox.push(frames.iter().cloned(), bytes),
+            Admission::Stopped => return Ok(Sent::Stopped),
+            Admission::Failed(error) => return Err(error),
+            Admission::Wait => unreachable!("waiting is pending"),
+        }
+        self.bytes_sent += bytes;
         Ok(Sent::Accepted)
     }
 
-    /// Ends the stream. What was sent is delivered after this returns, even when the query is closed here.
-    ///
+    pub(crate) fn sent_rows(&mut self, rows: u64) {
+        self.rows_sent += rows;
+    }
+
     /// # Errors
     /// The route has failed before.
-    pub async fn finish(mut self) -> Result<(), RouteError> {
+    pub(crate) fn finish(mut self) -> Result<(), RouteError> {
         self.end(ToReceiver::End)
     }
 
-    /// Ends the route with an error, which the receiver gets as it is.
-    pub async fn fail(mut self, error: RouteError) {
+    pub(crate) fn fail(mut self, error: RouteError) {
         // One that has failed already has told the receiver.
         let _ = self.end(ToReceiver::Fail(error));
     }
@@ -110,37 +171,27 @@ impl RouteSender {
         self.is_ended = true;
         match &self.link {
             Link::Local(inbox) => inbox.end(last_word),
-            Link::Remote { outbox, .. } => outbox.end(last_word),
+            Link::Remote(outbox) => outbox.end(last_word),
             Link::Stopped => Ok(()),
             Link::Failed(error) => Err(error.clone()),
         }
     }
 
-    /// True once the receiver wants no more rows.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         match &self.link {
             Link::Local(inbox) => inbox.is_stopped(),
-            Link::Remote { outbox, .. } => outbox.is_stopped(),
+            Link::Remote(outbox) => outbox.is_stopped(),
             Link::Stopped => true,
             Link::Failed(_) => false,
         }
     }
-
-    /// Bytes of the batches accepted so far: encoded ones to a peer, in memory within the process.
-    pub fn bytes_sent(&self) -> u64 {
-        self.bytes_sent
-    }
-
-    pub fn rows_sent(&self) -> u64 {
-        self.rows_sent
-    }
 }
 
-fn protocol_error(route: RouteKey, message: impl ToString) -> RouteError {
+pub(crate) fn protocol_error(route: RouteKey, message: impl ToString) -> RouteError {
     RouteError::Protocol { route, message: message.to_string() }
 }
 
-impl Drop for RouteSender {
+impl Drop for SenderEnd {
     fn drop(&mut self) {
         if !self.is_ended {
             let reason = "its sender went away without end-of-stream".into();

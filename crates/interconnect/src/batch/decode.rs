@@ -1,6 +1,6 @@
 //! Arrow IPC messages to batches.
 
-use crate::flight::ReceivedFrame;
+use crate::wire::ReceivedFrame;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -67,46 +67,50 @@ fn check_bounds(batch: arrow_ipc::RecordBatch<'_>, frame: &ReceivedFrame) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Compression;
     use crate::batch::Encoder;
+    use crate::wire::{Deframer, Integrity};
     use arrow::array::{DictionaryArray, StringViewArray};
     use arrow::datatypes::Int8Type;
-    use bytes::Bytes;
 
     /// Dictionary and view columns, encoded as they travel: schema, dictionary, batch.
-    fn encoded() -> (RecordBatch, Vec<Vec<u8>>) {
+    fn encoded(compression: Compression) -> (RecordBatch, Vec<Vec<u8>>) {
         let words: DictionaryArray<Int8Type> = ["a", "b", "a"].into_iter().collect();
         let views = StringViewArray::from(vec![Some("x"), None, Some("a string that is no inline view")]);
         let columns: [(&str, ArrayRef); 2] = [("d", Arc::new(words)), ("v", Arc::new(views))];
         let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, true))).unwrap();
-        let frames = Encoder::new(&batch.schema()).unwrap().encode(&batch).unwrap();
-        let bytes = frames.iter().map(|frame| {
-            let mut bytes = vec![];
-            frame.encode(&mut bytes);
-            bytes
-        });
+        let frames = Encoder::new(&batch.schema(), compression).unwrap().encode(&batch).unwrap();
+        let bytes = frames.iter().map(|frame| frame.chunks(Integrity::Transport).concat());
         (batch, bytes.collect())
+    }
+
+    fn received(message: &[u8]) -> ReceivedFrame {
+        let mut frame = None;
+        Deframer::default().push(message, |f| frame = Some(f)).unwrap();
+        frame.unwrap()
     }
 
     fn decode(messages: &[Vec<u8>]) -> Result<Option<RecordBatch>, String> {
         let mut decoder = Decoder::default();
         let mut last = None;
         for message in messages {
-            let frame = ReceivedFrame::decode(&mut Bytes::copy_from_slice(message))?;
-            last = decoder.decode(&frame).map_err(|e| e.to_string())?;
+            last = decoder.decode(&received(message)).map_err(|e| e.to_string())?;
         }
         Ok(last)
     }
 
     #[test]
     fn batches_survive() {
-        let (batch, messages) = encoded();
-        assert_eq!(messages.len(), 3);
-        assert_eq!(decode(&messages), Ok(Some(batch)));
+        for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+            let (batch, messages) = encoded(compression);
+            assert_eq!(messages.len(), 3);
+            assert_eq!(decode(&messages), Ok(Some(batch)));
+        }
     }
 
     #[test]
     fn messages_out_of_place_are_errors() {
-        let (_, messages) = encoded();
+        let (_, messages) = encoded(Compression::None);
         assert!(decode(&messages[1..]).unwrap_err().contains("without schema"));
         assert!(decode(&messages[2..]).unwrap_err().contains("without schema"));
         assert!(decode(&[messages[0].clone(), messages[2].clone()]).is_err(), "the dictionary is missing");
@@ -114,12 +118,12 @@ mod tests {
 
     #[test]
     fn a_shorter_body_is_an_error() {
-        let (_, mut messages) = encoded();
-        let mut frame = ReceivedFrame::decode(&mut Bytes::from(messages.pop().unwrap())).unwrap();
+        let (_, mut messages) = encoded(Compression::None);
+        let mut frame = received(&messages.pop().unwrap());
         frame.body = frame.body.slice_with_length(0, 64);
         let mut decoder = Decoder::default();
         for message in messages {
-            decoder.decode(&ReceivedFrame::decode(&mut Bytes::from(message)).unwrap()).unwrap();
+            decoder.decode(&received(&message)).unwrap();
         }
         assert!(decoder.decode(&frame).unwrap_err().to_string().contains("outside the body"));
     }

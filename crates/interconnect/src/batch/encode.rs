@@ -1,12 +1,13 @@
 //! Batches to Arrow IPC messages.
 
-use crate::flight::Frame;
+use crate::Compression;
+use crate::wire::Frame;
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
-use arrow_ipc::root_as_message;
-use arrow_ipc::writer::StreamEncoder;
+use arrow_ipc::writer::{IpcWriteOptions, StreamEncoder};
+use arrow_ipc::{CompressionType, root_as_message};
 
 /// Length of an encapsulated message's prefix: the continuation marker and the metadata's length.
 const PREFIX_BYTES: usize = 8;
@@ -20,8 +21,14 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// # Errors
     /// A type that Arrow IPC does not have.
-    pub(crate) fn new(schema: &Schema) -> Result<Self, ArrowError> {
-        Ok(Encoder { stream: StreamEncoder::try_new(schema)? })
+    pub(crate) fn new(schema: &Schema, compression: Compression) -> Result<Self, ArrowError> {
+        let codec = match compression {
+            Compression::None => None,
+            Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+            Compression::Zstd => Some(CompressionType::ZSTD),
+        };
+        let options = IpcWriteOptions::default().try_with_compression(codec)?;
+        Ok(Encoder { stream: StreamEncoder::try_new_with_options(schema, options)? })
     }
 
     /// The messages of one batch: the schema before the first one, new dictionaries, and the batch itself last.

@@ -1,37 +1,41 @@
 //! The connections to peers: made when first needed, kept, and made again after a loss.
 
-use crate::limits::{CONNECTION_WINDOW_BYTES, DATA_CONNECTIONS, FRAME_BYTES, STREAM_WINDOW_BYTES};
+use super::connector::Via;
+use super::put::put;
+use super::socket::ConnectionCount;
+use crate::driver::RouteDriver;
+use crate::limits::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, STREAM_WINDOW_BYTES};
+use crate::outbox::Outbox;
 use crate::{InterconnectError, NodeConfig};
-use damson_cluster::{Endpoint, RouteKey};
+use damson_cluster::Endpoint;
+use futures::future::BoxFuture;
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tonic::transport::{Channel, Endpoint as Peer};
+use tower::service_fn;
 
-/// One a node.
+/// The Flight driver's side that connects. One a node.
 pub(crate) struct Channels {
-    heartbeat: Duration,
-    peer_timeout: Duration,
-    io: Handle,
+    config: NodeConfig,
+    build: Arc<str>,
+    count: ConnectionCount,
     peers: Mutex<HashMap<Endpoint, Connections>>,
 }
 
 #[derive(Clone)]
 struct Connections {
+    via: Via,
     control: Channel,
-    data: [Channel; DATA_CONNECTIONS],
+    data: Vec<Channel>,
 }
 
 impl Channels {
-    pub(crate) fn new(config: &NodeConfig) -> Self {
-        Channels {
-            heartbeat: Duration::from_millis(config.heartbeat_ms),
-            peer_timeout: Duration::from_millis(config.peer_timeout_ms),
-            io: config.io.clone(),
-            peers: Mutex::default(),
-        }
+    pub(crate) fn new(config: &NodeConfig, count: ConnectionCount) -> Self {
+        Channels { config: config.clone(), build: config.build.as_str().into(), count, peers: Mutex::default() }
     }
 
     /// The connection for control calls.
@@ -42,33 +46,55 @@ impl Channels {
         self.with(peer, |connections| connections.control.clone())
     }
 
-    /// The connection for a route; the routes to a peer are spread over several.
-    ///
-    /// # Errors
-    /// An endpoint that is not `host:port`.
-    pub(crate) fn data(&self, peer: &Endpoint, route: RouteKey) -> Result<Channel, InterconnectError> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(route);
-        self.with(peer, |connections| connections.data[hash as usize % DATA_CONNECTIONS].clone())
-    }
-
-    fn with(&self, peer: &Endpoint, pick: impl Fn(&Connections) -> Channel) -> Result<Channel, InterconnectError> {
-        if let Some(connections) = self.peers.lock().get(peer) {
+    fn with<R>(&self, peer: &Endpoint, pick: impl Fn(&Connections) -> R) -> Result<R, InterconnectError> {
+        let via = Via::to(peer, self.config.unix_sockets);
+        let mut peers = self.peers.lock();
+        if let Some(connections) = peers.get(peer)
+            && connections.via == via
+        {
             return Ok(pick(connections));
         }
+        let connections = self.connect(peer, via)?;
+        let picked = pick(&connections);
+        peers.insert(peer.clone(), connections);
+        Ok(picked)
+    }
+
+    fn connect(&self, peer: &Endpoint, via: Via) -> Result<Connections, InterconnectError> {
+        let heartbeat = Duration::from_millis(self.config.heartbeat_ms);
+        let peer_timeout = Duration::from_millis(self.config.peer_timeout_ms);
         let address = Peer::from_shared(format!("http://{peer}"))
             .map_err(|e| InterconnectError::PeerLost { endpoint: peer.clone(), reason: e.to_string() })?
-            .connect_timeout(self.peer_timeout)
-            .tcp_nodelay(true)
+            .connect_timeout(peer_timeout)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_frame_size(FRAME_BYTES)
-            .http2_keep_alive_interval(self.heartbeat)
-            .keep_alive_timeout(self.peer_timeout)
+            .http2_keep_alive_interval(heartbeat)
+            // A probe leaves after a silent interval; both together are the peer's time.
+            .keep_alive_timeout(peer_timeout.saturating_sub(heartbeat).max(heartbeat))
             .keep_alive_while_idle(true);
-        // The tasks that own the sockets are spawned on the runtime that is entered.
-        let _guard = self.io.enter();
-        let connections =
-            Connections { control: address.connect_lazy(), data: std::array::from_fn(|_| address.connect_lazy()) };
-        Ok(pick(self.peers.lock().entry(peer.clone()).or_insert(connections)))
+        let channel = || {
+            let (via, peer, count) = (via.clone(), peer.clone(), self.count.clone());
+            let connector = service_fn(move |_| {
+                let connecting = via.clone().connect(peer.clone(), count.clone());
+                async move { connecting.await.map(TokioIo::new) }
+            });
+            // The tasks that own the sockets are spawned on the runtime that is entered.
+            let _guard = self.config.io.enter();
+            address.connect_with_connector_lazy(connector)
+        };
+        let data = (0..self.config.data_connections.max(1)).map(|_| channel()).collect();
+        Ok(Connections { control: channel(), data, via: via.clone() })
+    }
+}
+
+impl RouteDriver for Channels {
+    fn carry(&self, peer: &Endpoint, outbox: Arc<Outbox>) -> Result<BoxFuture<'static, ()>, InterconnectError> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(outbox.route);
+        let (channel, integrity) = self.with(peer, |connections| {
+            let channel = connections.data[hash as usize % connections.data.len()].clone();
+            (channel, connections.via.integrity())
+        })?;
+        Ok(Box::pin(put(outbox, channel, integrity, Arc::clone(&self.build))))
     }
 }

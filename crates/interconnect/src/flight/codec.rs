@@ -1,6 +1,5 @@
-//! How tonic codes the messages: frames by hand, the small ones by prost.
+//! How tonic codes the small messages. Those of routes are `wire`'s.
 
-use super::frame::{Frame, ReceivedFrame};
 use prost::Message;
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -16,60 +15,12 @@ fn buffer_settings() -> BufferSettings {
     BufferSettings::new(BUFFER_BYTES, CHUNK_BYTES)
 }
 
-/// The client's side of `DoPut`: sends frames, receives `D`.
-pub(crate) struct SendFrames<D>(PhantomData<D>);
-
-/// The server's side of `DoPut`: receives frames, sends `E`.
-pub(crate) struct ReceiveFrames<E>(PhantomData<E>);
-
 /// Protobuf messages both ways.
 pub(crate) struct Messages<E, D>(PhantomData<(E, D)>);
-
-impl<D> Default for SendFrames<D> {
-    fn default() -> Self {
-        SendFrames(PhantomData)
-    }
-}
-
-impl<E> Default for ReceiveFrames<E> {
-    fn default() -> Self {
-        ReceiveFrames(PhantomData)
-    }
-}
 
 impl<E, D> Default for Messages<E, D> {
     fn default() -> Self {
         Messages(PhantomData)
-    }
-}
-
-impl<D: Message + Default + 'static> Codec for SendFrames<D> {
-    type Encode = Frame;
-    type Decode = D;
-    type Encoder = FrameEncoder;
-    type Decoder = MessageDecoder<D>;
-
-    fn encoder(&mut self) -> FrameEncoder {
-        FrameEncoder
-    }
-
-    fn decoder(&mut self) -> MessageDecoder<D> {
-        MessageDecoder(PhantomData)
-    }
-}
-
-impl<E: Message + 'static> Codec for ReceiveFrames<E> {
-    type Encode = E;
-    type Decode = ReceivedFrame;
-    type Encoder = MessageEncoder<E>;
-    type Decoder = FrameDecoder;
-
-    fn encoder(&mut self) -> MessageEncoder<E> {
-        MessageEncoder(PhantomData)
-    }
-
-    fn decoder(&mut self) -> FrameDecoder {
-        FrameDecoder
     }
 }
 
@@ -80,47 +31,21 @@ impl<E: Message + 'static, D: Message + Default + 'static> Codec for Messages<E,
     type Decoder = MessageDecoder<D>;
 
     fn encoder(&mut self) -> MessageEncoder<E> {
-        MessageEncoder(PhantomData)
+        MessageEncoder::default()
     }
 
     fn decoder(&mut self) -> MessageDecoder<D> {
-        MessageDecoder(PhantomData)
-    }
-}
-
-pub(crate) struct FrameEncoder;
-
-impl Encoder for FrameEncoder {
-    type Item = Frame;
-    type Error = Status;
-
-    fn encode(&mut self, frame: Frame, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(frame.encoded_bytes());
-        frame.encode(out);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        buffer_settings()
-    }
-}
-
-pub(crate) struct FrameDecoder;
-
-impl Decoder for FrameDecoder {
-    type Item = ReceivedFrame;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<ReceivedFrame>, Status> {
-        ReceivedFrame::decode(source).map(Some).map_err(malformed)
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        buffer_settings()
+        MessageDecoder::default()
     }
 }
 
 pub(crate) struct MessageEncoder<E>(PhantomData<E>);
+
+impl<E> Default for MessageEncoder<E> {
+    fn default() -> Self {
+        MessageEncoder(PhantomData)
+    }
+}
 
 impl<E: Message + 'static> Encoder for MessageEncoder<E> {
     type Item = E;
@@ -136,6 +61,12 @@ impl<E: Message + 'static> Encoder for MessageEncoder<E> {
 }
 
 pub(crate) struct MessageDecoder<D>(PhantomData<D>);
+
+impl<D> Default for MessageDecoder<D> {
+    fn default() -> Self {
+        MessageDecoder(PhantomData)
+    }
+}
 
 impl<D: Message + Default + 'static> Decoder for MessageDecoder<D> {
     type Item = D;

@@ -1,39 +1,48 @@
 //! The client's side of a route: feeds a `DoPut` stream from an outbox.
 
-use super::codec::SendFrames;
-use super::frame::Frame;
-use super::{BUILD_KEY, DO_PUT, ROUTE_KEY};
+use super::codec::MessageDecoder;
+use super::{DO_PUT, OPENING_KEY};
+use crate::departures::Departures;
+use crate::limits::ANSWER_BYTES_MAX;
 use crate::outbox::Outbox;
+use crate::wire::{Integrity, Opening};
 use arrow_flight::PutResult;
-use futures::{Stream, stream};
-use std::future::poll_fn;
+use bytes::Bytes;
+use http_body::Frame as BodyFrame;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::metadata::MetadataValue;
+use std::task::{Context, Poll};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codec::Streaming;
+use tonic::codegen::http::{self, HeaderValue, Method, Version, header};
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Status, client::Grpc};
+use tower::{Service, ServiceExt};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
-pub(crate) async fn put(outbox: Arc<Outbox>, channel: Channel, build: Arc<str>) {
-    let reason = match exchange(&outbox, channel, &build).await {
+pub(crate) async fn put(outbox: Arc<Outbox>, channel: Channel, integrity: Integrity, build: Arc<str>) {
+    let reason = match exchange(&outbox, channel, integrity, &build).await {
         Ok(()) => "the peer ended the route".into(),
         Err(status) => describe(&status),
     };
     outbox.lose(reason);
 }
 
-async fn exchange(outbox: &Arc<Outbox>, channel: Channel, build: &str) -> Result<(), Status> {
-    let mut request = Request::new(frames(Arc::clone(outbox)));
-    let route = serde_json::to_string(&outbox.route).map_err(|e| Status::internal(e.to_string()))?;
-    let route = route.parse().map_err(|_| Status::internal("a route's JSON is ASCII"))?;
-    request.metadata_mut().insert(ROUTE_KEY, route);
-    request.metadata_mut().insert_bin(BUILD_KEY, MetadataValue::from_bytes(build.as_bytes()));
-
-    let mut grpc = Grpc::new(channel);
-    grpc.ready().await.map_err(|e| Status::unavailable(describe_error(&e)))?;
-    let path = PathAndQuery::from_static(DO_PUT);
-    let response = grpc.streaming(request, path, SendFrames::<PutResult>::default()).await?;
-    let mut messages = response.into_inner();
+async fn exchange(outbox: &Arc<Outbox>, mut channel: Channel, integrity: Integrity, build: &str) -> Result<(), Status> {
+    let broken = |e: tonic::transport::Error| Status::unavailable(describe_error(&e));
+    let body = PutBody(Departures::new(Arc::clone(outbox), integrity));
+    let request = request(Opening::new(build, outbox.route), Body::new(body));
+    let response = channel.ready().await.map_err(broken)?.call(request).await.map_err(broken)?;
+    if let Some(status) = Status::from_header_map(response.headers())
+        && status.code() != tonic::Code::Ok
+    {
+        return Err(status);
+    }
+    let status = response.status();
+    let decoder = MessageDecoder::<PutResult>::default();
+    let mut messages = Streaming::new_response(decoder, response.into_body(), status, None, Some(ANSWER_BYTES_MAX));
     while let Some(result) = messages.message().await? {
         let message = serde_json::from_slice(&result.app_metadata)
             .map_err(|e| Status::internal(format!("malformed answer on {}: {e}", outbox.route)))?;
@@ -42,11 +51,33 @@ async fn exchange(outbox: &Arc<Outbox>, channel: Channel, build: &str) -> Result
     Ok(())
 }
 
-fn frames(outbox: Arc<Outbox>) -> impl Stream<Item = Frame> + Send + 'static {
-    stream::unfold(outbox, |outbox| async move {
-        let frame = poll_fn(|context| outbox.poll_frame(context)).await?;
-        Some((frame, outbox))
-    })
+/// What tonic's own client would send.
+fn request(opening: Opening, body: Body) -> http::Request<Body> {
+    let mut metadata = MetadataMap::new();
+    metadata.insert_bin(OPENING_KEY, MetadataValue::from_bytes(&opening.encode()));
+    let mut request = http::Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = http::Uri::from_static(DO_PUT);
+    *request.headers_mut() = metadata.into_headers();
+    request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    request
+}
+
+/// The stream of a route as a request's body.
+struct PutBody(Departures);
+
+impl http_body::Body for PutBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
+        self.0.poll_chunk(context).map(|chunk| chunk.map(|chunk| Ok(BodyFrame::data(chunk))))
+    }
 }
 
 /// A status and its causes: tonic's own message says only "transport error".
@@ -58,7 +89,7 @@ pub(crate) fn describe(status: &Status) -> String {
     text
 }
 
-fn describe_error(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe_error(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,15 +1,15 @@
 //! The listening side: HTTP/2 settings, and which path is what.
 
-use super::codec::{Messages, ReceiveFrames};
-use super::frame::ReceivedFrame;
+use super::acceptor::{UnixSocket, tcp, unix_or_none};
+use super::codec::Messages;
 use super::service::Service;
 use super::{DO_ACTION, DO_PUT};
 use crate::InterconnectError;
 use crate::limits::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX};
 use crate::node::Node;
-use arrow_flight::{Action, PutResult, Result as Answer};
+use arrow_flight::{Action, Result as Answer};
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,10 +20,9 @@ use tonic::body::Body;
 use tonic::codegen::{Service as Tower, http};
 use tonic::server::{Grpc, NamedService};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
-/// Serves until `stop`; routes and calls end then.
+/// Serves until `stop`; routes and calls end then. Peers of this host find a unix socket beside the TCP address.
 ///
 /// # Errors
 /// The listener has failed.
@@ -34,7 +33,13 @@ pub(crate) async fn serve(
 ) -> Result<(), InterconnectError> {
     let config = node.config();
     let endpoint = node.endpoint();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let failed = |reason: String| InterconnectError::Serve { endpoint: endpoint.clone(), reason };
+    let address = listener.local_addr().map_err(|e| failed(e.to_string()))?;
+    let count = node.connection_count().clone();
+    let unix = if config.unix_sockets { UnixSocket::bind(&address.to_string()) } else { None };
+    let incoming = stream::select(tcp(listener, count.clone()), unix_or_none(unix, count));
+    let heartbeat = Duration::from_millis(config.heartbeat_ms);
+    let peer_timeout = Duration::from_millis(config.peer_timeout_ms);
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -43,12 +48,12 @@ pub(crate) async fn serve(
         // Routes that are dropped reset their streams; a query may drop all of its thousands at once.
         .http2_max_pending_accept_reset_streams(Some(STREAMS_MAX as usize))
         .http2_max_local_error_reset_streams(None)
-        .http2_keepalive_interval(Some(Duration::from_millis(config.heartbeat_ms)))
-        .http2_keepalive_timeout(Some(Duration::from_millis(config.peer_timeout_ms)))
+        .http2_keepalive_interval(Some(heartbeat))
+        .http2_keepalive_timeout(Some(peer_timeout.saturating_sub(heartbeat).max(heartbeat)))
         .add_service(Paths(Service { node, stop: stop.clone() }))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await
-        .map_err(|e| InterconnectError::Serve { endpoint, reason: e.to_string() })
+        .map_err(|e| failed(e.to_string()))
 }
 
 /// The two methods of the Flight service that nodes use.
@@ -72,11 +77,7 @@ impl Tower<http::Request<Body>> for Paths {
         let service = self.0.clone();
         Box::pin(async move {
             let response = match request.uri().path() {
-                DO_PUT => {
-                    let mut grpc =
-                        Grpc::new(ReceiveFrames::<PutResult>::default()).max_decoding_message_size(usize::MAX);
-                    grpc.streaming(DoPut(service), request).await
-                }
+                DO_PUT => service.do_put(request),
                 DO_ACTION => {
                     let mut grpc =
                         Grpc::new(Messages::<Answer, Action>::default()).max_decoding_message_size(usize::MAX);
@@ -86,23 +87,6 @@ impl Tower<http::Request<Body>> for Paths {
             };
             Ok(response)
         })
-    }
-}
-
-struct DoPut(Service);
-
-impl Tower<Request<Streaming<ReceivedFrame>>> for DoPut {
-    type Response = Response<BoxStream<'static, Result<PutResult, Status>>>;
-    type Error = Status;
-    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Streaming<ReceivedFrame>>) -> Self::Future {
-        let service = self.0.clone();
-        Box::pin(async move { service.do_put(request) })
     }
 }
 

@@ -1,22 +1,26 @@
 //! The server's side of routes and calls.
 
 use super::call::{decode_action, encode_answer};
-use super::frame::ReceivedFrame;
+use super::codec::MessageEncoder;
 use super::put::describe;
-use super::{BUILD_KEY, REFUSED_KEY, ROUTE_KEY};
-use crate::inbox::Inbox;
-use crate::node::{Node, Refusal};
-use crate::route::{ToReceiver, ToSender};
-use crate::{ControlError, InterconnectError, RouteError};
+use super::{BUILD_KEY, OPENING_KEY, REFUSED_KEY};
+use crate::arrivals::Arrivals;
+use crate::node::Node;
+use crate::route::ToSender;
+use crate::wire::Opening;
+use crate::{ControlError, InterconnectError};
 use arrow_flight::{Action, PutResult, Result as Answer};
-use damson_cluster::RouteKey;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
+use http_body_util::BodyExt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codec::{EncodeBody, SingleMessageCompressionOverride};
+use tonic::codegen::http::{self, HeaderValue, header};
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 /// Answers peers for one node until it stops.
 #[derive(Clone)]
@@ -26,27 +30,17 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// A peer's route. The incoming stream is read to its end whatever the reader does, by a task of its own: only the
-    /// credit holds the sender back.
-    pub(super) fn do_put(
-        &self,
-        request: Request<Streaming<ReceivedFrame>>,
-    ) -> Result<Response<BoxStream<'static, Result<PutResult, Status>>>, Status> {
-        let (metadata, _, frames) = request.into_parts();
-        let route = metadata.get(ROUTE_KEY).map(|route| serde_json::from_slice::<RouteKey>(route.as_bytes()));
-        let Some(Ok(route)) = route else {
-            return Err(Status::invalid_argument("a stream without route"));
+    /// A peer's route. The incoming stream is read to its end by a task of its own.
+    pub(super) fn do_put(&self, request: http::Request<Body>) -> http::Response<Body> {
+        let (head, body) = request.into_parts();
+        let metadata = MetadataMap::from_headers(head.headers);
+        let opening = match opening_of(&metadata) {
+            Ok(opening) => opening,
+            Err(message) => return Status::invalid_argument(message).into_http(),
         };
-        let inbox = match self.refuse_other_build(&metadata) {
-            Err(refusal) => Err(Refusal::Failed(RouteError::Protocol { route, message: refusal.message })),
-            Ok(()) => self.node.inbox(route).and_then(|inbox| {
-                inbox.attach(false).map_err(Refusal::Failed)?;
-                Ok(inbox)
-            }),
-        };
-        let messages = match inbox {
+        let messages = match self.node.accept(&opening) {
             Ok(inbox) => {
-                self.node.spawn(read(Arc::clone(&inbox), frames, self.stop.clone()));
+                self.node.spawn(read(Arrivals::new(Arc::clone(&inbox)), body, self.stop.clone()));
                 stream::unfold(inbox, |inbox| async move {
                     let message = poll_fn(|context| inbox.poll_message(context)).await?;
                     Some((message, inbox))
@@ -54,20 +48,21 @@ impl Service {
                 .boxed()
             }
             Err(refusal) => {
-                let message = match refusal {
-                    Refusal::Stopped => ToSender::Stop,
-                    Refusal::Failed(error) => ToSender::Fail(error),
-                };
                 // What the sender has sent already is read and dropped, so that the stream ends in order.
-                let rest = frames.filter_map(|_| async { None });
-                stream::once(async { message }).chain(rest).boxed()
+                let rest = body.into_data_stream().filter_map(|_| async { None });
+                stream::once(async { refusal }).chain(rest).boxed()
             }
         };
         let results = messages.map(|message: ToSender| {
             let app_metadata = serde_json::to_vec(&message).map_err(|e| Status::internal(e.to_string()))?;
             Ok(PutResult { app_metadata: app_metadata.into() })
         });
-        Ok(Response::new(results.take_until(self.stop.clone().cancelled_owned()).boxed()))
+        let results = results.take_until(self.stop.clone().cancelled_owned()).boxed();
+        let encoder = MessageEncoder::<PutResult>::default();
+        let body = EncodeBody::new_server(encoder, results, None, SingleMessageCompressionOverride::default(), None);
+        let mut response = http::Response::new(Body::new(body));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        response
     }
 
     /// A peer's call.
@@ -104,40 +99,33 @@ impl Service {
 
     fn refuse_other_build(&self, metadata: &MetadataMap) -> Result<(), ControlError> {
         let theirs = metadata.get_bin(BUILD_KEY).and_then(|build| build.to_bytes().ok()).unwrap_or_default();
-        let ours = self.node.build();
-        if theirs == ours.as_bytes() {
-            return Ok(());
-        }
-        let message = format!(
-            "{} is of build {ours}, its peer of build {}: install one build everywhere",
-            self.node.endpoint(),
-            String::from_utf8_lossy(&theirs),
-        );
-        Err(ControlError { code: ControlError::BUILD_MISMATCH.into(), message })
+        self.node.refuse_other_build(&String::from_utf8_lossy(&theirs))
     }
 }
 
-/// Moves a peer's frames into an inbox until the route is over.
-async fn read(inbox: Arc<Inbox>, mut frames: Streaming<ReceivedFrame>, stop: CancellationToken) {
-    let reason = loop {
+fn opening_of(metadata: &MetadataMap) -> Result<Opening, String> {
+    let opening = metadata.get_bin(OPENING_KEY).ok_or("a stream without route")?;
+    Opening::decode(&opening.to_bytes().map_err(|e| e.to_string())?)
+}
+
+/// Moves a peer's bytes into an inbox until the stream is over.
+async fn read(mut arrivals: Arrivals, mut body: Body, stop: CancellationToken) {
+    loop {
         let frame = tokio::select! {
-            frame = frames.message() => frame,
-            () = stop.cancelled() => break "the receiving node is stopping".into(),
+            frame = body.frame() => frame,
+            () = stop.cancelled() => return,
         };
-        let frame = match frame {
-            Ok(Some(frame)) => frame,
-            Ok(None) => break "the stream ended without end-of-stream".into(),
-            Err(status) => break describe(&status),
-        };
-        match frame.meaning() {
-            Ok(data @ ToReceiver::Data { .. }) => inbox.receive(data, Some(frame)),
-            Ok(signal) => inbox.receive(signal, None),
-            Err(message) => {
-                inbox.fail(RouteError::Protocol { route: inbox.route, message });
-                true
+        match frame {
+            Some(Ok(frame)) => {
+                // Trailers say nothing.
+                if let Ok(bytes) = frame.into_data()
+                    && !arrivals.push(bytes)
+                {
+                    return;
+                }
             }
-        };
-    };
-    // Nothing happens if the route is over.
-    inbox.receive(ToReceiver::Fail(RouteError::PeerLost { route: inbox.route, reason }), None);
+            Some(Err(error)) => return arrivals.end(Some(describe(&error))),
+            None => return arrivals.end(None),
+        }
+    }
 }
