@@ -53,3 +53,7 @@ pub const GB_PER_CORE_SECOND_MIN: f64 = 2.0;
 pub const SLOW_CHANGE_MAX: f64 = 0.05;
 /// TPC-H's total over Flight, in parts of the total within a process.
 pub const TPCH_RATIO_MAX: f64 = 1.25;
+/// What a sender may hold: the credits of all its routes, which the receiver's memory for motions bounds.
+pub const MOTION_MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// Bytes that the kernel gathers for a destination.
+pub const MESSAGE_BYTES: usize = 512 << 10;

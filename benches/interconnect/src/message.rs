@@ -72,16 +72,32 @@ pub enum Socket {
     Unix,
 }
 
-/// How the nodes reach each other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The settings of both nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
     pub transport: Transport,
+    pub codec: Codec,
 }
 
+/// How the nodes reach each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transport {
+    /// One node.
     InProcess,
+    FlightUnix,
     FlightTcp,
+    /// QUIC with so many sockets a node.
+    Quic {
+        endpoints: usize,
+    },
+}
+
+/// How batches are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Codec {
+    None,
+    Lz4,
+    Zstd,
 }
 
 /// The first line of a process: it can be reached.
@@ -119,4 +135,6 @@ pub struct Totals {
     pub encoded_bytes: u64,
     /// Batches sent; those of a broadcast count once.
     pub batches: u64,
+    /// Batches that a broadcast has encoded.
+    pub broadcasts_encoded: u64,
 }

@@ -125,12 +125,8 @@ mod tests {
     #[test]
     fn windows_count_what_is_moved_in_them() {
         let meter = Meter::new();
-        let schedule = Schedule {
-            warm_up: Duration::ZERO,
-            window: Duration::from_millis(20),
-            windows: 2,
-            linger: Duration::ZERO,
-        };
+        let schedule =
+            Schedule { warm_up: Duration::ZERO, window: Duration::from_millis(20), windows: 2, linger: Duration::ZERO };
         let windows = thread::scope(|scope| {
             scope.spawn(|| {
                 while !meter.is_over() {

@@ -70,5 +70,5 @@ async fn send(peer: &str, meter: &Arc<Meter>) -> Result<Totals, BenchError> {
     answers.try_for_each(|_| future::ok(())).await?;
     let batches = sent.load(std::sync::atomic::Ordering::Relaxed);
     let bytes = batches * BATCH_BYTES as u64;
-    Ok(Totals { bytes, encoded_bytes: bytes, batches })
+    Ok(Totals { bytes, encoded_bytes: bytes, batches, broadcasts_encoded: 0 })
 }

@@ -15,11 +15,7 @@ use tokio::task::JoinSet;
 pub type Tasks = JoinSet<Result<Totals, BenchError>>;
 
 /// Opens the query, starts the tasks on the threads for rows, and waits for all of them.
-pub fn run(
-    node: &BenchNode,
-    incoming_routes: usize,
-    start: impl FnOnce(&mut Tasks),
-) -> Result<Totals, BenchError> {
+pub fn run(node: &BenchNode, incoming_routes: usize, start: impl FnOnce(&mut Tasks)) -> Result<Totals, BenchError> {
     node.node.open_query(super::node::QUERY, incoming_routes);
     let result = node.block_on(async {
         let mut tasks = JoinSet::new();

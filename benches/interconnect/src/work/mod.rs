@@ -1,9 +1,11 @@
 //! What the processes do: one file for each kind of work, behind one interface.
 
+mod broadcast;
 mod copy;
 mod do_put;
 mod ends;
 mod node;
+//mod redistribute;
 mod runtimes;
 mod slow_receiver;
 mod stream;
@@ -35,6 +37,8 @@ pub fn prepare(task: &Task) -> Result<Box<dyn Run>, BenchError> {
         Work::Copy { socket } => Box::new(copy::Copy::new(*socket, side)?),
         Work::DoPut => Box::new(do_put::DoPut::new(side)?),
         Work::Stream { node, rows, routes } => Box::new(stream::Stream::new(node, side, *rows, *routes)?),
+        Work::Broadcast { node, receivers } => Box::new(broadcast::Broadcast::new(node, side, *receivers)?),
+        Work::Redistribute { .. } => return Err(BenchError::Kernel("not yet".into())),
         Work::SlowReceiver { node, routes } => Box::new(slow_receiver::SlowReceiver::new(node, side, *routes)?),
     })
 }

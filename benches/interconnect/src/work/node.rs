@@ -2,9 +2,9 @@
 
 use super::runtimes::{cores_runtime, io_runtime};
 use crate::error::BenchError;
-use crate::message::{NodeSpec, Side, Transport};
+use crate::message::{Codec, NodeSpec, Side, Transport};
 use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
-use damson_interconnect::{Node, NodeConfig};
+use damson_interconnect::{Compression, Driver, Node, NodeConfig};
 use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -27,14 +27,15 @@ impl BenchNode {
         let (cpu, io) = (cores_runtime("cpu")?, io_runtime()?);
         let listener = match spec.transport {
             Transport::InProcess => None,
-            Transport::FlightTcp => Some(TcpListener::bind("127.0.0.1:0")?),
+            _ => Some(TcpListener::bind("127.0.0.1:0")?),
         };
         let endpoint = match &listener {
             None => Endpoint::in_process(),
             Some(listener) => Endpoint(listener.local_addr()?.to_string()),
         };
         assert_eq!(listener.is_none(), side == Side::Both, "what stays in the process needs no socket");
-        let config = NodeConfig::new(endpoint, env!("CARGO_PKG_VERSION"), io.handle().clone());
+        let mut config = NodeConfig::new(endpoint, env!("CARGO_PKG_VERSION"), io.handle().clone());
+        apply(spec, &mut config);
         let node = Node::new(config);
         if let Some(listener) = listener {
             listener.set_nonblocking(true)?;
@@ -55,6 +56,23 @@ impl BenchNode {
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.cpu.block_on(work)
     }
+}
+
+fn apply(spec: &NodeSpec, config: &mut NodeConfig) {
+    config.unix_sockets = spec.transport == Transport::FlightUnix;
+    config.driver = match spec.transport {
+        Transport::InProcess => Driver::Inproc,
+        Transport::FlightUnix | Transport::FlightTcp => Driver::Flight,
+        Transport::Quic { endpoints } => {
+            config.quic_endpoints = endpoints;
+            Driver::Quic
+        }
+    };
+    config.compression = match spec.codec {
+        Codec::None => Compression::None,
+        Codec::Lz4 => Compression::Lz4,
+        Codec::Zstd => Compression::Zstd,
+    };
 }
 
 /// A route of the query.

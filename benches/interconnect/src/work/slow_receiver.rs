@@ -13,7 +13,7 @@ use damson_interconnect::{RouteReceiver, RouteSender};
 use futures::StreamExt;
 use std::sync::Arc;
 
-/// The first route is the slow one. Only the others' bytes count.
+/// The first route is the slow one; only the others count at the receiving side.
 pub struct SlowReceiver {
     node: BenchNode,
     side: Side,
@@ -36,7 +36,6 @@ impl Run for SlowReceiver {
         let incoming = if self.side.receives() { self.routes } else { 0 };
         ends::run(&self.node, incoming, |tasks| {
             for number in 0..self.routes {
-                // What the slow one moves goes to a meter that nobody reads.
                 if self.side.receives() {
                     let receiver = node.receiver(route(number, number), rows::schema());
                     match number {
@@ -67,9 +66,10 @@ async fn send_copies(mut sender: RouteSender, meter: Arc<Meter>) -> Result<Total
 }
 
 fn copy(batch: &RecordBatch) -> RecordBatch {
-    let columns = batch.columns().iter().map(|column| -> ArrayRef {
-        Arc::new(Int64Array::from(column.as_primitive::<Int64Type>().values().to_vec()))
-    });
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| -> ArrayRef { Arc::new(Int64Array::from(column.as_primitive::<Int64Type>().values().to_vec())) });
     RecordBatch::try_new(batch.schema(), columns.collect()).expect("the same columns")
 }
 
