@@ -3,6 +3,7 @@
 
 mod codec;
 mod context;
+mod flush_timer;
 mod forget_constants;
 mod hash_filter;
 mod kind;
@@ -35,5 +36,6 @@ pub use paced::PacedExec;
 pub use recv::MotionRecvExec;
 pub use replan::replan;
 pub use segment_id::SegmentIdExec;
+pub use route_rows::Splitter;
 pub use send::MotionSendExec;
 pub use sink::{CopyWriteExec, CopyWriteSpec, TableWriteExec, TableWriteSpec, sink_schema};

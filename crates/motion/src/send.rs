@@ -1,5 +1,7 @@
 //! The sending end of a motion: the root of a slice.
 
+use crate::flush_timer::{FlushTimer, Next};
+use crate::limits::{SEND_MESSAGE_BYTES, SPLIT_ROWS_MAX};
 use crate::route_rows::Splitter;
 use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
@@ -18,9 +20,11 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
+use futures::{TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Sends its input's rows to the motion's receivers; yields nothing itself. Made by the cut, run as the root of a slice.
 ///
@@ -31,7 +35,7 @@ use std::sync::Arc;
 /// Each route keeps the input's order.
 ///
 /// # Memory
-/// One gathered batch per destination; what is in flight is bounded by the routes' credits.
+/// One gathered batch per destination, of [`SEND_MESSAGE_BYTES`]; what is in flight is bounded by the routes' credits.
 ///
 /// # Cancellation
 /// Dropping the stream drops the routes, whose receivers then fail. When every receiver has stopped, it ends early.
@@ -164,13 +168,21 @@ impl ExecutionPlan for MotionSendExec {
 
 /// Sends the whole input, or as much as the receivers want.
 async fn send_all(mut router: Router, mut input: SendableRecordBatchStream, sender: &mut Sender) -> Result<()> {
-    while let Some(batch) = input.next().await {
-        router.send(batch?, sender).await?;
+    let mut timer = FlushTimer::default();
+    loop {
+        match timer.next(&mut input, router.is_gathering()).await {
+            Next::Batch(batch) => router.send(batch?, sender).await?,
+            Next::End => return router.flush(sender).await,
+            Next::Flush => {
+                let start = Instant::now();
+                router.flush(sender).await?;
+                timer.flushed(start);
+            }
+        }
         if sender.all_stopped() {
             return Ok(());
         }
     }
-    router.flush(sender).await
 }
 
 /// Decides each batch's or row's destination.
@@ -189,7 +201,7 @@ impl Router {
             // Senders start at different receivers, so that small inputs do not all go to the first.
             MotionKind::RoundRobin => Router::InTurn { next: qe.content.0.max(0) as usize },
             MotionKind::Redistribute { keys, map } => {
-                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?);
+                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?, SEND_MESSAGE_BYTES);
                 Router::ByHash { keys: keys.clone(), splitter: Box::new(splitter) }
             }
         })
@@ -210,16 +222,25 @@ impl Router {
                 sender.send(receiver, batch).await
             }
             Router::ByHash { keys, splitter } => {
-                let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
-                splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
-                drain(splitter, sender).await
+                for start in (0..batch.num_rows()).step_by(SPLIT_ROWS_MAX) {
+                    let batch = batch.slice(start, SPLIT_ROWS_MAX.min(batch.num_rows() - start));
+                    let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
+                    splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
+                    drain(splitter, sender).await?;
+                }
+                Ok(())
             }
         }
     }
 
+    /// Whether rows wait for more of their destination.
+    fn is_gathering(&self) -> bool {
+        matches!(self, Router::ByHash { splitter, .. } if splitter.is_gathering())
+    }
+
     async fn flush(&mut self, sender: &mut Sender) -> Result<()> {
         if let Router::ByHash { splitter, .. } = self {
-            splitter.finish()?;
+            splitter.flush()?;
             drain(splitter, sender).await?;
         }
         Ok(())
@@ -227,10 +248,8 @@ impl Router {
 }
 
 async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
-    while let Some((ContentId(receiver), batch)) = splitter.next_ready() {
-        sender.send(receiver as usize, batch).await?;
-    }
-    Ok(())
+    let ready: Vec<_> = std::iter::from_fn(|| splitter.next_ready()).collect();
+    sender.send_each(ready).await
 }
 
 /// The routes of one motion out of one QE, by position of the receiver; None once a receiver has stopped.
@@ -242,16 +261,34 @@ struct Sender {
 
 impl Sender {
     async fn send(&mut self, receiver: usize, batch: RecordBatch) -> Result<()> {
-        let Some(route) = &mut self.routes[receiver] else { return Ok(()) };
-        let (rows, bytes) = (batch.num_rows(), batch.get_array_memory_size());
-        match route.send(batch).await.map_err(route_error)? {
-            Sent::Accepted => {
-                self.rows.add(rows);
-                self.bytes.add(bytes);
-            }
-            Sent::Stopped => self.routes[receiver] = None,
+        send(&mut self.routes[receiver], batch, &self.rows, &self.bytes).await
+    }
+
+    /// Sends to several receivers at once: one that must wait for credit holds up none of the others' batches. Those of
+    /// one receiver stay in order.
+    async fn send_each(&mut self, mut batches: Vec<(ContentId, RecordBatch)>) -> Result<()> {
+        if batches.len() <= 1 {
+            let only = batches.pop();
+            return match only {
+                Some((ContentId(receiver), batch)) => self.send(receiver as usize, batch).await,
+                None => Ok(()),
+            };
         }
-        Ok(())
+        batches.sort_by_key(|(receiver, _)| *receiver);
+        let mut batches = batches.into_iter().peekable();
+        let sends = self.routes.iter_mut().enumerate().filter_map(|(receiver, route)| {
+            let is_its = |(to, _): &(ContentId, RecordBatch)| to.0 as usize == receiver;
+            let its: Vec<_> = std::iter::from_fn(|| batches.next_if(is_its)).collect();
+            (!its.is_empty()).then_some((route, its))
+        });
+        let (rows, bytes) = (&self.rows, &self.bytes);
+        let sends = sends.map(async |(route, batches)| {
+            for (_, batch) in batches {
+                send(route, batch, rows, bytes).await?;
+            }
+            Ok(())
+        });
+        try_join_all(sends).await.map(|_: Vec<()>| ())
     }
 
     fn all_stopped(&self) -> bool {
@@ -270,6 +307,20 @@ impl Sender {
             route.fail(cause.clone()).await;
         }
     }
+}
+
+/// Sends on one route, which is None once its receiver has stopped.
+async fn send(slot: &mut Option<RouteSender>, batch: RecordBatch, rows: &Count, bytes: &Count) -> Result<()> {
+    let Some(route) = slot else { return Ok(()) };
+    let (batch_rows, batch_bytes) = (batch.num_rows(), batch.get_array_memory_size());
+    match route.send(batch).await.map_err(route_error)? {
+        Sent::Accepted => {
+            rows.add(batch_rows);
+            bytes.add(batch_bytes);
+        }
+        Sent::Stopped => *slot = None,
+    }
+    Ok(())
 }
 
 pub(crate) fn route_error(error: RouteError) -> DataFusionError {
