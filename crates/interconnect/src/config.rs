@@ -1,9 +1,11 @@
 //! A node's settings.
 
 use crate::limits;
+use crate::tls::NodeTls;
 use damson_cluster::Endpoint;
 use serde::Deserialize;
 use std::str::FromStr;
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// What a [`Node`](crate::Node) is made of.
@@ -31,6 +33,8 @@ pub struct NodeConfig {
     pub heartbeat_ms: u64,
     /// A connection whose peer has said nothing for this long is broken; also bounds connecting.
     pub peer_timeout_ms: u64,
+    /// What this node shows to peers of other hosts and asks of them. Without it they are spoken to in plain text.
+    pub tls: Option<Arc<NodeTls>>,
     /// The runtime that owns sockets; everything else runs where it is called.
     pub io: Handle,
 }
@@ -111,6 +115,7 @@ impl NodeConfig {
             motion_memory_bytes_max: limits::MOTION_MEMORY_BYTES_MAX,
             heartbeat_ms: limits::HEARTBEAT_MS,
             peer_timeout_ms: limits::PEER_TIMEOUT_MS,
+            tls: None,
             io,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A [`Node`] is one process; it hosts any set of contents. Batches travel along *routes* (query, motion, sender,
 //! receiver), each with its own credit; [`RouteSender`] and [`RouteReceiver`] are a route's two ends. Between contents of one
-//! process they pass by pointer, between processes over Flight (gRPC over TCP). Control calls go to a content's
+//! process they pass by pointer, between processes over Flight (gRPC over TCP) or QUIC. Control calls go to a content's
 //! [`ControlHandler`]. Nothing here knows SQL or plans. The wire is described in `docs/formats/interconnect.md`.
 
 mod arrivals;
@@ -18,9 +18,12 @@ mod inbox;
 mod limits;
 mod node;
 mod outbox;
+mod quic;
 mod receiver;
 mod route;
 mod sender;
+mod ticket;
+mod tls;
 mod wire;
 
 pub use broadcast::BroadcastSender;
@@ -30,3 +33,8 @@ pub use error::{ControlError, InterconnectError, RouteError};
 pub use node::{Node, NodeStats};
 pub use receiver::RouteReceiver;
 pub use sender::{RouteSender, Sent};
+pub use ticket::{NoRandomness, QuerySecret, Ticket};
+pub use tls::{
+    ALPN_FLIGHT, ALPN_QUIC, AUTHORITY_FILE, AUTHORITY_KEY_FILE, CERTIFICATE_FILE, ClusterAuthority, Day,
+    HandshakeError, KEY_FILE, NodeTls, TlsError, TlsStream,
+};

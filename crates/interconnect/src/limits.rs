@@ -30,6 +30,29 @@ pub(crate) const DATA_CONNECTIONS: usize = 2;
 /// Default sockets of the QUIC driver: one UDP socket is read and decrypted by one task.
 pub(crate) const QUIC_ENDPOINTS: usize = 2;
 
+/// QUIC's datagrams over loopback, whose MTU of 65,536 bytes also carries the heads of IPv6 and UDP.
+pub(crate) const DATAGRAM_BYTES_LOOPBACK: u16 = 65_000;
+/// QUIC's datagrams over a network, if it has jumbo frames (9,000 bytes): what a path carries is found out.
+pub(crate) const DATAGRAM_BYTES_NETWORK: u16 = 8_900;
+/// Longest datagram that a socket takes from a peer: what UDP carries over IPv6.
+pub(crate) const UDP_DATAGRAM_BYTES_MAX: u16 = 65_527;
+/// Most bytes of datagrams that the kernel takes in one call: what UDP carries over IPv4.
+pub(crate) const UDP_PAYLOAD_BYTES_MAX: usize = 65_507;
+/// Buffers of a UDP socket: what comes while its task is busy elsewhere must fit, or is lost and sent again.
+pub(crate) const UDP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+/// What QUIC holds of all of a connection's streams until the peer has it.
+pub(crate) const QUIC_SEND_WINDOW_BYTES: u64 = 64 << 20;
+/// QUIC's guess of a round trip before the first: within a data centre. A lost first datagram is sent again after three.
+pub(crate) const QUIC_INITIAL_RTT: Duration = Duration::from_millis(10);
+/// Streams that a QUIC connection begins with; there is memory for each, so more are allowed as more are open.
+pub(crate) const QUIC_STREAMS: u32 = 4096;
+/// How long a stopping node waits until its peers have been told.
+pub(crate) const QUIC_CLOSE_TIME: Duration = Duration::from_millis(500);
+/// Chunks that are moved to or from a QUIC stream at once: each time takes the connection's lock.
+pub(crate) const STREAM_CHUNKS: usize = 32;
+/// Longest opening of a route: a build's name, numbers.
+pub(crate) const OPENING_BYTES_MAX: usize = 64 << 10;
+
 /// A buffer shorter than this is copied into its neighbours' chunk: an HTTP/2 frame of its own would cost more.
 pub(crate) const CHUNK_BYTES_MIN: usize = 16 << 10;
 
@@ -64,4 +87,6 @@ const _: () = assert!(ROUTE_CREDIT_BYTES >= 2 * MESSAGE_BYTES, "a sender must no
 const _: () = assert!(ROUTE_CREDIT_BYTES < STREAM_WINDOW_BYTES as usize, "a route's credit fits its stream's window");
 const _: () = assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 const _: () = assert!(MESSAGE_BYTES <= BODY_RESERVE_BYTES_MAX, "an ordinary body is reserved at once");
+const _: () = assert!(UDP_PAYLOAD_BYTES_MAX >= DATAGRAM_BYTES_LOOPBACK as usize, "the kernel takes a datagram");
+const _: () = assert!(ROUTE_CREDIT_BYTES < QUIC_SEND_WINDOW_BYTES as usize, "a route's credit fits the send window");
 const _: () = assert!(HEARTBEAT_MS * 2 <= PEER_TIMEOUT_MS, "one lost probe is no lost peer");

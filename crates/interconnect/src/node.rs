@@ -4,6 +4,7 @@ mod queries;
 mod tasks;
 
 pub(crate) use queries::Refusal;
+pub(crate) use tasks::Tasks;
 
 use crate::batch::Encoder;
 use crate::driver::RouteDriver;
@@ -11,11 +12,12 @@ use crate::flight::{self, Channels, ConnectionCount};
 use crate::inbox::Inbox;
 use crate::limits::{COLLECT_EVERY, MESSAGE_BYTES};
 use crate::outbox::Outbox;
+use crate::quic;
 use crate::route::ToSender;
 use crate::sender::{Link, SenderEnd};
 use crate::wire::Opening;
 use crate::{
-    BroadcastSender, ControlError, ControlHandler, ControlStream, InterconnectError, NodeConfig, RouteError,
+    BroadcastSender, ControlError, ControlHandler, ControlStream, Driver, InterconnectError, NodeConfig, RouteError,
     RouteReceiver, RouteSender,
 };
 use arrow::datatypes::SchemaRef;
@@ -29,7 +31,6 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
-use tasks::Tasks;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -43,8 +44,9 @@ pub struct Node {
     queries: Mutex<Queries>,
     connections: ConnectionCount,
     channels: Channels,
+    quic: quic::Connections,
     broadcasts_encoded: Arc<AtomicU64>,
-    tasks: Tasks,
+    tasks: Arc<Tasks>,
 }
 
 /// What a node holds at this moment, for gauges and tests.
@@ -64,15 +66,17 @@ pub struct NodeStats {
 impl Node {
     pub fn new(config: NodeConfig) -> Arc<Node> {
         let connections = ConnectionCount::default();
+        let tasks = Arc::new(Tasks::new(config.io.clone()));
         let node = Arc::new(Node {
             build: config.build.as_str().into(),
             endpoint: RwLock::new(config.endpoint.clone()),
             handlers: RwLock::default(),
             queries: Mutex::default(),
             channels: Channels::new(&config, connections.clone()),
+            quic: quic::Connections::new(&config, connections.clone(), &tasks),
             connections,
             broadcasts_encoded: Arc::default(),
-            tasks: Tasks::new(config.io.clone()),
+            tasks,
             config,
         });
         node.spawn(collect_forever(Arc::downgrade(&node)));
@@ -97,7 +101,8 @@ impl Node {
     /// Serves peers on a bound listener until cancelled; then ends their routes and calls.
     ///
     /// # Errors
-    /// The listener fails.
+    /// The listener fails, or the driver cannot serve: it is in-process, or QUIC without a certificate or with its UDP port
+    /// taken.
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
@@ -113,7 +118,7 @@ impl Node {
         let stop = shutdown.child_token();
         // If this future is dropped, the server ends as well.
         let _stop_on_drop = stop.clone().drop_guard();
-        let server = self.config.io.spawn(flight::serve(Arc::clone(&self), listener, stop));
+        let server = self.config.io.spawn(serve_by_driver(Arc::clone(&self), listener, stop));
         server.await.map_err(|e| failed(e.to_string()))?
     }
 
@@ -187,7 +192,8 @@ impl Node {
     fn remote_link(&self, route: RouteKey, peer: &Endpoint) -> Result<Link, RouteError> {
         let outbox = Arc::new(Outbox::new(route));
         let lost = |e: InterconnectError| RouteError::PeerLost { route, reason: e.to_string() };
-        let carry = self.driver(peer).carry(peer, Arc::clone(&outbox)).map_err(lost)?;
+        let driver = self.driver(peer).map_err(lost)?;
+        let carry = driver.carry(peer, Arc::clone(&outbox)).map_err(lost)?;
         self.queries.lock().add_outbox(&outbox)?;
         self.spawn(carry);
         Ok(Link::Remote(outbox))
@@ -226,6 +232,7 @@ impl Node {
         if self.is_here(peer) {
             return self.handle(content, kind, body).await;
         }
+        self.driver(peer)?;
         let channel = self.channels.control(peer)?;
         flight::call(peer, channel, &self.build, content, kind, body).await
     }
@@ -309,8 +316,39 @@ impl Node {
         &self.connections
     }
 
-    fn driver(&self, _peer: &Endpoint) -> &dyn RouteDriver {
-        &self.channels
+    /// What carries routes to a peer.
+    ///
+    /// # Errors
+    /// Peers are not served.
+    fn driver(&self, peer: &Endpoint) -> Result<&dyn RouteDriver, InterconnectError> {
+        match self.config.driver {
+            Driver::Auto | Driver::Flight => Ok(&self.channels),
+            Driver::Quic => Ok(&self.quic),
+            Driver::Inproc => Err(InterconnectError::PeerLost { endpoint: peer.clone(), reason: INPROC.into() }),
+        }
+    }
+}
+
+/// Why there are no peers.
+const INPROC: &str = "the interconnect's driver is inproc: every segment must be in this process";
+
+/// Serves peers with whatever the driver needs.
+async fn serve_by_driver(
+    node: Arc<Node>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), InterconnectError> {
+    let failed = |reason: String| InterconnectError::Serve { endpoint: node.endpoint(), reason };
+    match node.config.driver {
+        Driver::Auto | Driver::Flight => flight::serve(node, listener, stop).await,
+        Driver::Quic => {
+            let address = listener.local_addr().map_err(|e| failed(e.to_string()))?;
+            let quic = quic::Server::bind(Arc::clone(&node), address)?;
+            // If one fails, the other one ends with it.
+            let _stop_on_drop = stop.clone().drop_guard();
+            tokio::try_join!(flight::serve(node, listener, stop.clone()), quic.serve(stop)).map(|_| ())
+        }
+        Driver::Inproc => Err(failed(INPROC.into())),
     }
 }
 

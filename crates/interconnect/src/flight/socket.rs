@@ -18,13 +18,15 @@ impl ConnectionCount {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn enter(&self) -> Counted {
+    /// Counts one more, until what is given is dropped.
+    pub(crate) fn enter(&self) -> Counted {
         self.0.fetch_add(1, Ordering::Relaxed);
         Counted(Arc::clone(&self.0))
     }
 }
 
-struct Counted(Arc<AtomicUsize>);
+/// A connection that is counted.
+pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
