@@ -7,7 +7,10 @@ use crate::process::Process;
 use crate::report::{Measured, Report};
 use crate::suite::{self, Measure, Way};
 use crate::tpch;
+use damson_interconnect::ClusterAuthority;
 use std::error::Error;
+use std::path::Path;
+use tempfile::TempDir;
 
 /// True when nothing failed and every demand is met that was measured.
 ///
@@ -19,11 +22,12 @@ pub fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         measures.iter().for_each(|measure| println!("{}", measure.name));
         return Ok(true);
     }
+    let certificate = certificate()?;
     let rounds = measures.iter().map(|measure| measure.rounds).max().unwrap_or(0);
     let mut results: Vec<Measured> = measures.into_iter().map(Measured::new).collect();
     for round in 0..rounds {
         for result in results.iter_mut().filter(|result| round < result.measure.rounds) {
-            let outcome = measure(&result.measure);
+            let outcome = measure(&result.measure, certificate.path());
             eprintln!("{}: {}", result.measure.name, describe(&outcome));
             result.add(outcome);
         }
@@ -46,8 +50,9 @@ pub struct Outcome {
     pub receiver: Done,
 }
 
-fn measure(measure: &Measure) -> Result<Outcome, BenchError> {
-    let task = |side| Task { work: measure.work.clone(), side, schedule: measure.schedule };
+fn measure(measure: &Measure, certificate: &Path) -> Result<Outcome, BenchError> {
+    let (schedule, certificate) = (measure.schedule, certificate.to_path_buf());
+    let task = |side| Task { work: measure.work.clone(), side, schedule, certificate: certificate.clone() };
     let outcome = if measure.way == Way::Route(Transport::InProcess) {
         let (mut process, ready) = Process::start(&task(Side::Both))?;
         process.go(&Go { peer: ready.address })?;
@@ -68,6 +73,14 @@ fn measure(measure: &Measure) -> Result<Outcome, BenchError> {
         outcome
     };
     Ok(outcome)
+}
+
+/// A directory with a certificate of an authority that only this run has.
+fn certificate() -> Result<TempDir, Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let authority = ClusterAuthority::open_or_create(&directory.path().join("authority"))?;
+    authority.issue(directory.path(), &["127.0.0.1".into()])?;
+    Ok(directory)
 }
 
 fn describe(outcome: &Result<Outcome, BenchError>) -> String {

@@ -1,7 +1,7 @@
 //! What can go wrong in a measurement.
 
 use arrow_flight::error::FlightError;
-use damson_interconnect::{InterconnectError, RouteError};
+use damson_interconnect::{InterconnectError, RouteError, TlsError};
 use std::io;
 use thiserror::Error;
 
@@ -14,6 +14,8 @@ pub enum BenchError {
     Route(#[from] RouteError),
     #[error(transparent)]
     Node(#[from] InterconnectError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Flight(#[from] Box<FlightError>),
     #[error(transparent)]

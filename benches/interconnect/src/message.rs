@@ -3,6 +3,7 @@
 use crate::meter::Window;
 use crate::rows::Rows;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What one process has to do; given on its command line.
@@ -11,6 +12,8 @@ pub struct Task {
     pub work: Work,
     pub side: Side,
     pub schedule: Schedule,
+    /// Where both nodes' certificate is.
+    pub certificate: PathBuf,
 }
 
 /// Which end of the measurement a process is.
@@ -86,7 +89,9 @@ pub enum Transport {
     InProcess,
     FlightUnix,
     FlightTcp,
-    /// QUIC with so many sockets a node.
+    /// TLS 1.3 over TCP.
+    FlightTls,
+    /// QUIC, which has TLS 1.3 in it, with so many sockets a node.
     Quic {
         endpoints: usize,
     },

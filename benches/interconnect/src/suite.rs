@@ -56,6 +56,7 @@ impl Way {
             Way::Route(Transport::InProcess) => "in-process".into(),
             Way::Route(Transport::FlightUnix) => "Flight, unix".into(),
             Way::Route(Transport::FlightTcp) => "Flight, TCP".into(),
+            Way::Route(Transport::FlightTls) => "Flight, TLS".into(),
             Way::Route(Transport::Quic { endpoints }) => format!("QUIC × {endpoints}"),
         }
     }
@@ -68,15 +69,17 @@ impl Way {
             Way::Route(Transport::InProcess) => "in-process".into(),
             Way::Route(Transport::FlightUnix) => "flight-unix".into(),
             Way::Route(Transport::FlightTcp) => "flight-tcp".into(),
+            Way::Route(Transport::FlightTls) => "flight-tls".into(),
             Way::Route(Transport::Quic { endpoints }) => format!("quic-{endpoints}"),
         }
     }
 }
 
 /// Transports between two processes.
-pub const TRANSPORTS: [Transport; 4] = [
+pub const TRANSPORTS: [Transport; 5] = [
     Transport::FlightUnix,
     Transport::FlightTcp,
+    Transport::FlightTls,
     Transport::Quic { endpoints: 1 },
     Transport::Quic { endpoints: QUIC_ENDPOINTS },
 ];

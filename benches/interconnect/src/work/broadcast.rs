@@ -3,7 +3,7 @@
 use super::node::{BenchNode, route};
 use super::{Run, ends};
 use crate::error::BenchError;
-use crate::message::{NodeSpec, Side, Totals};
+use crate::message::{NodeSpec, Side, Task, Totals};
 use crate::meter::Meter;
 use crate::rows::{self, Rows};
 use damson_cluster::Endpoint;
@@ -18,8 +18,8 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    pub fn new(spec: &NodeSpec, side: Side, receivers: usize) -> Result<Self, BenchError> {
-        Ok(Broadcast { node: BenchNode::new(spec, side)?, side, receivers })
+    pub fn new(spec: &NodeSpec, task: &Task, receivers: usize) -> Result<Self, BenchError> {
+        Ok(Broadcast { node: BenchNode::new(spec, task)?, side: task.side, receivers })
     }
 }
 

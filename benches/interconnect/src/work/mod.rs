@@ -5,7 +5,7 @@ mod copy;
 mod do_put;
 mod ends;
 mod node;
-//mod redistribute;
+mod redistribute;
 mod runtimes;
 mod slow_receiver;
 mod stream;
@@ -32,13 +32,12 @@ pub trait Run: Send {
 /// # Errors
 /// A socket that cannot be bound, threads that the system refuses.
 pub fn prepare(task: &Task) -> Result<Box<dyn Run>, BenchError> {
-    let side = task.side;
     Ok(match &task.work {
-        Work::Copy { socket } => Box::new(copy::Copy::new(*socket, side)?),
-        Work::DoPut => Box::new(do_put::DoPut::new(side)?),
-        Work::Stream { node, rows, routes } => Box::new(stream::Stream::new(node, side, *rows, *routes)?),
-        Work::Broadcast { node, receivers } => Box::new(broadcast::Broadcast::new(node, side, *receivers)?),
-        Work::Redistribute { .. } => return Err(BenchError::Kernel("not yet".into())),
-        Work::SlowReceiver { node, routes } => Box::new(slow_receiver::SlowReceiver::new(node, side, *routes)?),
+        Work::Copy { socket } => Box::new(copy::Copy::new(*socket, task.side)?),
+        Work::DoPut => Box::new(do_put::DoPut::new(task.side)?),
+        Work::Stream { node, rows, routes } => Box::new(stream::Stream::new(node, task, *rows, *routes)?),
+        Work::Broadcast { node, receivers } => Box::new(broadcast::Broadcast::new(node, task, *receivers)?),
+        Work::Redistribute { node, contents } => Box::new(redistribute::Redistribute::new(node, task, *contents)?),
+        Work::SlowReceiver { node, routes } => Box::new(slow_receiver::SlowReceiver::new(node, task, *routes)?),
     })
 }

@@ -2,9 +2,9 @@
 
 use super::runtimes::{cores_runtime, io_runtime};
 use crate::error::BenchError;
-use crate::message::{Codec, NodeSpec, Side, Transport};
+use crate::message::{Codec, NodeSpec, Side, Task, Transport};
 use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
-use damson_interconnect::{Compression, Driver, Node, NodeConfig};
+use damson_interconnect::{Compression, Driver, Node, NodeConfig, NodeTls};
 use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -23,7 +23,7 @@ pub struct BenchNode {
 
 impl BenchNode {
     /// A node that serves, unless no other process has to reach it.
-    pub fn new(spec: &NodeSpec, side: Side) -> Result<Self, BenchError> {
+    pub fn new(spec: &NodeSpec, task: &Task) -> Result<Self, BenchError> {
         let (cpu, io) = (cores_runtime("cpu")?, io_runtime()?);
         let listener = match spec.transport {
             Transport::InProcess => None,
@@ -33,9 +33,12 @@ impl BenchNode {
             None => Endpoint::in_process(),
             Some(listener) => Endpoint(listener.local_addr()?.to_string()),
         };
-        assert_eq!(listener.is_none(), side == Side::Both, "what stays in the process needs no socket");
+        assert_eq!(listener.is_none(), task.side == Side::Both, "what stays in the process needs no socket");
         let mut config = NodeConfig::new(endpoint, env!("CARGO_PKG_VERSION"), io.handle().clone());
         apply(spec, &mut config);
+        if matches!(spec.transport, Transport::FlightTls | Transport::Quic { .. }) {
+            config.tls = Some(Arc::new(NodeTls::load(&task.certificate)?));
+        }
         let node = Node::new(config);
         if let Some(listener) = listener {
             listener.set_nonblocking(true)?;
@@ -62,7 +65,7 @@ fn apply(spec: &NodeSpec, config: &mut NodeConfig) {
     config.unix_sockets = spec.transport == Transport::FlightUnix;
     config.driver = match spec.transport {
         Transport::InProcess => Driver::Inproc,
-        Transport::FlightUnix | Transport::FlightTcp => Driver::Flight,
+        Transport::FlightUnix | Transport::FlightTcp | Transport::FlightTls => Driver::Flight,
         Transport::Quic { endpoints } => {
             config.quic_endpoints = endpoints;
             Driver::Quic

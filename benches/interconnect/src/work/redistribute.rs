@@ -1,11 +1,11 @@
 //! Rows by the hash of their key to the contents that own them, with the product's own kernel.
 
+use super::Run;
 use super::ends::{self, Tasks};
 use super::node::{BenchNode, route};
-use super::Run;
 use crate::error::BenchError;
 use crate::limits::MESSAGE_BYTES;
-use crate::message::{NodeSpec, Side, Totals};
+use crate::message::{NodeSpec, Side, Task, Totals};
 use crate::meter::Meter;
 use crate::rows::{self, Rows};
 use arrow::array::RecordBatch;
@@ -23,8 +23,8 @@ pub struct Redistribute {
 }
 
 impl Redistribute {
-    pub fn new(spec: &NodeSpec, side: Side, contents: usize) -> Result<Self, BenchError> {
-        Ok(Redistribute { node: BenchNode::new(spec, side)?, side, contents })
+    pub fn new(spec: &NodeSpec, task: &Task, contents: usize) -> Result<Self, BenchError> {
+        Ok(Redistribute { node: BenchNode::new(spec, task)?, side: task.side, contents })
     }
 
     fn receive(&self, tasks: &mut Tasks, meter: &Arc<Meter>) {
@@ -38,9 +38,8 @@ impl Redistribute {
         let batches = Arc::new(rows::batches(Rows::Random));
         let map = Arc::new(BucketMap::uniform(MapVersion(1), self.contents));
         for sender in 0..self.contents {
-            let routes = (0..self.contents).map(|receiver| {
-                self.node.node.sender(route(sender, receiver), peer, rows::schema())
-            });
+            let routes =
+                (0..self.contents).map(|receiver| self.node.node.sender(route(sender, receiver), peer, rows::schema()));
             let splitter = Splitter::new(rows::schema(), Arc::clone(&map), MESSAGE_BYTES);
             tasks.spawn(send_on(routes.collect(), splitter, Arc::clone(&batches), Arc::clone(meter)));
         }

@@ -3,7 +3,7 @@
 use super::node::{BenchNode, route};
 use super::{Run, ends};
 use crate::error::BenchError;
-use crate::message::{NodeSpec, Side, Totals};
+use crate::message::{NodeSpec, Side, Task, Totals};
 use crate::meter::{Meter, Phase};
 use crate::rows::{self, Rows};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -21,8 +21,8 @@ pub struct SlowReceiver {
 }
 
 impl SlowReceiver {
-    pub fn new(spec: &NodeSpec, side: Side, routes: usize) -> Result<Self, BenchError> {
-        Ok(SlowReceiver { node: BenchNode::new(spec, side)?, side, routes })
+    pub fn new(spec: &NodeSpec, task: &Task, routes: usize) -> Result<Self, BenchError> {
+        Ok(SlowReceiver { node: BenchNode::new(spec, task)?, side: task.side, routes })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::node::{BenchNode, route};
 use super::{Run, ends};
 use crate::error::BenchError;
-use crate::message::{NodeSpec, Side, Totals};
+use crate::message::{NodeSpec, Side, Task, Totals};
 use crate::meter::Meter;
 use crate::rows::{self, Rows};
 use damson_cluster::Endpoint;
@@ -18,8 +18,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(spec: &NodeSpec, side: Side, rows: Rows, routes: usize) -> Result<Self, BenchError> {
-        Ok(Stream { node: BenchNode::new(spec, side)?, side, rows, routes })
+    pub fn new(spec: &NodeSpec, task: &Task, rows: Rows, routes: usize) -> Result<Self, BenchError> {
+        Ok(Stream { node: BenchNode::new(spec, task)?, side: task.side, rows, routes })
     }
 }
 
