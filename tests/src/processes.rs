@@ -17,11 +17,14 @@ const POLL: Duration = Duration::from_millis(20);
 /// The build that the nodes of a [`ProcessCluster`] say they are.
 pub const BUILD: &str = "test-build-1";
 
-/// The `damson` binary beside the test executable.
+/// The `damson` binary beside the test executable, or the one that the environment's `DAMSON_BINARY` names.
 ///
 /// # Panics
 /// When it was not built: `cargo build --release -p damson` goes first (`make test` does it).
 pub fn binary() -> PathBuf {
+    if let Some(elsewhere) = std::env::var_os("DAMSON_BINARY") {
+        return elsewhere.into();
+    }
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
     let binary = profile.join("damson");

@@ -1,6 +1,8 @@
 //! Damson in one crate: the embedding API ([`LocalCluster`]), TPC-H, and what the binary's subcommands do.
 
 mod build_id;
+pub mod certificate;
+mod certificate_loading;
 mod cluster;
 mod config_file;
 pub mod demo;
@@ -18,6 +20,7 @@ pub mod tpch;
 pub mod tpch_command;
 
 pub use build_id::build_id;
+pub use certificate_loading::{NextStep, NodeCertificateError};
 pub use cluster::{ClusterError, LocalCluster, LocalClusterConfig};
 pub use config_file::ConfigError;
 pub use listen::ListenError;

@@ -1,7 +1,7 @@
 //! The binary: one subcommand for each thing that a process can be.
 
 use clap::{Parser, Subcommand};
-use damson::{demo, logging, master_process, segment_process, shell, tpch_command};
+use damson::{certificate, demo, logging, master_process, segment_process, shell, tpch_command};
 use mimalloc::MiMalloc;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -25,6 +25,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Master(master_process::MasterArgs),
     Segment(segment_process::SegmentArgs),
+    Certificate(certificate::CertificateArgs),
     Sql(shell::SqlArgs),
     Tpch(tpch_command::TpchArgs),
 }
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => serve(demo::run(args)),
         Command::Master(args) => serve(master_process::run(args)),
         Command::Segment(args) => serve(segment_process::run(args)),
+        Command::Certificate(args) => ended(certificate::run(&args)),
         Command::Sql(args) => shell::run(args),
         Command::Tpch(args) => ended(tpch_command::run(&args)),
     }

@@ -1,6 +1,7 @@
 //! `damson master`: a master alone; its segments are processes that register.
 
 use crate::build_id::build_id;
+use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
 use crate::limits::SHUTDOWN;
 use crate::listen::{ListenError, listen};
@@ -61,6 +62,13 @@ struct MasterOptions {
     /// Memory for the queries' parts on the master, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
+    /// Directory of this node's certificate [default: the data directory's tls]; the cluster's
+    /// authority is made there too, unless one is given.
+    #[arg(long, value_name = "DIR")]
+    tls_dir: Option<PathBuf>,
+    /// Whether nodes of different hosts show certificates and encrypt [default: on].
+    #[arg(long, value_name = "ON|OFF", hide_possible_values = true)]
+    interconnect_tls: Option<InterconnectTls>,
 }
 
 impl MasterOptions {
@@ -73,6 +81,8 @@ impl MasterOptions {
             flight_port: self.flight_port.or(file.flight_port),
             pg_port: self.pg_port.or(file.pg_port),
             memory: self.memory.or(file.memory),
+            tls_dir: self.tls_dir.or(file.tls_dir),
+            interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
         }
     }
 }
@@ -86,6 +96,8 @@ pub enum MasterProcessError {
     Listen(#[from] ListenError),
     #[error("cannot serve: {0}")]
     Serve(#[from] io::Error),
+    #[error(transparent)]
+    Certificate(#[from] NodeCertificateError),
     #[error("cannot use {path}: {source}")]
     DataDir { path: PathBuf, source: io::Error },
     #[error("cannot set up the query engine: {0}")]
@@ -123,7 +135,14 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
     let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
     let build = build_id();
-    let node = Node::new(NodeConfig::new(Endpoint(peers_address.to_string()), build.clone(), runtimes.io()));
+    let endpoint = Endpoint(peers_address.to_string());
+    let interconnect_tls = options.interconnect_tls.unwrap_or_default();
+    let tls = certificate_loading::of_master(interconnect_tls, options.tls_dir, &data_dir, &endpoint)?;
+    let node = Node::new(NodeConfig {
+        tls,
+        allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
+        ..NodeConfig::new(endpoint, build.clone(), runtimes.io())
+    });
     let config = MasterConfig {
         data_dir,
         segments,

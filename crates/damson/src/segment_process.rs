@@ -1,6 +1,7 @@
 //! `damson segment`: one segment alone, which registers with its master and stays registered.
 
 use crate::build_id::build_id;
+use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
 use crate::limits::{HEARTBEAT, RETRY_FIRST, RETRY_LAST};
 use crate::listen::{ListenError, listen};
@@ -67,6 +68,13 @@ struct SegmentOptions {
     /// Threads for queries; by default one a core.
     #[arg(long)]
     threads: Option<usize>,
+    /// Directory of this node's certificate [default: the data directory's tls]; a segment on the
+    /// master's host needs none.
+    #[arg(long, value_name = "DIR")]
+    tls_dir: Option<PathBuf>,
+    /// Whether nodes of different hosts show certificates and encrypt [default: on].
+    #[arg(long, value_name = "ON|OFF", hide_possible_values = true)]
+    interconnect_tls: Option<InterconnectTls>,
 }
 
 impl SegmentOptions {
@@ -79,6 +87,8 @@ impl SegmentOptions {
             advertise: self.advertise.or(file.advertise),
             memory: self.memory.or(file.memory),
             threads: self.threads.or(file.threads),
+            tls_dir: self.tls_dir.or(file.tls_dir),
+            interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
         }
     }
 }
@@ -92,6 +102,8 @@ pub enum SegmentProcessError {
     Listen(#[from] ListenError),
     #[error("cannot serve: {0}")]
     Serve(#[from] io::Error),
+    #[error(transparent)]
+    Certificate(#[from] NodeCertificateError),
     #[error("cannot use {path}: {source}")]
     DataDir { path: PathBuf, source: io::Error },
     #[error("cannot set up the query engine: {0}")]
@@ -133,7 +145,13 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
     let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
     let build = build_id();
-    let node = Node::new(NodeConfig::new(endpoint.clone(), build.clone(), runtimes.io()));
+    let interconnect_tls = options.interconnect_tls.unwrap_or_default();
+    let tls = certificate_loading::of_segment(interconnect_tls, options.tls_dir, &data_dir, &endpoint, &master)?;
+    let node = Node::new(NodeConfig {
+        tls,
+        allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
+        ..NodeConfig::new(endpoint.clone(), build.clone(), runtimes.io())
+    });
     let segment = Segment::start(SegmentConfig {
         content,
         data_dir: data_dir.clone(),

@@ -33,8 +33,11 @@ pub struct NodeConfig {
     pub heartbeat_ms: u64,
     /// A connection whose peer has said nothing for this long is broken; also bounds connecting.
     pub peer_timeout_ms: u64,
-    /// What this node shows to peers of other hosts and asks of them. Without it they are spoken to in plain text.
+    /// What this node shows to peers of other hosts, and asks of them.
     pub tls: Option<Arc<NodeTls>>,
+    /// Whether a node without [`NodeConfig::tls`] speaks to other hosts in plain text, and takes it from them; otherwise it
+    /// only has peers on its own host.
+    pub allow_plain_tcp: bool,
     /// The runtime that owns sockets; everything else runs where it is called.
     pub io: Handle,
 }
@@ -116,6 +119,7 @@ impl NodeConfig {
             heartbeat_ms: limits::HEARTBEAT_MS,
             peer_timeout_ms: limits::PEER_TIMEOUT_MS,
             tls: None,
+            allow_plain_tcp: true,
             io,
         }
     }

@@ -18,7 +18,11 @@ pub(super) fn tcp(listener: TcpListener, count: ConnectionCount) -> impl Stream<
             Ok(PeerStream::tcp(stream, &count))
         };
         let accepted: io::Result<PeerStream> = accepted.await;
-        pause_after_error(&accepted).await;
+        if let Err(error) = &accepted {
+            tracing::warn!(%error, "a peer's connection was not accepted");
+            // A process without file descriptors left would otherwise spin.
+            tokio::time::sleep(ACCEPT_RETRY).await;
+        }
         Some((accepted, (listener, count)))
     })
 }
@@ -71,16 +75,12 @@ pub(super) fn unix_or_none(
             Ok(PeerStream::unix(stream, &count))
         };
         let accepted: io::Result<PeerStream> = accepted.await;
-        pause_after_error(&accepted).await;
+        if let Err(error) = &accepted {
+            tracing::warn!(%error, "a peer's connection was not accepted");
+            // A process without file descriptors left would otherwise spin.
+            tokio::time::sleep(ACCEPT_RETRY).await;
+        }
         Some((accepted, (socket, count)))
     });
     accepted.right_stream()
-}
-
-/// A process without file descriptors left would otherwise spin.
-async fn pause_after_error(accepted: &io::Result<PeerStream>) {
-    if let Err(error) = accepted {
-        tracing::warn!(%error, "a peer's connection was not accepted");
-        tokio::time::sleep(ACCEPT_RETRY).await;
-    }
 }

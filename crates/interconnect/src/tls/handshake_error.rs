@@ -32,6 +32,13 @@ pub enum HandshakeError {
     RefusedName,
     #[error("the peer refused the handshake: {0}")]
     RefusedOtherwise(String),
+    /// Found before the handshake: between hosts, there is none without a certificate.
+    #[error(
+        "this node has no certificate, and the peer is not reached within this host: run damson certificate --authority \
+         DATA/tls --out DIR on the master's host, DATA being the master's data directory, and give this node the folder \
+         DIR as its --tls-dir"
+    )]
+    NoOwnCertificate,
     #[error("the peer does not speak TLS: --interconnect-tls must be the same on all nodes")]
     NotTls,
     #[error("the handshake failed: {0}")]
