@@ -7,15 +7,17 @@ SF ?= 1
 DATA ?= $(HOME)/.local/share/damson/demo
 # Seeds of `make nightly`'s random queries.
 SEEDS ?= $(shell seq 1 20)
-# More arguments for the benchmark: make tpch ARGS="--queries 1,9 --runs 5"
+# More arguments for the benchmarks: make tpch ARGS="--queries 1,9 --runs 5"
 ARGS ?=
+# make bench-interconnect QUICK=1: a few seconds, without TPC-H and without a report.
+QUICK ?=
 
 CARGO ?= cargo
 RUST_MINIMUM := 1.94
 BIN := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test tpch bench-tpch nightly fmt fmt-check clippy lint clean-data rust
+.PHONY: help demo build test tpch bench-tpch bench-interconnect nightly fmt fmt-check clippy lint clean-data rust
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +42,10 @@ tpch: rust ## Compares Damson with DataFusion and DuckDB on TPC-H (SF=1).
 	DAMSON_DUCKDB_PYTHON="$$(scripts/duckdb-python)" $(BIN)/damson-tpch --sf $(SF) $(ARGS)
 
 bench-tpch: tpch ## The same as tpch.
+
+bench-interconnect: rust ## Measures the interconnect beside a plain TCP copy; the report is in docs/benchmarks.
+	$(CARGO) build --release --locked -p damson-bench-interconnect $(if $(QUICK),,-p damson -p damson-tpch)
+	$(BIN)/damson-bench-interconnect $(if $(QUICK),--quick) $(ARGS)
 
 nightly: rust ## Longer tests: the SF1 answers, and random queries from SEEDS.
 	$(CARGO) build --release --workspace --all-targets --locked

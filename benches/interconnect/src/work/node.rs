@@ -63,6 +63,7 @@ impl BenchNode {
 
 fn apply(spec: &NodeSpec, config: &mut NodeConfig) {
     config.unix_sockets = spec.transport == Transport::FlightUnix;
+    config.allow_plain_tcp = spec.transport == Transport::FlightTcp;
     config.driver = match spec.transport {
         Transport::InProcess => Driver::Inproc,
         Transport::FlightUnix | Transport::FlightTcp | Transport::FlightTls => Driver::Flight,
