@@ -19,6 +19,8 @@ pub const WARM_UP: Duration = Duration::from_millis(500);
 pub const WARM_UP_QUICK: Duration = Duration::from_millis(50);
 /// The sender goes on for this long after its last window: the two processes do not begin at the same moment.
 pub const LINGER: Duration = Duration::from_millis(200);
+/// The same in quick runs.
+pub const LINGER_QUICK: Duration = Duration::from_millis(50);
 /// Windows of a quick run.
 pub const WINDOW_QUICK: Duration = Duration::from_millis(100);
 
@@ -31,7 +33,7 @@ pub const SLEEP: Duration = Duration::from_secs(10);
 /// Windows of it, awake first and last, so that a drift of the machine hits both alike.
 pub const SLEEP_WINDOWS: usize = 5;
 /// Quick runs sleep less.
-pub const SLEEP_QUICK: Duration = Duration::from_millis(200);
+pub const SLEEP_QUICK: Duration = Duration::from_millis(100);
 
 /// Sockets of a QUIC node where several are used.
 pub const QUIC_ENDPOINTS: usize = 4;

@@ -1,7 +1,9 @@
 //! The command line.
 
+use crate::limits::WINDOW_QUICK;
 use clap::Parser;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Measures the interconnect between two processes beside a plain copy of the same bytes.
 #[derive(Clone, Debug, Parser)]
@@ -36,6 +38,16 @@ pub struct Options {
 impl Options {
     pub fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only.as_str()))
+    }
+
+    /// Length of a measurement.
+    pub fn window(&self) -> Duration {
+        if self.quick { WINDOW_QUICK } else { Duration::from_secs_f64(self.seconds) }
+    }
+
+    /// How often each is measured.
+    pub fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { self.rounds }
     }
 
     /// Whether this is all of it, and so worth a report.

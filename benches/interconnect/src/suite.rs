@@ -1,13 +1,12 @@
 //! What is measured, in order.
 
 use crate::limits::{
-    CONTENTS, LINGER, QUIC_ENDPOINTS, RECEIVERS, SLEEP, SLEEP_QUICK, SLEEP_WINDOWS, WARM_UP, WARM_UP_QUICK,
-    WINDOW_QUICK,
+    CONTENTS, LINGER, LINGER_QUICK, QUIC_ENDPOINTS, RECEIVERS, SLEEP, SLEEP_QUICK, SLEEP_WINDOWS, WARM_UP,
+    WARM_UP_QUICK,
 };
 use crate::message::{Codec, NodeSpec, Schedule, Socket, Transport, Work};
 use crate::options::Options;
 use crate::rows::Rows;
-use std::time::Duration;
 
 /// One line of the report.
 #[derive(Clone, Debug)]
@@ -90,7 +89,7 @@ pub fn measures(options: &Options) -> Vec<Measure> {
     let mut add = |kind: Kind, way: Way, work: Work| {
         let sleeps = kind == Kind::SlowReceiver;
         let schedule = schedule(options, sleeps);
-        let rounds = if sleeps || options.quick { 1 } else { options.rounds };
+        let rounds = if sleeps { 1 } else { options.rounds() };
         list.push(Measure { name: name(kind, way), kind, way, work, schedule, rounds });
     };
     for socket in [Socket::Tcp, Socket::Unix] {
@@ -143,13 +142,13 @@ fn name(kind: Kind, way: Way) -> String {
 }
 
 fn schedule(options: &Options, sleeps: bool) -> Schedule {
-    let (warm_up, window) = match (options.quick, sleeps) {
-        (true, true) => (WARM_UP_QUICK, SLEEP_QUICK),
-        (true, false) => (WARM_UP_QUICK, WINDOW_QUICK),
-        (false, true) => (WARM_UP, SLEEP),
-        (false, false) => (WARM_UP, Duration::from_secs_f64(options.seconds)),
+    let (warm_up, linger) = if options.quick { (WARM_UP_QUICK, LINGER_QUICK) } else { (WARM_UP, LINGER) };
+    let window = match (sleeps, options.quick) {
+        (true, true) => SLEEP_QUICK,
+        (true, false) => SLEEP,
+        (false, _) => options.window(),
     };
-    Schedule { warm_up, window, windows: if sleeps { SLEEP_WINDOWS } else { 1 }, linger: LINGER }
+    Schedule { warm_up, window, windows: if sleeps { SLEEP_WINDOWS } else { 1 }, linger }
 }
 
 #[cfg(test)]

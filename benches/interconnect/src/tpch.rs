@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 
 /// Engines of `damson-tpch`, the first being what the others are compared with.
-pub const ENGINES: [&str; 2] = ["damson", "damson-flight"];
+pub const ENGINES: [&str; 4] = ["damson", "damson-flight", "damson-flight-tcp", "damson-quic"];
 
 /// Totals of the 22 queries at scale factor 1.
 #[derive(Clone, Debug, PartialEq)]

@@ -21,6 +21,7 @@ pub mod colours {
     pub const GREEN: &str = "#009e73";
     pub const LIGHT_GREEN: &str = "#8fd3bf";
     pub const RED: &str = "#d55e00";
+    pub const PINK: &str = "#cc79a7";
 }
 
 /// A chart of bars.

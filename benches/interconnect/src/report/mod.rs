@@ -17,6 +17,7 @@ use damson_bench_report::machine::{commit, date};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One measurement and all its rounds.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ pub struct Report {
     command: String,
     commit: Option<String>,
     machine: Machine,
-    seconds: f64,
+    window: Duration,
     rounds: u32,
     results: Vec<Measured>,
     tpch: Option<Result<Tpch, String>>,
@@ -70,8 +71,8 @@ impl Report {
             command: arguments.collect::<Vec<_>>().join(" "),
             commit: commit(),
             machine: Machine::this(),
-            seconds: options.seconds,
-            rounds: options.rounds,
+            window: options.window(),
+            rounds: options.rounds(),
             results,
             tpch,
         }

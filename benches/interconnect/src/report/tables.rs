@@ -37,7 +37,7 @@ fn preamble(report: &Report) -> String {
          damson {}, commit {commit}; {}\n",
         BATCH_BYTES >> 10,
         report.rounds,
-        report.seconds,
+        report.window.as_secs_f64(),
         report.machine,
         report.machine.kernel,
         report.date,

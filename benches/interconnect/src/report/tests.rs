@@ -29,7 +29,7 @@ fn report() -> Report {
         result.add(Ok(outcome(&windows.iter().map(|bytes| bytes / 2).collect::<Vec<_>>())));
         result
     });
-    Report::new(&options, results.collect(), Some(Ok(Tpch { totals_s: vec![1.0, 1.2] })))
+    Report::new(&options, results.collect(), Some(Ok(Tpch { totals_s: vec![1.0, 1.2, 1.3, 1.4] })))
 }
 
 fn verdicts(report: &Report, what: &str) -> Vec<Option<bool>> {
@@ -41,7 +41,8 @@ fn the_fastest_round_is_compared_with_the_copy() {
     let report = report();
     assert_eq!(report.gb_per_s(Kind::Stream, Way::Copy(Socket::Tcp)), Some(4.0));
     assert_eq!(verdicts(&report, "Flight, TCP / plain TCP copy"), [Some(false)]);
-    assert_eq!(verdicts(&report, "TPC-H SF1, damson-flight"), [Some(true)]);
+    // Over Flight there is a bound, on whatever it is; over QUIC only the figure.
+    assert_eq!(verdicts(&report, "TPC-H SF1"), [Some(true), Some(false), None]);
     assert!(verdicts(&report, "Broadcast").iter().all(|&met| met == Some(true)));
     // 1 GB in 0.75 s of CPU time.
     assert_eq!(verdicts(&report, "Redistribute within"), [Some(false)]);

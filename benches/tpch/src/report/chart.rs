@@ -8,6 +8,8 @@ fn colour(engine: EngineKind) -> &'static str {
     match engine {
         EngineKind::Damson => colours::BLUE,
         EngineKind::DamsonFlight => colours::LIGHT_BLUE,
+        EngineKind::DamsonFlightTcp => colours::PINK,
+        EngineKind::DamsonQuic => colours::RED,
         EngineKind::Datafusion => colours::ORANGE,
         EngineKind::Duckdb => colours::GREEN,
         EngineKind::DuckdbParquet => colours::LIGHT_GREEN,
