@@ -8,12 +8,16 @@
 mod arrivals;
 mod batch;
 mod broadcast;
+mod budget;
 mod config;
 mod control;
+mod counters;
 mod departures;
 mod driver;
 mod error;
 mod flight;
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbox;
 mod limits;
 mod node;
@@ -27,8 +31,10 @@ mod tls;
 mod wire;
 
 pub use broadcast::BroadcastSender;
+pub use budget::{QueryRoutes, RouteBudget};
 pub use config::{Compression, Driver, NodeConfig, UnknownSetting};
 pub use control::{ControlHandler, ControlStream};
+pub use counters::{Direction, Moved, RouteState, RouteStats, Transport};
 pub use error::{ControlError, InterconnectError, RouteError};
 pub use node::{Node, NodeStats};
 pub use receiver::RouteReceiver;
@@ -38,3 +44,4 @@ pub use tls::{
     ALPN_FLIGHT, ALPN_QUIC, AUTHORITY_FILE, AUTHORITY_KEY_FILE, CERTIFICATE_FILE, ClusterAuthority, Day,
     HandshakeError, KEY_FILE, NodeTls, TlsError, TlsStream,
 };
+pub use wire::{TooDeep, refuse_deep_nesting};

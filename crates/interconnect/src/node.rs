@@ -7,18 +7,19 @@ pub(crate) use queries::Refusal;
 pub(crate) use tasks::Tasks;
 
 use crate::batch::Encoder;
+use crate::counters::History;
 use crate::driver::RouteDriver;
 use crate::flight::{self, Channels, ConnectionCount};
 use crate::inbox::Inbox;
-use crate::limits::{COLLECT_EVERY, MESSAGE_BYTES};
+use crate::limits::COLLECT_EVERY;
 use crate::outbox::Outbox;
 use crate::quic;
 use crate::route::ToSender;
 use crate::sender::{Link, SenderEnd};
 use crate::wire::Opening;
 use crate::{
-    BroadcastSender, ControlError, ControlHandler, ControlStream, Driver, InterconnectError, NodeConfig, RouteError,
-    RouteReceiver, RouteSender,
+    BroadcastSender, ControlError, ControlHandler, ControlStream, Driver, InterconnectError, NodeConfig, QueryRoutes,
+    RouteBudget, RouteError, RouteReceiver, RouteSender, RouteStats,
 };
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint, QueryId, RouteKey};
 use parking_lot::{Mutex, RwLock};
 use queries::Queries;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +44,8 @@ pub struct Node {
     endpoint: RwLock<Endpoint>,
     handlers: RwLock<HashMap<ContentId, Arc<dyn ControlHandler>>>,
     queries: Mutex<Queries>,
+    /// What the routes of ended queries did.
+    history: Mutex<History>,
     connections: ConnectionCount,
     channels: Channels,
     quic: quic::Connections,
@@ -50,7 +54,7 @@ pub struct Node {
 }
 
 /// What a node holds at this moment, for gauges and tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStats {
     /// Bytes that have arrived and were not taken.
     pub buffered_bytes: u64,
@@ -72,6 +76,7 @@ impl Node {
             endpoint: RwLock::new(config.endpoint.clone()),
             handlers: RwLock::default(),
             queries: Mutex::default(),
+            history: Mutex::default(),
             channels: Channels::new(&config, connections.clone()),
             quic: quic::Connections::new(&config, connections.clone(), &tasks),
             connections,
@@ -124,10 +129,14 @@ impl Node {
 
     /// Begins a query here, before any of its routes is opened; each content that takes part does so for itself.
     ///
-    /// `incoming_routes`: how many routes its receivers will read; the node's memory for motions is shared among them.
-    pub fn open_query(&self, query: QueryId, incoming_routes: usize) {
-        let credit = |routes| self.config.route_credit(routes);
-        self.queries.lock().open(query, incoming_routes, credit);
+    /// `routes`: what its most loaded node has; a node's memory for motions is shared among them.
+    pub fn open_query(&self, query: QueryId, routes: impl Into<QueryRoutes>) {
+        self.queries.lock().open(query, routes.into(), |routes| self.config.budget(routes));
+    }
+
+    /// Sizes for each route of a query that is open here.
+    pub fn route_budget(&self, query: QueryId) -> RouteBudget {
+        self.config.budget(self.queries.lock().routes(query))
     }
 
     /// Ends a query here, once for each [`Node::open_query`]. With a reason, or for the last content, its open routes
@@ -136,7 +145,9 @@ impl Node {
     pub fn close_query(&self, query: QueryId, reason: Option<RouteError>) {
         let ended = self.queries.lock().close(query, reason);
         // Wakers run outside the lock.
+        let routes = ended.stats();
         ended.end();
+        self.history.lock().remember(query, routes);
     }
 
     /// The sending end of a route to `peer`.
@@ -149,7 +160,7 @@ impl Node {
         let end = SenderEnd::new(route, link);
         // A route that failed at once has nobody to encode for.
         let encoder = encoder.filter(|_| end.is_remote());
-        RouteSender::new(end, schema, encoder, MESSAGE_BYTES)
+        RouteSender::new(end, schema, encoder, self.route_budget(route.query).message_bytes)
     }
 
     /// The sending ends of one motion's routes that all carry the same batches.
@@ -166,7 +177,8 @@ impl Node {
         };
         let encoder = self.encoder(*first, &schema)?;
         let ends = routes.iter().map(|(route, peer)| SenderEnd::new(*route, self.link(*route, peer))).collect();
-        Ok(BroadcastSender::new(ends, schema, encoder, MESSAGE_BYTES, Arc::clone(&self.broadcasts_encoded)))
+        let message_bytes = self.route_budget(first.query).message_bytes;
+        Ok(BroadcastSender::new(ends, schema, encoder, message_bytes, Arc::clone(&self.broadcasts_encoded)))
     }
 
     fn encoder(&self, route: RouteKey, schema: &SchemaRef) -> Result<Encoder, RouteError> {
@@ -199,11 +211,22 @@ impl Node {
         Ok(Link::Remote(outbox))
     }
 
-    /// The receiving end of a route; one for each.
+    /// The receiving end of a route, with the credit of its query's budget; one for each.
     pub fn receiver(self: &Arc<Self>, route: RouteKey, schema: SchemaRef) -> RouteReceiver {
+        self.receiver_with_credit(route, schema, usize::MAX)
+    }
+
+    /// The receiving end of a route whose reader has memory for `credit_bytes`, if the query's budget does not give it less.
+    pub fn receiver_with_credit(
+        self: &Arc<Self>,
+        route: RouteKey,
+        schema: SchemaRef,
+        credit_bytes: usize,
+    ) -> RouteReceiver {
         let claimed = {
             let mut queries = self.queries.lock();
-            let credit = self.config.route_credit(queries.incoming_routes(route.query));
+            let budget = self.config.budget(queries.routes(route.query));
+            let credit = budget.credit_bytes.min(credit_bytes) as u64;
             queries.inbox(route, Instant::now()).map(|inbox| (inbox, credit))
         };
         let inbox = match claimed {
@@ -246,7 +269,15 @@ impl Node {
         }
     }
 
-    fn is_here(&self, peer: &Endpoint) -> bool {
+    /// What each route of the open queries, and of the last ended ones, has done here.
+    pub fn route_stats(&self) -> Vec<RouteStats> {
+        let mut routes = self.queries.lock().route_stats();
+        routes.extend(self.history.lock().lines());
+        routes
+    }
+
+    /// Whether an endpoint is this process.
+    pub fn is_here(&self, peer: &Endpoint) -> bool {
         *peer == *self.endpoint.read() || *peer == Endpoint::in_process()
     }
 

@@ -13,7 +13,6 @@ use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use quinn::Connection;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
@@ -40,16 +39,15 @@ impl Connections {
     }
 
     fn connecting(&self, peer: &Endpoint, index: usize) -> Connecting {
-        let connect = || Arc::clone(&self.caller).connect(peer.clone(), index).boxed().shared();
-        match self.made.lock().entry((peer.clone(), index)) {
-            Entry::Occupied(mut kept) => {
-                if is_over(kept.get()) {
-                    kept.insert(connect());
-                }
-                kept.get().clone()
-            }
-            Entry::Vacant(place) => place.insert(connect()).clone(),
+        let mut made = self.made.lock();
+        if let Some(kept) = made.get(&(peer.clone(), index))
+            && !is_over(kept)
+        {
+            return kept.clone();
         }
+        let connecting = Arc::clone(&self.caller).connect(peer.clone(), index).boxed().shared();
+        made.insert((peer.clone(), index), connecting.clone());
+        connecting
     }
 }
 
@@ -64,6 +62,7 @@ fn is_over(connecting: &Connecting) -> bool {
 impl RouteDriver for Connections {
     fn carry(&self, peer: &Endpoint, outbox: Arc<Outbox>) -> Result<BoxFuture<'static, ()>, InterconnectError> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(outbox.route);
+        outbox.sent.carried_by(Transport::Quic);
         let connecting = self.connecting(peer, hash as usize % self.count);
         Ok(send(outbox, connecting, Arc::clone(&self.build)).boxed())
     }

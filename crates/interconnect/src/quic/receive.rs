@@ -6,6 +6,7 @@ use super::message;
 use crate::arrivals::Arrivals;
 use crate::inbox::Inbox;
 use crate::limits::{OPENING_BYTES_MAX, STREAM_CHUNKS};
+use crate::Transport;
 use crate::node::Node;
 use crate::route::ToSender;
 use crate::wire::Opening;
@@ -45,6 +46,7 @@ async fn take(node: &Node, answers: &mut SendStream, mut stream: RecvStream) {
     };
     match node.accept(&opening) {
         Ok(inbox) => {
+            inbox.received.carried_by(Transport::Quic);
             let arrivals = Arrivals::new(Arc::clone(&inbox));
             // A sender that does not take the answers has gone, which the arrivals tell.
             let ((), _) = tokio::join!(read(arrivals, stream), answer(&inbox, answers));

@@ -139,8 +139,10 @@ fn rows_go_where_the_placement_says() {
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![keys]).unwrap();
     let map = map(4);
     let sent = split(&mut Splitter::new(schema, Arc::clone(&map), SEND_MESSAGE_BYTES), std::slice::from_ref(&batch));
-    let keys: Vec<Vec<_>> =
-        sent.iter().map(|sent| sent.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().iter()).collect()).collect();
+    let keys: Vec<Vec<_>> = sent
+        .iter()
+        .map(|sent| sent.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().iter()).collect())
+        .collect();
     for (destination, keys) in keys.iter().enumerate() {
         for key in keys {
             let mut hashes = vec![];

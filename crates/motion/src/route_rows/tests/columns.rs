@@ -104,9 +104,8 @@ pub(super) fn random_column(rng: &mut StdRng, data_type: &DataType, rows: usize,
             cast(&random_text(rng, rows, null_share), data_type).unwrap()
         }
         FixedSizeBinary(bytes) => {
-            let values = (0..rows).map(|_| {
-                optional(rng, null_share, |rng| (0..*bytes).map(|_| rng.random::<u8>()).collect::<Vec<_>>())
-            });
+            let values = (0..rows)
+                .map(|_| optional(rng, null_share, |rng| (0..*bytes).map(|_| rng.random::<u8>()).collect::<Vec<_>>()));
             Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, *bytes).unwrap())
         }
         Dictionary(key, value) => match key.as_ref() {
