@@ -57,5 +57,3 @@ pub const SLOW_CHANGE_MAX: f64 = 0.05;
 pub const TPCH_RATIO_MAX: f64 = 1.25;
 /// What a sender may hold: the credits of all its routes, which the receiver's memory for motions bounds.
 pub const MOTION_MEMORY_BYTES_MAX: u64 = 256 << 20;
-/// Bytes that the kernel gathers for a destination.
-pub const MESSAGE_BYTES: usize = 512 << 10;

@@ -30,8 +30,7 @@ impl Run for Broadcast {
 
     fn run(&mut self, peer: &str, meter: &Arc<Meter>) -> Result<Totals, BenchError> {
         let (node, peer) = (&self.node.node, Endpoint(peer.into()));
-        let incoming = if self.side.receives() { self.receivers } else { 0 };
-        let mut totals = ends::run(&self.node, incoming, |tasks| {
+        let mut totals = ends::run(&self.node, self.side, self.receivers, |tasks| {
             if self.side.receives() {
                 for number in 0..self.receivers {
                     let receiver = node.receiver(route(0, number), rows::schema());

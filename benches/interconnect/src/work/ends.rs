@@ -1,12 +1,12 @@
 //! Tasks that send and receive on routes, and what they add up to.
 
-use super::node::BenchNode;
+use super::node::{BenchNode, QUERY};
 use crate::error::BenchError;
 use crate::limits::ROW_BYTES;
-use crate::message::Totals;
+use crate::message::{Side, Totals};
 use crate::meter::Meter;
 use arrow::array::RecordBatch;
-use damson_interconnect::{RouteReceiver, RouteSender, Sent};
+use damson_interconnect::{QueryRoutes, RouteReceiver, RouteSender, Sent};
 use futures::StreamExt;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -14,9 +14,11 @@ use tokio::task::JoinSet;
 /// Tasks of one process; each gives its totals.
 pub type Tasks = JoinSet<Result<Totals, BenchError>>;
 
-/// Opens the query, starts the tasks on the threads for rows, and waits for all of them.
-pub fn run(node: &BenchNode, incoming_routes: usize, start: impl FnOnce(&mut Tasks)) -> Result<Totals, BenchError> {
-    node.node.open_query(super::node::QUERY, incoming_routes);
+/// Opens the query of so many routes, starts the tasks on the threads for rows, and waits for all of them.
+pub fn run(node: &BenchNode, side: Side, routes: usize, start: impl FnOnce(&mut Tasks)) -> Result<Totals, BenchError> {
+    // Both nodes are told the same, so that they agree on the size of messages.
+    let to_peers = if side == Side::Both { 0 } else { routes };
+    node.node.open_query(QUERY, QueryRoutes { incoming: routes, outgoing: routes, to_peers });
     let result = node.block_on(async {
         let mut tasks = JoinSet::new();
         start(&mut tasks);
@@ -29,7 +31,7 @@ pub fn run(node: &BenchNode, incoming_routes: usize, start: impl FnOnce(&mut Tas
         }
         Ok(totals)
     });
-    node.node.close_query(super::node::QUERY, None);
+    node.node.close_query(QUERY, None);
     result
 }
 

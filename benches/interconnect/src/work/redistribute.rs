@@ -4,7 +4,6 @@ use super::Run;
 use super::ends::{self, Tasks};
 use super::node::{BenchNode, route};
 use crate::error::BenchError;
-use crate::limits::MESSAGE_BYTES;
 use crate::message::{NodeSpec, Side, Task, Totals};
 use crate::meter::Meter;
 use crate::rows::{self, Rows};
@@ -12,6 +11,7 @@ use arrow::array::RecordBatch;
 use damson_cluster::{BucketMap, Endpoint, MapVersion};
 use damson_interconnect::RouteSender;
 use damson_motion::Splitter;
+use damson_motion::limits::SEND_MESSAGE_BYTES;
 use std::sync::Arc;
 
 /// As many sending as receiving contents, each a task; every sender has a route to every receiver, and all of them are
@@ -40,7 +40,7 @@ impl Redistribute {
         for sender in 0..self.contents {
             let routes =
                 (0..self.contents).map(|receiver| self.node.node.sender(route(sender, receiver), peer, rows::schema()));
-            let splitter = Splitter::new(rows::schema(), Arc::clone(&map), MESSAGE_BYTES);
+            let splitter = Splitter::new(rows::schema(), Arc::clone(&map), SEND_MESSAGE_BYTES);
             tasks.spawn(send_on(routes.collect(), splitter, Arc::clone(&batches), Arc::clone(meter)));
         }
     }
@@ -57,8 +57,7 @@ impl Run for Redistribute {
     }
 
     fn run(&mut self, peer: &str, meter: &Arc<Meter>) -> Result<Totals, BenchError> {
-        let incoming = if self.side.receives() { self.contents * self.contents } else { 0 };
-        ends::run(&self.node, incoming, |tasks| {
+        ends::run(&self.node, self.side, self.contents * self.contents, |tasks| {
             if self.side.receives() {
                 self.receive(tasks, meter);
             }

@@ -30,8 +30,7 @@ impl Run for Stream {
 
     fn run(&mut self, peer: &str, meter: &Arc<Meter>) -> Result<Totals, BenchError> {
         let (node, peer) = (&self.node.node, Endpoint(peer.into()));
-        let incoming = if self.side.receives() { self.routes } else { 0 };
-        ends::run(&self.node, incoming, |tasks| {
+        ends::run(&self.node, self.side, self.routes, |tasks| {
             if self.side.receives() {
                 for number in 0..self.routes {
                     let receiver = node.receiver(route(number, number), rows::schema());

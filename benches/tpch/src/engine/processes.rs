@@ -120,19 +120,25 @@ fn start_nodes(
         master.args(["--memory", mebibytes]);
     }
     let mut nodes = vec![Node::start("master", directory, master)?];
+    // It serves at once, and has made the cluster's authority and its own certificate then: the cluster serves when the
+    // segments have registered.
+    nodes[0].wait_until_ready()?;
     for (content, port) in ports[3..].iter().enumerate() {
         let mut segment = Command::new(binary);
         segment.arg("segment").arg("--data").arg(directory.join(format!("seg{content}")));
         segment.args(["--content", &content.to_string(), "--listen", &format!("127.0.0.1:{port}")]);
         segment.args(["--master", &format!("127.0.0.1:{listen}"), "--threads", "1"]);
         segment.args(interconnect);
+        if kind == EngineKind::DamsonQuic {
+            // QUIC has no plain text. The certificate is for this host, and good for all its nodes.
+            segment.arg("--tls-dir").arg(directory.join("master/tls"));
+        }
         if let Some(mebibytes) = &memory {
             segment.args(["--memory", mebibytes]);
         }
         nodes.push(Node::start(&format!("seg{content}"), directory, segment)?);
     }
-    // The master serves at once: the cluster does when the segments have registered.
-    for node in nodes.iter_mut().rev() {
+    for node in &mut nodes[1..] {
         node.wait_until_ready()?;
     }
     Ok((nodes, flight))
