@@ -5,13 +5,17 @@ use crate::error::BenchError;
 use crate::message::{Codec, NodeSpec, Side, Task, Transport};
 use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
 use damson_interconnect::{Compression, Driver, Node, NodeConfig, NodeTls};
-use std::net::TcpListener;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// The one query that is measured.
 pub const QUERY: QueryId = QueryId(1);
+
+/// Ports that are tried before it is an error.
+const PORTS_MAX: usize = 16;
 
 /// One process's node, and the runtimes that it works on. Sockets and the work on rows are apart, as in the product.
 pub struct BenchNode {
@@ -27,7 +31,7 @@ impl BenchNode {
         let (cpu, io) = (cores_runtime("cpu")?, io_runtime()?);
         let listener = match spec.transport {
             Transport::InProcess => None,
-            _ => Some(TcpListener::bind("127.0.0.1:0")?),
+            _ => Some(bind()?),
         };
         let endpoint = match &listener {
             None => Endpoint::in_process(),
@@ -59,6 +63,16 @@ impl BenchNode {
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.cpu.block_on(work)
     }
+}
+
+/// A port that is free for UDP too, where QUIC would listen.
+fn bind() -> io::Result<TcpListener> {
+    let bind_both = || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        UdpSocket::bind(listener.local_addr()?).map(|_| listener)
+    };
+    // Some other program may have it; another one is as good.
+    (0..PORTS_MAX).find_map(|_| bind_both().ok()).map_or_else(bind_both, Ok)
 }
 
 fn apply(spec: &NodeSpec, config: &mut NodeConfig) {

@@ -33,6 +33,7 @@ impl Run for SlowReceiver {
 
     fn run(&mut self, peer: &str, meter: &Arc<Meter>) -> Result<Totals, BenchError> {
         let (node, peer) = (&self.node.node, Endpoint(peer.into()));
+        let batches = Arc::new(if self.side.sends() { rows::batches(Rows::Random) } else { vec![] });
         ends::run(&self.node, self.side, self.routes, |tasks| {
             for number in 0..self.routes {
                 if self.side.receives() {
@@ -44,7 +45,7 @@ impl Run for SlowReceiver {
                 }
                 if self.side.sends() {
                     let sender = node.sender(route(number, number), &peer, rows::schema());
-                    tasks.spawn(send_copies(sender, Arc::clone(meter)));
+                    tasks.spawn(send_copies(sender, Arc::clone(&batches), Arc::clone(meter)));
                 }
             }
         })
@@ -52,8 +53,11 @@ impl Run for SlowReceiver {
 }
 
 /// Every batch has memory of its own, so that what the sender holds can be seen.
-async fn send_copies(mut sender: RouteSender, meter: Arc<Meter>) -> Result<Totals, BenchError> {
-    let batches = rows::batches(Rows::Random);
+async fn send_copies(
+    mut sender: RouteSender,
+    batches: Arc<Vec<RecordBatch>>,
+    meter: Arc<Meter>,
+) -> Result<Totals, BenchError> {
     let mut totals = Totals::default();
     for batch in batches.iter().cycle() {
         if meter.is_over() {
