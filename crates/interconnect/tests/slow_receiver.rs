@@ -207,7 +207,8 @@ impl Drop for Sender {
 
 /// The sending process: batches with memory of their own on all routes, until their receivers stop.
 async fn send_all(task: &str) {
-    let [driver, certificate, endpoints @ ..] = &task.split(' ').collect::<Vec<_>>()[..] else { panic!("{task}") };
+    let words: Vec<&str> = task.split(' ').collect();
+    let [driver, certificate, endpoints @ ..] = &words[..] else { panic!("{task}") };
     let driver: Driver = driver.parse().unwrap();
     let mut nodes = vec![];
     for _ in endpoints {
