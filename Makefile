@@ -10,15 +10,17 @@ SEEDS ?= $(shell seq 1 20)
 # Seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := route_stream opening
-# More arguments for the benchmark: make tpch ARGS="--queries 1,9 --runs 5"
+# More arguments for the benchmarks: make tpch ARGS="--queries 1,9 --runs 5"
 ARGS ?=
+# make bench-interconnect QUICK=1: a few seconds, without TPC-H and without a report.
+QUICK ?=
 
 CARGO ?= cargo
 RUST_MINIMUM := 1.94
 BIN := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test tpch bench-tpch nightly fuzz fmt fmt-check clippy lint clean-data rust
+.PHONY: help demo build test tpch bench-tpch bench-interconnect nightly fuzz fmt fmt-check clippy lint clean-data rust
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +45,10 @@ tpch: rust ## Compares Damson with DataFusion and DuckDB on TPC-H (SF=1).
 	DAMSON_DUCKDB_PYTHON="$$(scripts/duckdb-python)" $(BIN)/damson-tpch --sf $(SF) $(ARGS)
 
 bench-tpch: tpch ## The same as tpch.
+
+bench-interconnect: rust ## Measures the interconnect beside a plain TCP copy; the report is in docs/benchmarks.
+	$(CARGO) build --release --locked -p damson-bench-interconnect $(if $(QUICK),,-p damson -p damson-tpch)
+	$(BIN)/damson-bench-interconnect $(if $(QUICK),--quick) $(ARGS)
 
 nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, fuzz targets.
 	$(CARGO) build --release --workspace --all-targets --locked

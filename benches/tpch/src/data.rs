@@ -27,7 +27,7 @@ pub fn prepare(options: &Options) -> Result<(), Box<dyn Error>> {
     // Renamed when it is whole: what exists is complete.
     let unfinished = directory.with_file_name(format!("sf{}.unfinished", options.sf));
     clear(&unfinished)?;
-    generate(&unfinished, options.sf, &TABLES, FileFormat::Parquet, crate::machine::cores(), &|_| {})?;
+    generate(&unfinished, options.sf, &TABLES, FileFormat::Parquet, damson_bench_report::machine::cores(), &|_| {})?;
     fs::rename(&unfinished, &directory)?;
     eprintln!("    generated in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())

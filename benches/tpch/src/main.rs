@@ -8,7 +8,6 @@ mod bench;
 mod data;
 mod engine;
 mod limits;
-mod machine;
 mod options;
 mod process;
 mod profile;

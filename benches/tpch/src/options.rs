@@ -14,7 +14,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1.0, value_parser = scale_factor)]
     pub sf: f64,
     /// Which engines run.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = EngineKind::ALL)]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = EngineKind::DEFAULT)]
     pub engines: Vec<EngineKind>,
     /// Which queries run; all without it.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=QUERIES as i64))]
@@ -57,7 +57,7 @@ pub struct Options {
 impl Options {
     /// Cores of every engine.
     pub fn cores(&self) -> usize {
-        self.segments.map_or_else(crate::machine::cores, usize::from)
+        self.segments.map_or_else(damson_bench_report::machine::cores, usize::from)
     }
 
     /// In rising order.
@@ -144,7 +144,7 @@ mod tests {
         let line = ["damson-tpch", "--sf=0.01", "--memory=2GB", "--segments=3", "--cache-dir=/x", "--queries=9,1,9"];
         let options = Options::parse_from(line);
         assert_eq!(options.queries(), [1, 9]);
-        assert_eq!(options.engines, EngineKind::ALL);
+        assert_eq!(options.engines, EngineKind::DEFAULT);
         let again = Options::parse_from(std::iter::once("damson-tpch".to_string()).chain(options.for_worker()));
         assert_eq!((again.sf, again.memory, again.cores()), (0.01, Some(2 << 30), 3));
         assert_eq!(again.parquet_dir(), PathBuf::from("/x/tpch/sf0.01"));

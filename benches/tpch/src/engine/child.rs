@@ -2,9 +2,9 @@
 
 use super::{Engine, EngineError, EngineKind, Ready, Run};
 use crate::limits::LOAD_TIMEOUT;
-use crate::machine;
 use crate::options::Options;
 use crate::process::{Process, ProcessError, wait_for_end};
+use damson_bench_report::machine;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

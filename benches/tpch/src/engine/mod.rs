@@ -2,13 +2,13 @@
 
 mod child;
 mod cluster;
-mod flight;
+mod processes;
 mod reference;
 pub mod worker;
 
 pub use child::ChildEngine;
 pub use cluster::EmbeddedDamson;
-pub use flight::FlightEngine;
+pub use processes::ProcessesEngine;
 pub use reference::Reference;
 
 use crate::options::Options;
@@ -24,8 +24,12 @@ use thiserror::Error;
 pub enum EngineKind {
     /// A master and its segments in one process.
     Damson,
-    /// A master and its segments, each a process, over Flight.
+    /// A master and its segments, each a process, over Flight and this host's unix sockets.
     DamsonFlight,
+    /// The same over TCP, in plain text.
+    DamsonFlightTcp,
+    /// The same over QUIC.
+    DamsonQuic,
     /// Single-process DataFusion on Parquet files.
     Datafusion,
     /// DuckDB on its own file.
@@ -35,7 +39,8 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    pub const ALL: [EngineKind; 5] = [
+    /// Those that run without being asked for.
+    pub const DEFAULT: [EngineKind; 5] = [
         EngineKind::Damson,
         EngineKind::DamsonFlight,
         EngineKind::Datafusion,
@@ -48,6 +53,8 @@ impl EngineKind {
         match self {
             EngineKind::Damson => "Damson",
             EngineKind::DamsonFlight => "Damson, Flight",
+            EngineKind::DamsonFlightTcp => "Damson, Flight TCP",
+            EngineKind::DamsonQuic => "Damson, QUIC",
             EngineKind::Datafusion => "DataFusion",
             EngineKind::Duckdb => "DuckDB",
             EngineKind::DuckdbParquet => "DuckDB, Parquet",
@@ -55,7 +62,17 @@ impl EngineKind {
     }
 
     pub fn is_damson(self) -> bool {
-        matches!(self, EngineKind::Damson | EngineKind::DamsonFlight)
+        self == EngineKind::Damson || self.interconnect().is_some()
+    }
+
+    /// Options of each node, where nodes are processes.
+    pub fn interconnect(self) -> Option<&'static [&'static str]> {
+        match self {
+            EngineKind::DamsonFlight => Some(&[]),
+            EngineKind::DamsonFlightTcp => Some(&["--interconnect-unix-sockets=off", "--interconnect-tls=off"]),
+            EngineKind::DamsonQuic => Some(&["--interconnect-driver=quic"]),
+            EngineKind::Damson | EngineKind::Datafusion | EngineKind::Duckdb | EngineKind::DuckdbParquet => None,
+        }
     }
 }
 
@@ -117,7 +134,9 @@ pub trait Engine {
 pub fn start(kind: EngineKind, options: &Options) -> Result<Option<Box<dyn Engine>>, EngineError> {
     Ok(match kind {
         EngineKind::Damson | EngineKind::Datafusion => Some(Box::new(ChildEngine::start_worker(kind, options)?)),
-        EngineKind::DamsonFlight => Some(Box::new(FlightEngine::start(options)?)),
+        EngineKind::DamsonFlight | EngineKind::DamsonFlightTcp | EngineKind::DamsonQuic => {
+            Some(Box::new(ProcessesEngine::start(kind, options)?))
+        }
         EngineKind::Duckdb | EngineKind::DuckdbParquet => match &options.duckdb_python {
             Some(python) if !python.as_os_str().is_empty() => {
                 Some(Box::new(ChildEngine::start_duckdb(kind, python, options)?))

@@ -7,9 +7,9 @@ mod table;
 pub use summary::Comparison;
 
 use crate::engine::{EngineKind, Run};
-use crate::machine::{Machine, commit};
 use crate::options::Options;
-use chrono::{SecondsFormat, Utc};
+use damson_bench_report::Machine;
+use damson_bench_report::machine::{commit, date};
 use serde::Serialize;
 use std::fs;
 use std::io;
@@ -96,7 +96,7 @@ impl Report {
         let comparisons = summary::comparisons(&queries, &engines);
         Report {
             sf: options.sf,
-            date: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            date: date(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             commit: commit(),
             machine: Machine::this(),

@@ -2,6 +2,7 @@
 
 use super::summary::geometric_mean;
 use super::{QueryResult, Report};
+use damson_bench_report::{aligned, gibibytes};
 use std::fmt::Write;
 
 const FAILED: &str = "failed";
@@ -39,11 +40,10 @@ fn header(report: &Report) -> Vec<String> {
 
 fn preamble(report: &Report) -> String {
     let machine = &report.machine;
-    let memory = machine.memory_bytes.map_or_else(String::new, |bytes| format!(", {:.0} GiB", gibibytes(bytes)));
     let limit = report.memory_limit_bytes.map_or_else(String::new, |b| format!(", {:.1} GiB each", gibibytes(b)));
     let mut text = format!(
-        "\nTPC-H SF{}, best of {} after a warm-up, {} cores for each engine{limit}\n{}, {} cores{memory}; {}\n",
-        report.sf, report.runs, report.cores, machine.cpu, machine.cores, report.date
+        "\nTPC-H SF{}, best of {} after a warm-up, {} cores for each engine{limit}\n{machine}; {}\n",
+        report.sf, report.runs, report.cores, report.date
     );
     for engine in &report.engines {
         // Writing to a String cannot fail.
@@ -93,28 +93,4 @@ fn seconds(value: Option<f64>) -> String {
 
 fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_string(), |ratio| format!("{ratio:.2}"))
-}
-
-fn gibibytes(bytes: u64) -> f64 {
-    bytes as f64 / (1u64 << 30) as f64
-}
-
-/// Columns as wide as their widest cell, the first to the left and numbers to the right, with a line below the header.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        for (column, cell) in row.iter().enumerate() {
-            let width = widths[column];
-            let _ = if column == 0 { write!(text, "{cell:<width$}") } else { write!(text, "  {cell:>width$}") };
-        }
-        text.push('\n');
-        if number == 0 {
-            text += &"-".repeat(widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1));
-            text.push('\n');
-        }
-    }
-    text
 }

@@ -1,9 +1,13 @@
 //! What the figures were measured on.
 
+use crate::table::gibibytes;
+use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
+use std::fmt;
 use std::fs;
 use std::process::Command;
 
+/// What the system says of itself, for a report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     pub cpu: String,
@@ -29,6 +33,22 @@ impl Machine {
     }
 }
 
+/// `AMD EPYC, 2 cores, 24 GiB`.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} cores", self.cpu, self.cores)?;
+        match self.memory_bytes {
+            Some(bytes) => write!(f, ", {:.0} GiB", gibibytes(bytes)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Now, UTC, in seconds.
+pub fn date() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 /// Cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -47,7 +67,16 @@ pub fn commit() -> Option<String> {
 
 /// The most memory that a process has held at once, in bytes, since its start or [`reset_peak_rss`].
 pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
-    kibibytes(field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM")?)
+    status(pid, "VmHWM")
+}
+
+/// The memory that a process holds now, in bytes.
+pub fn rss_bytes(pid: u32) -> Option<u64> {
+    status(pid, "VmRSS")
+}
+
+fn status(pid: u32, name: &str) -> Option<u64> {
+    kibibytes(field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, name)?)
 }
 
 /// Lets the peak begin anew; false where the kernel does not offer that.
@@ -81,6 +110,7 @@ mod tests {
     fn this_process_holds_memory() {
         let held = peak_rss_bytes(std::process::id()).expect("/proc");
         assert!(held > 100 << 10, "{held}");
+        assert!(rss_bytes(std::process::id()).expect("/proc") <= peak_rss_bytes(std::process::id()).expect("/proc"));
         assert_eq!(peak_rss_bytes(u32::MAX), None);
     }
 }

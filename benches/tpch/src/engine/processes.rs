@@ -1,16 +1,17 @@
-//! Damson as separate processes: a master and segments that talk over Flight, and a Flight SQL client.
+//! Damson as separate processes: a master and segments that talk over one of the interconnect's drivers, and a Flight SQL
+//! client.
 
 use super::worker::{run, runtime};
 use super::{Engine, EngineError, EngineKind, Ready, Run};
 use crate::data;
 use crate::limits::{LOAD_TIMEOUT, MESSAGE_BYTES_MAX};
-use crate::machine;
 use crate::options::Options;
 use crate::process::{Node, free_ports};
 use crate::verify::verify;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
+use damson_bench_report::machine;
 use datafusion::arrow::array::RecordBatch;
 use futures::TryStreamExt;
 use std::future::Future;
@@ -20,7 +21,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
-pub struct FlightEngine {
+pub struct ProcessesEngine {
+    kind: EngineKind,
     ready: Ready,
     client: Client,
     runtime: Runtime,
@@ -30,10 +32,10 @@ pub struct FlightEngine {
     timeout: Duration,
 }
 
-impl FlightEngine {
+impl ProcessesEngine {
     /// Starts the processes from the `damson` binary beside this executable, and loads the tables.
-    pub fn start(options: &Options) -> Result<Self, EngineError> {
-        let directory = options.engine_dir(EngineKind::DamsonFlight);
+    pub fn start(kind: EngineKind, options: &Options) -> Result<Self, EngineError> {
+        let directory = options.engine_dir(kind);
         let is_loaded = options.reuse && data::is_loaded(&directory);
         if !is_loaded {
             data::clear(&directory)?;
@@ -43,12 +45,12 @@ impl FlightEngine {
             let message = format!("{} is missing: run `cargo build --release -p damson`", binary.display());
             return Err(EngineError::Dead(message));
         }
-        let (nodes, port) = start_nodes(&binary, &directory, options)?;
+        let (nodes, port) = start_nodes(kind, &binary, &directory, options)?;
         let runtime = runtime(options)?;
         let client = runtime.block_on(Client::connect(port)).map_err(EngineError::Dead)?;
         let ready = Ready { version: env!("CARGO_PKG_VERSION").into(), load_seconds: None };
         let (sf, timeout) = (options.sf, options.timeout());
-        let mut engine = FlightEngine { ready, client, runtime, nodes, sf, timeout };
+        let mut engine = ProcessesEngine { kind, ready, client, runtime, nodes, sf, timeout };
         if !is_loaded {
             engine.ready.load_seconds = Some(engine.load(options)?);
             data::mark_loaded(&directory)?;
@@ -69,9 +71,9 @@ impl FlightEngine {
     }
 }
 
-impl Engine for FlightEngine {
+impl Engine for ProcessesEngine {
     fn kind(&self) -> EngineKind {
-        EngineKind::DamsonFlight
+        self.kind
     }
 
     fn ready(&self) -> &Ready {
@@ -97,7 +99,13 @@ fn within<T>(runtime: &Runtime, timeout: Duration, work: impl Future<Output = T>
 }
 
 /// A master and a segment for each core; each segment works on one core.
-fn start_nodes(binary: &Path, directory: &Path, options: &Options) -> Result<(Vec<Node>, u16), EngineError> {
+fn start_nodes(
+    kind: EngineKind,
+    binary: &Path,
+    directory: &Path,
+    options: &Options,
+) -> Result<(Vec<Node>, u16), EngineError> {
+    let interconnect = kind.interconnect().unwrap_or_default();
     let segments = options.cores();
     let ports = free_ports(3 + segments)?;
     let [listen, flight, postgres, ..] = ports[..] else { unreachable!("as many ports as were asked for") };
@@ -105,24 +113,32 @@ fn start_nodes(binary: &Path, directory: &Path, options: &Options) -> Result<(Ve
     master.arg("master").arg("--data").arg(directory.join("master"));
     master.args(["--listen", &format!("127.0.0.1:{listen}"), "--segments", &segments.to_string()]);
     master.args(["--flight-port", &flight.to_string(), "--pg-port", &postgres.to_string()]);
+    master.args(interconnect);
     // The limit is for all the nodes together.
     let memory = options.memory.map(|bytes| ((bytes >> 20) / (segments as u64 + 1)).max(1).to_string());
     if let Some(mebibytes) = &memory {
         master.args(["--memory", mebibytes]);
     }
     let mut nodes = vec![Node::start("master", directory, master)?];
+    // It serves at once, and has made the cluster's authority and its own certificate then: the cluster serves when the
+    // segments have registered.
+    nodes[0].wait_until_ready()?;
     for (content, port) in ports[3..].iter().enumerate() {
         let mut segment = Command::new(binary);
         segment.arg("segment").arg("--data").arg(directory.join(format!("seg{content}")));
         segment.args(["--content", &content.to_string(), "--listen", &format!("127.0.0.1:{port}")]);
         segment.args(["--master", &format!("127.0.0.1:{listen}"), "--threads", "1"]);
+        segment.args(interconnect);
+        if kind == EngineKind::DamsonQuic {
+            // QUIC has no plain text. The certificate is for this host, and good for all its nodes.
+            segment.arg("--tls-dir").arg(directory.join("master/tls"));
+        }
         if let Some(mebibytes) = &memory {
             segment.args(["--memory", mebibytes]);
         }
         nodes.push(Node::start(&format!("seg{content}"), directory, segment)?);
     }
-    // The master serves at once: the cluster does when the segments have registered.
-    for node in nodes.iter_mut().rev() {
+    for node in &mut nodes[1..] {
         node.wait_until_ready()?;
     }
     Ok((nodes, flight))
