@@ -128,7 +128,7 @@ impl Inbox {
                 let message = "the route has a sender already".into();
                 return Err(RouteError::Protocol { route: self.route, message });
             }
-            state.feeder = if is_local { Feeder::Local(SendState::new()) } else { Feeder::Remote };
+            state.feeder = if is_local { Feeder::Local(SendState::new(self.route)) } else { Feeder::Remote };
             Ok(())
         })
     }

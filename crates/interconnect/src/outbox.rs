@@ -27,7 +27,7 @@ struct State {
 impl Outbox {
     pub(crate) fn new(route: RouteKey) -> Self {
         let state = State {
-            machine: SendState::new(),
+            machine: SendState::new(route),
             frames: VecDeque::new(),
             is_complete: false,
             sender: None,
