@@ -41,9 +41,10 @@ tpch: rust ## Compares Damson with DataFusion and DuckDB on TPC-H (SF=1).
 
 bench-tpch: tpch ## The same as tpch.
 
-nightly: rust ## Longer tests: the SF1 answers, and random queries from SEEDS.
+nightly: rust ## Longer tests: the SF1 answers, random queries from SEEDS, 10,000 random slice graphs.
 	$(CARGO) build --release --workspace --all-targets --locked
 	$(CARGO) test --release --workspace --locked --no-fail-fast -- --include-ignored
+	DAMSON_SIM_SEEDS=10000 $(CARGO) test --release --locked -p damson-interconnect --lib -- sim::
 	@set -e; for seed in $(SEEDS); do \
 	    DAMSON_SEED=$$seed $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture random::; \
 	done

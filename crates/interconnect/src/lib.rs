@@ -21,6 +21,8 @@ mod outbox;
 mod receiver;
 mod route;
 mod sender;
+#[cfg(test)]
+mod sim;
 mod ticket;
 mod tls;
 mod wire;
