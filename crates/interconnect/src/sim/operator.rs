@@ -127,7 +127,12 @@ impl Maker<'_> {
         };
         // Some have few distinct values: their rows all go one way.
         let distinct = self.random.pick(&[1, 3, 1 << 20]);
-        (0..batches).map(|_| (0..1 + self.random.below(4)).map(|_| self.random.next() % distinct).collect()).collect()
+        let batch = |_| {
+            // A large one needs nearly all of the largest credit.
+            let rows = if self.random.chance(10) { 12 + self.random.below(7) } else { 1 + self.random.below(4) };
+            (0..rows).map(|_| self.random.next() % distinct).collect()
+        };
+        (0..batches).map(batch).collect()
     }
 }
 
