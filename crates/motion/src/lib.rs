@@ -18,6 +18,7 @@ mod route_rows;
 mod segment_id;
 mod send;
 mod sink;
+mod spool;
 
 pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
@@ -37,3 +38,4 @@ pub use replan::replan;
 pub use segment_id::SegmentIdExec;
 pub use send::MotionSendExec;
 pub use sink::{CopyWriteExec, CopyWriteSpec, TableWriteExec, TableWriteSpec, sink_schema};
+pub use spool::SpoolExec;
