@@ -1,7 +1,8 @@
 //! The writer's end of a broadcast: one stream to many receivers.
 
 use crate::RouteError;
-use crate::batch::{Encoder, conform, for_the_wire};
+use crate::batch::{Encoder, conform, cut, for_the_wire};
+use crate::counters::Moved;
 use crate::sender::{SenderEnd, protocol_error};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -15,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct BroadcastSender {
     /// Of receivers that still want rows.
     ends: Vec<SenderEnd>,
+    /// What receivers that have stopped were sent.
+    moved_before: Moved,
     schema: SchemaRef,
     encoder: Encoder,
     message_bytes: usize,
@@ -30,7 +33,7 @@ impl BroadcastSender {
         message_bytes: usize,
         encoded: Arc<AtomicU64>,
     ) -> Self {
-        BroadcastSender { ends, schema, encoder, message_bytes, encoded }
+        BroadcastSender { ends, moved_before: Moved::default(), schema, encoder, message_bytes, encoded }
     }
 
     /// Sends a batch on every route whose receiver wants it, in order; waits while one's credit is spent. Gives the
@@ -53,13 +56,36 @@ impl BroadcastSender {
                 }
             }
         }
-        for end in self.ends.iter_mut().filter(|end| !end.is_remote()) {
-            end.send_batch(batch.clone()).await?;
+        if self.ends.iter().any(|end| !end.is_remote()) {
+            for piece in cut(&batch, self.message_bytes) {
+                for end in self.ends.iter_mut().filter(|end| !end.is_remote()) {
+                    end.send_batch(piece.clone()).await?;
+                }
+            }
         }
-        self.ends.retain(|end| !end.is_stopped());
+        self.ends.retain(|end| {
+            let stays = !end.is_stopped();
+            if !stays {
+                self.moved_before += end.moved();
+            }
+            stays
+        });
         let rows = batch.num_rows() as u64;
-        self.ends.iter_mut().for_each(|end| end.sent_rows(rows));
+        self.ends.iter().for_each(|end| end.sent_rows(rows));
         Ok(self.ends.len())
+    }
+
+    /// Keeps what is under way to each peer within `bytes`, whatever credit the receivers give.
+    pub fn set_window(&mut self, bytes: usize) {
+        self.ends.iter_mut().for_each(|end| end.set_window(bytes));
+    }
+
+    /// What was sent so far, on all routes together.
+    pub fn moved(&self) -> Moved {
+        self.ends.iter().map(SenderEnd::moved).fold(self.moved_before, |mut sum, moved| {
+            sum += moved;
+            sum
+        })
     }
 
     /// True once no receiver wants more rows.

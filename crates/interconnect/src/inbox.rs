@@ -1,6 +1,7 @@
 //! The receiving side of one route: its state machine, what has arrived, and who waits for it.
 
 use crate::RouteError;
+use crate::counters::{Direction, RouteCounters, RouteStats, Transport};
 use crate::route::{Admission, Arrival, Outcome, ReceiveState, SendState, ToReceiver, ToSender};
 use crate::wire::ReceivedFrame;
 use arrow::array::RecordBatch;
@@ -22,6 +23,9 @@ pub(crate) enum Item {
 /// the task that reads a peer's stream) and the reader.
 pub(crate) struct Inbox {
     pub(crate) route: RouteKey,
+    pub(crate) received: RouteCounters,
+    /// By the sender of this process, if that is the feeder.
+    pub(crate) sent: RouteCounters,
     state: Mutex<State>,
 }
 
@@ -55,7 +59,7 @@ impl Inbox {
             reader: None,
             feeding: None,
         };
-        Inbox { route, state: Mutex::new(state) }
+        Inbox { route, received: RouteCounters::default(), sent: RouteCounters::default(), state: Mutex::new(state) }
     }
 
     /// Applies a change, passes what the machine says to the sender, and wakes whoever it concerns.
@@ -68,6 +72,9 @@ impl Inbox {
         let has_news = state.pass_messages();
         let reader = if state.is_readable() { state.reader.take() } else { None };
         let feeding = if has_news { state.feeding.take() } else { None };
+        if reader.is_some() {
+            self.received.wait_ends();
+        }
         drop(state);
         reader.into_iter().chain(feeding).for_each(Waker::wake);
         result
@@ -81,10 +88,10 @@ impl Inbox {
         })
     }
 
-    /// Announces another credit, if the route has been claimed.
-    pub(crate) fn set_credit(&self, credit_bytes: u64) {
+    /// Announces another credit, if the route has been claimed with a larger one.
+    pub(crate) fn lower_credit(&self, credit_bytes: u64) {
         self.change(|state| {
-            if state.is_claimed {
+            if state.is_claimed && state.machine.credit_bytes() > credit_bytes {
                 state.machine.set_credit(credit_bytes);
             }
         });
@@ -95,12 +102,14 @@ impl Inbox {
         self.change(|state| {
             if let Some((item, bytes)) = state.queue.pop_front() {
                 state.machine.take(bytes);
+                self.received.add_bytes(bytes);
                 return Poll::Ready(Some(Ok(item)));
             }
             match state.machine.outcome() {
                 Outcome::Ended => Poll::Ready(None),
                 Outcome::Failed(error) => Poll::Ready(Some(Err(error))),
                 Outcome::Open => {
+                    self.received.wait_begins();
                     state.reader = Some(context.waker().clone());
                     Poll::Pending
                 }
@@ -127,6 +136,10 @@ impl Inbox {
             if !matches!(state.feeder, Feeder::None) {
                 let message = "the route has a sender already".into();
                 return Err(RouteError::Protocol { route: self.route, message });
+            }
+            if is_local {
+                self.sent.carried_by(Transport::InProcess);
+                self.received.carried_by(Transport::InProcess);
             }
             state.feeder = if is_local { Feeder::Local(SendState::new(self.route)) } else { Feeder::Remote };
             Ok(())
@@ -209,6 +222,13 @@ impl Inbox {
 
     pub(crate) fn buffered_bytes(&self) -> u64 {
         self.state.lock().machine.buffered_bytes()
+    }
+
+    /// Of the receiving end, and of the sending one if it is here.
+    pub(crate) fn route_stats(&self) -> impl Iterator<Item = RouteStats> {
+        let is_local = matches!(self.state.lock().feeder, Feeder::Local(_));
+        let sent = is_local.then(|| self.sent.stats(self.route, Direction::Send));
+        [self.received.stats(self.route, Direction::Receive)].into_iter().chain(sent)
     }
 
     pub(crate) fn made(&self) -> Instant {

@@ -1,6 +1,7 @@
 //! The sending side of a route to a peer: its state machine, and the frames that wait for the connection.
 
 use crate::RouteError;
+use crate::counters::{Direction, RouteCounters, RouteStats};
 use crate::route::{Admission, SendState, ToReceiver, ToSender};
 use crate::wire::Frame;
 use damson_cluster::RouteKey;
@@ -12,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 /// the frames in it.
 pub(crate) struct Outbox {
     pub(crate) route: RouteKey,
+    pub(crate) sent: RouteCounters,
     state: Mutex<State>,
 }
 
@@ -33,7 +35,7 @@ impl Outbox {
             sender: None,
             stream: None,
         };
-        Outbox { route, state: Mutex::new(state) }
+        Outbox { route, sent: RouteCounters::default(), state: Mutex::new(state) }
     }
 
     /// Applies a change and wakes both ends: the sender may find credit, or either that the route is over.
@@ -58,6 +60,11 @@ impl Outbox {
             }
             admission => Poll::Ready(admission),
         }
+    }
+
+    /// The sender has memory for so many unacknowledged bytes.
+    pub(crate) fn set_window(&self, bytes: u64) {
+        self.change(|state| state.machine.set_window(bytes));
     }
 
     /// The messages of a batch, which was admitted.
@@ -137,6 +144,10 @@ impl Outbox {
 
     pub(crate) fn is_open(&self) -> bool {
         self.state.lock().machine.is_open()
+    }
+
+    pub(crate) fn route_stats(&self) -> RouteStats {
+        self.sent.stats(self.route, Direction::Send)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::RouteError;
 use crate::batch::{Decoder, conform};
+use crate::counters::{Moved, RouteState};
 use crate::inbox::{Inbox, Item};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -26,6 +27,8 @@ enum Source {
     Inbox(Arc<Inbox>),
     /// Refused at once.
     Failed(Option<RouteError>),
+    /// The reader has had its error.
+    Over(Arc<Inbox>),
 }
 
 impl RouteReceiver {
@@ -41,6 +44,21 @@ impl RouteReceiver {
         self.route
     }
 
+    /// What was taken so far.
+    pub fn moved(&self) -> Moved {
+        match &self.source {
+            Source::Inbox(inbox) | Source::Over(inbox) => inbox.received.moved(),
+            Source::Failed(_) => Moved::default(),
+        }
+    }
+
+    /// Notes that the reader wrote some of what it took to disk, so that the sender could go on.
+    pub fn note_spilled(&self, bytes: u64) {
+        if let Source::Inbox(inbox) = &self.source {
+            inbox.received.add_spilled(bytes);
+        }
+    }
+
     /// A batch, unless the item is only a part of what one needs.
     fn batch_of(&mut self, item: Item) -> Result<Option<RecordBatch>, RouteError> {
         let batch = match item {
@@ -49,6 +67,12 @@ impl RouteReceiver {
         };
         let conformed = batch.map(|batch| conform(batch, &self.schema)).transpose();
         conformed.map_err(|e| self.protocol_error(e))
+    }
+
+    fn end(&self, state: RouteState) {
+        if let Source::Inbox(inbox) = &self.source {
+            inbox.received.end(state);
+        }
     }
 
     fn protocol_error(&self, message: impl ToString) -> RouteError {
@@ -65,19 +89,30 @@ impl Stream for RouteReceiver {
             let taken = match &mut this.source {
                 Source::Inbox(inbox) => ready!(inbox.poll_take(context)),
                 Source::Failed(error) => return Poll::Ready(error.take().map(Err)),
+                Source::Over(_) => return Poll::Ready(None),
             };
             let batch = match taken {
-                None => return Poll::Ready(None),
+                None => {
+                    this.end(RouteState::Ended);
+                    return Poll::Ready(None);
+                }
                 Some(item) => item.and_then(|item| this.batch_of(item)),
             };
             match batch {
                 Ok(None) => {}
-                Ok(Some(batch)) => return Poll::Ready(Some(Ok(batch))),
+                Ok(Some(batch)) => {
+                    if let Source::Inbox(inbox) = &this.source {
+                        inbox.received.add_batch();
+                        inbox.received.add_rows(batch.num_rows() as u64);
+                    }
+                    return Poll::Ready(Some(Ok(batch)));
+                }
                 Err(error) => {
+                    this.end(RouteState::Failed);
                     if let Source::Inbox(inbox) = &this.source {
                         inbox.fail(error.clone());
+                        this.source = Source::Over(Arc::clone(inbox));
                     }
-                    this.source = Source::Failed(None);
                     return Poll::Ready(Some(Err(error)));
                 }
             }
@@ -87,6 +122,7 @@ impl Stream for RouteReceiver {
 
 impl Drop for RouteReceiver {
     fn drop(&mut self) {
+        self.end(RouteState::Stopped);
         if let Source::Inbox(inbox) = &self.source {
             inbox.stop();
         }

@@ -1,7 +1,8 @@
 //! The writer's end of a route.
 
 use crate::RouteError;
-use crate::batch::{Encoder, batch_bytes, conform, for_the_wire};
+use crate::batch::{Encoder, batch_bytes, conform, cut, for_the_wire};
+use crate::counters::{Moved, RouteCounters, RouteState};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::route::{Admission, ToReceiver};
@@ -9,7 +10,6 @@ use crate::wire::Frame;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use damson_cluster::RouteKey;
-use std::future::poll_fn;
 use std::sync::Arc;
 
 /// What became of a batch.
@@ -36,8 +36,6 @@ pub(crate) struct SenderEnd {
     pub(crate) route: RouteKey,
     link: Link,
     is_ended: bool,
-    bytes_sent: u64,
-    rows_sent: u64,
 }
 
 pub(crate) enum Link {
@@ -74,10 +72,15 @@ impl RouteSender {
                     return Ok(Sent::Stopped);
                 }
             }
-        } else if self.end.send_batch(batch).await? == Sent::Stopped {
-            return Ok(Sent::Stopped);
+        } else {
+            // A message fits the receiver's reserve.
+            for piece in cut(&batch, self.message_bytes) {
+                if self.end.send_batch(piece).await? == Sent::Stopped {
+                    return Ok(Sent::Stopped);
+                }
+            }
         }
-        self.end.rows_sent += rows;
+        self.end.sent_rows(rows);
         Ok(Sent::Accepted)
     }
 
@@ -94,24 +97,34 @@ impl RouteSender {
         self.end.fail(error);
     }
 
+    /// Keeps what is under way to a peer within `bytes`, whatever credit the receiver gives; one message can always be.
+    pub fn set_window(&mut self, bytes: usize) {
+        self.end.set_window(bytes);
+    }
+
     /// True once the receiver wants no more rows.
     pub fn is_stopped(&self) -> bool {
         self.end.is_stopped()
     }
 
+    /// What was accepted so far.
+    pub fn moved(&self) -> Moved {
+        self.end.moved()
+    }
+
     /// Bytes of the batches accepted so far: encoded ones to a peer, in memory within the process.
     pub fn bytes_sent(&self) -> u64 {
-        self.end.bytes_sent
+        self.moved().bytes
     }
 
     pub fn rows_sent(&self) -> u64 {
-        self.end.rows_sent
+        self.moved().rows
     }
 }
 
 impl SenderEnd {
     pub(crate) fn new(route: RouteKey, link: Link) -> Self {
-        SenderEnd { route, link, is_ended: false, bytes_sent: 0, rows_sent: 0 }
+        SenderEnd { route, link, is_ended: false }
     }
 
     pub(crate) fn is_remote(&self) -> bool {
@@ -123,13 +136,14 @@ impl SenderEnd {
         match &self.link {
             Link::Local(inbox) => {
                 let bytes = batch_bytes(&batch);
-                match poll_fn(|context| inbox.poll_admit(context, bytes)).await {
+                match inbox.sent.blocked(|context| inbox.poll_admit(context, bytes)).await {
                     Admission::Send => inbox.push(batch, bytes),
                     Admission::Stopped => return Ok(Sent::Stopped),
                     Admission::Failed(error) => return Err(error),
                     Admission::Wait => unreachable!("waiting is pending"),
                 }
-                self.bytes_sent += bytes;
+                inbox.sent.add_batch();
+                inbox.sent.add_bytes(bytes);
                 Ok(Sent::Accepted)
             }
             Link::Remote(_) => unreachable!("a remote route takes frames"),
@@ -142,18 +156,38 @@ impl SenderEnd {
     pub(crate) async fn send_frames(&mut self, frames: &[Frame]) -> Result<Sent, RouteError> {
         let Link::Remote(outbox) = &self.link else { unreachable!("a local route takes batches") };
         let bytes = frames.iter().map(|frame| frame.bytes()).sum();
-        match poll_fn(|context| outbox.poll_admit(context, bytes)).await {
+        match outbox.sent.blocked(|context| outbox.poll_admit(context, bytes)).await {
             Admission::Send => outbox.push(frames.iter().cloned(), bytes),
             Admission::Stopped => return Ok(Sent::Stopped),
             Admission::Failed(error) => return Err(error),
             Admission::Wait => unreachable!("waiting is pending"),
         }
-        self.bytes_sent += bytes;
+        outbox.sent.add_batch();
+        outbox.sent.add_bytes(bytes);
         Ok(Sent::Accepted)
     }
 
-    pub(crate) fn sent_rows(&mut self, rows: u64) {
-        self.rows_sent += rows;
+    pub(crate) fn set_window(&mut self, bytes: usize) {
+        if let Link::Remote(outbox) = &self.link {
+            outbox.set_window(bytes as u64);
+        }
+    }
+
+    pub(crate) fn sent_rows(&self, rows: u64) {
+        self.counters().into_iter().for_each(|counters| counters.add_rows(rows));
+    }
+
+    pub(crate) fn moved(&self) -> Moved {
+        self.counters().map(RouteCounters::moved).unwrap_or_default()
+    }
+
+    /// None for a route that was over when it was opened.
+    fn counters(&self) -> Option<&RouteCounters> {
+        match &self.link {
+            Link::Local(inbox) => Some(&inbox.sent),
+            Link::Remote(outbox) => Some(&outbox.sent),
+            Link::Stopped | Link::Failed(_) => None,
+        }
     }
 
     /// # Errors
@@ -169,12 +203,21 @@ impl SenderEnd {
 
     fn end(&mut self, last_word: ToReceiver) -> Result<(), RouteError> {
         self.is_ended = true;
-        match &self.link {
+        let is_well = last_word == ToReceiver::End;
+        let result = match &self.link {
             Link::Local(inbox) => inbox.end(last_word),
             Link::Remote(outbox) => outbox.end(last_word),
             Link::Stopped => Ok(()),
             Link::Failed(error) => Err(error.clone()),
+        };
+        if let Some(counters) = self.counters() {
+            counters.end(match &result {
+                _ if self.is_stopped() => RouteState::Stopped,
+                Ok(()) if is_well => RouteState::Ended,
+                _ => RouteState::Failed,
+            });
         }
+        result
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

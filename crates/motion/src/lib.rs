@@ -3,38 +3,47 @@
 
 mod codec;
 mod context;
+mod flush_timer;
 mod forget_constants;
 mod hash_filter;
+mod interconnect_settings;
 mod kind;
 mod leaf;
 pub mod limits;
+mod memory;
 mod message;
 mod metrics;
 mod motion_exec;
 mod paced;
 mod recv;
 mod replan;
+mod route_metrics;
 mod route_rows;
+mod router;
 mod segment_id;
 mod send;
+mod sender;
 mod sink;
 mod spool;
+mod waiting;
 
 pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
 pub use forget_constants::ForgetConstantsExec;
 pub use hash_filter::HashFilterExec;
+pub use interconnect_settings::InterconnectSettings;
 pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec};
 pub use message::{
-    ExecuteHead, ExecuteRequest, OperatorMetrics, Register, Registered, RunningSlice, SliceEvent, SlicePlan, codes,
-    control,
+    ExecuteHead, ExecuteRequest, MotionMetrics, NodeReport, OperatorMetrics, Register, Registered, RunningSlice,
+    SliceEvent, SlicePlan, codes, control,
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;
 pub use paced::PacedExec;
 pub use recv::MotionRecvExec;
 pub use replan::replan;
+pub use route_rows::Splitter;
 pub use segment_id::SegmentIdExec;
 pub use send::MotionSendExec;
 pub use sink::{CopyWriteExec, CopyWriteSpec, TableWriteExec, TableWriteSpec, sink_schema};

@@ -1,14 +1,29 @@
 //! Limits of motions, with their reasons.
 
-/// Rows that a sender gathers for one destination before it sends: DataFusion's batch size, so that the receiving
+/// Rows that a sender gathers for one destination at most before it sends: DataFusion's batch size, so that the receiving
 /// slice works on full batches whatever the number of destinations.
 pub const SEND_BATCH_ROWS: usize = 8192;
 
-/// A batch this full is passed on as it is: copying it would cost more than a slightly smaller batch does.
-pub const SEND_BATCH_ROWS_FULL_ENOUGH: usize = SEND_BATCH_ROWS / 2;
+/// Bytes that a sender gathers for one destination before it sends, where nothing else is said: its messages' fixed costs
+/// are spread well, and a full batch of 64-byte rows is one message.
+pub const SEND_MESSAGE_BYTES: usize = 512 << 10;
 
-/// Up to so many destinations each gets a mask over the whole batch: n masks cost less than the copy that they save.
-pub const MASKED_DESTINATIONS_MAX: usize = 8;
+/// Least such bytes: below, a message costs more than what is in it.
+pub const SEND_MESSAGE_BYTES_MIN: usize = 1 << 10;
+
+/// Most such bytes: more only delays the receiver.
+pub const SEND_MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Rows that are split over the destinations at once; what is ready is sent in between, so that a large input batch does
+/// not wait twice in memory.
+pub const SPLIT_ROWS_MAX: usize = 4 * SEND_BATCH_ROWS;
+
+/// Time that rows wait in a sender for more of their destination once its input has no more at hand. What trickles is
+/// not delayed longer.
+pub const FLUSH_MS: u64 = 5;
+
+/// Part of the time that such flushes take at most: one in so many. A flush to 1,000 destinations is 1,000 messages.
+pub const FLUSH_SHARE: u32 = 8;
 
 /// Time of a nested loop join's work on one piece of its probe side, after which it can be cancelled.
 pub const PIECE_MS_MAX: u64 = 20;
@@ -16,4 +31,4 @@ pub const PIECE_MS_MAX: u64 = 20;
 /// Rows of such a piece at most: a batch.
 pub const PIECE_ROWS_MAX: usize = 8192;
 
-const _: () = assert!(SEND_BATCH_ROWS_FULL_ENOUGH <= SEND_BATCH_ROWS);
+const _: () = assert!(SEND_MESSAGE_BYTES_MIN <= SEND_MESSAGE_BYTES && SEND_MESSAGE_BYTES <= SEND_MESSAGE_BYTES_MAX);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
+use damson_interconnect::{Driver, NodeStats, QueryRoutes, RouteStats};
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,10 @@ pub mod control {
     pub const LIST_FILES: &str = "list_files";
     /// Master → segment: answers one JSON list of [`super::RunningSlice`].
     pub const RUNNING_SLICES: &str = "running_slices";
+    /// Master → any content of a node: answers one JSON [`super::NodeReport`], of the whole node.
+    pub const INTERCONNECT_STATS: &str = "interconnect_stats";
+    /// Segment → master, before it serves: answers the cluster's [`crate::InterconnectSettings`] as JSON.
+    pub const INTERCONNECT: &str = "interconnect";
     /// Segment → master: JSON registration, repeated as a heartbeat; answers a JSON [`super::Registered`].
     pub const REGISTER: &str = "register";
 }
@@ -26,6 +31,7 @@ pub mod control {
 pub mod codes {
     pub const INTERNAL: &str = "XX000";
     pub const CANCELLED: &str = "57014";
+    pub const CONNECTION_FAILURE: &str = "08006";
     pub const BUILD_MISMATCH: &str = "build_mismatch";
 }
 
@@ -55,8 +61,8 @@ pub struct ExecuteHead {
     pub files: HashMap<TableId, Vec<FileEntry>>,
     /// This segment's share of each COPY leaf.
     pub copy_units: HashMap<u32, Vec<CopyUnit>>,
-    /// Routes that will send to this segment: sizes their credit.
-    pub incoming_routes: usize,
+    /// Routes of the query on its most loaded node: what the sizes of messages and credits follow from.
+    pub routes: QueryRoutes,
     /// Whether the master wants every operator's metrics.
     pub analyze: bool,
 }
@@ -109,10 +115,33 @@ pub struct OperatorMetrics {
     pub rows: u64,
     /// CPU time of the operator itself.
     pub compute_ns: u64,
-    /// Bytes sent or received by a motion.
-    pub bytes_moved: u64,
     pub memory_bytes_peak: u64,
     pub spilled_bytes: u64,
+    /// Of a motion's ends only.
+    pub motion: Option<MotionMetrics>,
+}
+
+/// What one end of a motion sent or received on all of its routes together, by the routes' own counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MotionMetrics {
+    pub batches: u64,
+    /// Encoded, to and from other processes; in memory within one.
+    pub bytes: u64,
+    /// The operator's time without credit (sending) or without data (receiving).
+    pub waited_ns: u64,
+}
+
+/// What a node says of its interconnect: rows of `gp_interconnect_nodes` and `gp_interconnect_stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    pub stats: NodeStats,
+    pub routes: Vec<RouteStats>,
+}
+
+impl NodeReport {
+    pub fn of(node: &damson_interconnect::Node) -> Self {
+        NodeReport { stats: node.stats(), routes: node.route_stats() }
+    }
 }
 
 /// A row of `gp_running_slices`.
@@ -133,6 +162,8 @@ pub struct Register {
     pub build: String,
     pub data_dir: String,
     pub pid: u32,
+    /// What its interconnect runs with; another driver than the master's is refused.
+    pub driver: Driver,
 }
 
 /// The master's answer to a [`Register`].

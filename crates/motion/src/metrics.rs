@@ -1,9 +1,10 @@
 //! What each operator did, for EXPLAIN ANALYZE.
 
-use crate::{OperatorMetrics, PacedExec, SegmentIdExec};
+use crate::route_metrics::{BATCHES_MOVED, BYTES_MOVED, WAITED};
+use crate::{MotionMetrics, MotionRecvExec, MotionSendExec, OperatorMetrics, PacedExec, SegmentIdExec};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::metrics::MetricValue;
+use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
 use datafusion::physical_plan::projection::ProjectionExec;
 use std::sync::Arc;
 
@@ -30,6 +31,9 @@ fn visit(plan: &Arc<dyn ExecutionPlan>, operators: &mut Vec<OperatorMetrics>) {
 fn of(plan: &Arc<dyn ExecutionPlan>) -> OperatorMetrics {
     let mut operator = OperatorMetrics { name: kind(plan).into(), ..OperatorMetrics::default() };
     let Some(metrics) = plan.metrics() else { return operator };
+    if plan.downcast_ref::<MotionSendExec>().is_some() || plan.downcast_ref::<MotionRecvExec>().is_some() {
+        operator.motion = Some(motion(&metrics));
+    }
     for metric in metrics.iter() {
         match metric.value() {
             MetricValue::OutputRows(rows) => operator.rows += rows.value() as u64,
@@ -37,9 +41,6 @@ fn of(plan: &Arc<dyn ExecutionPlan>) -> OperatorMetrics {
             MetricValue::SpilledBytes(bytes) => operator.spilled_bytes += bytes.value() as u64,
             MetricValue::CurrentMemoryUsage(bytes) => operator.memory_bytes_peak += bytes.value() as u64,
             MetricValue::PeakMemoryUsage { gauge, .. } => operator.memory_bytes_peak += gauge.value() as u64,
-            MetricValue::Count { name, count } if name == "bytes_moved" => {
-                operator.bytes_moved += count.value() as u64;
-            }
             MetricValue::Gauge { name, gauge } if name.contains("mem") => {
                 operator.memory_bytes_peak += gauge.value() as u64;
             }
@@ -50,6 +51,19 @@ fn of(plan: &Arc<dyn ExecutionPlan>) -> OperatorMetrics {
         }
     }
     operator
+}
+
+fn motion(metrics: &MetricsSet) -> MotionMetrics {
+    let mut motion = MotionMetrics::default();
+    for metric in metrics.iter() {
+        match metric.value() {
+            MetricValue::Count { name, count } if name == BATCHES_MOVED => motion.batches += count.value() as u64,
+            MetricValue::Count { name, count } if name == BYTES_MOVED => motion.bytes += count.value() as u64,
+            MetricValue::Time { name, time } if name == WAITED => motion.waited_ns += time.value() as u64,
+            _ => {}
+        }
+    }
+    motion
 }
 
 /// Times that are not in an operator's elapsed compute already: a scan's decoding and a writer's encoding.

@@ -1,8 +1,13 @@
 //! The receiving end of a motion: a leaf of the slice above.
 
+use crate::memory::MotionMemory;
+use crate::route_metrics::{RouteMetrics, WAITED};
 use crate::send::route_error;
+use crate::waiting::{Waiting, WaitingStream};
 use crate::{MotionDef, MotionKind, QeContext};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use damson_interconnect::{Moved, RouteReceiver};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -10,12 +15,14 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
 };
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 /// Receives what the motion's senders send to this QE. Made by the cut.
 ///
@@ -23,7 +30,7 @@ use std::sync::Arc;
 /// the merge key's order, for a `SortPreservingMergeExec` above.
 ///
 /// # Memory
-/// Bounded by the credits of its routes.
+/// A message for each route, from the query's pool, and credit beyond it as far as the pool has it; until the end.
 ///
 /// # Cancellation
 /// Dropping the stream tells the senders to stop.
@@ -104,22 +111,47 @@ impl ExecutionPlan for MotionRecvExec {
         if matches!(self.def.kind, MotionKind::Gather { merge: Some(_) }) {
             senders = vec![senders[partition]];
         }
-        let baseline = BaselineMetrics::new(&self.metrics, partition);
-        let bytes = MetricBuilder::new(&self.metrics).counter("bytes_moved", partition);
+        let budget = qe.node.route_budget(qe.query);
+        let count = senders.len();
+        let mut memory = MotionMemory::reserve(&self.def, "receiver", &context, count * budget.message_bytes)?;
+        let more = memory.grow_each(count, budget.credit_bytes - budget.message_bytes);
+        let metrics = RouteMetrics::new(&self.metrics, partition);
+        let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
         let routes = senders.into_iter().map(|sender| {
             let route = qe.route(self.def.id, sender, qe.content);
-            qe.node.receiver(route, Arc::clone(&self.schema))
+            let credit_bytes = budget.message_bytes + more;
+            let route = qe.node.receiver_with_credit(route, Arc::clone(&self.schema), credit_bytes);
+            CountedRoute { route, seen: Moved::default(), metrics: metrics.clone() }
         });
-        let batches = stream::select_all(routes).map(move |batch| {
-            let batch = batch.map_err(route_error)?;
-            baseline.record_output(batch.num_rows());
-            bytes.add(batch.get_array_memory_size());
-            Ok(batch)
-        });
+        let batches = WaitingStream { batches: stream::select_all(routes), waiting };
+        // The stream may be kept long after its end.
+        let batches = batches.chain(stream::poll_fn(move |_| {
+            memory.free();
+            Poll::Ready(None)
+        }));
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
+    }
+}
+
+/// One route whose counters go into the operator's metrics.
+struct CountedRoute {
+    route: RouteReceiver,
+    seen: Moved,
+    metrics: RouteMetrics,
+}
+
+impl Stream for CountedRoute {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let batch = ready!(self.route.poll_next_unpin(context));
+        let moved = self.route.moved();
+        self.metrics.add(moved - self.seen);
+        self.seen = moved;
+        Poll::Ready(batch.map(|batch| batch.map_err(route_error)))
     }
 }

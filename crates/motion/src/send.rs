@@ -1,11 +1,15 @@
 //! The sending end of a motion: the root of a slice.
 
-use crate::route_rows::Splitter;
+use crate::flush_timer::{FlushTimer, Next};
+use crate::limits::SEND_MESSAGE_BYTES;
+use crate::memory::MotionMemory;
+use crate::route_metrics::{RouteMetrics, WAITED};
+use crate::router::Router;
+use crate::sender::{Routes, Sender};
+use crate::waiting::Waiting;
 use crate::{MotionDef, MotionKind, QeContext};
-use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use damson_cluster::ContentId;
-use damson_interconnect::{RouteError, RouteSender, Sent};
+use damson_interconnect::RouteError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -13,14 +17,15 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, apply_expression_roots,
 };
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Sends its input's rows to the motion's receivers; yields nothing itself. Made by the cut, run as the root of a slice.
 ///
@@ -31,7 +36,8 @@ use std::sync::Arc;
 /// Each route keeps the input's order.
 ///
 /// # Memory
-/// One gathered batch per destination; what is in flight is bounded by the routes' credits.
+/// From the query's pool: for each destination a gathered batch, and for each one in another process a message under way, until
+/// the end; more under way as far as the pool has it.
 ///
 /// # Cancellation
 /// Dropping the stream drops the routes, whose receivers then fail. When every receiver has stopped, it ends early.
@@ -133,19 +139,24 @@ impl ExecutionPlan for MotionSendExec {
             return Err(DataFusionError::Internal(format!("{} sends {inputs} partitions, not one", self.def.id)));
         }
         let schema = self.input.schema();
-        let routes = self.def.receivers.contents().into_iter().map(|receiver| {
-            let route = qe.route(self.def.id, qe.content, receiver);
-            Some(qe.node.sender(route, qe.topology.endpoint(receiver), Arc::clone(&schema)))
-        });
-        let mut sender = Sender {
-            routes: routes.collect(),
-            rows: MetricBuilder::new(&self.metrics).output_rows(partition),
-            bytes: MetricBuilder::new(&self.metrics).counter("bytes_moved", partition),
-        };
-        let router = Router::new(&self.def.kind, &qe, &schema)?;
+        let budget = qe.node.route_budget(qe.query);
+        let message_bytes = budget.message_bytes.min(SEND_MESSAGE_BYTES);
+        let receivers = self.def.receivers.contents();
+        let to_peers = receivers.iter().filter(|r| !qe.node.is_here(qe.topology.endpoint(**r))).count();
+        let gathered_bytes =
+            if matches!(self.def.kind, MotionKind::Redistribute { .. }) { receivers.len() * message_bytes } else { 0 };
+        let reserve_bytes = gathered_bytes + to_peers * budget.message_bytes;
+        let mut memory = MotionMemory::reserve(&self.def, "sender", &context, reserve_bytes)?;
+        let window_bytes =
+            budget.message_bytes + memory.grow_each(to_peers, budget.credit_bytes - budget.message_bytes);
+        let routes = Routes::open(&self.def, &qe, &schema, window_bytes)?;
+        let metrics = RouteMetrics::new(&self.metrics, partition);
+        let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
+        let mut sender = Sender { routes, metrics, memory, gathered_bytes };
+        let router = Router::new(&self.def, &qe, &schema, message_bytes)?;
         let input = self.input.execute(0, context)?;
         let work = async move {
-            match send_all(router, input, &mut sender).await {
+            match send_all(router, input, &mut sender, waiting).await {
                 Ok(()) => sender.finish().await,
                 Err(error) => {
                     sender.fail((qe.describe_error)(&error)).await;
@@ -163,111 +174,25 @@ impl ExecutionPlan for MotionSendExec {
 }
 
 /// Sends the whole input, or as much as the receivers want.
-async fn send_all(mut router: Router, mut input: SendableRecordBatchStream, sender: &mut Sender) -> Result<()> {
-    while let Some(batch) = input.next().await {
-        router.send(batch?, sender).await?;
+async fn send_all(
+    mut router: Router,
+    mut input: SendableRecordBatchStream,
+    sender: &mut Sender,
+    mut waiting: Waiting,
+) -> Result<()> {
+    let mut timer = FlushTimer::default();
+    loop {
+        match timer.next(&mut input, router.is_gathering()).await {
+            Next::Batch(batch) => waiting.of(router.send(batch?, sender)).await?,
+            Next::End => return waiting.of(router.flush(sender)).await,
+            Next::Flush => {
+                let start = Instant::now();
+                waiting.of(router.flush(sender)).await?;
+                timer.flushed(start);
+            }
+        }
         if sender.all_stopped() {
             return Ok(());
-        }
-    }
-    router.flush(sender).await
-}
-
-/// Decides each batch's or row's destination.
-enum Router {
-    One,
-    All,
-    InTurn { next: usize },
-    ByHash { keys: Vec<Arc<dyn PhysicalExpr>>, splitter: Box<Splitter> },
-}
-
-impl Router {
-    fn new(kind: &MotionKind, qe: &QeContext, schema: &arrow::datatypes::SchemaRef) -> Result<Self> {
-        Ok(match kind {
-            MotionKind::Gather { .. } => Router::One,
-            MotionKind::Broadcast => Router::All,
-            // Senders start at different receivers, so that small inputs do not all go to the first.
-            MotionKind::RoundRobin => Router::InTurn { next: qe.content.0.max(0) as usize },
-            MotionKind::Redistribute { keys, map } => {
-                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?);
-                Router::ByHash { keys: keys.clone(), splitter: Box::new(splitter) }
-            }
-        })
-    }
-
-    async fn send(&mut self, batch: RecordBatch, sender: &mut Sender) -> Result<()> {
-        match self {
-            Router::One => sender.send(0, batch).await,
-            Router::All => {
-                for receiver in 0..sender.routes.len() {
-                    sender.send(receiver, batch.clone()).await?;
-                }
-                Ok(())
-            }
-            Router::InTurn { next } => {
-                let receiver = *next % sender.routes.len();
-                *next = receiver + 1;
-                sender.send(receiver, batch).await
-            }
-            Router::ByHash { keys, splitter } => {
-                let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
-                splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
-                drain(splitter, sender).await
-            }
-        }
-    }
-
-    async fn flush(&mut self, sender: &mut Sender) -> Result<()> {
-        if let Router::ByHash { splitter, .. } = self {
-            splitter.finish()?;
-            drain(splitter, sender).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
-    while let Some((ContentId(receiver), batch)) = splitter.next_ready() {
-        sender.send(receiver as usize, batch).await?;
-    }
-    Ok(())
-}
-
-/// The routes of one motion out of one QE, by position of the receiver; None once a receiver has stopped.
-struct Sender {
-    routes: Vec<Option<RouteSender>>,
-    rows: Count,
-    bytes: Count,
-}
-
-impl Sender {
-    async fn send(&mut self, receiver: usize, batch: RecordBatch) -> Result<()> {
-        let Some(route) = &mut self.routes[receiver] else { return Ok(()) };
-        let (rows, bytes) = (batch.num_rows(), batch.get_array_memory_size());
-        match route.send(batch).await.map_err(route_error)? {
-            Sent::Accepted => {
-                self.rows.add(rows);
-                self.bytes.add(bytes);
-            }
-            Sent::Stopped => self.routes[receiver] = None,
-        }
-        Ok(())
-    }
-
-    fn all_stopped(&self) -> bool {
-        self.routes.iter().all(|route| route.as_ref().is_none_or(RouteSender::is_stopped))
-    }
-
-    async fn finish(&mut self) -> Result<()> {
-        for route in self.routes.iter_mut().filter_map(Option::take) {
-            route.finish().await.map_err(route_error)?;
-        }
-        Ok(())
-    }
-
-    async fn fail(&mut self, cause: RouteError) {
-        for route in self.routes.iter_mut().filter_map(Option::take) {
-            route.fail(cause.clone()).await;
         }
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::ContentId;
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
-use damson_motion::{ExecuteRequest, codes, control};
+use damson_motion::{ExecuteRequest, NodeReport, codes, control};
 use damson_storage::{ColumnCache, StorageError, TableStore};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
@@ -79,6 +79,7 @@ impl ControlHandler for Segment {
             }
             control::LIST_FILES => answer(&self.store.list().await.map_err(storage_error)?),
             control::RUNNING_SLICES => answer(&self.running.list(self.content)),
+            control::INTERCONNECT_STATS => answer(&NodeReport::of(&self.node)),
             _ => Err(ControlError { code: codes::INTERNAL.into(), message: format!("unknown call {kind:?}") }),
         }
     }

@@ -8,7 +8,7 @@ use crate::arrivals::Arrivals;
 use crate::node::Node;
 use crate::route::ToSender;
 use crate::wire::Opening;
-use crate::{ControlError, InterconnectError};
+use crate::{ControlError, InterconnectError, Transport};
 use arrow_flight::{Action, PutResult, Result as Answer};
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
@@ -40,6 +40,9 @@ impl Service {
         };
         let messages = match self.node.accept(&opening) {
             Ok(inbox) => {
+                if let Some(transport) = head.extensions.get::<Transport>() {
+                    inbox.received.carried_by(*transport);
+                }
                 self.node.spawn(read(Arrivals::new(Arc::clone(&inbox)), body, self.stop.clone()));
                 stream::unfold(inbox, |inbox| async move {
                     let message = poll_fn(|context| inbox.poll_message(context)).await?;

@@ -20,7 +20,8 @@ pub(crate) enum Admission {
 pub(crate) struct SendState {
     route: RouteKey,
     credit_bytes: u64,
-    /// Never more than the credit, or one batch.
+    /// What the sender itself allows.
+    window_bytes: u64,
     unacknowledged_bytes: u64,
     phase: Phase,
 }
@@ -37,7 +38,12 @@ enum Phase {
 impl SendState {
     /// Without credit: one batch may go ahead of the receiver's first word.
     pub(crate) fn new(route: RouteKey) -> Self {
-        SendState { route, credit_bytes: 0, unacknowledged_bytes: 0, phase: Phase::Open }
+        SendState { route, credit_bytes: 0, window_bytes: u64::MAX, unacknowledged_bytes: 0, phase: Phase::Open }
+    }
+
+    /// Allows fewer bytes under way than the credit, or no longer.
+    pub(crate) fn set_window(&mut self, bytes: u64) {
+        self.window_bytes = bytes;
     }
 
     /// Asks for a whole batch, all its messages together.
@@ -53,7 +59,7 @@ impl SendState {
             }),
             Phase::Open => {
                 let unacknowledged = self.unacknowledged_bytes;
-                if unacknowledged == 0 || unacknowledged.saturating_add(bytes) <= self.credit_bytes {
+                if unacknowledged == 0 || unacknowledged.saturating_add(bytes) <= self.credit_bytes.min(self.window_bytes) {
                     Admission::Send
                 } else {
                     Admission::Wait

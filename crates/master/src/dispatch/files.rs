@@ -3,17 +3,18 @@
 use super::Registry;
 use crate::catalog::{Catalog, FileKey};
 use crate::error::SqlResult;
+use crate::system::InterconnectNode;
 use bytes::Bytes;
-use damson_cluster::ContentId;
+use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::Node;
-use damson_motion::{RunningSlice, control};
-use futures::TryStreamExt;
+use damson_motion::{NodeReport, RunningSlice, control};
+use futures::{TryStreamExt, future};
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use tracing::warn;
 
-/// Removes dropped files and orphans, and asks segments what they run.
+/// Removes dropped files and orphans, and asks segments what they run and what their interconnect does.
 pub(crate) struct FileService {
     pub node: Arc<Node>,
     pub registry: Arc<Registry>,
@@ -65,6 +66,33 @@ impl FileService {
             }
         }
         all
+    }
+
+    /// What every node's interconnect holds and has done. Each node is asked once, whatever it hosts; one that does not
+    /// answer is missing.
+    pub(crate) async fn interconnect(&self) -> Vec<InterconnectNode> {
+        let master = self.registry.master_definition();
+        let segments = self.registry.definitions().into_iter().filter(|s| s.up);
+        let mut nodes: BTreeMap<Endpoint, Vec<ContentId>> = BTreeMap::new();
+        for node in std::iter::once(master).chain(segments) {
+            nodes.entry(node.endpoint).or_default().push(node.content);
+        }
+        let asked = nodes.into_iter().map(async |(endpoint, contents)| {
+            let content = contents[0];
+            let report = if content.is_master() {
+                NodeReport::of(&self.node)
+            } else {
+                match self.ask(content, control::INTERCONNECT_STATS, Bytes::new()).await {
+                    Ok(report) => report,
+                    Err(error) => {
+                        warn!(%content, %error, "could not ask for the interconnect's counters");
+                        return None;
+                    }
+                }
+            };
+            Some(InterconnectNode { endpoint, contents, report })
+        });
+        future::join_all(asked).await.into_iter().flatten().collect()
     }
 
     async fn ask<T: DeserializeOwned>(&self, content: ContentId, kind: &str, body: Bytes) -> SqlResult<T> {

@@ -8,7 +8,7 @@ use super::node::Node;
 use super::tree::Step;
 use crate::dispatch::SliceMetrics;
 use damson_cluster::{ContentId, SliceId};
-use damson_motion::OperatorMetrics;
+use damson_motion::{MotionMetrics, OperatorMetrics};
 use std::collections::BTreeMap;
 
 /// What a node did.
@@ -22,8 +22,12 @@ pub(super) struct Actual {
     pub spread: Option<Spread>,
     /// Rows that the node's filter held back, of all QEs.
     pub removed: Option<u64>,
-    /// Bytes that a motion sent, of all QEs.
-    pub moved_bytes: Option<u64>,
+    /// Of a motion, what its senders did.
+    pub sent: Option<MotionEnd>,
+    /// Of a motion, what its receivers did.
+    pub received: Option<MotionEnd>,
+    /// Of a motion by hash, if one receiver gets far more rows than the average one: how many times, and which.
+    pub skewed: Option<(f64, ContentId)>,
     /// Of the QE that had most.
     pub memory_bytes: u64,
     /// Of all QEs.
@@ -40,6 +44,22 @@ pub(super) struct Spread {
     /// Largest over average: 1 is even.
     pub skew: f64,
 }
+
+/// The QEs at one end of a motion, by their routes' counters.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct MotionEnd {
+    pub workers: usize,
+    pub batches: u64,
+    pub bytes: u64,
+    /// Senders without credit, receivers without data.
+    pub average_waited_ms: f64,
+    pub max_waited_ms: (f64, ContentId),
+}
+
+/// A receiver with so many times the average rows makes the others wait for it; a smaller factor is ordinary.
+const SKEW_SHOWN_FROM: f64 = 1.5;
+/// Fewer rows at the fullest receiver take no time worth a line, and a handful of groups is always uneven.
+const SKEW_ROWS_MIN: u64 = 10_000;
 
 /// Executor memory of one slice.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,7 +158,13 @@ pub(super) fn fill(node: &mut Node, reports: &Reports<'_>) {
     actual.memory_bytes = own.values().map(|o| o.memory_bytes_peak).max().unwrap_or(0);
     actual.spilled_bytes = own.values().map(|o| o.spilled_bytes).sum();
     actual.removed = steps.filtered.and_then(|scan| removed(scan, steps.main?, reports));
-    actual.moved_bytes = steps.send.and_then(|send| moved(send, steps.main?, reports));
+    if let Some(send) = steps.send {
+        actual.sent = motion_end(&reports[send]);
+        actual.received = steps.main.and_then(|receive| motion_end(&reports[receive]));
+    }
+    if steps.by_hash {
+        actual.skewed = actual.spread.as_ref().and_then(skewed);
+    }
     node.actual = Some(actual);
 }
 
@@ -160,10 +186,24 @@ fn removed(scan: usize, filter: usize, reports: &Reports<'_>) -> Option<u64> {
     known.then(|| rows(scan).saturating_sub(rows(filter)))
 }
 
-/// What was sent, or received if the senders' reports do not tell.
-fn moved(send: usize, receive: usize, reports: &Reports<'_>) -> Option<u64> {
-    let end = [send, receive].into_iter().find(|&step| !reports[step].is_empty())?;
-    Some(reports[end].values().map(|o| o.bytes_moved).sum())
+/// None without a report.
+fn motion_end(reports: &BTreeMap<ContentId, &OperatorMetrics>) -> Option<MotionEnd> {
+    let of_motion = reports.iter().filter_map(|(content, operator)| Some((*content, operator.motion?)));
+    let ends: Vec<(ContentId, MotionMetrics)> = of_motion.collect();
+    let (max_at, max) = ends.iter().rev().max_by_key(|(_, end)| end.waited_ns)?;
+    let waited_ns: u64 = ends.iter().map(|(_, end)| end.waited_ns).sum();
+    Some(MotionEnd {
+        workers: ends.len(),
+        batches: ends.iter().map(|(_, end)| end.batches).sum(),
+        bytes: ends.iter().map(|(_, end)| end.bytes).sum(),
+        average_waited_ms: waited_ns as f64 / ends.len() as f64 / 1e6,
+        max_waited_ms: (max.waited_ns as f64 / 1e6, *max_at),
+    })
+}
+
+fn skewed(spread: &Spread) -> Option<(f64, ContentId)> {
+    let (rows, content) = spread.max;
+    (rows >= SKEW_ROWS_MIN && spread.skew >= SKEW_SHOWN_FROM).then_some((spread.skew, content))
 }
 
 fn spread(rows: &[(ContentId, u64)]) -> Option<Spread> {
@@ -238,6 +278,10 @@ mod tests {
         assert_eq!((uneven.workers, uneven.average, uneven.skew), (4, 15.0, 40.0 / 15.0));
         assert_eq!((uneven.min, uneven.max), ((0, ContentId(3)), (40, ContentId(2))));
         assert_eq!(rows(&[7, 7]).unwrap().max.1, ContentId(0));
+        let large = |counts: &[u64]| skewed(&rows(counts).unwrap());
+        assert_eq!(large(&[10_000, 1_000, 1_000]), Some((2.5, ContentId(0))));
+        assert_eq!(large(&[9_999, 1_000, 1_000]), None, "few rows");
+        assert_eq!(large(&[1_000_000, 600_000, 700_000]), None, "a small factor");
         assert_eq!(rows(&[7]), None);
         assert_eq!(rows(&[0, 0]), None);
     }

@@ -1,6 +1,6 @@
 //! `EXPLAIN (FORMAT json)`, with PostgreSQL's and Greenplum's keys.
 
-use super::actual::{Actual, SliceMemory};
+use super::actual::{Actual, MotionEnd, SliceMemory};
 use super::describe::gang_type;
 use super::document::{Document, Explained, document};
 use super::node::{Node, Value};
@@ -140,15 +140,27 @@ fn figures(actual: &Actual, object: &mut Object) {
     if let Some(removed) = actual.removed {
         object.scalar("Rows Removed by Filter", removed);
     }
-    if let Some(bytes) = actual.moved_bytes {
-        object.scalar("Bytes Moved", bytes);
+    if let Some((_, content)) = actual.skewed {
+        object.scalar("Skewed Segment", content.0);
     }
+    motion_end("Sent", "Blocked", actual.sent.as_ref(), object);
+    motion_end("Received", "Waited", actual.received.as_ref(), object);
     if actual.memory_bytes > 0 {
         object.scalar("Memory Bytes", actual.memory_bytes);
     }
     if actual.spilled_bytes > 0 {
         object.scalar("Spilled Bytes", actual.spilled_bytes);
     }
+}
+
+fn motion_end(moved: &str, waited: &str, end: Option<&MotionEnd>, object: &mut Object) {
+    let Some(end) = end else { return };
+    let (max, at) = end.max_waited_ms;
+    object.scalar(format!("{moved} Batches"), end.batches);
+    object.scalar(format!("{moved} Bytes"), end.bytes);
+    object.scalar(format!("Average {waited} Time"), rounded(end.average_waited_ms, 3));
+    object.scalar(format!("Maximum {waited} Time"), rounded(max, 3));
+    object.scalar(format!("Maximum {waited} Time Segment"), at.0);
 }
 
 fn slice(slice: &SliceMemory) -> Json {

@@ -108,6 +108,8 @@ pub(super) struct Steps {
     pub fallback: Vec<usize>,
     /// The sending end of a motion.
     pub send: Option<usize>,
+    /// True for a motion that sends each row to the owner of its hash.
+    pub by_hash: bool,
     /// What the main one filters.
     pub filtered: Option<usize>,
     /// True if the node's rows are its input's: it counts none by itself.

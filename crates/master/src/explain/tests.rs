@@ -5,7 +5,8 @@ use crate::dispatch::SliceMetrics;
 use crate::planner::{Slice, SliceTable};
 use damson_cluster::{ContentId, MapVersion, MotionId, SliceId, TableId};
 use damson_motion::{
-    Gang, MotionDef, MotionExec, MotionKind, OperatorMetrics, ScanSpec, TableScanExec, TableWriteExec, TableWriteSpec,
+    Gang, MotionDef, MotionExec, MotionKind, MotionMetrics, OperatorMetrics, ScanSpec, TableScanExec, TableWriteExec,
+    TableWriteSpec,
 };
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -296,15 +297,21 @@ fn ran(name: &str, rows: u64) -> OperatorMetrics {
     OperatorMetrics { name: name.into(), rows, ..OperatorMetrics::default() }
 }
 
+/// One end of a motion.
+fn moved(name: &str, rows: u64, bytes: u64, waited_us: u64) -> OperatorMetrics {
+    let motion = MotionMetrics { batches: rows, bytes, waited_ns: waited_us * 1000 };
+    OperatorMetrics { motion: Some(motion), ..ran(name, rows) }
+}
+
 /// A run of [`two_stages`]: the QEs' own planning added a projection, dropped a filter on one of them, and lost a report.
 fn run_of_two_stages() -> SliceMetrics {
     let mut metrics = SliceMetrics::new();
-    let receive = OperatorMetrics { bytes_moved: 48, ..ran("MotionRecvExec", 3) };
+    let receive = moved("MotionRecvExec", 3, 48, 1234);
     let root = vec![ran("CoalescePartitionsExec", 3), ran("SortPreservingMergeExec", 3), receive];
     metrics.insert(SliceId(0), BTreeMap::from([(ContentId::MASTER, root)]));
     let upper = |rows| {
         vec![
-            OperatorMetrics { bytes_moved: 16 * rows, ..ran("MotionSendExec", rows) },
+            moved("MotionSendExec", rows, 16 * rows, 0),
             OperatorMetrics { compute_ns: 500_000, ..ran("SortExec", rows) },
             ran("ProjectionExec", rows),
             OperatorMetrics {
@@ -312,14 +319,14 @@ fn run_of_two_stages() -> SliceMetrics {
                 memory_bytes_peak: 1024 * rows,
                 ..ran("AggregateExec", rows)
             },
-            ran("MotionRecvExec", 2 * rows),
+            moved("MotionRecvExec", 2 * rows, 16_000 * rows, 2500),
         ]
     };
     let upper = [(ContentId(0), upper(2)), (ContentId(1), upper(1)), (ContentId(2), upper(0))];
     metrics.insert(SliceId(1), BTreeMap::from(upper));
     let lower = |scanned, kept| {
         vec![
-            OperatorMetrics { bytes_moved: 100, ..ran("MotionSendExec", 2) },
+            moved("MotionSendExec", 2, 16_000, 10 * scanned),
             OperatorMetrics { spilled_bytes: 2048, ..ran("AggregateExec", 2) },
             ran("FilterExec", kept),
             ran("DataSourceExec", scanned),
@@ -344,7 +351,8 @@ fn a_run_adds_what_the_qes_reported() {
         "
  Gather Motion 3:1  (slice1; segments: 3)  (actual time=0.000ms rows=3 loops=1)
    Merge Key: g
-   Bytes Moved: 48
+   Sent: 3 batches, 48 bytes; blocked 0.0 ms avg, 0.0 ms max (seg0)
+   Received: 3 batches, 48 bytes; waited 1.2 ms
    ->  Sort  (actual time=0.500ms rows=3 loops=1)
          Sort Key: g
          Rows: avg 1 x 3 workers, min 0 (seg2), max 2 (seg0), skew 2.00
@@ -355,7 +363,8 @@ fn a_run_adds_what_the_qes_reported() {
                ->  Redistribute Motion 3:3  (slice2; segments: 3)  (actual time=0.000ms rows=6 loops=1)
                      Hash Key: g
                      Rows: avg 2 x 3 workers, min 0 (seg2), max 4 (seg0), skew 2.00
-                     Bytes Moved: 300
+                     Sent: 6 batches, 47 kB; blocked 3.3 ms avg, 4.0 ms max (seg0)
+                     Received: 6 batches, 47 kB; waited 2.5 ms avg, 2.5 ms max (seg0)
                      ->  Partial HashAggregate  (actual time=0.000ms rows=6 loops=1)
                            Group Key: g
                            Rows: avg 2 x 3 workers, min 2 (seg0), max 2 (seg0), skew 1.00
@@ -387,7 +396,7 @@ fn missing_reports_leave_nodes_without_figures() {
         "
  Gather Motion 3:1  (slice1; segments: 3)  (actual time=0.000ms rows=3 loops=1)
    Merge Key: g
-   Bytes Moved: 48
+   Received: 3 batches, 48 bytes; waited 1.2 ms
    ->  Sort
          Sort Key: g
          ->  Finalize HashAggregate
@@ -402,6 +411,20 @@ fn missing_reports_leave_nodes_without_figures() {
                                  Filter: (v > 10)
 ",
     );
+}
+
+#[test]
+fn a_motion_whose_rows_go_to_one_receiver_says_so() {
+    let skewed = |rows: [u64; 3]| {
+        let receive = |(i, rows)| (ContentId(i), vec![ran("MotionSendExec", 0), moved("MotionRecvExec", rows, 0, 0)]);
+        let metrics = SliceMetrics::from([(SliceId(1), (0..).zip(rows).map(receive).collect())]);
+        let moving = redistribute(2, "a", scan("t", &["a"], 100));
+        let shown = shape(&analyzed(gather(1, Gang::All(3), moving), metrics));
+        shown.into_iter().filter(|line| line.contains("Skew: ")).collect::<Vec<_>>()
+    };
+    assert_eq!(skewed([2_000, 40_000, 3_000]), ["         Skew: 2.7x (seg1)"]);
+    assert!(skewed([20_000, 40_000, 30_000]).is_empty());
+    assert!(skewed([2, 40, 3]).is_empty());
 }
 
 #[test]
@@ -532,7 +555,10 @@ fn json_has_postgresql_s_and_greenplum_s_keys() {
         ("/0/Plan/Gang Type", serde_json::json!("primary reader")),
         ("/0/Plan/Merge Key", serde_json::json!(["g"])),
         ("/0/Plan/Actual Rows", serde_json::json!(3)),
-        ("/0/Plan/Bytes Moved", serde_json::json!(48)),
+        ("/0/Plan/Sent Bytes", serde_json::json!(48)),
+        ("/0/Plan/Received Batches", serde_json::json!(3)),
+        ("/0/Plan/Maximum Waited Time", serde_json::json!(1.234)),
+        ("/0/Plan/Maximum Waited Time Segment", serde_json::json!(-1)),
         ("/0/Plan/Plans/0/Node Type", serde_json::json!("Sort")),
         ("/0/Plan/Plans/0/Parent Relationship", serde_json::json!("Outer")),
         ("/0/Plan/Plans/0/Plans/0/Group Key", serde_json::json!(["g"])),

@@ -1,6 +1,6 @@
 //! EXPLAIN's text, as psql shows Greenplum's.
 
-use super::actual::{Actual, SliceMemory};
+use super::actual::{Actual, MotionEnd, SliceMemory};
 use super::document::{Document, Explained, document};
 use super::node::{Node, Value};
 use std::time::Duration;
@@ -81,9 +81,11 @@ fn figures(actual: &Actual) -> Vec<String> {
     if let Some(removed) = actual.removed.filter(|removed| *removed > 0) {
         lines.push(format!("Rows Removed by Filter: {removed}"));
     }
-    if let Some(bytes) = actual.moved_bytes {
-        lines.push(format!("Bytes Moved: {bytes}"));
+    if let Some((factor, content)) = actual.skewed {
+        lines.push(format!("Skew: {factor:.1}x ({content})"));
     }
+    lines.extend(actual.sent.as_ref().map(|end| motion_end("Sent", "blocked", end)));
+    lines.extend(actual.received.as_ref().map(|end| motion_end("Received", "waited", end)));
     if actual.memory_bytes > 0 {
         lines.push(format!("Memory: {} bytes", kibibytes(actual.memory_bytes as f64)));
     }
@@ -91,6 +93,16 @@ fn figures(actual: &Actual) -> Vec<String> {
         lines.push(format!("Spilled: {} bytes", kibibytes(actual.spilled_bytes as f64)));
     }
     lines
+}
+
+fn motion_end(moved: &str, waited: &str, end: &MotionEnd) -> String {
+    let (batches, size, (max, at)) = (end.batches, size(end.bytes), end.max_waited_ms);
+    let plural = if batches == 1 { "" } else { "es" };
+    let time = match end.workers {
+        1 => format!("{max:.1} ms"),
+        _ => format!("{:.1} ms avg, {max:.1} ms max ({at})", end.average_waited_ms),
+    };
+    format!("{moved}: {batches} batch{plural}, {size}; {waited} {time}")
 }
 
 fn memory(slice: &SliceMemory) -> String {
@@ -110,6 +122,19 @@ fn memory(slice: &SliceMemory) -> String {
         bytes => format!("  Spilled: {} bytes.", kibibytes(bytes as f64)),
     };
     format!("   (slice{})    Executor memory: {used}{spilled}", slice.slice)
+}
+
+/// `9999 bytes`, `42 kB`, `56 MB`, … as PostgreSQL's `pg_size_pretty`.
+fn size(bytes: u64) -> String {
+    const LARGE: f64 = 10.0 * 1024.0;
+    let (mut size, mut unit) = (bytes as f64, "bytes");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if size < LARGE {
+            break;
+        }
+        (size, unit) = (size / 1024.0, larger);
+    }
+    format!("{size:.0} {unit}")
 }
 
 /// `42K`, rounded up.

@@ -118,7 +118,8 @@ impl Builder {
         } else {
             Cost::of_motion(&**plan, def, &children)
         };
-        let steps = Steps { chain, main: Some(receive), send: Some(send), ..Steps::default() };
+        let by_hash = matches!(def.kind, MotionKind::Redistribute { .. });
+        let steps = Steps { chain, main: Some(receive), send: Some(send), by_hash, ..Steps::default() };
         self.node(plan, description, place, cost, steps, children)
     }
 

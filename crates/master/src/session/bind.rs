@@ -147,9 +147,10 @@ impl Session {
             }
         }
         let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
+        let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
         let mut segments = vec![self.master.registry.master_definition()];
         segments.extend(self.master.registry.definitions());
-        Ok(SystemContext { state: Arc::clone(names.state()), segments, view_schemas, running })
+        Ok(SystemContext { state: Arc::clone(names.state()), segments, view_schemas, running, interconnect })
     }
 }
 

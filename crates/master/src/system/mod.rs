@@ -4,11 +4,13 @@ mod cells;
 mod distribution;
 mod files;
 mod information_schema;
+mod interconnect;
 mod pg_catalog;
 mod running;
 mod segments;
 mod table;
 
+pub use interconnect::InterconnectNode;
 #[cfg(test)]
 use table::system_tables;
 pub use table::{SystemContext, SystemTable, system_table};

@@ -1,7 +1,7 @@
 //! The list of system tables.
 
 use super::cells::{Column, Row, batch_of, schema_of};
-use super::{distribution, files, information_schema, pg_catalog, running, segments};
+use super::{InterconnectNode, distribution, files, information_schema, interconnect, pg_catalog, running, segments};
 use crate::catalog::CatalogState;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -19,6 +19,8 @@ pub struct SystemContext {
     pub view_schemas: BTreeMap<(String, String), SchemaRef>,
     /// Slices that run now; asked for only by statements that name `gp_running_slices`.
     pub running: Vec<damson_motion::RunningSlice>,
+    /// Every node's interconnect; asked for only by statements that name one of its tables.
+    pub interconnect: Vec<InterconnectNode>,
 }
 
 /// A table whose rows are made of a [`SystemContext`].
@@ -50,6 +52,11 @@ impl SystemTable {
         self.name == running::RUNNING_SLICES.name
     }
 
+    /// True if it shows counters of the interconnect: that needs [`SystemContext::interconnect`].
+    pub fn needs_interconnect(&self) -> bool {
+        [interconnect::STATS.name, interconnect::NODES.name].contains(&self.name)
+    }
+
     /// True if it shows columns of views: those need [`SystemContext::view_schemas`].
     pub fn needs_view_schemas(&self) -> bool {
         self.schema_name == super::INFORMATION_SCHEMA && self.name == "columns"
@@ -59,6 +66,8 @@ impl SystemTable {
 static TABLES: &[SystemTable] = &[
     segments::SEGMENT_CONFIGURATION,
     running::RUNNING_SLICES,
+    interconnect::STATS,
+    interconnect::NODES,
     distribution::DISTRIBUTION_POLICY,
     files::FILES,
     files::SEGMENT_ROWS,

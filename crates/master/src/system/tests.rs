@@ -4,7 +4,9 @@ use crate::ddl;
 use crate::sql::{Statement, parse};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use damson_cluster::{ContentId, Endpoint, FileEntry, SegmentDef, SnapshotId};
+use damson_cluster::{ContentId, Endpoint, FileEntry, MotionId, QueryId, SegmentDef, SnapshotId};
+use damson_interconnect::{Direction, Moved, NodeStats, RouteState, RouteStats, Transport};
+use damson_motion::NodeReport;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,7 +53,55 @@ fn context() -> (tempfile::TempDir, SystemContext) {
     ];
     let view_schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Decimal128(38, 10), true)]));
     let view_schemas = BTreeMap::from([(("public".to_owned(), "v".to_owned()), view_schema)]);
-    (directory, SystemContext { state: catalog.current(), segments, view_schemas, running: Vec::new() })
+    (
+        directory,
+        SystemContext {
+            state: catalog.current(),
+            segments,
+            view_schemas,
+            running: Vec::new(),
+            interconnect: interconnect(),
+        },
+    )
+}
+
+/// Two nodes, one of two contents, with a route and a line of several.
+fn interconnect() -> Vec<InterconnectNode> {
+    let moved = Moved { batches: 3, rows: 4, bytes: 5, blocked_ns: 1_500_000, spilled_bytes: 6 };
+    let route = RouteStats {
+        query: QueryId(17),
+        motion: MotionId(2),
+        direction: Direction::Send,
+        content: ContentId(0),
+        peer: Some(ContentId(-1)),
+        routes: 1,
+        transport: Some(Transport::FlightUnix),
+        state: RouteState::Ended,
+        moved,
+    };
+    let several = RouteStats {
+        direction: Direction::Receive,
+        content: ContentId(1),
+        peer: None,
+        routes: 5000,
+        transport: None,
+        state: RouteState::Open,
+        ..route
+    };
+    let stats =
+        NodeStats { buffered_bytes: 70, open_routes: 80, open_queries: 1, connections: 9, ..Default::default() };
+    vec![
+        InterconnectNode {
+            endpoint: Endpoint("in-process".into()),
+            contents: vec![ContentId(-1), ContentId(0)],
+            report: NodeReport { stats, routes: vec![route] },
+        },
+        InterconnectNode {
+            endpoint: Endpoint("[::1]:40001".into()),
+            contents: vec![ContentId(1)],
+            report: NodeReport { stats: NodeStats::default(), routes: vec![several] },
+        },
+    ]
 }
 
 /// Rows as text; NULL is `-`.
@@ -88,6 +138,7 @@ fn an_empty_catalog_has_empty_tables() {
         segments: Vec::new(),
         view_schemas: BTreeMap::new(),
         running: Vec::new(),
+        interconnect: Vec::new(),
     };
     for table in system_tables() {
         let rows = table.rows(&context).num_rows();
@@ -114,6 +165,15 @@ fn segments_and_distribution() {
             "1|p|2|1|-|s|t|DISTRIBUTED BY (a)"
         ]
     );
+}
+
+#[test]
+fn interconnect_by_route_and_by_node() {
+    assert_eq!(
+        rows(PG_CATALOG, "gp_interconnect_stats"),
+        ["0|q17|2|send|-1|1|flight-unix|ended|3|4|5|1.5|6", "1|q17|2|receive|-|5000|-|open|3|4|5|1.5|6"]
+    );
+    assert_eq!(rows(PG_CATALOG, "gp_interconnect_nodes"), ["in-process|-1,0|9|1|80|70", "[::1]:40001|1|0|0|0|0"]);
 }
 
 #[test]
