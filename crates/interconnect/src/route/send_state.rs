@@ -59,7 +59,8 @@ impl SendState {
             }),
             Phase::Open => {
                 let unacknowledged = self.unacknowledged_bytes;
-                if unacknowledged == 0 || unacknowledged.saturating_add(bytes) <= self.credit_bytes.min(self.window_bytes) {
+                let allowed = self.credit_bytes.min(self.window_bytes);
+                if unacknowledged == 0 || unacknowledged.saturating_add(bytes) <= allowed {
                     Admission::Send
                 } else {
                     Admission::Wait
