@@ -137,7 +137,7 @@ impl Inbox {
     pub(crate) fn attach(&self) -> Result<(), RouteError> {
         self.sent.carried_by(Transport::InProcess);
         self.received.carried_by(Transport::InProcess);
-        self.set_feeder(Feeder::Local(SendState::new()))
+        self.set_feeder(Feeder::Local(SendState::new(self.route)))
     }
 
     /// Makes a peer's stream, which showed this ticket, the route's only feeder.

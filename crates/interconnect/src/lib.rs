@@ -26,6 +26,8 @@ mod quic;
 mod receiver;
 mod route;
 mod sender;
+#[cfg(test)]
+mod sim;
 mod ticket;
 mod tls;
 mod wire;

@@ -76,6 +76,14 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Memory that is taken on the word of a message's length; more is taken as more arrives.
 pub(crate) const BODY_RESERVE_BYTES_MAX: usize = 4 << 20;
 
+/// A message counts at least this much against its route's credit: about what it costs in a queue beside its buffers. Rows
+/// without columns have no bytes, and a queue of them would have no bound.
+pub(crate) const MESSAGE_COUNTED_BYTES_MIN: u64 = 256;
+/// Largest batch with its dictionaries: what may pass a route's credit, alone. Two of the largest messages.
+pub(crate) const BATCH_BYTES_MAX: u64 = 2 * (HEADER_BYTES_MAX + BODY_BYTES_MAX);
+/// Largest credit that a sender uses, whatever the receiver grants: it holds so much in its own memory.
+pub(crate) const CREDIT_BYTES_USED_MAX: u64 = 1 << 30;
+
 /// TLS handshakes under way at once; more wait in the listener's queue.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
 /// Unknown groups within groups that a protobuf decoder may skip by recursion: a tenth of a thread's stack of 2 MiB.
@@ -115,3 +123,4 @@ const _: () = assert!(UDP_PAYLOAD_BYTES_MAX >= DATAGRAM_BYTES_LOOPBACK as usize,
 const _: () = assert!(ROUTE_CREDIT_BYTES < QUIC_SEND_WINDOW_BYTES as usize, "a route's credit fits the send window");
 const _: () = assert!(COUNTED_LINES_PER_QUERY_MAX <= COUNTED_LINES_MAX);
 const _: () = assert!(HEARTBEAT_MS * 2 <= PEER_TIMEOUT_MS, "one lost probe is no lost peer");
+const _: () = assert!(CREDIT_BYTES_USED_MAX >= ROUTE_CREDIT_BYTES as u64, "the default credit is used");

@@ -31,7 +31,7 @@ struct State {
 impl Outbox {
     pub(crate) fn new(route: RouteKey, ticket: Ticket) -> Self {
         let state = State {
-            machine: SendState::new(),
+            machine: SendState::new(route),
             frames: VecDeque::new(),
             is_complete: false,
             sender: None,

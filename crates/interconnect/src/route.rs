@@ -13,4 +13,6 @@ pub(crate) use receive_state::{Arrival, Outcome, ReceiveState};
 pub(crate) use send_state::{Admission, SendState};
 
 #[cfg(test)]
+pub(crate) mod story;
+#[cfg(test)]
 mod tests;

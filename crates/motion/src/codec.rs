@@ -3,7 +3,7 @@
 
 use crate::{
     CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, ForgetConstantsExec, Gang, HashFilterExec, MotionDef,
-    MotionKind, MotionRecvExec, MotionSendExec, ScanSpec, TableScanExec, TableWriteExec, TableWriteSpec,
+    MotionKind, MotionRecvExec, MotionSendExec, ScanSpec, SpoolExec, TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -67,6 +67,7 @@ enum NodeType {
     MotionSend = 6,
     MotionRecv = 7,
     ForgetConstants = 8,
+    Spool = 9,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -117,6 +118,8 @@ impl PhysicalExtensionCodec for SliceCodec {
             (NodeType::MotionRecv, to_json(&description)?, encode_all(expressions_of(&recv.def().kind))?)
         } else if node.downcast_ref::<ForgetConstantsExec>().is_some() {
             (NodeType::ForgetConstants, vec![], vec![])
+        } else if node.downcast_ref::<SpoolExec>().is_some() {
+            (NodeType::Spool, vec![], vec![])
         } else {
             return Err(DataFusionError::NotImplemented(format!("{} cannot run on a segment", node.name())));
         };
@@ -162,6 +165,7 @@ impl PhysicalExtensionCodec for SliceCodec {
                 Arc::new(MotionRecvExec::new(def, schema))
             }
             NodeType::ForgetConstants => Arc::new(ForgetConstantsExec::new(input()?)),
+            NodeType::Spool => Arc::new(SpoolExec::new(input()?)),
         })
     }
 }

@@ -24,6 +24,7 @@ mod segment_id;
 mod send;
 mod sender;
 mod sink;
+mod spool;
 mod waiting;
 
 pub use codec::{SliceCodec, decode_slice, encode_slice};
@@ -46,3 +47,4 @@ pub use route_rows::Splitter;
 pub use segment_id::SegmentIdExec;
 pub use send::MotionSendExec;
 pub use sink::{CopyWriteExec, CopyWriteSpec, TableWriteExec, TableWriteSpec, sink_schema};
+pub use spool::SpoolExec;

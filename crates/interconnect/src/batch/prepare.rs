@@ -1,13 +1,14 @@
 //! What is done to a batch before it is encoded.
 
-use crate::limits::VIEW_WASTE_FACTOR;
+use crate::limits::{MESSAGE_COUNTED_BYTES_MIN, VIEW_WASTE_FACTOR};
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{ByteViewType, DataType};
 use std::sync::Arc;
 
 /// Bytes that the batch's rows use: buffers that are shared with other batches count only as far as its rows go.
 pub fn batch_bytes(batch: &RecordBatch) -> u64 {
-    batch.columns().iter().map(column_bytes).sum::<usize>() as u64
+    let bytes = batch.columns().iter().map(column_bytes).sum::<usize>() as u64;
+    bytes.max(MESSAGE_COUNTED_BYTES_MIN)
 }
 
 fn column_bytes(column: &ArrayRef) -> usize {

@@ -2,6 +2,7 @@
 
 use super::{ToReceiver, ToSender};
 use crate::RouteError;
+use crate::limits::BATCH_BYTES_MAX;
 use damson_cluster::RouteKey;
 
 /// What to do with data that has arrived.
@@ -27,16 +28,48 @@ pub(crate) struct ReceiveState {
     route: RouteKey,
     phase: Phase,
     credit_bytes: u64,
-    /// The largest credit ever announced: a lowered one reaches the sender late.
-    credit_bytes_peak: u64,
     is_credit_new: bool,
+    allowance: Allowance,
     /// Arrived and not taken.
     buffered_bytes: u64,
     /// Taken and not acknowledged.
     unacknowledged_bytes: u64,
-    /// The batch whose messages arrive was the only one under way when it began, and so may exceed the credit.
+    /// The messages of the batch that is arriving, and whether it may exceed the credit: it was alone when it began.
+    batch_bytes: u64,
     is_batch_alone: bool,
     is_within_batch: bool,
+}
+
+/// The largest credit by which the sender may have sent what arrives now. A lowered credit reaches it late: until then it
+/// sends by the old one. What it has sent when the lowered one reaches it, it has sent with no more acknowledgements than
+/// had been given when that was announced; so whatever comes beyond those and the old credit was sent by the new one.
+#[derive(Debug, Default)]
+struct Allowance {
+    bytes: u64,
+    announced_bytes: u64,
+    /// Once so much has arrived, the announced credit alone counts.
+    until_arrived: Option<u64>,
+    arrived_bytes: u64,
+    acknowledged_bytes: u64,
+}
+
+impl Allowance {
+    fn announce(&mut self, credit_bytes: u64) {
+        self.announced_bytes = credit_bytes;
+        if credit_bytes >= self.bytes {
+            self.bytes = credit_bytes;
+            self.until_arrived = None;
+        } else {
+            self.until_arrived = Some(self.acknowledged_bytes.saturating_add(self.bytes));
+        }
+    }
+
+    fn batch_begins(&mut self) {
+        if self.until_arrived.is_some_and(|until| self.arrived_bytes >= until) {
+            self.bytes = self.announced_bytes;
+            self.until_arrived = None;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,10 +87,11 @@ impl ReceiveState {
             route,
             phase: Phase::Open,
             credit_bytes: 0,
-            credit_bytes_peak: 0,
             is_credit_new: false,
+            allowance: Allowance::default(),
             buffered_bytes: 0,
             unacknowledged_bytes: 0,
+            batch_bytes: 0,
             is_batch_alone: false,
             is_within_batch: false,
         }
@@ -67,7 +101,6 @@ impl ReceiveState {
     pub(crate) fn set_credit(&mut self, bytes: u64) {
         self.is_credit_new |= bytes != self.credit_bytes;
         self.credit_bytes = bytes;
-        self.credit_bytes_peak = self.credit_bytes_peak.max(bytes);
     }
 
     pub(crate) fn credit_bytes(&self) -> u64 {
@@ -100,17 +133,26 @@ impl ReceiveState {
     }
 
     fn data(&mut self, bytes: u64, is_last: bool) -> Arrival {
+        assert!(bytes > 0, "a message counts something");
+        let held = self.buffered_bytes.saturating_add(self.unacknowledged_bytes);
         if !self.is_within_batch {
-            self.is_batch_alone = self.buffered_bytes + self.unacknowledged_bytes == 0;
+            self.is_batch_alone = held == 0;
+            self.batch_bytes = 0;
+            self.allowance.batch_begins();
         }
         self.is_within_batch = !is_last;
-        let held = self.buffered_bytes + self.unacknowledged_bytes + bytes;
-        if held > self.credit_bytes_peak && !self.is_batch_alone {
-            let peak = self.credit_bytes_peak;
-            self.break_rules(&format!("the sender has {held} bytes under way, its credit is {peak}"));
+        self.batch_bytes = self.batch_bytes.saturating_add(bytes);
+        let (held, allowed) = (held.saturating_add(bytes), self.allowance.bytes);
+        if self.batch_bytes > BATCH_BYTES_MAX {
+            self.break_rules(&format!("a batch is larger than {BATCH_BYTES_MAX} bytes"));
+            return Arrival::Drop;
+        }
+        if held > allowed && !self.is_batch_alone {
+            self.break_rules(&format!("the sender has {held} bytes under way, its credit is {allowed}"));
             return Arrival::Drop;
         }
         self.buffered_bytes += bytes;
+        self.allowance.arrived_bytes = self.allowance.arrived_bytes.saturating_add(bytes);
         Arrival::Keep
     }
 
@@ -119,7 +161,11 @@ impl ReceiveState {
     }
 
     /// The reader took something that had arrived.
+    ///
+    /// # Panics
+    /// If it had not, or was lost since.
     pub(crate) fn take(&mut self, bytes: u64) {
+        assert!(bytes <= self.buffered_bytes, "only what is buffered can be taken");
         self.buffered_bytes -= bytes;
         self.unacknowledged_bytes += bytes;
     }
@@ -150,9 +196,14 @@ impl ReceiveState {
         match &mut self.phase {
             Phase::Open if self.is_credit_new => {
                 self.is_credit_new = false;
+                self.allowance.announce(self.credit_bytes);
                 Some(ToSender::Credit(self.credit_bytes))
             }
-            Phase::Open if is_due => Some(ToSender::Taken(std::mem::take(&mut self.unacknowledged_bytes))),
+            Phase::Open if is_due => {
+                let taken = std::mem::take(&mut self.unacknowledged_bytes);
+                self.allowance.acknowledged_bytes = self.allowance.acknowledged_bytes.saturating_add(taken);
+                Some(ToSender::Taken(taken))
+            }
             Phase::Stopped { is_told } if !*is_told => {
                 *is_told = true;
                 Some(ToSender::Stop)

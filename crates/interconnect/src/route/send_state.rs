@@ -2,6 +2,8 @@
 
 use super::ToSender;
 use crate::RouteError;
+use crate::limits::{BATCH_BYTES_MAX, CREDIT_BYTES_USED_MAX};
+use damson_cluster::RouteKey;
 
 /// Whether a batch may be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub(crate) enum Admission {
 
 #[derive(Debug)]
 pub(crate) struct SendState {
+    route: RouteKey,
     credit_bytes: u64,
     /// What the sender itself allows.
     window_bytes: u64,
@@ -34,8 +37,8 @@ enum Phase {
 
 impl SendState {
     /// Without credit: one batch may go ahead of the receiver's first word.
-    pub(crate) fn new() -> Self {
-        SendState { credit_bytes: 0, window_bytes: u64::MAX, unacknowledged_bytes: 0, phase: Phase::Open }
+    pub(crate) fn new(route: RouteKey) -> Self {
+        SendState { route, credit_bytes: 0, window_bytes: u64::MAX, unacknowledged_bytes: 0, phase: Phase::Open }
     }
 
     /// Allows fewer bytes under way than the credit, or no longer.
@@ -43,11 +46,21 @@ impl SendState {
         self.window_bytes = bytes;
     }
 
+    /// Asks for a whole batch, all its messages together.
+    ///
+    /// # Panics
+    /// After the end-of-stream, and for a batch that counts nothing: such batches would be without bound.
     pub(crate) fn admit(&self, bytes: u64) -> Admission {
+        assert!(bytes > 0, "a batch counts something");
         match &self.phase {
+            Phase::Open if bytes > BATCH_BYTES_MAX => Admission::Failed(RouteError::Protocol {
+                route: self.route,
+                message: format!("a batch of {bytes} bytes is larger than {BATCH_BYTES_MAX}"),
+            }),
             Phase::Open => {
                 let unacknowledged = self.unacknowledged_bytes;
-                if unacknowledged == 0 || unacknowledged + bytes <= self.credit_bytes.min(self.window_bytes) {
+                let allowed = self.credit_bytes.min(self.window_bytes);
+                if unacknowledged == 0 || unacknowledged.saturating_add(bytes) <= allowed {
                     Admission::Send
                 } else {
                     Admission::Wait
@@ -76,11 +89,22 @@ impl SendState {
     /// The receiver's word.
     pub(crate) fn receive(&mut self, message: ToSender) {
         match message {
-            ToSender::Credit(bytes) => self.credit_bytes = bytes,
-            ToSender::Taken(bytes) => self.unacknowledged_bytes = self.unacknowledged_bytes.saturating_sub(bytes),
+            ToSender::Credit(bytes) => self.credit_bytes = bytes.min(CREDIT_BYTES_USED_MAX),
+            ToSender::Taken(bytes) => self.acknowledged(bytes),
             ToSender::Stop if self.is_open() => self.phase = Phase::Stopped,
             ToSender::Fail(error) => self.fail(error),
             ToSender::Stop => {}
+        }
+    }
+
+    fn acknowledged(&mut self, bytes: u64) {
+        match self.unacknowledged_bytes.checked_sub(bytes) {
+            Some(rest) => self.unacknowledged_bytes = rest,
+            None => {
+                let sent = self.unacknowledged_bytes;
+                let message = format!("the receiver took {bytes} bytes, only {sent} are under way");
+                self.fail(RouteError::Protocol { route: self.route, message });
+            }
         }
     }
 

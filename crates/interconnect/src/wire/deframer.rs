@@ -2,7 +2,9 @@
 
 use super::frame::{END, FAIL, LAST, PART};
 use crate::RouteError;
-use crate::limits::{BODY_BYTES_MAX, BODY_RESERVE_BYTES_MAX, HEADER_BYTES_MAX, METADATA_BYTES_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, BODY_RESERVE_BYTES_MAX, HEADER_BYTES_MAX, MESSAGE_COUNTED_BYTES_MIN, METADATA_BYTES_MAX,
+};
 use crate::route::ToReceiver;
 use arrow::buffer::{Buffer, MutableBuffer};
 use bytes::{Buf, Bytes, BytesMut};
@@ -264,7 +266,7 @@ impl ReceivedFrame {
     /// # Errors
     /// A failure that cannot be read.
     pub(crate) fn meaning(&self) -> Result<ToReceiver, String> {
-        let bytes = (self.header.len() + self.body.len()) as u64;
+        let bytes = ((self.header.len() + self.body.len()) as u64).max(MESSAGE_COUNTED_BYTES_MIN);
         Ok(match self.kind {
             PART => ToReceiver::Data { bytes, is_last: false },
             LAST => ToReceiver::Data { bytes, is_last: true },
@@ -325,7 +327,10 @@ mod tests {
         let meanings: Vec<_> = frames.iter().map(|frame| frame.meaning().unwrap()).collect();
         let error = RouteError::Remote { code: "22012".into(), message: "division by zero".into() };
         let data = |bytes, is_last| ToReceiver::Data { bytes, is_last };
-        assert_eq!(meanings, [data(6, false), data(334, true), ToReceiver::End, ToReceiver::Fail(error)]);
+        assert_eq!(
+            meanings,
+            [data(MESSAGE_COUNTED_BYTES_MIN, false), data(334, true), ToReceiver::End, ToReceiver::Fail(error)]
+        );
         assert_eq!(&frames[1].header[..], b"header");
         assert_eq!(&frames[1].body[..], [vec![1; 300], vec![2; 28]].concat());
         assert_eq!(frames[1].body.as_ptr().align_offset(64), 0);

@@ -1,7 +1,7 @@
 //! A message of a route, on its way out.
 
 use super::deframer::{BODY_TAG, HEADER_TAG, METADATA_TAG, PREFIX_BYTES};
-use crate::limits::CHUNK_BYTES_MIN;
+use crate::limits::{CHUNK_BYTES_MIN, MESSAGE_COUNTED_BYTES_MIN};
 use crate::route::ToReceiver;
 use arrow::buffer::Buffer;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -59,7 +59,7 @@ impl Frame {
 
     /// What it counts against the route's credit.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.header.len() + self.body_bytes) as u64
+        ((self.header.len() + self.body_bytes) as u64).max(MESSAGE_COUNTED_BYTES_MIN)
     }
 
     /// The coding, in order: the length, the small fields, and the body in the batch's own memory; small buffers are

@@ -132,6 +132,7 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
     }
     match plan.name() {
         "MaterializeExec" => Some(Description::new("Materialize").blocking()),
+        "SpoolExec" => Some(Description::new("Spool")),
         "SortPreservingMergeExec" | "RepartitionExec" => Some(describe_limit(plan.fetch(), 0)),
         _ => None,
     }

@@ -2,7 +2,7 @@
 //!
 //! The passes, in order: DataFusion's analyzer and logical optimiser with [`join_order`] among its rules, the guards that
 //! keep `b <> 0 AND a / b > 1` from dividing by zero, DataFusion's physical planner for one partition, [`distribute`],
-//! DataFusion's enforcement of orderings, and [`slices`] with [`direct_dispatch`].
+//! DataFusion's enforcement of orderings, [`spool`] where motions could deadlock, and [`slices`] with [`direct_dispatch`].
 
 mod direct_dispatch;
 mod distribute;
@@ -10,6 +10,7 @@ mod join_order;
 mod locus;
 mod materialize;
 mod slices;
+mod spool;
 mod verify;
 mod write;
 
@@ -77,7 +78,8 @@ pub(crate) fn distribute_and_slice(
     let options = context.state.config_options();
     let sorted = EnsureRequirements::new().optimize(gathered, options)?;
     let sorted = OutputRequirements::new_remove_mode().optimize(sorted, options)?;
-    let table = slices::slice(sorted, context.tables, context.map)?;
+    let roomy = spool::make_room(sorted)?;
+    let table = slices::slice(roomy, context.tables, context.map)?;
     verify::verify(&table);
     Ok(table)
 }

@@ -1,6 +1,7 @@
 //! What must hold of every slice table, whatever made it.
 
 use super::slices::SliceTable;
+use super::spool;
 use damson_motion::{Gang, MotionDef, MotionExec, MotionKind, MotionRecvExec, MotionSendExec, TableScanExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use std::collections::HashMap;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 
 /// # Panics
 /// If a pass broke an invariant of plans: each motion has one sending slice whose gang is its senders and one receiving
-/// slice whose gang is its receivers; tables are scanned on segments only; hashed rows go to every segment.
+/// slice whose gang is its receivers; tables are scanned on segments only; hashed rows go to every segment; motions that are read in turns, or merged
+/// as they stream, are spooled; a motion that merges has one receiver.
 pub(crate) fn verify(table: &SliceTable) {
     let mut sends: HashMap<u32, &MotionDef> = HashMap::new();
     for slice in &table.slices[1..] {
@@ -20,9 +22,14 @@ pub(crate) fn verify(table: &SliceTable) {
         if matches!(send.def().kind, MotionKind::Redistribute { .. }) {
             assert!(matches!(send.def().receivers, Gang::All(_)), "{}: every bucket has a receiver", slice.id);
         }
+        if matches!(send.def().kind, MotionKind::Gather { .. }) {
+            assert_eq!(send.def().receivers.size(), 1, "{}: a Gather has one receiver", slice.id);
+        }
         assert!(sends.insert(slice.id.0, send.def()).is_none(), "{} sends once", slice.id);
     }
     for slice in &table.slices {
+        let lacks_room = spool::lacks_room(&slice.plan, slice.gang);
+        assert!(lacks_room.is_none(), "{}: {} without a spool", slice.id, lacks_room.unwrap_or_default());
         visit(&slice.plan, &mut |plan| {
             assert!(plan.downcast_ref::<MotionExec>().is_none(), "{}: the cut left a motion", slice.id);
             if let Some(receive) = plan.downcast_ref::<MotionRecvExec>() {
