@@ -1,10 +1,11 @@
 //! Clusters of real processes on the loopback, and the shell as a client. Everything started here is killed when its
 //! value goes; when the test is failing, the logs stay and are named.
 
+use crate::fault_proxy::FaultNetwork;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -118,8 +119,41 @@ impl Node {
         wait_for(&what, deadline, || self.child.try_wait().expect("a child of this process"))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Memory that the process has in use.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn rss_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that it has had since it began, or since [`Node::forget_rss_peak`].
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn rss_peak_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// # Panics
+    /// When the process is gone.
+    pub fn forget_rss_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("a process of this user");
+    }
+
+    fn status_bytes(&self, key: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process that runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("Linux says so");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
+        let pid = i32::try_from(self.pid()).expect("a process id");
         kill(Pid::from_raw(pid), signal).expect("the process has not been waited for");
     }
 
@@ -241,14 +275,32 @@ pub fn parse_csv(text: &str) -> Vec<Vec<String>> {
     rows
 }
 
-/// A master and its segments, each a process, talking over Flight on the loopback.
+/// How the nodes of a [`ProcessCluster`] are started.
+#[derive(Default)]
+pub struct Setup {
+    pub segments: usize,
+    /// More options of the master, which are the cluster's: `--interconnect-driver` and its like.
+    pub master_arguments: Vec<String>,
+    pub segment_arguments: Vec<String>,
+    /// Whether segments have certificates: for drivers and addresses that ask for them.
+    pub has_certificates: bool,
+    /// Stands between the nodes, which it calls `master`, `seg0`, `seg1`, …; without one they are on one loopback.
+    pub network: Option<FaultNetwork>,
+}
+
+/// A master and its segments, each a process on the loopback.
 pub struct ProcessCluster {
     // Nodes go before the directory that they write to.
     master: Node,
     segments: Vec<Node>,
-    master_port: u16,
+    setup: Setup,
+    master_command: MasterCommand,
+    /// Where segments reach the master.
+    master_address: SocketAddr,
     flight_port: u16,
     segment_ports: Vec<u16>,
+    /// What each segment says where it is.
+    advertised: Vec<Option<SocketAddr>>,
     /// Taken when the logs are to be kept.
     directory: Option<TempDir>,
 }
@@ -259,7 +311,16 @@ impl ProcessCluster {
     /// # Panics
     /// When one does not start.
     pub fn start(segments: usize) -> Self {
-        let mut cluster = Self::start_master(segments);
+        Self::start_with(Setup { segments, ..Setup::default() })
+    }
+
+    /// As [`ProcessCluster::start`].
+    ///
+    /// # Panics
+    /// When one does not start.
+    pub fn start_with(setup: Setup) -> Self {
+        let segments = setup.segments;
+        let mut cluster = Self::start_master_with(setup);
         for content in 0..segments {
             let node = cluster.spawn_segment(content, BUILD);
             cluster.segments.push(node);
@@ -273,20 +334,38 @@ impl ProcessCluster {
 
     /// Starts a master that expects `segments` segments, and none of them.
     pub fn start_master(segments: usize) -> Self {
+        Self::start_master_with(Setup { segments, ..Setup::default() })
+    }
+
+    /// As [`ProcessCluster::start_master`].
+    pub fn start_master_with(setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let ports = free_ports(3 + segments);
-        let mut command = Command::new(binary());
-        command.arg("master").arg("--data").arg(directory.path().join("master"));
-        command.args(["--listen", &format!("127.0.0.1:{}", ports[0])]);
-        command.args(["--flight-port", &ports[1].to_string(), "--pg-port", &ports[2].to_string()]);
-        command.args(["--segments", &segments.to_string()]).env("DAMSON_BUILD", BUILD);
-        let master = Node::spawn("master", directory.path(), command);
+        let ports = free_ports(3 + setup.segments);
+        let listen = loopback(ports[0]);
+        let through = |name: &str, port| setup.network.as_ref().map(|network| network.add(name, loopback(port)));
+        let advertised = through("master", ports[0]);
+        let master_command = MasterCommand { ports: [ports[0], ports[1], ports[2]], advertised };
+        let mut master = master_command.spawn(&setup, directory.path());
+        if let Some(network) = &setup.network {
+            network.is_process("master", master.pid());
+        }
+        if setup.has_certificates {
+            // It makes the authority when it first starts.
+            master.wait_until_ready();
+            issue_certificate(directory.path());
+        }
+        let segment_ports = ports[3..].to_vec();
+        let advertised_segments =
+            segment_ports.iter().enumerate().map(|(content, port)| through(&format!("seg{content}"), *port)).collect();
         ProcessCluster {
             master,
             segments: vec![],
-            master_port: ports[0],
+            master_command,
+            master_address: advertised.unwrap_or(listen),
             flight_port: ports[1],
-            segment_ports: ports[3..].to_vec(),
+            segment_ports,
+            advertised: advertised_segments,
+            setup,
             directory: Some(directory),
         }
     }
@@ -297,9 +376,20 @@ impl ProcessCluster {
         let mut command = Command::new(binary());
         command.arg("segment").arg("--data").arg(self.directory().join(format!("{name}-data")));
         command.args(["--content", &content.to_string()]);
-        command.args(["--listen", &format!("127.0.0.1:{}", self.segment_ports[content])]);
-        command.args(["--master", &format!("127.0.0.1:{}", self.master_port)]).env("DAMSON_BUILD", build);
-        Node::spawn(&name, self.directory(), command)
+        command.args(["--listen", &loopback(self.segment_ports[content]).to_string()]);
+        if let Some(address) = self.advertised[content] {
+            command.args(["--advertise", &address.to_string()]);
+        }
+        command.args(["--master", &self.master_address.to_string()]).args(&self.setup.segment_arguments);
+        if self.setup.has_certificates {
+            command.arg("--tls-dir").arg(self.directory().join(CERTIFICATE));
+        }
+        command.env("DAMSON_BUILD", build);
+        let node = Node::spawn(&name, self.directory(), command);
+        if let Some(network) = &self.setup.network {
+            network.is_process(&name, node.pid());
+        }
+        node
     }
 
     /// Where logs and data are.
@@ -309,6 +399,46 @@ impl ProcessCluster {
 
     pub fn shell(&self) -> Shell {
         Shell::new(self.flight_port)
+    }
+
+    /// Where clients reach the master.
+    pub fn client_address(&self) -> SocketAddr {
+        loopback(self.flight_port)
+    }
+
+    /// Where peers reach the master without a proxy.
+    pub fn master_peer_address(&self) -> SocketAddr {
+        loopback(self.master_command.ports[0])
+    }
+
+    /// Where peers reach a segment without a proxy.
+    pub fn segment_address(&self, content: usize) -> SocketAddr {
+        loopback(self.segment_ports[content])
+    }
+
+    pub fn master(&mut self) -> &mut Node {
+        &mut self.master
+    }
+
+    pub fn segment(&mut self, content: usize) -> &mut Node {
+        &mut self.segments[content]
+    }
+
+    /// # Panics
+    /// When the cluster was made without one.
+    pub fn network(&self) -> &FaultNetwork {
+        self.setup.network.as_ref().expect("a cluster with a network")
+    }
+
+    /// Kills the master and starts it again on its data with other options, and waits until it is ready.
+    pub fn restart_master(&mut self, arguments: &[&str]) {
+        self.master.kill();
+        self.setup.master_arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        self.master = self.master_command.spawn(&self.setup, self.directory());
+        if let Some(network) = &self.setup.network {
+            network.is_process("master", self.master.pid());
+        }
+        self.master.wait_until_ready();
     }
 
     pub fn kill_segment(&mut self, content: usize) {
@@ -321,6 +451,44 @@ impl ProcessCluster {
         node.wait_until_ready();
         self.segments[content] = node;
     }
+}
+
+/// How the master is started, again and again.
+struct MasterCommand {
+    /// For peers, for clients, and the one that is kept for PostgreSQL's.
+    ports: [u16; 3],
+    advertised: Option<SocketAddr>,
+}
+
+impl MasterCommand {
+    fn spawn(&self, setup: &Setup, directory: &Path) -> Node {
+        let [peers, flight, postgres] = self.ports;
+        let mut command = Command::new(binary());
+        command.arg("master").arg("--data").arg(directory.join("master"));
+        command.args(["--listen", &loopback(peers).to_string()]);
+        if let Some(address) = self.advertised {
+            command.args(["--advertise", &address.to_string()]);
+        }
+        command.args(["--flight-port", &flight.to_string(), "--pg-port", &postgres.to_string()]);
+        command.args(["--segments", &setup.segments.to_string()]).args(&setup.master_arguments);
+        command.env("DAMSON_BUILD", BUILD);
+        Node::spawn("master", directory, command)
+    }
+}
+
+/// The segments' certificate, in the cluster's directory: they are on one host.
+const CERTIFICATE: &str = "segments-tls";
+
+fn issue_certificate(directory: &Path) {
+    let mut command = Command::new(binary());
+    command.arg("certificate").arg("--authority").arg(directory.join("master/tls"));
+    command.arg("--out").arg(directory.join(CERTIFICATE)).args(["--host", "127.0.0.1"]);
+    let issued = command.output().expect("the command runs");
+    assert!(issued.status.success(), "{}", String::from_utf8_lossy(&issued.stderr));
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 impl Drop for ProcessCluster {

@@ -2,6 +2,7 @@
 
 mod errors;
 mod explain;
+mod interconnect;
 mod layout;
 mod processes;
 mod random;

@@ -5,9 +5,10 @@ use crate::limits::SHUTDOWN;
 use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use damson_cluster::{ContentId, Endpoint};
-use damson_interconnect::{Node, NodeConfig};
+use damson_interconnect::{Driver, Node, NodeConfig};
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{Master, MasterConfig, SqlError, base_state};
+use damson_motion::InterconnectSettings;
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use datafusion::error::DataFusionError;
 use parking_lot::Mutex;
@@ -92,7 +93,10 @@ impl LocalCluster {
         let state = Arc::new(base_state(resources).map_err(ClusterError::Engine)?);
         let columns = column_cache(memory_bytes_max);
         let build = build_id();
-        let node = Node::new(NodeConfig::new(Endpoint::in_process(), build.clone(), runtimes.io()));
+        let mut config = NodeConfig::new(Endpoint::in_process(), build.clone(), runtimes.io());
+        config.driver = Driver::Inproc;
+        let interconnect = InterconnectSettings::of(&config);
+        let node = Node::new(config);
         let dirs: Vec<PathBuf> = (0..count).map(|i| data_dir.join(format!("seg{i}"))).collect();
         let mut segments = vec![];
         for (i, dir) in dirs.iter().enumerate() {
@@ -113,6 +117,7 @@ impl LocalCluster {
             cpu: runtimes.cpu(),
             io: runtimes.io(),
             build,
+            interconnect,
             local_segments: dirs,
         };
         let master = Master::start(config).await.map_err(ClusterError::Master)?;

@@ -14,9 +14,12 @@ pub enum ConfigError {
     Parse { path: PathBuf, source: toml::de::Error },
     #[error("--{0} is missing, on the command line and in the configuration file")]
     Missing(&'static str),
+    #[error("interconnect: {0}")]
+    Interconnect(String),
 }
 
-/// The file's options, whose keys are the flags without `--`; the defaults without a file.
+/// The file's options, whose keys are the flags without `--`, those of the interconnect in a section of its name; the
+/// defaults without a file.
 ///
 /// # Errors
 /// A file that cannot be read, or has a key that is none.

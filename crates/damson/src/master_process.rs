@@ -3,6 +3,7 @@
 use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
+use crate::interconnect_options::InterconnectOptions;
 use crate::limits::SHUTDOWN;
 use crate::listen::{ListenError, listen};
 use crate::resources::{default_memory_bytes, runtime_env};
@@ -12,6 +13,7 @@ use damson_cluster::Endpoint;
 use damson_interconnect::{InterconnectError, Node, NodeConfig};
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{Master, MasterConfig, SqlError, base_state};
+use damson_motion::InterconnectSettings;
 use datafusion::error::DataFusionError;
 use serde::Deserialize;
 use std::io::{self, Write};
@@ -50,6 +52,9 @@ struct MasterOptions {
     /// Address for segments [default: 127.0.0.1:50060].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<SocketAddr>,
+    /// Address for segments that they are told [default: the one of --listen].
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
     /// Address for clients [default: 127.0.0.1].
     #[arg(long)]
     host: Option<IpAddr>,
@@ -62,6 +67,8 @@ struct MasterOptions {
     /// Memory for the queries' parts on the master, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
+    #[command(flatten)]
+    interconnect: InterconnectOptions,
     /// Directory of this node's certificate [default: the data directory's tls]; the cluster's
     /// authority is made there too, unless one is given.
     #[arg(long, value_name = "DIR")]
@@ -77,10 +84,12 @@ impl MasterOptions {
             data: self.data.or(file.data),
             segments: self.segments.or(file.segments),
             listen: self.listen.or(file.listen),
+            advertise: self.advertise.or(file.advertise),
             host: self.host.or(file.host),
             flight_port: self.flight_port.or(file.flight_port),
             pg_port: self.pg_port.or(file.pg_port),
             memory: self.memory.or(file.memory),
+            interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
         }
@@ -135,14 +144,17 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
     let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
     let build = build_id();
-    let endpoint = Endpoint(peers_address.to_string());
+    let endpoint = Endpoint(options.advertise.unwrap_or_else(|| peers_address.to_string()));
     let interconnect_tls = options.interconnect_tls.unwrap_or_default();
     let tls = certificate_loading::of_master(interconnect_tls, options.tls_dir, &data_dir, &endpoint)?;
-    let node = Node::new(NodeConfig {
+    let mut config = NodeConfig {
         tls,
         allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
         ..NodeConfig::new(endpoint, build.clone(), runtimes.io())
-    });
+    };
+    options.interconnect.apply(&mut config)?;
+    let interconnect = InterconnectSettings::of(&config);
+    let node = Node::new(config);
     let config = MasterConfig {
         data_dir,
         segments,
@@ -151,6 +163,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
         cpu: runtimes.cpu(),
         io: runtimes.io(),
         build,
+        interconnect,
         local_segments: vec![],
     };
     let master = Master::start(config).await?;
@@ -205,9 +218,12 @@ mod tests {
     fn flags_win_over_the_file() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = dir.path().join("master.toml");
-        std::fs::write(&file, "data = \"/a\"\nsegments = 3\nflight-port = 1\n").expect("room");
+        std::fs::write(&file, "data = \"/a\"\nsegments = 3\nflight-port = 1\ninterconnect.driver = \"quic\"\n")
+            .expect("room");
         let flags = MasterOptions { flight_port: Some(2), ..Default::default() };
-        let options = flags.or(read(Some(&file)).expect("a good file"));
+        let file: MasterOptions = read(Some(&file)).expect("a good file");
+        assert_ne!(file.interconnect, InterconnectOptions::default());
+        let options = flags.or(file);
         assert_eq!((options.data, options.segments, options.flight_port), (Some("/a".into()), Some(3), Some(2)));
     }
 

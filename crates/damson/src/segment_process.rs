@@ -1,10 +1,13 @@
-//! `damson segment`: one segment alone, which registers with its master and stays registered.
+//! `damson segment`: segments without a master, which register with theirs and stay registered.
 
 use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
-use crate::limits::{HEARTBEAT, RETRY_FIRST, RETRY_LAST};
+use crate::contents::Contents;
+use crate::interconnect_options::InterconnectOptions;
+use crate::limits::HEARTBEAT;
 use crate::listen::{ListenError, listen};
+use crate::master_calls::{CallFailure, MasterCalls, Patience};
 use crate::master_process::to_tokio;
 use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
@@ -13,10 +16,10 @@ use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
-use damson_motion::{Register, Registered, control};
+use damson_motion::{InterconnectSettings, Register, Registered, control};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use datafusion::error::DataFusionError;
-use futures::StreamExt;
+use futures::future::try_join_all;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -33,7 +36,7 @@ const DEFAULT_MASTER: &str = "127.0.0.1:50060";
 /// Which cluster a data directory is of.
 const CLUSTER_ID_FILE: &str = "cluster_id";
 
-/// Runs one segment.
+/// Runs one segment, or several of one host in one process.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SegmentArgs {
     /// TOML file of the options below, without --; flags win.
@@ -47,12 +50,12 @@ pub struct SegmentArgs {
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct SegmentOptions {
-    /// Directory of the segment's tables.
+    /// Directory of the segment's tables; of several segments, each has its own in it: seg0, seg1, …
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Which segment this is, counted from 0.
-    #[arg(long, value_name = "ID")]
-    content: Option<u16>,
+    /// Which segment this is, counted from 0, or which: 0-63, or 0,2,5-7. Memory and threads are shared.
+    #[arg(long, value_name = "IDS")]
+    content: Option<Contents>,
     /// Where the master listens for segments [default: 127.0.0.1:50060].
     #[arg(long, value_name = "HOST:PORT")]
     master: Option<String>,
@@ -68,6 +71,8 @@ struct SegmentOptions {
     /// Threads for queries; by default one a core.
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    interconnect: InterconnectOptions,
     /// Directory of this node's certificate [default: the data directory's tls]; a segment on the
     /// master's host needs none.
     #[arg(long, value_name = "DIR")]
@@ -87,6 +92,7 @@ impl SegmentOptions {
             advertise: self.advertise.or(file.advertise),
             memory: self.memory.or(file.memory),
             threads: self.threads.or(file.threads),
+            interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
         }
@@ -116,8 +122,8 @@ pub enum SegmentProcessError {
     Died(#[from] tokio::task::JoinError),
     #[error("the server ended by itself")]
     Ended,
-    #[error("the master at {master} refuses {content} of build {build}: {reason}")]
-    Refused { master: Endpoint, content: ContentId, build: String, reason: String },
+    #[error("the master at {master} refuses {who} of build {build}: {reason}")]
+    Refused { master: Endpoint, who: String, build: String, reason: String },
     #[error("unreadable message between segment and master: {0}")]
     Message(#[from] serde_json::Error),
     #[error("{path} belongs to cluster {ours}, the master at {master} to cluster {theirs}")]
@@ -131,7 +137,7 @@ pub enum SegmentProcessError {
 pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let options = args.options.or(read(args.config.as_deref())?);
     let data_dir = required(options.data, "data")?;
-    let content = ContentId(i32::from(required(options.content, "content")?));
+    let contents = required(options.content, "content")?;
     let master = Endpoint(options.master.unwrap_or_else(|| DEFAULT_MASTER.into()));
     let listener = listen(options.listen.unwrap_or(DEFAULT_LISTEN), "--listen")?;
     let address = listener.local_addr()?.to_string();
@@ -147,36 +153,48 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let build = build_id();
     let interconnect_tls = options.interconnect_tls.unwrap_or_default();
     let tls = certificate_loading::of_segment(interconnect_tls, options.tls_dir, &data_dir, &endpoint, &master)?;
-    let node = Node::new(NodeConfig {
+    let mut config = NodeConfig {
         tls,
         allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
         ..NodeConfig::new(endpoint.clone(), build.clone(), runtimes.io())
-    });
-    let segment = Segment::start(SegmentConfig {
-        content,
-        data_dir: data_dir.clone(),
-        node: Arc::clone(&node),
-        state,
-        columns: column_cache(memory),
-        cpu: runtimes.cpu(),
-    })?;
+    };
+    // What was given must be good by itself, before the master is asked for the rest.
+    options.interconnect.apply(&mut config)?;
+    let settings = tokio::select! {
+        signal = stop_signal() => return signal.map_err(SegmentProcessError::from),
+        settings = cluster_settings(&config, &master, &contents) => settings?,
+    };
+    settings.apply(&mut config);
+    options.interconnect.apply(&mut config)?;
+    let driver = config.driver;
+    let node = Node::new(config);
+    let columns = column_cache(memory);
+    let (mut segments, mut registers) = (vec![], vec![]);
+    for content in contents.ids() {
+        let data_dir = if contents.ids().len() == 1 { data_dir.clone() } else { data_dir.join(content.to_string()) };
+        registers.push(Register {
+            content,
+            endpoint: endpoint.0.clone(),
+            build: build.clone(),
+            data_dir: data_dir.display().to_string(),
+            pid: std::process::id(),
+            driver,
+        });
+        segments.push(Segment::start(SegmentConfig {
+            content,
+            data_dir,
+            node: Arc::clone(&node),
+            state: Arc::clone(&state),
+            columns: Arc::clone(&columns),
+            cpu: runtimes.cpu(),
+        })?);
+    }
 
     let stop = CancellationToken::new();
     let io = runtimes.io();
     let listener = to_tokio(listener, &io)?;
     let mut server = AbortOnDropHandle::new(io.spawn(Arc::clone(&node).serve(listener, stop.child_token())));
-    let registration = Registration {
-        node,
-        master,
-        register: Register {
-            content,
-            endpoint: endpoint.0,
-            build,
-            data_dir: data_dir.display().to_string(),
-            pid: std::process::id(),
-        },
-        data_dir,
-    };
+    let registration = Registration { calls: MasterCalls { node, master }, contents, endpoint, registers };
     let ended = tokio::select! {
         signal = stop_signal() => signal.map_err(SegmentProcessError::from),
         refused = registration.keep() => refused.map(|never| match never {}),
@@ -186,86 +204,87 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
         },
     };
     stop.cancel();
-    drop(segment);
+    drop(segments);
     ended
 }
 
-/// The segment's entry in its master's books.
+/// The interconnect's settings of the cluster: asked for with a node that serves nobody, so that the one that serves has
+/// them from the start.
+async fn cluster_settings(
+    config: &NodeConfig,
+    master: &Endpoint,
+    contents: &Contents,
+) -> Result<InterconnectSettings, SegmentProcessError> {
+    let calls = MasterCalls { node: Node::new(config.clone()), master: master.clone() };
+    let answer = calls.until_answered(control::INTERCONNECT, Bytes::new()).await;
+    let answer = answer.map_err(|refusal| refused(refusal, master, contents, &config.build))?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+fn refused(refusal: ControlError, master: &Endpoint, who: impl ToString, build: &str) -> SegmentProcessError {
+    SegmentProcessError::Refused {
+        master: master.clone(),
+        who: who.to_string(),
+        build: build.to_owned(),
+        reason: refusal.message,
+    }
+}
+
+/// The segments' entries in their master's books.
 struct Registration {
-    node: Arc<Node>,
-    master: Endpoint,
-    register: Register,
-    data_dir: PathBuf,
+    calls: MasterCalls,
+    contents: Contents,
+    endpoint: Endpoint,
+    /// One for each content.
+    registers: Vec<Register>,
 }
 
 impl Registration {
     /// Registers, says so on stdout, and repeats it as a heartbeat, which also registers with a master that was
     /// restarted. A master that is away is waited for.
     async fn keep(self) -> Result<Infallible, SegmentProcessError> {
-        let (mut was_registered, mut is_lost) = (false, false);
-        let mut retry = RETRY_FIRST;
+        let mut was_registered = false;
+        let mut patience = Patience::new(self.calls.master.clone());
         loop {
             match self.once().await {
                 Ok(()) => {
                     if !std::mem::replace(&mut was_registered, true) {
                         self.say_ready()?;
-                    } else if is_lost {
-                        tracing::info!(master = %self.master, "the master is back");
                     }
-                    is_lost = false;
-                    retry = RETRY_FIRST;
+                    patience.answered();
                     tokio::time::sleep(HEARTBEAT).await;
                 }
-                Err(Failed::Lost(reason)) => {
-                    if !std::mem::replace(&mut is_lost, true) {
-                        tracing::warn!(master = %self.master, reason, "cannot reach the master; waiting for it");
-                    }
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY_LAST);
-                }
+                Err(Failed::Lost(reason)) => patience.wait(&reason).await,
                 Err(Failed::For(error)) => return Err(error),
             }
         }
     }
 
     async fn once(&self) -> Result<(), Failed> {
-        let body = serde_json::to_vec(&self.register).map_err(|e| Failed::For(e.into()))?;
-        let answer = async {
-            let master = ContentId::MASTER;
-            let mut answers = self.node.call(&self.master, master, control::REGISTER, Bytes::from(body)).await?;
-            answers.next().await.unwrap_or_else(|| {
-                Err(InterconnectError::PeerLost { endpoint: self.master.clone(), reason: "it gave no answer".into() })
-            })
-        };
-        let answer = match tokio::time::timeout(RETRY_LAST, answer).await {
-            Err(_) => return Err(Failed::Lost("it does not answer".into())),
-            Ok(Err(InterconnectError::Control(refusal))) => return Err(Failed::For(self.refused(refusal))),
-            Ok(Err(error)) => return Err(Failed::Lost(error.to_string())),
-            Ok(Ok(answer)) => answer,
-        };
-        let registered: Registered = serde_json::from_slice(&answer).map_err(|e| Failed::For(e.into()))?;
-        self.check_cluster(registered.cluster_id).map_err(Failed::For)
+        try_join_all(self.registers.iter().map(|register| self.register(register))).await.map(|_: Vec<()>| ())
     }
 
-    fn refused(&self, refusal: ControlError) -> SegmentProcessError {
-        let Register { content, build, .. } = &self.register;
-        SegmentProcessError::Refused {
-            master: self.master.clone(),
-            content: *content,
-            build: build.clone(),
-            reason: refusal.message,
-        }
+    async fn register(&self, register: &Register) -> Result<(), Failed> {
+        let body = serde_json::to_vec(register).map_err(|e| Failed::For(e.into()))?;
+        let answer = self.calls.once(control::REGISTER, Bytes::from(body)).await.map_err(|failure| match failure {
+            CallFailure::Lost(reason) => Failed::Lost(reason),
+            CallFailure::Refused(refusal) => {
+                Failed::For(refused(refusal, &self.calls.master, register.content, &register.build))
+            }
+        })?;
+        let registered: Registered = serde_json::from_slice(&answer).map_err(|e| Failed::For(e.into()))?;
+        self.check_cluster(Path::new(&register.data_dir), registered.cluster_id).map_err(Failed::For)
     }
 
     /// A data directory is of one cluster for ever: another's master must not collect its files as orphans.
-    fn check_cluster(&self, theirs: String) -> Result<(), SegmentProcessError> {
-        let path = self.data_dir.join(CLUSTER_ID_FILE);
+    fn check_cluster(&self, data_dir: &Path, theirs: String) -> Result<(), SegmentProcessError> {
+        let path = data_dir.join(CLUSTER_ID_FILE);
         let unusable = |source| SegmentProcessError::DataDir { path: path.clone(), source };
         match fs::read_to_string(&path) {
             Ok(ours) if ours.trim() == theirs => Ok(()),
             Ok(ours) => {
-                let (path, ours) = (self.data_dir.clone(), ours.trim().to_owned());
-                Err(SegmentProcessError::OtherCluster { path, ours, master: self.master.clone(), theirs })
+                let (path, ours) = (data_dir.to_owned(), ours.trim().to_owned());
+                Err(SegmentProcessError::OtherCluster { path, ours, master: self.calls.master.clone(), theirs })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => write_durably(&path, &theirs).map_err(unusable),
             Err(error) => Err(unusable(error)),
@@ -273,9 +292,8 @@ impl Registration {
     }
 
     fn say_ready(&self) -> io::Result<()> {
-        let Register { content, endpoint, .. } = &self.register;
         let mut out = io::stdout();
-        writeln!(out, "ready: {content} at {endpoint}, registered with {}", self.master)?;
+        writeln!(out, "ready: {} at {}, registered with {}", self.contents, self.endpoint, self.calls.master)?;
         out.flush()
     }
 }
@@ -303,6 +321,7 @@ fn write_durably(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use damson_interconnect::Driver;
 
     fn registration(dir: &Path, io: tokio::runtime::Handle) -> Registration {
         let register = Register {
@@ -311,18 +330,23 @@ mod tests {
             build: "test".into(),
             data_dir: dir.display().to_string(),
             pid: 1,
+            driver: Driver::Auto,
         };
-        let node = Node::new(NodeConfig::new(Endpoint("127.0.0.1:1".into()), "test", io));
-        Registration { node, master: Endpoint("127.0.0.1:2".into()), register, data_dir: dir.to_owned() }
+        let endpoint = Endpoint("127.0.0.1:1".into());
+        let node = Node::new(NodeConfig::new(endpoint.clone(), "test", io));
+        let calls = MasterCalls { node, master: Endpoint("127.0.0.1:2".into()) };
+        let contents = "0".parse().expect("a list");
+        Registration { calls, contents, endpoint, registers: vec![register] }
     }
 
     #[tokio::test]
     async fn a_data_directory_is_of_one_cluster() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let registration = registration(dir.path(), tokio::runtime::Handle::current());
-        registration.check_cluster("one".into()).expect("the first cluster");
-        registration.check_cluster("one".into()).expect("the same cluster");
-        let error = registration.check_cluster("two".into()).unwrap_err().to_string();
+        let check = |cluster: &str| registration.check_cluster(dir.path(), cluster.into());
+        check("one").expect("the first cluster");
+        check("one").expect("the same cluster");
+        let error = check("two").unwrap_err().to_string();
         assert!(error.contains("one") && error.contains("two"), "{error}");
     }
 
@@ -336,8 +360,11 @@ mod tests {
     #[test]
     fn flags_win_over_the_file() {
         let file: SegmentOptions = toml::from_str("content = 1\nmaster = \"m:1\"").expect("good TOML");
-        let flags = SegmentOptions { content: Some(2), ..Default::default() };
-        let options = flags.or(file);
-        assert_eq!((options.content, options.master.as_deref()), (Some(2), Some("m:1")));
+        let flags = SegmentOptions { content: "2-3".parse().ok(), ..Default::default() };
+        let options = flags.or(file.clone());
+        assert_eq!((options.content, options.master.as_deref()), ("2,3".parse().ok(), Some("m:1")));
+        assert_eq!(file.content, "1".parse().ok());
+        let list: SegmentOptions = toml::from_str("content = \"0-3\"").expect("good TOML");
+        assert_eq!(list.content, "0-3".parse().ok());
     }
 }

@@ -1,5 +1,6 @@
 //! Batches as they cross the wire: sized, cut, compacted, encoded, decoded.
 
+mod check;
 mod decode;
 mod encode;
 mod prepare;
@@ -7,5 +8,5 @@ mod schema;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
-pub(crate) use prepare::{batch_bytes, for_the_wire};
+pub(crate) use prepare::{batch_bytes, cut, for_the_wire};
 pub(crate) use schema::conform;

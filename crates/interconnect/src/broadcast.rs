@@ -1,7 +1,7 @@
 //! The writer's end of a broadcast: one stream to many receivers.
 
 use crate::RouteError;
-use crate::batch::{Encoder, conform, for_the_wire};
+use crate::batch::{Encoder, conform, cut, for_the_wire};
 use crate::counters::Moved;
 use crate::sender::{SenderEnd, protocol_error};
 use arrow::array::RecordBatch;
@@ -56,8 +56,12 @@ impl BroadcastSender {
                 }
             }
         }
-        for end in self.ends.iter_mut().filter(|end| !end.is_remote()) {
-            end.send_batch(batch.clone()).await?;
+        if self.ends.iter().any(|end| !end.is_remote()) {
+            for piece in cut(&batch, self.message_bytes) {
+                for end in self.ends.iter_mut().filter(|end| !end.is_remote()) {
+                    end.send_batch(piece.clone()).await?;
+                }
+            }
         }
         self.ends.retain(|end| {
             let stays = !end.is_stopped();
@@ -69,6 +73,11 @@ impl BroadcastSender {
         let rows = batch.num_rows() as u64;
         self.ends.iter().for_each(|end| end.sent_rows(rows));
         Ok(self.ends.len())
+    }
+
+    /// Keeps what is under way to each peer within `bytes`, whatever credit the receivers give.
+    pub fn set_window(&mut self, bytes: usize) {
+        self.ends.iter_mut().for_each(|end| end.set_window(bytes));
     }
 
     /// What was sent so far, on all routes together.

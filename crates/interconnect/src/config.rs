@@ -1,9 +1,10 @@
 //! A node's settings.
 
-use crate::limits;
 use crate::tls::NodeTls;
+use crate::{QueryRoutes, RouteBudget, limits};
 use damson_cluster::Endpoint;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -27,7 +28,8 @@ pub struct NodeConfig {
     pub compression: Compression,
     /// Most bytes that one route may have under way.
     pub route_credit_bytes: usize,
-    /// Most bytes that one query's incoming routes may hold on this node; each route's credit is its share.
+    /// Most bytes that one query's motions may hold on this node; the sizes of messages and credits follow. The same on
+    /// every node.
     pub motion_memory_bytes_max: usize,
     /// How often a silent connection is probed.
     pub heartbeat_ms: u64,
@@ -43,7 +45,7 @@ pub struct NodeConfig {
 }
 
 /// What carries routes between processes; within a process, batches pass by pointer whatever is set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
     /// The faster one, by the measurement in ARCHITECTURE.md: Flight.
@@ -58,7 +60,7 @@ pub enum Driver {
 }
 
 /// How the bodies of batches are compressed between processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Fastest inside a machine and a fast network.
@@ -86,6 +88,27 @@ impl FromStr for Driver {
             "flight" => Driver::Flight,
             "quic" => Driver::Quic,
             _ => return Err(UnknownSetting { word: word.into(), values: "auto, inproc, flight, quic" }),
+        })
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Driver::Auto => "auto",
+            Driver::Inproc => "inproc",
+            Driver::Flight => "flight",
+            Driver::Quic => "quic",
+        })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
         })
     }
 }
@@ -124,9 +147,8 @@ impl NodeConfig {
         }
     }
 
-    /// Credit of each of `incoming_routes` routes of one query.
-    pub(crate) fn route_credit(&self, incoming_routes: usize) -> u64 {
-        let share = self.motion_memory_bytes_max / incoming_routes.max(1);
-        share.max(limits::ROUTE_CREDIT_BYTES_MIN).min(self.route_credit_bytes) as u64
+    /// Sizes for each route of a query.
+    pub(crate) fn budget(&self, routes: QueryRoutes) -> RouteBudget {
+        RouteBudget::new(self.motion_memory_bytes_max, self.route_credit_bytes, routes)
     }
 }

@@ -88,10 +88,10 @@ impl Inbox {
         })
     }
 
-    /// Announces another credit, if the route has been claimed.
-    pub(crate) fn set_credit(&self, credit_bytes: u64) {
+    /// Announces another credit, if the route has been claimed with a larger one.
+    pub(crate) fn lower_credit(&self, credit_bytes: u64) {
         self.change(|state| {
-            if state.is_claimed {
+            if state.is_claimed && state.machine.credit_bytes() > credit_bytes {
                 state.machine.set_credit(credit_bytes);
             }
         });

@@ -4,20 +4,22 @@ mod queries;
 mod tasks;
 
 pub(crate) use queries::Refusal;
+pub(crate) use tasks::Tasks;
 
 use crate::batch::Encoder;
 use crate::counters::History;
 use crate::driver::RouteDriver;
 use crate::flight::{self, Channels, ConnectionCount};
 use crate::inbox::Inbox;
-use crate::limits::{COLLECT_EVERY, MESSAGE_BYTES};
+use crate::limits::COLLECT_EVERY;
 use crate::outbox::Outbox;
+use crate::quic;
 use crate::route::ToSender;
 use crate::sender::{Link, SenderEnd};
 use crate::wire::Opening;
 use crate::{
-    BroadcastSender, ControlError, ControlHandler, ControlStream, InterconnectError, NodeConfig, RouteError,
-    RouteReceiver, RouteSender, RouteStats,
+    BroadcastSender, ControlError, ControlHandler, ControlStream, Driver, InterconnectError, NodeConfig, QueryRoutes,
+    RouteBudget, RouteError, RouteReceiver, RouteSender, RouteStats,
 };
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -31,7 +33,6 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
-use tasks::Tasks;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -47,8 +48,9 @@ pub struct Node {
     history: Mutex<History>,
     connections: ConnectionCount,
     channels: Channels,
+    quic: quic::Connections,
     broadcasts_encoded: Arc<AtomicU64>,
-    tasks: Tasks,
+    tasks: Arc<Tasks>,
 }
 
 /// What a node holds at this moment, for gauges and tests.
@@ -68,6 +70,7 @@ pub struct NodeStats {
 impl Node {
     pub fn new(config: NodeConfig) -> Arc<Node> {
         let connections = ConnectionCount::default();
+        let tasks = Arc::new(Tasks::new(config.io.clone()));
         let node = Arc::new(Node {
             build: config.build.as_str().into(),
             endpoint: RwLock::new(config.endpoint.clone()),
@@ -75,9 +78,10 @@ impl Node {
             queries: Mutex::default(),
             history: Mutex::default(),
             channels: Channels::new(&config, connections.clone()),
+            quic: quic::Connections::new(&config, connections.clone(), &tasks),
             connections,
             broadcasts_encoded: Arc::default(),
-            tasks: Tasks::new(config.io.clone()),
+            tasks,
             config,
         });
         node.spawn(collect_forever(Arc::downgrade(&node)));
@@ -102,7 +106,8 @@ impl Node {
     /// Serves peers on a bound listener until cancelled; then ends their routes and calls.
     ///
     /// # Errors
-    /// The listener fails.
+    /// The listener fails, or the driver cannot serve: it is in-process, or QUIC without a certificate or with its UDP port
+    /// taken.
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
@@ -118,16 +123,20 @@ impl Node {
         let stop = shutdown.child_token();
         // If this future is dropped, the server ends as well.
         let _stop_on_drop = stop.clone().drop_guard();
-        let server = self.config.io.spawn(flight::serve(Arc::clone(&self), listener, stop));
+        let server = self.config.io.spawn(serve_by_driver(Arc::clone(&self), listener, stop));
         server.await.map_err(|e| failed(e.to_string()))?
     }
 
     /// Begins a query here, before any of its routes is opened; each content that takes part does so for itself.
     ///
-    /// `incoming_routes`: how many routes its receivers will read; the node's memory for motions is shared among them.
-    pub fn open_query(&self, query: QueryId, incoming_routes: usize) {
-        let credit = |routes| self.config.route_credit(routes);
-        self.queries.lock().open(query, incoming_routes, credit);
+    /// `routes`: what its most loaded node has; a node's memory for motions is shared among them.
+    pub fn open_query(&self, query: QueryId, routes: impl Into<QueryRoutes>) {
+        self.queries.lock().open(query, routes.into(), |routes| self.config.budget(routes));
+    }
+
+    /// Sizes for each route of a query that is open here.
+    pub fn route_budget(&self, query: QueryId) -> RouteBudget {
+        self.config.budget(self.queries.lock().routes(query))
     }
 
     /// Ends a query here, once for each [`Node::open_query`]. With a reason, or for the last content, its open routes
@@ -151,7 +160,7 @@ impl Node {
         let end = SenderEnd::new(route, link);
         // A route that failed at once has nobody to encode for.
         let encoder = encoder.filter(|_| end.is_remote());
-        RouteSender::new(end, schema, encoder, MESSAGE_BYTES)
+        RouteSender::new(end, schema, encoder, self.route_budget(route.query).message_bytes)
     }
 
     /// The sending ends of one motion's routes that all carry the same batches.
@@ -168,7 +177,8 @@ impl Node {
         };
         let encoder = self.encoder(*first, &schema)?;
         let ends = routes.iter().map(|(route, peer)| SenderEnd::new(*route, self.link(*route, peer))).collect();
-        Ok(BroadcastSender::new(ends, schema, encoder, MESSAGE_BYTES, Arc::clone(&self.broadcasts_encoded)))
+        let message_bytes = self.route_budget(first.query).message_bytes;
+        Ok(BroadcastSender::new(ends, schema, encoder, message_bytes, Arc::clone(&self.broadcasts_encoded)))
     }
 
     fn encoder(&self, route: RouteKey, schema: &SchemaRef) -> Result<Encoder, RouteError> {
@@ -194,17 +204,29 @@ impl Node {
     fn remote_link(&self, route: RouteKey, peer: &Endpoint) -> Result<Link, RouteError> {
         let outbox = Arc::new(Outbox::new(route));
         let lost = |e: InterconnectError| RouteError::PeerLost { route, reason: e.to_string() };
-        let carry = self.driver(peer).carry(peer, Arc::clone(&outbox)).map_err(lost)?;
+        let driver = self.driver(peer).map_err(lost)?;
+        let carry = driver.carry(peer, Arc::clone(&outbox)).map_err(lost)?;
         self.queries.lock().add_outbox(&outbox)?;
         self.spawn(carry);
         Ok(Link::Remote(outbox))
     }
 
-    /// The receiving end of a route; one for each.
+    /// The receiving end of a route, with the credit of its query's budget; one for each.
     pub fn receiver(self: &Arc<Self>, route: RouteKey, schema: SchemaRef) -> RouteReceiver {
+        self.receiver_with_credit(route, schema, usize::MAX)
+    }
+
+    /// The receiving end of a route whose reader has memory for `credit_bytes`, if the query's budget does not give it less.
+    pub fn receiver_with_credit(
+        self: &Arc<Self>,
+        route: RouteKey,
+        schema: SchemaRef,
+        credit_bytes: usize,
+    ) -> RouteReceiver {
         let claimed = {
             let mut queries = self.queries.lock();
-            let credit = self.config.route_credit(queries.incoming_routes(route.query));
+            let budget = self.config.budget(queries.routes(route.query));
+            let credit = budget.credit_bytes.min(credit_bytes) as u64;
             queries.inbox(route, Instant::now()).map(|inbox| (inbox, credit))
         };
         let inbox = match claimed {
@@ -233,6 +255,7 @@ impl Node {
         if self.is_here(peer) {
             return self.handle(content, kind, body).await;
         }
+        self.driver(peer)?;
         let channel = self.channels.control(peer)?;
         flight::call(peer, channel, &self.build, content, kind, body).await
     }
@@ -253,7 +276,8 @@ impl Node {
         routes
     }
 
-    fn is_here(&self, peer: &Endpoint) -> bool {
+    /// Whether an endpoint is this process.
+    pub fn is_here(&self, peer: &Endpoint) -> bool {
         *peer == *self.endpoint.read() || *peer == Endpoint::in_process()
     }
 
@@ -323,8 +347,39 @@ impl Node {
         &self.connections
     }
 
-    fn driver(&self, _peer: &Endpoint) -> &dyn RouteDriver {
-        &self.channels
+    /// What carries routes to a peer.
+    ///
+    /// # Errors
+    /// Peers are not served.
+    fn driver(&self, peer: &Endpoint) -> Result<&dyn RouteDriver, InterconnectError> {
+        match self.config.driver {
+            Driver::Auto | Driver::Flight => Ok(&self.channels),
+            Driver::Quic => Ok(&self.quic),
+            Driver::Inproc => Err(InterconnectError::PeerLost { endpoint: peer.clone(), reason: INPROC.into() }),
+        }
+    }
+}
+
+/// Why there are no peers.
+const INPROC: &str = "the interconnect's driver is inproc: every segment must be in this process";
+
+/// Serves peers with whatever the driver needs.
+async fn serve_by_driver(
+    node: Arc<Node>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), InterconnectError> {
+    let failed = |reason: String| InterconnectError::Serve { endpoint: node.endpoint(), reason };
+    match node.config.driver {
+        Driver::Auto | Driver::Flight => flight::serve(node, listener, stop).await,
+        Driver::Quic => {
+            let address = listener.local_addr().map_err(|e| failed(e.to_string()))?;
+            let quic = quic::Server::bind(Arc::clone(&node), address)?;
+            // If one fails, the other one ends with it.
+            let _stop_on_drop = stop.clone().drop_guard();
+            tokio::try_join!(flight::serve(node, listener, stop.clone()), quic.serve(stop)).map(|_| ())
+        }
+        Driver::Inproc => Err(failed(INPROC.into())),
     }
 }
 

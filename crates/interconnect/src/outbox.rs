@@ -62,6 +62,11 @@ impl Outbox {
         }
     }
 
+    /// The sender has memory for so many unacknowledged bytes.
+    pub(crate) fn set_window(&self, bytes: u64) {
+        self.change(|state| state.machine.set_window(bytes));
+    }
+
     /// The messages of a batch, which was admitted.
     pub(crate) fn push(&self, frames: impl IntoIterator<Item = Frame>, bytes: u64) {
         self.change(|state| {

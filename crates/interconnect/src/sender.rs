@@ -1,7 +1,7 @@
 //! The writer's end of a route.
 
 use crate::RouteError;
-use crate::batch::{Encoder, batch_bytes, conform, for_the_wire};
+use crate::batch::{Encoder, batch_bytes, conform, cut, for_the_wire};
 use crate::counters::{Moved, RouteCounters, RouteState};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
@@ -72,8 +72,13 @@ impl RouteSender {
                     return Ok(Sent::Stopped);
                 }
             }
-        } else if self.end.send_batch(batch).await? == Sent::Stopped {
-            return Ok(Sent::Stopped);
+        } else {
+            // A message fits the receiver's reserve.
+            for piece in cut(&batch, self.message_bytes) {
+                if self.end.send_batch(piece).await? == Sent::Stopped {
+                    return Ok(Sent::Stopped);
+                }
+            }
         }
         self.end.sent_rows(rows);
         Ok(Sent::Accepted)
@@ -90,6 +95,11 @@ impl RouteSender {
     /// Ends the route with an error, which the receiver gets as it is.
     pub async fn fail(self, error: RouteError) {
         self.end.fail(error);
+    }
+
+    /// Keeps what is under way to a peer within `bytes`, whatever credit the receiver gives; one message can always be.
+    pub fn set_window(&mut self, bytes: usize) {
+        self.end.set_window(bytes);
     }
 
     /// True once the receiver wants no more rows.
@@ -155,6 +165,12 @@ impl SenderEnd {
         outbox.sent.add_batch();
         outbox.sent.add_bytes(bytes);
         Ok(Sent::Accepted)
+    }
+
+    pub(crate) fn set_window(&mut self, bytes: usize) {
+        if let Link::Remote(outbox) = &self.link {
+            outbox.set_window(bytes as u64);
+        }
     }
 
     pub(crate) fn sent_rows(&self, rows: u64) {

@@ -5,8 +5,10 @@
 
 mod deframer;
 mod frame;
+mod nesting;
 mod opening;
 
 pub(crate) use deframer::{Deframer, ReceivedFrame};
 pub(crate) use frame::{Frame, Integrity};
+pub use nesting::{TooDeep, refuse_deep_nesting};
 pub(crate) use opening::Opening;

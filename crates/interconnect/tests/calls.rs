@@ -5,7 +5,7 @@ mod support;
 use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint};
-use damson_interconnect::{ControlError, ControlHandler, ControlStream, InterconnectError};
+use damson_interconnect::{ControlError, ControlHandler, ControlStream, Driver, InterconnectError};
 use futures::{StreamExt, stream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,7 @@ async fn a_missing_content_or_peer_is_lost() {
         let reason = "it does not host seg3".into();
         assert_eq!(error, Some(InterconnectError::PeerLost { endpoint: to.endpoint(), reason }));
     }
-    let from = node().await;
+    let from = node(Driver::Flight).await;
     let nobody = Endpoint("127.0.0.1:1".into());
     let error = soon(from.call(&nobody, SEG, "echo", Bytes::new())).await.err().unwrap();
     assert!(matches!(&error, InterconnectError::PeerLost { endpoint, .. } if *endpoint == nobody), "{error:?}");
@@ -111,45 +111,50 @@ async fn a_missing_content_or_peer_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stops_in_mid_call_is_lost() {
-    let from = node().await;
-    let (to, shutdown) = node_with(|_| {}).await;
-    to.set_handler(SEG, handler().0);
-    let mut answers = soon(from.call(&to.endpoint(), SEG, "forever", Bytes::from_static(b"x"))).await.unwrap();
-    soon(answers.next()).await.unwrap().unwrap();
-    shutdown.cancel();
-    let error = soon(answers.next()).await.unwrap().unwrap_err();
-    assert!(matches!(error, InterconnectError::PeerLost { .. }), "{error:?}");
-    assert_eq!(soon(answers.next()).await, None);
+    for driver in DRIVERS {
+        let from = node(driver).await;
+        let (to, shutdown) = node_with(driver, |_| {}).await;
+        to.set_handler(SEG, handler().0);
+        let mut answers = soon(from.call(&to.endpoint(), SEG, "forever", Bytes::from_static(b"x"))).await.unwrap();
+        soon(answers.next()).await.unwrap().unwrap();
+        shutdown.cancel();
+        let error = soon(answers.next()).await.unwrap().unwrap_err();
+        assert!(matches!(error, InterconnectError::PeerLost { .. }), "{error:?}");
+        assert_eq!(soon(answers.next()).await, None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_build_is_refused() {
-    let from = node().await;
-    let (to, _) = node_with(|config| config.build = "test-2 ☃".into()).await;
-    to.set_handler(SEG, handler().0);
-    let error = soon(from.call(&to.endpoint(), SEG, "echo", Bytes::new())).await.err();
-    let Some(InterconnectError::Control(error)) = error else { panic!("{error:?}") };
-    assert_eq!(error.code, ControlError::BUILD_MISMATCH);
-    assert!(error.message.contains("test-1") && error.message.contains("test-2 ☃"), "{error}");
+    for driver in DRIVERS {
+        let from = node(driver).await;
+        let (to, _) = node_with(driver, |config| config.build = "test-2 ☃".into()).await;
+        to.set_handler(SEG, handler().0);
+        let error = soon(from.call(&to.endpoint(), SEG, "echo", Bytes::new())).await.err();
+        let Some(InterconnectError::Control(error)) = error else { panic!("{error:?}") };
+        assert_eq!(error.code, ControlError::BUILD_MISMATCH);
+        assert!(error.message.contains("test-1") && error.message.contains("test-2 ☃"), "{error}");
 
-    open([&from, &to], 1, 1);
-    let (mut sender, _receiver) = ends(&from, &to, route(1, 1, 0, 1));
-    let error = send_on(&mut sender).await.unwrap_err().to_string();
-    assert!(error.contains("test-1") && error.contains("test-2 ☃"), "{error}");
+        open([&from, &to], 1, 1);
+        let (mut sender, _receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        let error = send_on(&mut sender).await.unwrap_err().to_string();
+        assert!(error.contains("test-1") && error.contains("test-2 ☃"), "{error}");
+    }
 }
 
 /// Calls have a connection of their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_do_not_wait_for_data() {
-    let (from, to) = (node().await, node().await);
-    to.set_handler(SEG, handler().0);
-    open([&from, &to], 1, 8);
-    let mut routes = vec![];
-    for motion in 0..8 {
-        let (mut sender, receiver) = ends(&from, &to, route(1, motion, 0, 3));
-        routes.push((tokio::spawn(async move { send_on(&mut sender).await }), receiver));
+    for (from, to) in peers().await {
+        to.set_handler(SEG, handler().0);
+        open([&from, &to], 1, 8);
+        let mut routes = vec![];
+        for motion in 0..8 {
+            let (mut sender, receiver) = ends(&from, &to, route(1, motion, 0, 3));
+            routes.push((tokio::spawn(async move { send_on(&mut sender).await }), receiver));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let answers = soon(from.call(&to.endpoint(), SEG, "echo", Bytes::from_static(b"x"))).await.unwrap();
+        assert_eq!(soon(answers.collect::<Vec<_>>()).await.len(), 3);
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let answers = soon(from.call(&to.endpoint(), SEG, "echo", Bytes::from_static(b"x"))).await.unwrap();
-    assert_eq!(soon(answers.collect::<Vec<_>>()).await.len(), 3);
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use damson_cluster::{Endpoint, QueryId};
-use damson_interconnect::{Node, NodeConfig, RouteError, Sent};
+use damson_interconnect::{Driver, Node, NodeConfig, RouteError, Sent};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,15 +40,16 @@ async fn an_early_sender_is_held_to_one_batch_until_the_reader_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finished_stream_outlives_its_query_at_the_sender() {
-    let (from, to) = (node().await, node().await);
-    from.open_query(QueryId(1), 0);
-    let key = route(1, 1, 0, 1);
-    let mut sender = from.sender(key, &to.endpoint(), schema());
-    send(&mut sender, batch(0, 10)).await;
-    sender.finish().await.unwrap();
-    from.close_query(QueryId(1), None);
-    to.open_query(QueryId(1), 1);
-    assert_eq!(drain(to.receiver(key, schema())).await.unwrap(), [batch(0, 10)]);
+    for (from, to) in peers().await {
+        from.open_query(QueryId(1), 0);
+        let key = route(1, 1, 0, 1);
+        let mut sender = from.sender(key, &to.endpoint(), schema());
+        send(&mut sender, batch(0, 10)).await;
+        sender.finish().await.unwrap();
+        from.close_query(QueryId(1), None);
+        to.open_query(QueryId(1), 1);
+        assert_eq!(drain(to.receiver(key, schema())).await.unwrap(), [batch(0, 10)]);
+    }
 }
 
 /// Two segments of one process: the first may be done before the second has begun.
@@ -149,105 +150,113 @@ async fn a_route_has_one_sender_and_one_reader() {
 }
 
 /// A node in a runtime of its own, which stands for a process.
-fn process() -> (Runtime, Arc<Node>) {
+fn process(driver: Driver) -> (Runtime, Arc<Node>) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let node = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(node())).join().unwrap());
+    let node = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(node(driver))).join().unwrap());
     (runtime, node)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_receiver_is_lost_to_its_senders() {
-    let from = node().await;
-    let (runtime, to) = process();
-    open([&from, &to], 1, 1);
-    let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
-    send(&mut sender, batch(0, 10)).await;
-    soon(receiver.next()).await.unwrap().unwrap();
-    let sending = tokio::spawn(async move { send_on(&mut sender).await });
-    runtime.shutdown_background();
-    let error = soon(sending).await.unwrap().unwrap_err();
-    assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
-    // Nobody listens any more.
-    let mut sender = from.sender(route(1, 2, 0, 1), &to.endpoint(), schema());
-    let error = send_on(&mut sender).await.unwrap_err();
-    assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
-    assert!(error.to_string().starts_with("q1 m2 seg0->seg1: "), "{error}");
+    for driver in DRIVERS {
+        let from = node(driver).await;
+        let (runtime, to) = process(driver);
+        open([&from, &to], 1, 1);
+        let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        send(&mut sender, batch(0, 10)).await;
+        soon(receiver.next()).await.unwrap().unwrap();
+        let sending = tokio::spawn(async move { send_on(&mut sender).await });
+        runtime.shutdown_background();
+        let error = soon(sending).await.unwrap().unwrap_err();
+        assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
+        // Nobody listens any more.
+        let mut sender = from.sender(route(1, 2, 0, 1), &to.endpoint(), schema());
+        let error = send_on(&mut sender).await.unwrap_err();
+        assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
+        assert!(error.to_string().starts_with("q1 m2 seg0->seg1: "), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_sender_is_an_error_to_its_receivers() {
-    let (runtime, from) = process();
-    let to = node().await;
-    open([&from, &to], 1, 1);
-    let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
-    send(&mut sender, batch(0, 10)).await;
-    soon(receiver.next()).await.unwrap().unwrap();
-    runtime.shutdown_background();
-    let error = soon(receiver.next()).await.unwrap().unwrap_err();
-    assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
-    assert_eq!(soon(receiver.next()).await, None);
+    for driver in DRIVERS {
+        let (runtime, from) = process(driver);
+        let to = node(driver).await;
+        open([&from, &to], 1, 1);
+        let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        send(&mut sender, batch(0, 10)).await;
+        soon(receiver.next()).await.unwrap().unwrap();
+        runtime.shutdown_background();
+        let error = soon(receiver.next()).await.unwrap().unwrap_err();
+        assert!(matches!(error, RouteError::PeerLost { .. }), "{error:?}");
+        assert_eq!(soon(receiver.next()).await, None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_comes_back() {
-    let from = node().await;
-    let (runtime, to) = process();
-    let endpoint = to.endpoint();
-    open([&from, &to], 1, 1);
-    let (sender, receiver) = ends(&from, &to, route(1, 1, 0, 1));
-    sender.finish().await.unwrap();
-    assert_eq!(drain(receiver).await, Ok(vec![]));
-    runtime.shutdown_background();
+    for driver in DRIVERS {
+        let from = node(driver).await;
+        let (runtime, to) = process(driver);
+        let endpoint = to.endpoint();
+        open([&from, &to], 1, 1);
+        let (sender, receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        sender.finish().await.unwrap();
+        assert_eq!(drain(receiver).await, Ok(vec![]));
+        runtime.shutdown_background();
 
-    let listener = loop {
-        match TcpListener::bind(&endpoint.0).await {
-            Ok(listener) => break listener,
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    };
-    let reborn = Node::new(NodeConfig::new(endpoint, BUILD, tokio::runtime::Handle::current()));
-    tokio::spawn(Arc::clone(&reborn).serve(listener, CancellationToken::new()));
-    open([&from, &reborn], 2, 8);
-    // A connection that has not noticed yet may fail once.
-    soon(async {
-        for motion in 1.. {
-            let (mut sender, receiver) = ends(&from, &reborn, route(2, motion, 0, 1));
-            if sender.send(batch(0, 10)).await.is_ok()
-                && sender.finish().await.is_ok()
-                && let Ok(Ok(batches)) = tokio::time::timeout(Duration::from_millis(500), drain(receiver)).await
-            {
-                assert_eq!(batches, [batch(0, 10)]);
-                return;
+        let listener = loop {
+            match TcpListener::bind(&endpoint.0).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
-        }
-    })
-    .await;
+        };
+        let reborn = Node::new(config(driver, endpoint));
+        tokio::spawn(Arc::clone(&reborn).serve(listener, CancellationToken::new()));
+        open([&from, &reborn], 2, 8);
+        // A connection that has not noticed yet may fail once.
+        soon(async {
+            for motion in 1.. {
+                let (mut sender, receiver) = ends(&from, &reborn, route(2, motion, 0, 1));
+                if sender.send(batch(0, 10)).await.is_ok()
+                    && sender.finish().await.is_ok()
+                    && let Ok(Ok(batches)) = tokio::time::timeout(Duration::from_millis(500), drain(receiver)).await
+                {
+                    assert_eq!(batches, [batch(0, 10)]);
+                    return;
+                }
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shutting_down_ends_routes_and_the_server() {
-    let from = node().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = Endpoint(listener.local_addr().unwrap().to_string());
-    let to = Node::new(NodeConfig::new(endpoint, BUILD, tokio::runtime::Handle::current()));
-    let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(Arc::clone(&to).serve(listener, shutdown.clone()));
-    open([&from, &to], 1, 1);
-    let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
-    send(&mut sender, batch(0, 10)).await;
-    soon(receiver.next()).await.unwrap().unwrap();
-    shutdown.cancel();
-    assert!(matches!(soon(receiver.next()).await, Some(Err(RouteError::PeerLost { .. }))));
-    assert!(matches!(send_on(&mut sender).await, Err(RouteError::PeerLost { .. })));
-    soon(serving).await.unwrap().unwrap();
+    for driver in DRIVERS {
+        let from = node(driver).await;
+        let listener = listener().await;
+        let endpoint = Endpoint(listener.local_addr().unwrap().to_string());
+        let to = Node::new(config(driver, endpoint));
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(Arc::clone(&to).serve(listener, shutdown.clone()));
+        open([&from, &to], 1, 1);
+        let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        send(&mut sender, batch(0, 10)).await;
+        soon(receiver.next()).await.unwrap().unwrap();
+        shutdown.cancel();
+        assert!(matches!(soon(receiver.next()).await, Some(Err(RouteError::PeerLost { .. }))));
+        assert!(matches!(send_on(&mut sender).await, Err(RouteError::PeerLost { .. })));
+        soon(serving).await.unwrap().unwrap();
+    }
 }
 
 /// A peer that is stopped, not dead: its kernel keeps the connection, nothing answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_peer_is_lost() {
     let quick = |config: &mut NodeConfig| (config.heartbeat_ms, config.peer_timeout_ms) = (100, 400);
-    let (from, _) = node_with(quick).await;
-    let (to, _) = node_with(quick).await;
+    let (from, _) = node_with(Driver::Flight, quick).await;
+    let (to, _) = node_with(Driver::Flight, quick).await;
     // Everything passes through here, until it does not.
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let through = Endpoint(proxy.local_addr().unwrap().to_string());

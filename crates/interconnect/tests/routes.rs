@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int8Type, Int32Type, Schema};
 use damson_cluster::QueryId;
-use damson_interconnect::{RouteError, Sent};
+use damson_interconnect::{QueryRoutes, RouteError, Sent};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,8 @@ async fn batches_arrive_in_order_and_end() {
         assert_eq!(concat_batches(&schema(), &batches).unwrap(), batch(0, 200 * 8192));
         eventually(|| from.stats().open_routes + to.stats().open_routes == 0).await;
         close([&from, &to], 1);
-        assert_eq!((from.stats(), to.stats()), Default::default());
+        assert_idle(&from);
+        assert_idle(&to);
     }
 }
 
@@ -110,52 +111,54 @@ async fn batches_without_columns_or_rows_keep_their_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dictionaries_that_change_are_sent_again() {
-    let (from, to) = (node().await, node().await);
-    open([&from, &to], 1, 1);
-    let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let schema = Arc::new(Schema::new(vec![Field::new("d", data_type, true)]));
-    let of = |words: &[&str]| {
-        let column: DictionaryArray<Int32Type> = words.iter().copied().collect();
-        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(column)]).unwrap()
-    };
-    let first = of(&["a", "b", "a"]);
-    let sent = [first.slice(0, 2), first.slice(2, 1), of(&["c", "d"]), of(&["c", "d", "e"]), first];
-    let receiver = to.receiver(route(1, 1, 0, 1), Arc::clone(&schema));
-    let mut sender = from.sender(route(1, 1, 0, 1), &to.endpoint(), Arc::clone(&schema));
-    for batch in &sent {
-        send(&mut sender, batch.clone()).await;
+    for (from, to) in peers().await {
+        open([&from, &to], 1, 1);
+        let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let schema = Arc::new(Schema::new(vec![Field::new("d", data_type, true)]));
+        let of = |words: &[&str]| {
+            let column: DictionaryArray<Int32Type> = words.iter().copied().collect();
+            RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(column)]).unwrap()
+        };
+        let first = of(&["a", "b", "a"]);
+        let sent = [first.slice(0, 2), first.slice(2, 1), of(&["c", "d"]), of(&["c", "d", "e"]), first];
+        let receiver = to.receiver(route(1, 1, 0, 1), Arc::clone(&schema));
+        let mut sender = from.sender(route(1, 1, 0, 1), &to.endpoint(), Arc::clone(&schema));
+        for batch in &sent {
+            send(&mut sender, batch.clone()).await;
+        }
+        sender.finish().await.unwrap();
+        assert_eq!(drain(receiver).await.unwrap(), sent);
     }
-    sender.finish().await.unwrap();
-    assert_eq!(drain(receiver).await.unwrap(), sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_batches_are_cut_and_views_compacted() {
-    let (from, to) = (node().await, node().await);
-    open([&from, &to], 1, 2);
-    let big = batch(0, 3_000_000);
-    let (mut sender, receiver) = ends(&from, &to, route(1, 1, 0, 1));
-    let sent = big.clone();
-    let sending = tokio::spawn(async move {
-        send(&mut sender, sent).await;
-        sender.finish().await.unwrap();
-    });
-    let received = drain(receiver).await.unwrap();
-    sending.await.unwrap();
-    assert!(received.iter().all(|b| b.num_rows() * 8 <= 1 << 20), "no message is above 1 MiB");
-    assert_eq!(concat_batches(&schema(), &received).unwrap(), big);
+    for (from, to) in peers().await {
+        open([&from, &to], 1, 2);
+        let big = batch(0, 3_000_000);
+        let (mut sender, receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        let sent = big.clone();
+        let sending = tokio::spawn(async move {
+            send(&mut sender, sent).await;
+            sender.finish().await.unwrap();
+        });
+        let received = drain(receiver).await.unwrap();
+        sending.await.unwrap();
+        assert!(received.iter().all(|b| b.num_rows() * 8 <= 1 << 20), "no message is above 1 MiB");
+        assert_eq!(concat_batches(&schema(), &received).unwrap(), big);
 
-    // One row of a column with 100 MB of strings is one string on the wire.
-    let word = "x".repeat(1000);
-    let column = StringViewArray::from_iter_values((0..100_000).map(|i| format!("{i} {word}")));
-    let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Utf8View, false)]));
-    let row = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(column)]).unwrap().slice(77_777, 1);
-    let receiver = to.receiver(route(1, 2, 0, 1), Arc::clone(&schema));
-    let mut sender = from.sender(route(1, 2, 0, 1), &to.endpoint(), schema);
-    send(&mut sender, row.clone()).await;
-    assert!(sender.bytes_sent() < 4096, "{} bytes were sent", sender.bytes_sent());
-    sender.finish().await.unwrap();
-    assert_eq!(drain(receiver).await.unwrap(), [row]);
+        // One row of a column with 100 MB of strings is one string on the wire.
+        let word = "x".repeat(1000);
+        let column = StringViewArray::from_iter_values((0..100_000).map(|i| format!("{i} {word}")));
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Utf8View, false)]));
+        let row = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(column)]).unwrap().slice(77_777, 1);
+        let receiver = to.receiver(route(1, 2, 0, 1), Arc::clone(&schema));
+        let mut sender = from.sender(route(1, 2, 0, 1), &to.endpoint(), schema);
+        send(&mut sender, row.clone()).await;
+        assert!(sender.bytes_sent() < 4096, "{} bytes were sent", sender.bytes_sent());
+        sender.finish().await.unwrap();
+        assert_eq!(drain(receiver).await.unwrap(), [row]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,7 +239,7 @@ async fn a_slow_reader_holds_up_no_other_route() {
             let sending = tokio::spawn(async move { send_on(&mut sender).await });
             slow.push((sending, receiver));
         }
-        let credit = 4 << 20;
+        let credit = to.route_budget(QueryId(1)).credit_bytes as u64;
         eventually(|| to.stats().buffered_bytes > 32 * credit / 4 * 3).await;
         assert!(to.stats().buffered_bytes <= 32 * credit, "{:?}", to.stats());
         for motion in 100..108 {
@@ -261,28 +264,31 @@ async fn a_slow_reader_holds_up_no_other_route() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credit_is_a_share_of_the_querys_memory() {
-    let (to, _) = node_with(|config| config.motion_memory_bytes_max = 4 << 20).await;
-    let from = node().await;
-    open([&from, &to], 1, 16);
-    let mut routes = vec![];
-    for motion in 0..16 {
-        let (mut sender, receiver) = ends(&from, &to, route(1, motion, 0, 1));
-        routes.push((tokio::spawn(async move { send_on(&mut sender).await }), receiver));
-    }
-    eventually(|| to.stats().buffered_bytes > 2 << 20).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(to.stats().buffered_bytes <= 4 << 20, "{:?}", to.stats());
-    // Another content's routes take their share.
-    to.open_query(QueryId(1), 16);
-    for (_, receiver) in &mut routes {
-        for _ in 0..3 {
-            soon(receiver.next()).await.unwrap().unwrap();
+    for driver in DRIVERS {
+        let (to, _) = node_with(driver, |config| config.motion_memory_bytes_max = 4 << 20).await;
+        let (from, _) = node_with(driver, |config| config.motion_memory_bytes_max = 4 << 20).await;
+        let incoming = |incoming| QueryRoutes { incoming, ..QueryRoutes::default() };
+        open([&from, &to], 1, incoming(16));
+        let mut routes = vec![];
+        for motion in 0..16 {
+            let (mut sender, receiver) = ends(&from, &to, route(1, motion, 0, 1));
+            routes.push((tokio::spawn(async move { send_on(&mut sender).await }), receiver));
         }
+        eventually(|| to.stats().buffered_bytes > 2 << 20).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(to.stats().buffered_bytes <= 4 << 20, "{:?}", to.stats());
+        // More routes take their share.
+        to.open_query(QueryId(1), incoming(32));
+        for (_, receiver) in &mut routes {
+            for _ in 0..3 {
+                soon(receiver.next()).await.unwrap().unwrap();
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(to.stats().buffered_bytes <= 2 << 20, "{:?}", to.stats());
+        to.close_query(QueryId(1), Some(RouteError::Cancelled { query: QueryId(1) }));
+        assert_idle(&to);
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(to.stats().buffered_bytes <= 2 << 20, "{:?}", to.stats());
-    to.close_query(QueryId(1), Some(RouteError::Cancelled { query: QueryId(1) }));
-    assert_eq!(to.stats(), Default::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,4 +315,48 @@ async fn two_thousand_routes_at_once() {
         soon(receiving.join_all()).await;
         eventually(|| from.stats().open_routes + to.stats().open_routes == 0).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_fit_the_reserve_of_their_route() {
+    for (from, to) in pairs().await {
+        // 4 KiB for each message, and no more than one under way.
+        let routes = QueryRoutes { incoming: 1 << 16, outgoing: 0, to_peers: 0 };
+        open([&from, &to], 1, routes);
+        let budget = to.route_budget(QueryId(1));
+        assert_eq!((budget.message_bytes, budget.credit_bytes), (4096, 4096));
+        let (mut sender, receiver) = ends(&from, &to, route(1, 1, 0, 1));
+        let sending = tokio::spawn(async move {
+            send(&mut sender, batch(0, 100_000)).await;
+            sender.finish().await
+        });
+        let mut receiver = Box::pin(receiver);
+        let mut rows = 0;
+        while let Some(batch) = soon(receiver.next()).await {
+            let batch = batch.unwrap();
+            assert!(batch.num_rows() * 8 <= 4096, "{} rows", batch.num_rows());
+            assert!(to.stats().buffered_bytes <= 8192, "{:?}", to.stats());
+            rows += batch.num_rows();
+        }
+        assert_eq!(rows, 100_000);
+        soon(sending).await.unwrap().unwrap();
+        close([&from, &to], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_without_memory_keeps_one_message_under_way() {
+    let (from, to) = (node().await, node().await);
+    open([&from, &to], 1, 1);
+    let (mut sender, mut receiver) = ends(&from, &to, route(1, 1, 0, 1));
+    sender.set_window(0);
+    let sending = tokio::spawn(async move { send_on(&mut sender).await });
+    for _ in 0..20 {
+        eventually(|| to.stats().buffered_bytes > 0).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(to.stats().buffered_bytes < 2 * 80_000, "one batch: {:?}", to.stats());
+        soon(receiver.next()).await.unwrap().unwrap();
+    }
+    drop(receiver);
+    assert_eq!(soon(sending).await.unwrap(), Ok(Sent::Stopped));
 }

@@ -16,7 +16,7 @@ async fn gigabytes_a_second() {
     let fields: Vec<_> = (0..8).map(|i| Field::new(format!("c{i}"), DataType::Int64, false)).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), (0..8).map(column).collect()).unwrap();
     let bytes: usize = batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap()).sum();
-    for (from, to) in pairs().await {
+    for ((from, to), driver) in pairs().await.into_iter().zip(["in-process", "Flight", "QUIC"]) {
         for _ in 0..3 {
             static QUERY: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
             let query = QUERY.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -39,7 +39,6 @@ async fn gigabytes_a_second() {
             sending.await.unwrap();
             assert_eq!(rows, batches * 8192);
             let rate = (bytes * batches) as f64 / start.elapsed().as_secs_f64() / 1e9;
-            let driver = if Arc::ptr_eq(&from, &to) { "in-process" } else { "Flight" };
             println!("{driver}: {rate:.2} GB/s");
             close([&from, &to], query);
         }

@@ -4,7 +4,7 @@ mod map;
 
 pub(crate) use map::{describe, internal, of_call, of_datafusion, of_slice};
 
-use damson_cluster::ContentId;
+use damson_cluster::{ContentId, QueryId};
 use std::fmt;
 
 /// A five-character SQLSTATE, such as `22012`.
@@ -152,9 +152,18 @@ impl SqlError {
         self
     }
 
+    /// Says which query lost its segment.
+    pub(crate) fn in_query(mut self, query: QueryId) -> Self {
+        if self.lost.is_some() {
+            self.message = format!("{query}: {}", self.message);
+        }
+        self
+    }
+
     /// The error of a route that broke because something else did: what did is the better answer.
     pub(crate) fn is_effect(&self) -> bool {
-        self.state == SqlState::CONNECTION_FAILURE || self.state == SqlState::QUERY_CANCELED
+        let is_broken = self.state == SqlState::CONNECTION_FAILURE || self.state == SqlState::QUERY_CANCELED;
+        is_broken && self.lost.is_none()
     }
 
     pub fn at(mut self, position: usize) -> Self {

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint, SessionId};
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
-use damson_motion::{Register, Registered, codes, control};
+use damson_motion::{InterconnectSettings, Register, Registered, codes, control};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
+use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct MasterConfig {
     pub io: Handle,
     /// This build; a segment of another is refused.
     pub build: String,
+    /// The cluster's; segments ask for them.
+    pub interconnect: InterconnectSettings,
     /// Data directories of segments in this very process, by content; empty when segments are processes that register.
     pub local_segments: Vec<PathBuf>,
 }
@@ -48,6 +51,7 @@ pub struct Master {
     pub(crate) files: Arc<FileService>,
     pub(crate) base: Arc<SessionState>,
     pub(crate) cpu: Handle,
+    pub(crate) interconnect: InterconnectSettings,
     next_session: AtomicU64,
     /// Ends with the master.
     _background: JoinSet<()>,
@@ -59,7 +63,7 @@ impl Master {
     /// # Errors
     /// A catalog that cannot be opened, or is of another number of segments.
     pub async fn start(config: MasterConfig) -> SqlResult<Arc<Master>> {
-        let MasterConfig { data_dir, segments, node, state, cpu, io, build, local_segments } = config;
+        let MasterConfig { data_dir, segments, node, state, cpu, io, build, interconnect, local_segments } = config;
         let owned = local_segments.clone();
         let open = move || {
             refuse_orphaned(&data_dir, &owned)?;
@@ -80,7 +84,12 @@ impl Master {
             files.collect_orphans(ContentId(i as i32)).await?;
         }
         let settings = Arc::clone(&catalog.current().settings);
-        let registrar = Registrar { registry: Arc::clone(&registry), cluster_id: settings.cluster_id.clone(), build };
+        let registrar = Registrar {
+            registry: Arc::clone(&registry),
+            cluster_id: settings.cluster_id.clone(),
+            build,
+            interconnect: interconnect.clone(),
+        };
         node.set_handler(ContentId::MASTER, Arc::new(registrar));
         let mut background = JoinSet::new();
         background.spawn_on(collect_forever(Arc::clone(&files)), &io);
@@ -92,6 +101,7 @@ impl Master {
             files,
             base: state,
             cpu,
+            interconnect,
             next_session: AtomicU64::new(1),
             _background: background,
         }))
@@ -141,22 +151,39 @@ struct Registrar {
     registry: Arc<Registry>,
     cluster_id: String,
     build: String,
+    interconnect: InterconnectSettings,
 }
 
 #[async_trait]
 impl ControlHandler for Registrar {
     async fn handle(&self, kind: &str, body: Bytes) -> Result<ControlStream, ControlError> {
-        if kind != control::REGISTER {
-            return Err(refusal(SqlState::INTERNAL_ERROR.0, format!("unknown call {kind:?}")));
+        match kind {
+            control::INTERCONNECT => answer(&self.interconnect),
+            control::REGISTER => self.register(&body),
+            _ => Err(refusal(SqlState::INTERNAL_ERROR.0, format!("unknown call {kind:?}"))),
         }
+    }
+}
+
+impl Registrar {
+    fn register(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
         let register: Register =
-            serde_json::from_slice(&body).map_err(|e| refusal(SqlState::INVALID_PARAMETER.0, e.to_string()))?;
+            serde_json::from_slice(body).map_err(|e| refusal(SqlState::INVALID_PARAMETER.0, e.to_string()))?;
         if register.build != self.build {
             let message = format!(
                 "segment {} is of build {}, the master of build {}: install one build everywhere",
                 register.content, register.build, self.build
             );
             return Err(refusal(codes::BUILD_MISMATCH, message));
+        }
+        let (theirs, ours) = (register.driver, self.interconnect.driver);
+        if theirs != ours {
+            let message = format!(
+                "segment {} has interconnect driver {theirs}, the master {ours}: it is one for the whole cluster, and a \
+                 segment that is not told one takes the master's when it starts",
+                register.content
+            );
+            return Err(refusal(SqlState::INVALID_PARAMETER.0, message));
         }
         let Register { content, endpoint, data_dir, .. } = register;
         let is_new = !self.registry.definitions().iter().any(|s| s.content == content && s.up);
@@ -165,10 +192,13 @@ impl ControlHandler for Registrar {
         if is_new {
             tracing::info!(%content, "segment registered");
         }
-        let answer = serde_json::to_vec(&Registered { cluster_id: self.cluster_id.clone() });
-        let answer = answer.map(Bytes::from).map_err(|e| refusal(SqlState::INTERNAL_ERROR.0, e.to_string()))?;
-        Ok(stream::once(async { Ok(answer) }).boxed())
+        answer(&Registered { cluster_id: self.cluster_id.clone() })
     }
+}
+
+fn answer(value: &impl Serialize) -> Result<ControlStream, ControlError> {
+    let answer = serde_json::to_vec(value).map_err(|e| refusal(SqlState::INTERNAL_ERROR.0, e.to_string()))?;
+    Ok(stream::once(async { Ok(Bytes::from(answer)) }).boxed())
 }
 
 fn refusal(code: &str, message: String) -> ControlError {

@@ -70,7 +70,8 @@ impl Outcome {
 
 impl Session {
     pub(crate) fn new(id: SessionId, user: &str, master: Arc<Master>) -> Self {
-        Session { id, user: user.into(), master, settings: Mutex::default(), cancel: Mutex::default() }
+        let settings = Mutex::new(Settings::new(&master.interconnect));
+        Session { id, user: user.into(), master, settings, cancel: Mutex::default() }
     }
 
     pub fn user(&self) -> &str {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
-use damson_interconnect::{NodeStats, RouteStats};
+use damson_interconnect::{Driver, NodeStats, QueryRoutes, RouteStats};
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub mod control {
     pub const RUNNING_SLICES: &str = "running_slices";
     /// Master → any content of a node: answers one JSON [`super::NodeReport`], of the whole node.
     pub const INTERCONNECT_STATS: &str = "interconnect_stats";
+    /// Segment → master, before it serves: answers the cluster's [`crate::InterconnectSettings`] as JSON.
+    pub const INTERCONNECT: &str = "interconnect";
     /// Segment → master: JSON registration, repeated as a heartbeat; answers a JSON [`super::Registered`].
     pub const REGISTER: &str = "register";
 }
@@ -29,6 +31,7 @@ pub mod control {
 pub mod codes {
     pub const INTERNAL: &str = "XX000";
     pub const CANCELLED: &str = "57014";
+    pub const CONNECTION_FAILURE: &str = "08006";
     pub const BUILD_MISMATCH: &str = "build_mismatch";
 }
 
@@ -58,8 +61,8 @@ pub struct ExecuteHead {
     pub files: HashMap<TableId, Vec<FileEntry>>,
     /// This segment's share of each COPY leaf.
     pub copy_units: HashMap<u32, Vec<CopyUnit>>,
-    /// Routes that will send to this segment: sizes their credit.
-    pub incoming_routes: usize,
+    /// Routes of the query on its most loaded node: what the sizes of messages and credits follow from.
+    pub routes: QueryRoutes,
     /// Whether the master wants every operator's metrics.
     pub analyze: bool,
 }
@@ -159,6 +162,8 @@ pub struct Register {
     pub build: String,
     pub data_dir: String,
     pub pid: u32,
+    /// What its interconnect runs with; another driver than the master's is refused.
+    pub driver: Driver,
 }
 
 /// The master's answer to a [`Register`].

@@ -1,5 +1,6 @@
 //! The receiving end of a motion: a leaf of the slice above.
 
+use crate::memory::MotionMemory;
 use crate::route_metrics::{RouteMetrics, WAITED};
 use crate::send::route_error;
 use crate::waiting::{Waiting, WaitingStream};
@@ -29,7 +30,7 @@ use std::task::{Context, Poll, ready};
 /// the merge key's order, for a `SortPreservingMergeExec` above.
 ///
 /// # Memory
-/// Bounded by the credits of its routes.
+/// A message for each route, from the query's pool, and credit beyond it as far as the pool has it; until the end.
 ///
 /// # Cancellation
 /// Dropping the stream tells the senders to stop.
@@ -110,14 +111,24 @@ impl ExecutionPlan for MotionRecvExec {
         if matches!(self.def.kind, MotionKind::Gather { merge: Some(_) }) {
             senders = vec![senders[partition]];
         }
+        let budget = qe.node.route_budget(qe.query);
+        let count = senders.len();
+        let mut memory = MotionMemory::reserve(&self.def, "receiver", &context, count * budget.message_bytes)?;
+        let more = memory.grow_each(count, budget.credit_bytes - budget.message_bytes);
         let metrics = RouteMetrics::new(&self.metrics, partition);
         let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
         let routes = senders.into_iter().map(|sender| {
             let route = qe.route(self.def.id, sender, qe.content);
-            let route = qe.node.receiver(route, Arc::clone(&self.schema));
+            let credit_bytes = budget.message_bytes + more;
+            let route = qe.node.receiver_with_credit(route, Arc::clone(&self.schema), credit_bytes);
             CountedRoute { route, seen: Moved::default(), metrics: metrics.clone() }
         });
         let batches = WaitingStream { batches: stream::select_all(routes), waiting };
+        // The stream may be kept long after its end.
+        let batches = batches.chain(stream::poll_fn(move |_| {
+            memory.free();
+            Poll::Ready(None)
+        }));
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 

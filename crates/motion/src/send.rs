@@ -1,15 +1,15 @@
 //! The sending end of a motion: the root of a slice.
 
 use crate::flush_timer::{FlushTimer, Next};
-use crate::limits::{SEND_MESSAGE_BYTES, SPLIT_ROWS_MAX};
+use crate::limits::SEND_MESSAGE_BYTES;
+use crate::memory::MotionMemory;
 use crate::route_metrics::{RouteMetrics, WAITED};
-use crate::route_rows::Splitter;
+use crate::router::Router;
+use crate::sender::{Routes, Sender};
 use crate::waiting::Waiting;
 use crate::{MotionDef, MotionKind, QeContext};
-use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use damson_cluster::ContentId;
-use damson_interconnect::{RouteError, RouteSender, Sent};
+use damson_interconnect::RouteError;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -22,7 +22,6 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
 };
-use futures::future::try_join_all;
 use futures::{TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +36,8 @@ use tokio::time::Instant;
 /// Each route keeps the input's order.
 ///
 /// # Memory
-/// One gathered batch per destination, of [`SEND_MESSAGE_BYTES`]; what is in flight is bounded by the routes' credits.
+/// From the query's pool: for each destination a gathered batch, and for each one in another process a message under way, until
+/// the end; more under way as far as the pool has it.
 ///
 /// # Cancellation
 /// Dropping the stream drops the routes, whose receivers then fail. When every receiver has stopped, it ends early.
@@ -139,14 +139,21 @@ impl ExecutionPlan for MotionSendExec {
             return Err(DataFusionError::Internal(format!("{} sends {inputs} partitions, not one", self.def.id)));
         }
         let schema = self.input.schema();
-        let routes = self.def.receivers.contents().into_iter().map(|receiver| {
-            let route = qe.route(self.def.id, qe.content, receiver);
-            Some(qe.node.sender(route, qe.topology.endpoint(receiver), Arc::clone(&schema)))
-        });
+        let budget = qe.node.route_budget(qe.query);
+        let message_bytes = budget.message_bytes.min(SEND_MESSAGE_BYTES);
+        let receivers = self.def.receivers.contents();
+        let to_peers = receivers.iter().filter(|r| !qe.node.is_here(qe.topology.endpoint(**r))).count();
+        let gathered_bytes =
+            if matches!(self.def.kind, MotionKind::Redistribute { .. }) { receivers.len() * message_bytes } else { 0 };
+        let reserve_bytes = gathered_bytes + to_peers * budget.message_bytes;
+        let mut memory = MotionMemory::reserve(&self.def, "sender", &context, reserve_bytes)?;
+        let window_bytes =
+            budget.message_bytes + memory.grow_each(to_peers, budget.credit_bytes - budget.message_bytes);
+        let routes = Routes::open(&self.def, &qe, &schema, window_bytes)?;
         let metrics = RouteMetrics::new(&self.metrics, partition);
         let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
-        let mut sender = Sender { routes: routes.collect(), metrics };
-        let router = Router::new(&self.def.kind, &qe, &schema)?;
+        let mut sender = Sender { routes, metrics, memory, gathered_bytes };
+        let router = Router::new(&self.def, &qe, &schema, message_bytes)?;
         let input = self.input.execute(0, context)?;
         let work = async move {
             match send_all(router, input, &mut sender, waiting).await {
@@ -188,141 +195,6 @@ async fn send_all(
             return Ok(());
         }
     }
-}
-
-/// Decides each batch's or row's destination.
-enum Router {
-    One,
-    All,
-    InTurn { next: usize },
-    ByHash { keys: Vec<Arc<dyn PhysicalExpr>>, splitter: Box<Splitter> },
-}
-
-impl Router {
-    fn new(kind: &MotionKind, qe: &QeContext, schema: &arrow::datatypes::SchemaRef) -> Result<Self> {
-        Ok(match kind {
-            MotionKind::Gather { .. } => Router::One,
-            MotionKind::Broadcast => Router::All,
-            // Senders start at different receivers, so that small inputs do not all go to the first.
-            MotionKind::RoundRobin => Router::InTurn { next: qe.content.0.max(0) as usize },
-            MotionKind::Redistribute { keys, map } => {
-                let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?, SEND_MESSAGE_BYTES);
-                Router::ByHash { keys: keys.clone(), splitter: Box::new(splitter) }
-            }
-        })
-    }
-
-    async fn send(&mut self, batch: RecordBatch, sender: &mut Sender) -> Result<()> {
-        match self {
-            Router::One => sender.send(0, batch).await,
-            Router::All => {
-                for receiver in 0..sender.routes.len() {
-                    sender.send(receiver, batch.clone()).await?;
-                }
-                Ok(())
-            }
-            Router::InTurn { next } => {
-                let receiver = *next % sender.routes.len();
-                *next = receiver + 1;
-                sender.send(receiver, batch).await
-            }
-            Router::ByHash { keys, splitter } => {
-                for start in (0..batch.num_rows()).step_by(SPLIT_ROWS_MAX) {
-                    let batch = batch.slice(start, SPLIT_ROWS_MAX.min(batch.num_rows() - start));
-                    let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
-                    splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
-                    drain(splitter, sender).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Whether rows wait for more of their destination.
-    fn is_gathering(&self) -> bool {
-        matches!(self, Router::ByHash { splitter, .. } if splitter.is_gathering())
-    }
-
-    async fn flush(&mut self, sender: &mut Sender) -> Result<()> {
-        if let Router::ByHash { splitter, .. } = self {
-            splitter.flush()?;
-            drain(splitter, sender).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {
-    let ready: Vec<_> = std::iter::from_fn(|| splitter.next_ready()).collect();
-    sender.send_each(ready).await
-}
-
-/// The routes of one motion out of one QE, by position of the receiver; None once a receiver has stopped.
-struct Sender {
-    routes: Vec<Option<RouteSender>>,
-    metrics: RouteMetrics,
-}
-
-impl Sender {
-    async fn send(&mut self, receiver: usize, batch: RecordBatch) -> Result<()> {
-        send(&mut self.routes[receiver], batch, &self.metrics).await
-    }
-
-    /// Sends to several receivers at once: one that must wait for credit holds up none of the others' batches. Those of
-    /// one receiver stay in order.
-    async fn send_each(&mut self, mut batches: Vec<(ContentId, RecordBatch)>) -> Result<()> {
-        if batches.len() <= 1 {
-            let only = batches.pop();
-            return match only {
-                Some((ContentId(receiver), batch)) => self.send(receiver as usize, batch).await,
-                None => Ok(()),
-            };
-        }
-        batches.sort_by_key(|(receiver, _)| *receiver);
-        let mut batches = batches.into_iter().peekable();
-        let sends = self.routes.iter_mut().enumerate().filter_map(|(receiver, route)| {
-            let is_its = |(to, _): &(ContentId, RecordBatch)| to.0 as usize == receiver;
-            let its: Vec<_> = std::iter::from_fn(|| batches.next_if(is_its)).collect();
-            (!its.is_empty()).then_some((route, its))
-        });
-        let metrics = &self.metrics;
-        let sends = sends.map(async |(route, batches)| {
-            for (_, batch) in batches {
-                send(route, batch, metrics).await?;
-            }
-            Ok(())
-        });
-        try_join_all(sends).await.map(|_: Vec<()>| ())
-    }
-
-    fn all_stopped(&self) -> bool {
-        self.routes.iter().all(|route| route.as_ref().is_none_or(RouteSender::is_stopped))
-    }
-
-    async fn finish(&mut self) -> Result<()> {
-        for route in self.routes.iter_mut().filter_map(Option::take) {
-            route.finish().await.map_err(route_error)?;
-        }
-        Ok(())
-    }
-
-    async fn fail(&mut self, cause: RouteError) {
-        for route in self.routes.iter_mut().filter_map(Option::take) {
-            route.fail(cause.clone()).await;
-        }
-    }
-}
-
-/// Sends on one route, which is None once its receiver has stopped.
-async fn send(slot: &mut Option<RouteSender>, batch: RecordBatch, metrics: &RouteMetrics) -> Result<()> {
-    let Some(route) = slot else { return Ok(()) };
-    let before = route.moved();
-    let sent = route.send(batch).await;
-    metrics.add(route.moved() - before);
-    if sent.map_err(route_error)? == Sent::Stopped {
-        *slot = None;
-    }
-    Ok(())
 }
 
 pub(crate) fn route_error(error: RouteError) -> DataFusionError {

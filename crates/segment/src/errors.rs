@@ -19,8 +19,13 @@ pub fn describe(error: &DataFusionError) -> RouteError {
 
 /// SQLSTATE and message of a failure.
 pub(crate) fn code_and_message(error: &DataFusionError) -> (String, String) {
-    if let Some(RouteError::Remote { code, message }) = find::<RouteError>(error) {
-        return (code.clone(), message.clone());
+    if let Some(route) = find::<RouteError>(error) {
+        return match route {
+            RouteError::Remote { code, message } => (code.clone(), message.clone()),
+            RouteError::PeerLost { .. } => (codes::CONNECTION_FAILURE.into(), route.to_string()),
+            RouteError::Cancelled { .. } => (codes::CANCELLED.into(), route.to_string()),
+            _ => (codes::INTERNAL.into(), route.to_string()),
+        };
     }
     if let Some(storage) = StorageError::find(error) {
         return (storage.sqlstate().into(), storage.to_string());

@@ -24,7 +24,7 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
     let ExecuteRequest { head, slices } = request;
     let query = head.query;
     let node = Arc::clone(&segment.node);
-    node.open_query(query, head.incoming_routes);
+    node.open_query(query, head.routes);
     let (events, receiver) = mpsc::channel(slices.len().max(1));
     let mut tasks = JoinSet::new();
     let context = task_context(segment, &head);

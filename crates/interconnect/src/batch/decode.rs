@@ -1,5 +1,6 @@
 //! Arrow IPC messages to batches.
 
+use super::check::{check, malformed};
 use crate::wire::ReceivedFrame;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -7,7 +8,9 @@ use arrow::error::ArrowError;
 use arrow_ipc::convert::fb_to_schema;
 use arrow_ipc::reader::{read_dictionary, read_record_batch};
 use arrow_ipc::{MessageHeader, root_as_message};
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Decodes the messages of one route. A batch's columns share the frame's memory.
@@ -18,8 +21,15 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// A batch; None for a schema or a dictionary, which are kept for the batches that follow.
+    /// A batch; None for a schema or a dictionary, which are kept for the batches that follow. After an error it is of no
+    /// more use.
     pub(crate) fn decode(&mut self, frame: &ReceivedFrame) -> Result<Option<RecordBatch>, ArrowError> {
+        // Arrow's reader asserts some of what a peer can get wrong, such as the types of a schema: that is the peer's fault,
+        // and must not be the end of who reads.
+        catch_unwind(AssertUnwindSafe(|| self.read(frame))).unwrap_or_else(|panic| Err(malformed(panic_text(&*panic))))
+    }
+
+    fn read(&mut self, frame: &ReceivedFrame) -> Result<Option<RecordBatch>, ArrowError> {
         let message = root_as_message(&frame.header).map_err(|e| malformed(&e.to_string()))?;
         let version = message.version();
         match message.header_type() {
@@ -31,14 +41,14 @@ impl Decoder {
             MessageHeader::DictionaryBatch => {
                 let dictionary = message.header_as_dictionary_batch().ok_or_else(|| malformed("dictionary"))?;
                 let data = dictionary.data().ok_or_else(|| malformed("a dictionary without values"))?;
-                check_bounds(data, frame)?;
+                check(data, &frame.body)?;
                 let schema: &Schema = self.schema.as_ref().ok_or_else(|| malformed("a dictionary without schema"))?;
                 read_dictionary(&frame.body, dictionary, schema, &mut self.dictionaries, &version)?;
                 Ok(None)
             }
             MessageHeader::RecordBatch => {
                 let batch = message.header_as_record_batch().ok_or_else(|| malformed("batch"))?;
-                check_bounds(batch, frame)?;
+                check(batch, &frame.body)?;
                 let schema = self.schema.clone().ok_or_else(|| malformed("a batch without schema"))?;
                 read_record_batch(&frame.body, batch, schema, &self.dictionaries, None, &version).map(Some)
             }
@@ -47,21 +57,10 @@ impl Decoder {
     }
 }
 
-fn malformed(what: &str) -> ArrowError {
-    ArrowError::IpcError(format!("malformed message: {what}"))
-}
-
-/// Arrow's reader takes the buffers' places in the body for granted.
-fn check_bounds(batch: arrow_ipc::RecordBatch<'_>, frame: &ReceivedFrame) -> Result<(), ArrowError> {
-    let is_inside = |buffer: &arrow_ipc::Buffer| {
-        let end = buffer.offset().checked_add(buffer.length());
-        buffer.offset() >= 0 && buffer.length() >= 0 && end.is_some_and(|end| end <= frame.body.len() as i64)
-    };
-    if batch.buffers().is_some_and(|buffers| buffers.iter().all(is_inside)) {
-        Ok(())
-    } else {
-        Err(malformed("a buffer outside the body"))
-    }
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("the reader gave up")
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ pub enum Transport {
     /// By pointer.
     InProcess,
     FlightUnix,
+    FlightTls,
     FlightTcp,
     Quic,
 }
@@ -89,6 +90,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Transport::InProcess => "in-process",
             Transport::FlightUnix => "flight-unix",
+            Transport::FlightTls => "flight-tls",
             Transport::FlightTcp => "flight-tcp",
             Transport::Quic => "quic",
         })

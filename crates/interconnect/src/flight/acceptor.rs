@@ -3,28 +3,51 @@
 use super::connector::refuse_other_user;
 use super::socket::{ConnectionCount, PeerStream};
 use super::unix_path::{make_directory, socket_path};
-use crate::limits::ACCEPT_RETRY;
+use crate::{NodeConfig, Transport};
+use crate::limits::{ACCEPT_RETRY, HANDSHAKES_MAX};
 use futures::stream::{self, Stream, StreamExt};
 use std::io;
 use std::path::PathBuf;
-use tokio::net::{TcpListener, UnixListener};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-/// Connections over TCP, for ever.
-pub(super) fn tcp(listener: TcpListener, count: ConnectionCount) -> impl Stream<Item = io::Result<PeerStream>> {
-    stream::unfold((listener, count), |(listener, count)| async move {
-        let accepted = async {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            Ok(PeerStream::tcp(stream, &count))
-        };
-        let accepted: io::Result<PeerStream> = accepted.await;
-        if let Err(error) = &accepted {
-            tracing::warn!(%error, "a peer's connection was not accepted");
-            // A process without file descriptors left would otherwise spin.
-            tokio::time::sleep(ACCEPT_RETRY).await;
+/// Connections over TCP, for ever: after their handshakes, which do not wait for each other; or none, where neither a
+/// certificate nor plain text is allowed.
+pub(super) fn tcp(
+    listener: TcpListener,
+    config: &NodeConfig,
+    count: ConnectionCount,
+) -> impl Stream<Item = io::Result<PeerStream>> + use<> {
+    let (tls, allow_plain, timeout) = (config.tls.clone(), config.allow_plain_tcp, config.peer_timeout_ms);
+    let timeout = Duration::from_millis(timeout);
+    let accepted = stream::unfold(listener, |listener| async move {
+        let accepted = accept(&listener).await;
+        pause_after(accepted.as_ref().err()).await;
+        Some((accepted, listener))
+    });
+    let connections = accepted.map(move |accepted| {
+        let (tls, count) = (tls.clone(), count.clone());
+        async move {
+            let stream = accepted?;
+            let peer = stream.peer_addr()?;
+            let connected = match tls {
+                Some(tls) => match tokio::time::timeout(timeout, tls.accept(stream)).await {
+                    Ok(connected) => connected.map(|stream| PeerStream::new(stream, Transport::FlightTls, &count)),
+                    Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")),
+                },
+                None if allow_plain => Ok(PeerStream::new(stream, Transport::FlightTcp, &count)),
+                None => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this node has no certificate")),
+            };
+            connected.inspect_err(|error| tracing::warn!(%error, %peer, "a peer was refused"))
         }
-        Some((accepted, (listener, count)))
-    })
+    });
+    connections.buffer_unordered(HANDSHAKES_MAX)
+}
+
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// A unix socket beside a TCP address; its file goes when it is dropped.
@@ -72,15 +95,24 @@ pub(super) fn unix_or_none(
         let accepted = async {
             let (stream, _) = socket.listener.accept().await?;
             refuse_other_user(&stream)?;
-            Ok(PeerStream::unix(stream, &count))
+            Ok(PeerStream::new(stream, Transport::FlightUnix, &count))
         };
         let accepted: io::Result<PeerStream> = accepted.await;
-        if let Err(error) = &accepted {
-            tracing::warn!(%error, "a peer's connection was not accepted");
-            // A process without file descriptors left would otherwise spin.
-            tokio::time::sleep(ACCEPT_RETRY).await;
-        }
+        pause_after(accepted.as_ref().err()).await;
         Some((accepted, (socket, count)))
     });
     accepted.right_stream()
+}
+
+/// A process without file descriptors left would otherwise spin.
+fn pause_after(error: Option<&io::Error>) -> impl Future<Output = ()> + use<> {
+    let pause = error.map(|error| {
+        tracing::warn!(%error, "a peer's connection was not accepted");
+        tokio::time::sleep(ACCEPT_RETRY)
+    });
+    async {
+        if let Some(pause) = pause {
+            pause.await;
+        }
+    }
 }

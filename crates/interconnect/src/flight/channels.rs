@@ -1,6 +1,6 @@
 //! The connections to peers: made when first needed, kept, and made again after a loss.
 
-use super::connector::Via;
+use super::connector::{Connector, Via};
 use super::put::put;
 use super::socket::ConnectionCount;
 use crate::driver::RouteDriver;
@@ -47,7 +47,7 @@ impl Channels {
     }
 
     fn with<R>(&self, peer: &Endpoint, pick: impl Fn(&Connections) -> R) -> Result<R, InterconnectError> {
-        let via = Via::to(peer, self.config.unix_sockets);
+        let via = Via::to(peer, &self.config);
         let mut peers = self.peers.lock();
         if let Some(connections) = peers.get(peer)
             && connections.via == via
@@ -74,9 +74,10 @@ impl Channels {
             .keep_alive_timeout(peer_timeout.saturating_sub(heartbeat).max(heartbeat))
             .keep_alive_while_idle(true);
         let channel = || {
-            let (via, peer, count) = (via.clone(), peer.clone(), self.count.clone());
+            let (via, peer) = (via.clone(), peer.clone());
+            let connector = Connector { via, peer, tls: self.config.tls.clone(), count: self.count.clone() };
             let connector = service_fn(move |_| {
-                let connecting = via.clone().connect(peer.clone(), count.clone());
+                let connecting = connector.clone().connect();
                 async move { connecting.await.map(TokioIo::new) }
             });
             // The tasks that own the sockets are spawned on the runtime that is entered.

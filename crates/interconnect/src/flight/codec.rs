@@ -1,6 +1,8 @@
 //! How tonic codes the small messages. Those of routes are `wire`'s.
 
+use crate::wire::refuse_deep_nesting;
 use prost::Message;
+use prost::bytes::Buf;
 use std::fmt::Display;
 use std::marker::PhantomData;
 use tonic::Status;
@@ -73,6 +75,8 @@ impl<D: Message + Default + 'static> Decoder for MessageDecoder<D> {
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        // The whole message lies in one piece.
+        refuse_deep_nesting(source.chunk()).map_err(malformed)?;
         D::decode(source).map(Some).map_err(malformed)
     }
 
@@ -82,5 +86,5 @@ impl<D: Message + Default + 'static> Decoder for MessageDecoder<D> {
 }
 
 fn malformed(error: impl Display) -> Status {
-    Status::internal(format!("malformed message: {error}"))
+    Status::invalid_argument(format!("malformed message: {error}"))
 }

@@ -37,7 +37,7 @@ pub(crate) async fn serve(
     let address = listener.local_addr().map_err(|e| failed(e.to_string()))?;
     let count = node.connection_count().clone();
     let unix = if config.unix_sockets { UnixSocket::bind(&address.to_string()) } else { None };
-    let incoming = stream::select(tcp(listener, count.clone()), unix_or_none(unix, count));
+    let incoming = stream::select(tcp(listener, config, count.clone()), unix_or_none(unix, count));
     let heartbeat = Duration::from_millis(config.heartbeat_ms);
     let peer_timeout = Duration::from_millis(config.peer_timeout_ms);
     Server::builder()

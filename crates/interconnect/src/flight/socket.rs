@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::server::Connected;
 
 /// How many connections a node has, in both directions.
@@ -19,13 +18,15 @@ impl ConnectionCount {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn enter(&self) -> Counted {
+    /// Counts one more, until what is given is dropped.
+    pub(crate) fn enter(&self) -> Counted {
         self.0.fetch_add(1, Ordering::Relaxed);
         Counted(Arc::clone(&self.0))
     }
 }
 
-struct Counted(Arc<AtomicUsize>);
+/// A connection that is counted.
+pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -44,12 +45,12 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl PeerStream {
-    pub(super) fn tcp(stream: TcpStream, count: &ConnectionCount) -> Self {
-        PeerStream { io: Box::new(stream), transport: Transport::FlightTcp, _counted: count.enter() }
-    }
-
-    pub(super) fn unix(stream: UnixStream, count: &ConnectionCount) -> Self {
-        PeerStream { io: Box::new(stream), transport: Transport::FlightUnix, _counted: count.enter() }
+    pub(super) fn new(
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        transport: Transport,
+        count: &ConnectionCount,
+    ) -> Self {
+        PeerStream { io: Box::new(io), transport, _counted: count.enter() }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Which queries and routes a node has, and which it has had.
 
 use super::NodeStats;
-use crate::RouteError;
 use crate::counters::{RouteState, RouteStats, summary};
 use crate::inbox::Inbox;
 use crate::limits::{COUNTED_LINES_PER_QUERY_MAX, ENDED_QUERIES_MAX, UNCLAIMED_ROUTE_LIFE};
 use crate::outbox::Outbox;
+use crate::{QueryRoutes, RouteBudget, RouteError};
 use damson_cluster::{ContentId, QueryId, RouteKey};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub(super) struct Queries {
     /// Remembered so that late frames are refused, not held; the oldest are forgotten.
     ended: HashMap<QueryId, Ended>,
     ended_order: VecDeque<QueryId>,
+    /// The newest query that has been forgotten. Ids only grow: an older one that is not live has ended, too.
+    forgotten: Option<QueryId>,
 }
 
 /// A query with routes here. Frames may come before the query is opened: it is not open then.
@@ -32,7 +34,8 @@ pub(super) struct Queries {
 struct Query {
     /// How many contents have opened it and not closed.
     open_count: usize,
-    incoming_routes: usize,
+    /// The most that it was opened with.
+    routes: QueryRoutes,
     inboxes: HashMap<RouteKey, Arc<Inbox>>,
     outboxes: HashMap<RouteKey, Arc<Outbox>>,
 }
@@ -70,16 +73,18 @@ impl EndedRoutes {
 }
 
 impl Queries {
-    pub(super) fn open(&mut self, query: QueryId, incoming_routes: usize, credit: impl Fn(usize) -> u64) {
+    pub(super) fn open(&mut self, query: QueryId, routes: QueryRoutes, budget: impl Fn(QueryRoutes) -> RouteBudget) {
         let live = self.live.entry(query).or_default();
         live.open_count += 1;
-        live.incoming_routes += incoming_routes;
-        let credit = credit(live.incoming_routes);
-        live.inboxes.values().for_each(|inbox| inbox.set_credit(credit));
+        let routes = live.routes.max(routes);
+        if routes != std::mem::replace(&mut live.routes, routes) {
+            let credit = budget(routes).credit_bytes as u64;
+            live.inboxes.values().for_each(|inbox| inbox.lower_credit(credit));
+        }
     }
 
-    pub(super) fn incoming_routes(&self, query: QueryId) -> usize {
-        self.live.get(&query).map_or(0, |live| live.incoming_routes)
+    pub(super) fn routes(&self, query: QueryId) -> QueryRoutes {
+        self.live.get(&query).map_or_else(QueryRoutes::default, |live| live.routes)
     }
 
     pub(super) fn close(&mut self, query: QueryId, reason: Option<RouteError>) -> EndedRoutes {
@@ -128,7 +133,9 @@ impl Queries {
         ended.reason = ended.reason.take().or(reason);
         ended.receivers.extend(receivers);
         while self.ended_order.len() > ENDED_QUERIES_MAX {
-            self.ended_order.pop_front().map(|oldest| self.ended.remove(&oldest));
+            let Some(oldest) = self.ended_order.pop_front() else { break };
+            self.ended.remove(&oldest);
+            self.forgotten = self.forgotten.max(Some(oldest));
         }
     }
 
@@ -140,6 +147,9 @@ impl Queries {
         match self.ended.get(&route.query) {
             Some(Ended { reason: Some(reason), .. }) => return Err(Refusal::Failed(reason.clone())),
             Some(ended) if ended.receivers.contains(&route.receiver) => return Err(Refusal::Stopped),
+            None if self.forgotten >= Some(route.query) && !self.live.contains_key(&route.query) => {
+                return Err(Refusal::Failed(RouteError::Cancelled { query: route.query }));
+            }
             _ => {}
         }
         let inbox = Arc::new(Inbox::new(route, now));

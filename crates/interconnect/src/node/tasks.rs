@@ -5,17 +5,17 @@ use std::future::Future;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     io: Handle,
     running: Mutex<JoinSet<()>>,
 }
 
 impl Tasks {
-    pub(super) fn new(io: Handle) -> Self {
+    pub(crate) fn new(io: Handle) -> Self {
         Tasks { io, running: Mutex::default() }
     }
 
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut running = self.running.lock();
         // The ended ones are let go here: each new one pays for the old.
         while let Some(ended) = running.try_join_next() {

@@ -70,6 +70,10 @@ impl ReceiveState {
         self.credit_bytes_peak = self.credit_bytes_peak.max(bytes);
     }
 
+    pub(crate) fn credit_bytes(&self) -> u64 {
+        self.credit_bytes
+    }
+
     /// The sender's word.
     pub(crate) fn receive(&mut self, message: ToReceiver) -> Arrival {
         match (&self.phase, message) {

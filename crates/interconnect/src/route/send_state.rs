@@ -17,6 +17,8 @@ pub(crate) enum Admission {
 #[derive(Debug)]
 pub(crate) struct SendState {
     credit_bytes: u64,
+    /// What the sender itself allows.
+    window_bytes: u64,
     unacknowledged_bytes: u64,
     phase: Phase,
 }
@@ -33,14 +35,19 @@ enum Phase {
 impl SendState {
     /// Without credit: one batch may go ahead of the receiver's first word.
     pub(crate) fn new() -> Self {
-        SendState { credit_bytes: 0, unacknowledged_bytes: 0, phase: Phase::Open }
+        SendState { credit_bytes: 0, window_bytes: u64::MAX, unacknowledged_bytes: 0, phase: Phase::Open }
+    }
+
+    /// Allows fewer bytes under way than the credit, or no longer.
+    pub(crate) fn set_window(&mut self, bytes: u64) {
+        self.window_bytes = bytes;
     }
 
     pub(crate) fn admit(&self, bytes: u64) -> Admission {
         match &self.phase {
             Phase::Open => {
                 let unacknowledged = self.unacknowledged_bytes;
-                if unacknowledged == 0 || unacknowledged + bytes <= self.credit_bytes {
+                if unacknowledged == 0 || unacknowledged + bytes <= self.credit_bytes.min(self.window_bytes) {
                     Admission::Send
                 } else {
                     Admission::Wait

@@ -5,12 +5,14 @@
 use arrow::array::{Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
-use damson_interconnect::{Node, NodeConfig, RouteError, RouteReceiver, RouteSender, Sent};
+use damson_interconnect::{
+    ClusterAuthority, Driver, Node, NodeConfig, NodeTls, QueryRoutes, RouteError, RouteReceiver, RouteSender, Sent,
+};
 use futures::StreamExt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,15 +32,17 @@ pub async fn eventually(what: impl Fn() -> bool) {
     .await;
 }
 
+/// Those that go from process to process.
+pub const DRIVERS: [Driver; 2] = [Driver::Flight, Driver::Quic];
+
 /// A node that serves on a port of its own.
-pub async fn node() -> Arc<Node> {
-    node_with(|_| {}).await.0
+pub async fn node(driver: Driver) -> Arc<Node> {
+    node_with(driver, |_| {}).await.0
 }
 
-pub async fn node_with(change: impl FnOnce(&mut NodeConfig)) -> (Arc<Node>, CancellationToken) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = Endpoint(listener.local_addr().unwrap().to_string());
-    let mut config = NodeConfig::new(endpoint, BUILD, Handle::current());
+pub async fn node_with(driver: Driver, change: impl FnOnce(&mut NodeConfig)) -> (Arc<Node>, CancellationToken) {
+    let listener = listener().await;
+    let mut config = config(driver, Endpoint(listener.local_addr().unwrap().to_string()));
     change(&mut config);
     let node = Node::new(config);
     let shutdown = CancellationToken::new();
@@ -46,18 +50,63 @@ pub async fn node_with(change: impl FnOnce(&mut NodeConfig)) -> (Arc<Node>, Canc
     (node, shutdown)
 }
 
-/// Sender's and receiver's node, for each driver: one node twice, and two nodes.
-pub async fn pairs() -> [(Arc<Node>, Arc<Node>); 2] {
-    let one = node().await;
-    [(Arc::clone(&one), one), (node().await, node().await)]
+/// A listener whose port is free for UDP too.
+pub async fn listener() -> TcpListener {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if UdpSocket::bind(listener.local_addr().unwrap()).await.is_ok() {
+            return listener;
+        }
+    }
 }
 
-pub fn open(nodes: [&Arc<Node>; 2], query: u64, incoming_routes: usize) {
-    nodes.iter().for_each(|node| node.open_query(QueryId(query), incoming_routes));
+pub fn config(driver: Driver, endpoint: Endpoint) -> NodeConfig {
+    let mut config = NodeConfig::new(endpoint, BUILD, Handle::current());
+    config.driver = driver;
+    if driver == Driver::Quic {
+        config.tls = Some(tls());
+    }
+    config
+}
+
+/// The certificate of all nodes of a test's process.
+pub fn tls() -> Arc<NodeTls> {
+    static TLS: OnceLock<Arc<NodeTls>> = OnceLock::new();
+    Arc::clone(TLS.get_or_init(certificate))
+}
+
+/// A certificate of an authority of its own.
+pub fn certificate() -> Arc<NodeTls> {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = ClusterAuthority::open_or_create(directory.path()).unwrap();
+    Arc::new(authority.issue_where_needed(directory.path(), &[]).unwrap())
+}
+
+/// Sender's and receiver's node: one node twice, and two nodes for each driver.
+pub async fn pairs() -> [(Arc<Node>, Arc<Node>); 3] {
+    let one = node(Driver::Auto).await;
+    let [flight, quic] = peers().await;
+    [(Arc::clone(&one), one), flight, quic]
+}
+
+/// Two nodes for each driver.
+pub async fn peers() -> [(Arc<Node>, Arc<Node>); 2] {
+    let [flight, quic] = DRIVERS;
+    [(node(flight).await, node(flight).await), (node(quic).await, node(quic).await)]
+}
+
+pub fn open(nodes: [&Arc<Node>; 2], query: u64, routes: impl Into<QueryRoutes> + Copy) {
+    nodes.iter().for_each(|node| node.open_query(QueryId(query), routes));
 }
 
 pub fn close(nodes: [&Arc<Node>; 2], query: u64) {
     nodes.iter().for_each(|node| node.close_query(QueryId(query), None));
+}
+
+/// Nothing of a query is left on a node; connections stay.
+pub fn assert_idle(node: &Node) {
+    let stats = node.stats();
+    assert_eq!((stats.buffered_bytes, stats.open_routes, stats.open_queries), (0, 0, 0));
 }
 
 pub fn route(query: u64, motion: u32, sender: i32, receiver: i32) -> RouteKey {

@@ -2,6 +2,7 @@
 
 mod files;
 mod registry;
+mod routes;
 mod run;
 
 pub(crate) use files::FileService;

@@ -1,15 +1,15 @@
 //! One query's run: requests to the segments, slice 0 here, and the watch over both.
 
 use super::Registry;
+use super::routes::query_routes;
 use crate::catalog::CatalogState;
 use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
 use crate::planner::{Slice, SliceTable};
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
-use damson_interconnect::{ControlStream, Node, RouteError};
+use damson_interconnect::{ControlStream, Node, QueryRoutes, RouteError};
 use damson_motion::{
-    ExecuteHead, ExecuteRequest, Gang, MotionRecvExec, OperatorMetrics, QeContext, SliceEvent, SlicePlan,
-    TableScanExec, encode_slice,
+    ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableScanExec, encode_slice,
 };
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
@@ -33,8 +33,9 @@ use tracing::{Instrument, info_span};
 /// Batches between slice 0 and the client's protocol module.
 const CLIENT_BATCHES_MAX: usize = 2;
 
-/// How long a broken route waits for the segment's own account of what happened.
-const CAUSE_WAIT: Duration = Duration::from_millis(1500);
+/// How long a broken route waits for the account of the segment that failed, or for its loss: peers of a lost segment find
+/// out within a heartbeat of each other.
+const CAUSE_WAIT: Duration = Duration::from_millis(1000);
 
 /// Sends queries to segments. One a master.
 pub(crate) struct Dispatcher {
@@ -79,9 +80,9 @@ impl Dispatcher {
     pub(crate) async fn run(&self, dispatch: Dispatch<'_>) -> SqlResult<Running> {
         let query = QueryId(self.next_query.fetch_add(1, Ordering::Relaxed));
         let topology = self.registry.topology(&contents(dispatch.table))?;
-        let requests = requests(&dispatch, query, &topology).map_err(of_datafusion)?;
-        let on_master = dispatch.table.slices.iter().filter(|s| s.gang == Gang::Entry);
-        self.node.open_query(query, on_master.map(|s| incoming_routes(&s.plan)).sum());
+        let routes = query_routes(dispatch.table, &topology);
+        let requests = requests(&dispatch, query, &topology, routes).map_err(of_datafusion)?;
+        self.node.open_query(query, routes);
         // From here on, an early return ends what was started.
         let close = CloseOnDrop { node: Arc::clone(&self.node), query };
         let calls = requests.into_iter().map(|(content, request)| {
@@ -229,8 +230,8 @@ impl Watch {
                 () = cancel.cancelled() => return Err(canceled()),
                 () = sender.closed() => return Err(canceled()),
                 event = self.events.next(), if !self.events.is_empty() => {
-                    if let Some(event) = event {
-                        self.take(event)?;
+                    if let Some(Err(error)) = event.map(|event| self.take(event)) {
+                        return Err(self.cause_of(error).await);
                     }
                 }
                 batch = rows.next() => match batch {
@@ -245,7 +246,7 @@ impl Watch {
                             return Err(canceled());
                         }
                     }
-                    Some(Err(error)) => return Err(self.cause_of(error).await),
+                    Some(Err(error)) => return Err(self.cause_of(of_datafusion(error)).await),
                 },
             }
         }
@@ -262,7 +263,9 @@ impl Watch {
                 biased;
                 () = cancel.cancelled() => return Err(canceled()),
                 event = self.events.next() => match event {
-                    Some(event) => self.take(event)?,
+                    Some(event) => if let Err(error) = self.take(event) {
+                        return Err(self.cause_of(error).await);
+                    },
                     None => break,
                 },
             }
@@ -277,7 +280,7 @@ impl Watch {
 
     /// One segment's word.
     fn take(&self, (content, event): Event) -> SqlResult<()> {
-        let body = event.map_err(of_call(content))?;
+        let body = event.map_err(|error| of_call(content)(error).in_query(self.query))?;
         match serde_json::from_slice(&body).map_err(crate::error::internal)? {
             SliceEvent::Done { slice, operators } => {
                 self.metrics.lock().entry(slice).or_default().insert(content, operators);
@@ -287,24 +290,20 @@ impl Watch {
         }
     }
 
-    /// A route that broke is an effect: the segment's own error, or its loss, is the cause. It follows at once.
-    async fn cause_of(&mut self, error: DataFusionError) -> SqlError {
-        let error = of_datafusion(error);
-        if !error.is_effect() {
-            return error;
-        }
-        let first = async {
-            while let Some(event) = self.events.next().await {
-                if let Err(cause) = self.take(event) {
-                    return Some(cause);
-                }
+    /// A route that broke is an effect, wherever it was noticed: another slice's own error, or a segment's loss, is the
+    /// cause. It follows at once, unless the two ends of the route only do not see each other.
+    async fn cause_of(&mut self, mut error: SqlError) -> SqlError {
+        let deadline = tokio::time::Instant::now() + CAUSE_WAIT;
+        while error.is_effect() {
+            let Ok(Some(event)) = tokio::time::timeout_at(deadline, self.events.next()).await else { break };
+            // A slice is cancelled because a route broke, never the other way round.
+            if let Err(other) = self.take(event)
+                && (!other.is_effect() || error.state == SqlState::QUERY_CANCELED)
+            {
+                error = other;
             }
-            None
-        };
-        match tokio::time::timeout(CAUSE_WAIT, first).await {
-            Ok(Some(cause)) => cause,
-            _ => error,
         }
+        error
     }
 }
 
@@ -345,6 +344,7 @@ fn requests(
     dispatch: &Dispatch<'_>,
     query: QueryId,
     topology: &Topology,
+    routes: QueryRoutes,
 ) -> Result<BTreeMap<ContentId, ExecuteRequest>> {
     let slices = &dispatch.table.slices[1..];
     let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
@@ -359,7 +359,7 @@ fn requests(
             maps: vec![BucketMap::clone(dispatch.catalog.current_map())],
             files: files_of(&mine, &dispatch.catalog, content),
             copy_units: units_of(&dispatch.copy_units, content),
-            incoming_routes: mine.iter().map(|s| incoming_routes(&s.plan)).sum(),
+            routes,
             analyze: dispatch.to_the_end,
         };
         let plans = mine.iter().map(|s| SlicePlan { slice: s.id, plan: encoded[&s.id].clone() }).collect();
@@ -386,16 +386,6 @@ fn files_of(slices: &[&Slice], catalog: &CatalogState, content: ContentId) -> Ha
 fn units_of(units: &HashMap<u32, Vec<Vec<CopyUnit>>>, content: ContentId) -> HashMap<u32, Vec<CopyUnit>> {
     let mine = |by_segment: &Vec<Vec<CopyUnit>>| by_segment.get(content.0 as usize).cloned().unwrap_or_default();
     units.iter().map(|(leaf, by_segment)| (*leaf, mine(by_segment))).collect()
-}
-
-fn incoming_routes(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let mut routes = 0;
-    visit(plan, &mut |plan| {
-        if let Some(receive) = plan.downcast_ref::<MotionRecvExec>() {
-            routes += receive.def().senders.size();
-        }
-    });
-    routes
 }
 
 fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {

@@ -8,7 +8,7 @@ use arrow_flight::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-/// What tonic serves.
+/// What [`Routes`](super::routes::Routes) calls.
 pub(super) struct Front(pub SqlService);
 
 type Answer<T> = Result<Response<T>, Status>;

@@ -3,6 +3,7 @@
 mod actions;
 mod basic;
 mod clients;
+mod codec;
 mod columns;
 mod front;
 mod keys;
@@ -11,6 +12,7 @@ mod listing;
 mod parameters;
 pub mod protocol;
 mod results;
+mod routes;
 mod serve;
 mod service;
 mod sql_info;

@@ -1,11 +1,11 @@
 //! The server: sockets and their windows.
 
 use super::front::Front;
-use super::limits::{PING_EVERY, PING_TIMEOUT, REQUEST_BYTES_MAX};
+use super::limits::{PING_EVERY, PING_TIMEOUT};
+use super::routes::Routes;
 use super::service::SqlService;
 use crate::error::SqlError;
 use crate::master::Master;
-use arrow_flight::flight_service_server::FlightServiceServer;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -28,7 +28,7 @@ pub enum ServeError {
 /// A listener that broke.
 pub async fn serve(master: Arc<Master>, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
     let service = SqlService::new(master, shutdown.child_token()).map_err(ServeError::Describe)?;
-    let service = FlightServiceServer::new(Front(service)).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let service = Routes::new(Front(service));
     Server::builder()
         // Parameters come in bulk; results are bounded by the client's windows.
         .initial_stream_window_size(4 << 20)

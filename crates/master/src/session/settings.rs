@@ -3,6 +3,7 @@
 use super::{Outcome, Session};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::SetSetting;
+use damson_motion::InterconnectSettings;
 use std::collections::BTreeMap;
 
 /// Name, default and meaning of every setting. Several are only there because clients send them when they connect.
@@ -26,13 +27,19 @@ const KNOWN: &[(&str, &str, &str)] = &[
 /// What may be SHOWn and not SET.
 const READ_ONLY: &[&str] = &["server_encoding", "server_version", "transaction_isolation"];
 
-/// Settings of one session that are not at their defaults.
-#[derive(Default)]
+/// What one session's statements see.
 pub(super) struct Settings {
+    /// The session's own that are not at their defaults.
     values: BTreeMap<&'static str, String>,
+    /// The cluster's: shown, and changed by a restart alone.
+    cluster: [(&'static str, String, &'static str); 6],
 }
 
 impl Settings {
+    pub(super) fn new(interconnect: &InterconnectSettings) -> Self {
+        Settings { values: BTreeMap::new(), cluster: interconnect.rows() }
+    }
+
     pub(super) fn search_schema(&self) -> String {
         let path = self.values.get("search_path").map_or("public", String::as_str);
         let first = path.split(',').map(|s| s.trim().trim_matches('"')).find(|s| !s.is_empty() && *s != "$user");
@@ -41,10 +48,11 @@ impl Settings {
 
     /// Name, value and description of every setting.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
-        KNOWN.iter().map(|(name, default, about)| {
+        let own = KNOWN.iter().map(|(name, default, about)| {
             let value = self.values.get(name).map_or_else(|| (*default).to_owned(), Clone::clone);
             (*name, value, *about)
-        })
+        });
+        own.chain(self.cluster.iter().cloned())
     }
 
     pub(super) fn get(&self, name: &str) -> SqlResult<String> {
@@ -63,12 +71,17 @@ fn known(name: &str) -> SqlResult<&'static str> {
 
 impl Session {
     pub(super) fn set(&self, set: &SetSetting) -> SqlResult<Outcome> {
+        let mut settings = self.settings.lock();
+        if settings.cluster.iter().any(|(name, ..)| *name == set.name) {
+            let message = format!("parameter \"{}\" cannot be changed without a restart", set.name);
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER, message)
+                .with_hint("it is an option of \"damson master\", and holds for the cluster"));
+        }
         let name = known(&set.name)?;
         if READ_ONLY.contains(&name) {
             let message = format!("parameter \"{name}\" cannot be changed");
             return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
         }
-        let mut settings = self.settings.lock();
         match &set.value {
             Some(value) => settings.values.insert(name, value.clone()),
             None => settings.values.remove(name),

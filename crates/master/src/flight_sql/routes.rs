@@ -1,0 +1,98 @@
+//! Which path is which call: what arrow-flight's generated server does, with [`Guarded`] messages.
+
+use super::codec::Guarded;
+use super::front::Front;
+use super::limits::REQUEST_BYTES_MAX;
+use arrow_flight::flight_service_server::FlightService;
+use futures::future::BoxFuture;
+use prost::Message;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::server::{Grpc, NamedService};
+use tonic::{Request, Response, Status};
+
+/// What tonic serves.
+#[derive(Clone)]
+pub(super) struct Routes(Arc<Front>);
+
+impl Routes {
+    pub(super) fn new(front: Front) -> Self {
+        Routes(Arc::new(front))
+    }
+}
+
+impl NamedService for Routes {
+    const NAME: &'static str = "arrow.flight.protocol.FlightService";
+}
+
+impl Service<http::Request<Body>> for Routes {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let front = Arc::clone(&self.0);
+        Box::pin(async move { Ok(answer(front, request).await) })
+    }
+}
+
+async fn answer(front: Arc<Front>, request: http::Request<Body>) -> http::Response<Body> {
+    let call = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    match call.as_str() {
+        "Handshake" => {
+            grpc().streaming(Call(front, |f, r| Box::pin(async move { f.handshake(r).await })), request).await
+        }
+        "ListFlights" => {
+            grpc().server_streaming(Call(front, |f, r| Box::pin(async move { f.list_flights(r).await })), request).await
+        }
+        "GetFlightInfo" => {
+            grpc().unary(Call(front, |f, r| Box::pin(async move { f.get_flight_info(r).await })), request).await
+        }
+        "PollFlightInfo" => {
+            grpc().unary(Call(front, |f, r| Box::pin(async move { f.poll_flight_info(r).await })), request).await
+        }
+        "GetSchema" => grpc().unary(Call(front, |f, r| Box::pin(async move { f.get_schema(r).await })), request).await,
+        "DoGet" => {
+            grpc().server_streaming(Call(front, |f, r| Box::pin(async move { f.do_get(r).await })), request).await
+        }
+        "DoPut" => grpc().streaming(Call(front, |f, r| Box::pin(async move { f.do_put(r).await })), request).await,
+        "DoExchange" => {
+            grpc().streaming(Call(front, |f, r| Box::pin(async move { f.do_exchange(r).await })), request).await
+        }
+        "DoAction" => {
+            grpc().server_streaming(Call(front, |f, r| Box::pin(async move { f.do_action(r).await })), request).await
+        }
+        "ListActions" => {
+            grpc().server_streaming(Call(front, |f, r| Box::pin(async move { f.list_actions(r).await })), request).await
+        }
+        other => Status::unimplemented(format!("Flight has no call {other:?}")).into_http(),
+    }
+}
+
+fn grpc<E: Message + 'static, D: Message + Default + 'static>() -> Grpc<Guarded<E, D>> {
+    Grpc::new(Guarded::default()).max_decoding_message_size(REQUEST_BYTES_MAX)
+}
+
+/// One of [`Front`]'s calls as tonic wants it.
+struct Call<Q, R>(Arc<Front>, fn(Arc<Front>, Request<Q>) -> BoxFuture<'static, Result<Response<R>, Status>>);
+
+impl<Q, R> Service<Request<Q>> for Call<Q, R> {
+    type Response = Response<R>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<R>, Status>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        (self.1)(Arc::clone(&self.0), request)
+    }
+}

@@ -1,0 +1,153 @@
+//! The open routes of a motion's sending end.
+
+use crate::memory::MotionMemory;
+use crate::route_metrics::RouteMetrics;
+use crate::send::route_error;
+use crate::{MotionDef, MotionKind, QeContext};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use damson_cluster::ContentId;
+use damson_interconnect::{BroadcastSender, RouteError, RouteSender, Sent};
+use datafusion::error::Result;
+use futures::future::try_join_all;
+use std::sync::Arc;
+
+/// The routes of one motion out of one QE, with what they cost and count.
+pub(crate) struct Sender {
+    pub(crate) routes: Routes,
+    pub(crate) metrics: RouteMetrics,
+    pub(crate) memory: MotionMemory,
+    /// What is reserved for gathering.
+    pub(crate) gathered_bytes: usize,
+}
+
+/// By how many receivers get the same rows.
+pub(crate) enum Routes {
+    /// By position of the receiver; None once it has stopped.
+    Each(Vec<Option<RouteSender>>),
+    /// All receivers, for whom a batch is encoded once; None once the streams have ended.
+    All(Option<BroadcastSender>),
+}
+
+impl Routes {
+    /// Opens a motion's routes, each with at most `window_bytes` under way to a peer.
+    ///
+    /// # Errors
+    /// A type that cannot be sent.
+    pub(crate) fn open(def: &MotionDef, qe: &QeContext, schema: &SchemaRef, window_bytes: usize) -> Result<Self> {
+        let receivers = def.receivers.contents().into_iter();
+        let routes = receivers.map(|r| (qe.route(def.id, qe.content, r), qe.topology.endpoint(r).clone()));
+        if matches!(def.kind, MotionKind::Broadcast) {
+            let routes: Vec<_> = routes.collect();
+            let mut all = qe.node.broadcast(&routes, Arc::clone(schema)).map_err(route_error)?;
+            all.set_window(window_bytes);
+            return Ok(Routes::All(Some(all)));
+        }
+        let each = routes.map(|(route, endpoint)| {
+            let mut route = qe.node.sender(route, &endpoint, Arc::clone(schema));
+            route.set_window(window_bytes);
+            Some(route)
+        });
+        Ok(Routes::Each(each.collect()))
+    }
+}
+
+impl Sender {
+    pub(crate) async fn send(&mut self, receiver: usize, batch: RecordBatch) -> Result<()> {
+        match &mut self.routes {
+            Routes::Each(routes) => send(&mut routes[receiver], batch, &self.metrics).await,
+            Routes::All(_) => unreachable!("a broadcast has no single receiver"),
+        }
+    }
+
+    pub(crate) async fn send_to_all(&mut self, batch: RecordBatch) -> Result<()> {
+        let Routes::All(Some(all)) = &mut self.routes else { unreachable!("only an open broadcast sends to all") };
+        let before = all.moved();
+        let sent = all.send(batch).await;
+        self.metrics.add(all.moved() - before);
+        sent.map(|_| ()).map_err(route_error)
+    }
+
+    /// Sends to several receivers at once: one that must wait for credit holds up none of the others' batches. Those of
+    /// one receiver stay in order.
+    pub(crate) async fn send_each(&mut self, mut batches: Vec<(ContentId, RecordBatch)>) -> Result<()> {
+        if batches.len() <= 1 {
+            let only = batches.pop();
+            return match only {
+                Some((ContentId(receiver), batch)) => self.send(receiver as usize, batch).await,
+                None => Ok(()),
+            };
+        }
+        batches.sort_by_key(|(receiver, _)| *receiver);
+        let mut batches = batches.into_iter().peekable();
+        let Routes::Each(routes) = &mut self.routes else { unreachable!("a broadcast has no single receiver") };
+        let sends = routes.iter_mut().enumerate().filter_map(|(receiver, route)| {
+            let is_its = |(to, _): &(ContentId, RecordBatch)| to.0 as usize == receiver;
+            let its: Vec<_> = std::iter::from_fn(|| batches.next_if(is_its)).collect();
+            (!its.is_empty()).then_some((route, its))
+        });
+        let metrics = &self.metrics;
+        let sends = sends.map(async |(route, batches)| {
+            for (_, batch) in batches {
+                send(route, batch, metrics).await?;
+            }
+            Ok(())
+        });
+        try_join_all(sends).await.map(|_: Vec<()>| ())
+    }
+
+    /// Notes how much the splitter holds.
+    pub(crate) fn gathers(&self, bytes: usize) -> Result<()> {
+        self.memory.hold_more(bytes.saturating_sub(self.gathered_bytes))
+    }
+
+    pub(crate) fn all_stopped(&self) -> bool {
+        match &self.routes {
+            Routes::Each(routes) => routes.iter().all(|route| route.as_ref().is_none_or(RouteSender::is_stopped)),
+            Routes::All(all) => all.as_ref().is_none_or(BroadcastSender::all_stopped),
+        }
+    }
+
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        match &mut self.routes {
+            Routes::Each(routes) => {
+                for route in routes.iter_mut().filter_map(Option::take) {
+                    route.finish().await.map_err(route_error)?;
+                }
+                Ok(())
+            }
+            Routes::All(all) => match all.take() {
+                Some(all) => all.finish().await.map_err(route_error),
+                None => Ok(()),
+            },
+        }
+    }
+
+    pub(crate) async fn fail(&mut self, cause: RouteError) {
+        match &mut self.routes {
+            Routes::Each(routes) => {
+                for route in routes.iter_mut().filter_map(Option::take) {
+                    route.fail(cause.clone()).await;
+                }
+            }
+            Routes::All(all) => {
+                if let Some(all) = all.take() {
+                    all.fail(cause).await;
+                }
+            }
+        }
+    }
+}
+
+/// Sends on one route, which is None once its receiver has stopped.
+async fn send(slot: &mut Option<RouteSender>, batch: RecordBatch, metrics: &RouteMetrics) -> Result<()> {
+    let Some(route) = slot else { return Ok(()) };
+    let before = route.moved();
+    let sent = route.send(batch).await;
+    metrics.add(route.moved() - before);
+    if sent.map_err(route_error)? == Sent::Stopped {
+        *slot = None;
+    }
+    Ok(())
+}
+
