@@ -6,7 +6,7 @@ use crate::driver::RouteDriver;
 use crate::flight::ConnectionCount;
 use crate::node::Tasks;
 use crate::outbox::Outbox;
-use crate::{InterconnectError, NodeConfig};
+use crate::{InterconnectError, NodeConfig, Transport};
 use damson_cluster::Endpoint;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
