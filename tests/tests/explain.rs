@@ -42,6 +42,8 @@ async fn shapes() {
     direct_dispatch(&session).await;
     orders_and_groups(&session).await;
     analyze_and_json(&session).await;
+    motions_tell_what_they_moved(&session).await;
+    routes_are_counted(&session).await;
     cluster.shutdown().await;
 }
 
@@ -122,4 +124,56 @@ async fn analyze_and_json(session: &Damson) {
     assert_eq!(gather["Node Type"], "Gather Motion", "{text}");
     assert_eq!((&gather["Senders"], &gather["Receivers"]), (&Value::from(3), &Value::from(1)), "{text}");
     assert_eq!(gather["Slice"], 1, "{text}");
+}
+
+/// Lines about what motions moved, with `N` for what differs from run to run.
+fn moved(plan: &str) -> Vec<String> {
+    let lines = plan.lines().map(str::trim).filter(|line| line.starts_with("Sent: ") || line.starts_with("Received: "));
+    let masked = |word: &str| match word.trim_end_matches([',', ';', ')']) {
+        "bytes" | "kB" => "size".to_owned(),
+        word if word.starts_with("(seg") => "(seg)".to_owned(),
+        word if word.starts_with(|c: char| c.is_ascii_digit()) => "N".to_owned(),
+        word => word.to_owned(),
+    };
+    lines.map(|line| line.split(' ').map(masked).collect::<Vec<_>>().join(" ")).collect()
+}
+
+async fn motions_tell_what_they_moved(session: &Damson) {
+    let plan = session.text("EXPLAIN ANALYZE SELECT a.k, b.k FROM big_a a JOIN big_b b ON a.v = b.v").await;
+    let sent = "Sent: N batches N size blocked N ms avg N ms max (seg)";
+    let received = "Received: N batches N size waited N ms avg N ms max (seg)";
+    let by_master = "Received: N batches N size waited N ms";
+    assert_eq!(moved(&plan), [sent, by_master, sent, received, sent, received], "{plan}");
+    assert!(!plan.contains("Skew:"), "keys are spread evenly\n{plan}");
+
+    // Nine of ten rows have one key, and so one receiver.
+    let ranked = "SELECT row_number() OVER (PARTITION BY CASE WHEN k < 27000 THEN 1 ELSE k END ORDER BY v) FROM big_a";
+    let plan = session.text(&format!("EXPLAIN ANALYZE {ranked}")).await;
+    assert!(plan.contains("Skew: 2."), "{plan}");
+    let text = session.text(&format!("EXPLAIN (ANALYZE, FORMAT json) {ranked}")).await;
+    assert!(text.contains("\"Skewed Segment\": "), "{text}");
+    for key in ["Sent Batches", "Sent Bytes", "Maximum Blocked Time", "Received Bytes", "Average Waited Time"] {
+        assert!(text.contains(&format!("\"{key}\": ")), "{key}\n{text}");
+    }
+}
+
+async fn routes_are_counted(session: &Damson) {
+    session.execute("SELECT a.k, b.k FROM big_a a JOIN big_b b ON a.v = b.v").await.unwrap_or_else(|e| panic!("{e}"));
+    let last = "SELECT query_id FROM gp_interconnect_stats ORDER BY length(query_id) DESC, query_id DESC LIMIT 1";
+    let query = session.lines(last).await.remove(0);
+    let by_motion = format!(
+        "SELECT motion, direction, driver, state, sum(routes), sum(rows) FROM gp_interconnect_stats \
+         WHERE query_id = '{query}' GROUP BY motion, direction, driver, state ORDER BY motion, direction"
+    );
+    let gather = ["receive", "send"].map(|direction| format!("1 | {direction} | in-process | ended | 3 | 30000"));
+    let redistribute = |motion| ["receive", "send"].map(|d| format!("{motion} | {d} | in-process | ended | 9 | 30000"));
+    let expected = [gather, redistribute(2), redistribute(3)].concat();
+    assert_eq!(session.lines(&by_motion).await, expected);
+    let ends = format!(
+        "SELECT DISTINCT gp_segment_id, peer FROM gp_interconnect_stats WHERE query_id = '{query}' AND motion = 1 \
+         AND direction = 'send' ORDER BY gp_segment_id"
+    );
+    assert_eq!(session.lines(&ends).await, ["0 | -1", "1 | -1", "2 | -1"]);
+    let nodes = "SELECT contents, connections, open_routes, buffered_bytes FROM gp_interconnect_nodes";
+    assert_eq!(session.lines(nodes).await, ["-1,0,1,2 | 0 | 0 | 0"]);
 }
