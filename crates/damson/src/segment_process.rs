@@ -13,7 +13,7 @@ use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
 use bytes::Bytes;
-use damson_cluster::{ContentId, Endpoint};
+use damson_cluster::Endpoint;
 use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
 use damson_motion::{InterconnectSettings, Register, Registered, control};

@@ -3,7 +3,7 @@
 mod support;
 
 use damson_cluster::{ContentId, QueryId};
-use damson_interconnect::{Direction, Node, RouteError, RouteState, RouteStats, Sent, Transport};
+use damson_interconnect::{Direction, Driver, Node, RouteError, RouteState, RouteStats, Sent, Transport};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,8 +12,8 @@ use support::*;
 
 /// Sender's and receiver's node, and what carries routes between them.
 async fn ways() -> [(Arc<Node>, Arc<Node>, Transport); 3] {
-    let one = node().await;
-    let unix = (node().await, node().await);
+    let one = node(Driver::Auto).await;
+    let unix = (node(Driver::Auto).await, node(Driver::Auto).await);
     wait_for_unix_socket(&unix.0, &unix.1).await;
     [
         (Arc::clone(&one), one, Transport::InProcess),
@@ -23,7 +23,7 @@ async fn ways() -> [(Arc<Node>, Arc<Node>, Transport); 3] {
 }
 
 async fn tcp_node() -> Arc<Node> {
-    node_with(|config| config.unix_sockets = false).await.0
+    node_with(Driver::Auto, |config| config.unix_sockets = false).await.0
 }
 
 /// A node binds its socket a moment after it is made; until then its peers use TCP.
@@ -187,7 +187,7 @@ async fn a_broadcast_counts_each_route() {
 /// More routes than are shown one by one.
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_routes_are_a_line_a_motion() {
-    let node = node().await;
+    let node = node(Driver::Auto).await;
     node.open_query(QueryId(1), 5000, support::SECRET);
     for motion in [1, 2] {
         for sender in 0..2500 {

@@ -75,7 +75,7 @@ async fn receive_all(driver: Driver) {
         let number = place % ROUTES;
         if number == 0 {
             nodes.push(node_with(driver, |config| configure(config, directory.path())).await);
-            nodes[place / ROUTES].0.open_query(QueryId(QUERY), ROUTES);
+            nodes[place / ROUTES].0.open_query(QueryId(QUERY), ROUTES, support::SECRET);
         }
         let node = &nodes[place / ROUTES].0;
         let receiver = node.receiver(route(QUERY, 1, number as i32, number as i32), schema());
@@ -213,7 +213,7 @@ async fn send_all(task: &str) {
     let mut nodes = vec![];
     for _ in endpoints {
         let (node, shutdown) = node_with(driver, |config| configure(config, Path::new(certificate))).await;
-        node.open_query(QueryId(QUERY), ROUTES);
+        node.open_query(QueryId(QUERY), ROUTES, support::SECRET);
         nodes.push((node, shutdown));
     }
     println!("{READY}");

@@ -6,10 +6,13 @@ use crate::limits::ROW_BYTES;
 use crate::message::{Side, Totals};
 use crate::meter::Meter;
 use arrow::array::RecordBatch;
-use damson_interconnect::{QueryRoutes, RouteReceiver, RouteSender, Sent};
+use damson_interconnect::{QueryRoutes, QuerySecret, RouteReceiver, RouteSender, Sent};
 use futures::StreamExt;
 use std::sync::Arc;
 use tokio::task::JoinSet;
+
+/// Of the one query: both processes are the benchmark's.
+const SECRET: QuerySecret = QuerySecret::from_bytes([0; 16]);
 
 /// Tasks of one process; each gives its totals.
 pub type Tasks = JoinSet<Result<Totals, BenchError>>;
@@ -18,7 +21,7 @@ pub type Tasks = JoinSet<Result<Totals, BenchError>>;
 pub fn run(node: &BenchNode, side: Side, routes: usize, start: impl FnOnce(&mut Tasks)) -> Result<Totals, BenchError> {
     // Both nodes are told the same, so that they agree on the size of messages.
     let to_peers = if side == Side::Both { 0 } else { routes };
-    node.node.open_query(QUERY, QueryRoutes { incoming: routes, outgoing: routes, to_peers });
+    node.node.open_query(QUERY, QueryRoutes { incoming: routes, outgoing: routes, to_peers }, SECRET);
     let result = node.block_on(async {
         let mut tasks = JoinSet::new();
         start(&mut tasks);

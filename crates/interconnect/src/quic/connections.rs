@@ -2,7 +2,6 @@
 
 use super::caller::Caller;
 use super::send::send;
-use crate::Transport;
 use crate::driver::RouteDriver;
 use crate::flight::ConnectionCount;
 use crate::node::Tasks;

@@ -89,13 +89,16 @@ fn batch(rows: i64) -> RecordBatch {
     RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from_iter_values(0..rows))]).unwrap()
 }
 
+/// Of every query here.
+const SECRET: crate::QuerySecret = crate::QuerySecret::from_bytes([42; 16]);
+
 fn begin(node: &Node, routes: usize) {
-    node.open_query(QueryId(1), routes);
+    node.open_query(QueryId(1), routes, SECRET);
 }
 
 /// The first words of a route that is written by hand.
 fn opening(motion: u32) -> Opening {
-    Opening::new(BUILD, route(motion))
+    Opening::new(BUILD, route(motion), SECRET.ticket(&route(motion)))
 }
 
 fn open(from: &Arc<Node>, to: &Arc<Node>, routes: u32) -> Vec<(RouteSender, RouteReceiver)> {
@@ -423,7 +426,7 @@ async fn a_node_of_the_in_process_driver_has_no_peers() {
     assert!(error.to_string().contains("driver is inproc"), "{error}");
 
     // Its own contents it has.
-    from.open_query(QueryId(2), 1);
+    from.open_query(QueryId(2), 1, SECRET);
     let own = RouteKey { query: QueryId(2), ..route(1) };
     let receiver = from.receiver(own, schema());
     let mut sender = from.sender(own, &from.endpoint(), schema());

@@ -5,7 +5,7 @@ use crate::Gang;
 use crate::route_rows::Splitter;
 use arrow::array::{Int64Array, RecordBatch};
 use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey};
-use damson_interconnect::{Node, NodeConfig, RouteReceiver};
+use damson_interconnect::{Node, NodeConfig, QuerySecret, RouteReceiver};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_plan::metrics::Time;
 use futures::channel::mpsc;
@@ -22,7 +22,7 @@ fn batch(rows: std::ops::Range<i64>) -> RecordBatch {
 
 /// Both ends of a motion to [`RECEIVERS`]; a route takes one batch at a time.
 fn ends(node: &Arc<Node>) -> (Sender, Vec<RouteReceiver>) {
-    node.open_query(QueryId(1), RECEIVERS);
+    node.open_query(QueryId(1), RECEIVERS, QuerySecret::from_bytes([1; 16]));
     let schema = batch(0..1).schema();
     let routes = (0..RECEIVERS as i32).map(|receiver| RouteKey {
         query: QueryId(1),
