@@ -207,9 +207,8 @@ impl Node {
     }
 
     fn remote_link(&self, route: RouteKey, peer: &Endpoint) -> Result<Link, RouteError> {
-        let secret = self.queries.lock().secret(route.query);
-        let secret = secret.ok_or(RouteError::Cancelled { query: route.query })?;
-        let outbox = Arc::new(Outbox::new(route, secret.ticket(&route)));
+        let ticket = self.queries.lock().ticket(&route)?;
+        let outbox = Arc::new(Outbox::new(route, ticket));
         let lost = |e: InterconnectError| RouteError::PeerLost { route, reason: e.to_string() };
         let driver = self.driver(peer).map_err(lost)?;
         let carry = driver.carry(peer, Arc::clone(&outbox)).map_err(lost)?;

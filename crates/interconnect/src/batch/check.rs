@@ -12,10 +12,11 @@ const LENGTH_BYTES: usize = 8;
 /// A length, a count or a place that cannot be.
 pub(super) fn check(batch: RecordBatch<'_>, body: &[u8]) -> Result<(), ArrowError> {
     let rows_fit = |rows: i64| (0..=ROWS_MAX).contains(&rows);
-    if !rows_fit(batch.length()) {
+    let nodes = batch.nodes().ok_or_else(|| malformed("a batch without nodes"))?;
+    // Rows without columns are a count, and take no memory.
+    if !(rows_fit(batch.length()) || nodes.is_empty() && batch.length() >= 0) {
         return Err(malformed("its number of rows"));
     }
-    let nodes = batch.nodes().ok_or_else(|| malformed("a batch without nodes"))?;
     if !nodes.iter().all(|node| rows_fit(node.length()) && (0..=node.length()).contains(&node.null_count())) {
         return Err(malformed("a column's number of rows"));
     }

@@ -5,7 +5,7 @@ use crate::counters::{RouteState, RouteStats, summary};
 use crate::inbox::Inbox;
 use crate::limits::{COUNTED_LINES_PER_QUERY_MAX, ENDED_QUERIES_MAX, UNCLAIMED_ROUTE_LIFE};
 use crate::outbox::Outbox;
-use crate::{QueryRoutes, QuerySecret, RouteBudget, RouteError};
+use crate::{QueryRoutes, QuerySecret, RouteBudget, RouteError, Ticket};
 use damson_cluster::{ContentId, QueryId, RouteKey};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -97,6 +97,18 @@ impl Queries {
             live.inboxes.values().for_each(|inbox| inbox.lower_credit(credit));
         }
         forged
+    }
+
+    /// The right to send on a route.
+    ///
+    /// # Errors
+    /// The query has ended here, with a reason, or is not open.
+    pub(super) fn ticket(&self, route: &RouteKey) -> Result<Ticket, RouteError> {
+        if let Some(Ended { reason: Some(reason), .. }) = self.ended.get(&route.query) {
+            return Err(reason.clone());
+        }
+        let secret = self.secret(route.query).ok_or(RouteError::Cancelled { query: route.query })?;
+        Ok(secret.ticket(route))
     }
 
     /// None if the query is not open here.
