@@ -321,6 +321,7 @@ fn write_durably(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use damson_cluster::ContentId;
     use damson_interconnect::Driver;
 
     fn registration(dir: &Path, io: tokio::runtime::Handle) -> Registration {
