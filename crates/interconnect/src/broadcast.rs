@@ -6,6 +6,7 @@ use crate::counters::Moved;
 use crate::sender::{SenderEnd, protocol_error};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use futures::future::try_join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -93,12 +94,12 @@ impl BroadcastSender {
         self.ends.iter().all(SenderEnd::is_stopped)
     }
 
-    /// Ends the streams.
+    /// Ends the streams, and waits until all of them have arrived at the receivers' nodes.
     ///
     /// # Errors
-    /// A route has failed before.
+    /// A route has failed before, or on the last of the way.
     pub async fn finish(self) -> Result<(), RouteError> {
-        self.ends.into_iter().map(SenderEnd::finish).fold(Ok(()), Result::and)
+        try_join_all(self.ends.into_iter().map(SenderEnd::finish)).await.map(|_: Vec<()>| ())
     }
 
     /// Ends the routes with an error, which the receivers get as it is.

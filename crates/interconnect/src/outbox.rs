@@ -24,6 +24,8 @@ struct State {
     frames: VecDeque<Frame>,
     /// No frame follows those that are queued.
     is_complete: bool,
+    /// Once the stream to the peer is over: whether everything arrived.
+    delivery: Option<Result<(), RouteError>>,
     sender: Option<Waker>,
     stream: Option<Waker>,
 }
@@ -34,6 +36,7 @@ impl Outbox {
             machine: SendState::new(route),
             frames: VecDeque::new(),
             is_complete: false,
+            delivery: None,
             sender: None,
             stream: None,
         };
@@ -118,13 +121,34 @@ impl Outbox {
         });
     }
 
-    /// The connection has gone, or the peer's stream has ended. Harmless after the end of the route.
-    pub(crate) fn lose(&self, reason: impl Into<String>) {
+    /// The stream to the peer is over: the peer has ended it, or the connection has gone.
+    pub(crate) fn over(&self, result: Result<(), String>) {
+        let lost = |reason: String| RouteError::PeerLost { route: self.route, reason };
         self.change(|state| {
-            state.machine.fail(RouteError::PeerLost { route: self.route, reason: reason.into() });
+            let reason = result.clone().err().unwrap_or_else(|| "the peer ended the route".into());
+            // Nothing happens to a route that has ended; whether its end arrived is told below.
+            state.machine.fail(lost(reason));
             state.frames.clear();
             state.is_complete = true;
+            state.delivery = Some(result.map_err(lost));
         });
+    }
+
+    /// Whether all that was sent has arrived at the peer's node, after the route's end; a receiver that has stopped wants
+    /// nothing more.
+    pub(crate) fn poll_delivered(&self, context: &mut Context<'_>) -> Poll<Result<(), RouteError>> {
+        let mut state = self.state.lock();
+        if let Some(error) = state.machine.error() {
+            return Poll::Ready(Err(error.clone()));
+        }
+        if state.machine.is_stopped() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(delivery) = &state.delivery {
+            return Poll::Ready(delivery.clone());
+        }
+        state.sender = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// The next frame for the peer; None when the stream is over.

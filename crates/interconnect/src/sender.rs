@@ -10,6 +10,7 @@ use crate::wire::Frame;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use damson_cluster::RouteKey;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 /// What became of a batch.
@@ -84,12 +85,13 @@ impl RouteSender {
         Ok(Sent::Accepted)
     }
 
-    /// Ends the stream. What was sent is delivered after this returns, even when the query is closed here.
+    /// Ends the stream, and waits until all of it has arrived at the receiver's node: not for its reader. The end is on its way
+    /// once this has been polled; it is delivered even when the query is closed here, or this is dropped.
     ///
     /// # Errors
-    /// The route has failed before.
+    /// The route has failed before, or on the last of the way.
     pub async fn finish(self) -> Result<(), RouteError> {
-        self.end.finish()
+        self.end.finish().await
     }
 
     /// Ends the route with an error, which the receiver gets as it is.
@@ -191,9 +193,14 @@ impl SenderEnd {
     }
 
     /// # Errors
-    /// The route has failed before.
-    pub(crate) fn finish(mut self) -> Result<(), RouteError> {
-        self.end(ToReceiver::End)
+    /// The route has failed before, or on the last of the way: without this, a receiver that was never reached would wait
+    /// for ever, and nobody would know.
+    pub(crate) async fn finish(mut self) -> Result<(), RouteError> {
+        self.end(ToReceiver::End)?;
+        match &self.link {
+            Link::Remote(outbox) => poll_fn(|context| outbox.poll_delivered(context)).await,
+            Link::Local(_) | Link::Stopped | Link::Failed(_) => Ok(()),
+        }
     }
 
     pub(crate) fn fail(mut self, error: RouteError) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::*;
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -286,4 +286,22 @@ async fn a_silent_peer_is_lost() {
     assert!(matches!(soon(receiver.next()).await, Some(Err(RouteError::PeerLost { .. }))));
     assert!(matches!(send_on(&mut sender).await, Err(RouteError::PeerLost { .. })));
     assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+}
+
+/// A stream that was finished before its connection broke did not arrive: the sender is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_stream_that_cannot_arrive_is_an_error() {
+    for driver in DRIVERS {
+        let from = node(driver).await;
+        // Accepts, and never says a word.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let udp = UdpSocket::bind(silent.local_addr().unwrap()).await;
+        let peer = Endpoint(silent.local_addr().unwrap().to_string());
+        from.open_query(QueryId(1), 1, SECRET);
+        let mut sender = from.sender(route(1, 1, 0, 1), &peer, batch(0, 1).schema());
+        send(&mut sender, batch(0, 1)).await;
+        let finished = tokio::time::timeout(Duration::from_secs(10), sender.finish()).await.unwrap();
+        assert!(matches!(finished, Err(RouteError::PeerLost { .. })), "{driver:?}: {finished:?}");
+        drop((silent, udp));
+    }
 }

@@ -119,10 +119,9 @@ impl Sender {
     pub(crate) async fn finish(&mut self) -> Result<()> {
         match &mut self.routes {
             Routes::Each(routes) => {
-                for route in routes.iter_mut().filter_map(Option::take) {
-                    route.finish().await.map_err(route_error)?;
-                }
-                Ok(())
+                // All ends leave before the first arrival is waited for.
+                let ends = routes.iter_mut().filter_map(Option::take).map(RouteSender::finish);
+                try_join_all(ends).await.map(|_: Vec<()>| ()).map_err(route_error)
             }
             Routes::All(all) => match all.take() {
                 Some(all) => all.finish().await.map_err(route_error),

@@ -23,11 +23,8 @@ use tower::{Service, ServiceExt};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
 pub(crate) async fn put(outbox: Arc<Outbox>, channel: Channel, integrity: Integrity, build: Arc<str>) {
-    let reason = match exchange(&outbox, channel, integrity, &build).await {
-        Ok(()) => "the peer ended the route".into(),
-        Err(status) => describe(&status),
-    };
-    outbox.lose(reason);
+    let result = exchange(&outbox, channel, integrity, &build).await;
+    outbox.over(result.map_err(|status| describe(&status)));
 }
 
 async fn exchange(outbox: &Arc<Outbox>, mut channel: Channel, integrity: Integrity, build: &str) -> Result<(), Status> {

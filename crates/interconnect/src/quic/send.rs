@@ -17,11 +17,8 @@ use std::task::{Context, Poll};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
 pub(super) async fn send(outbox: Arc<Outbox>, connecting: Connecting, build: Arc<str>) {
-    let reason = match exchange(&outbox, connecting, &build).await {
-        Ok(()) => "the peer ended the route".into(),
-        Err(reason) => reason,
-    };
-    outbox.lose(reason);
+    let result = exchange(&outbox, connecting, &build).await;
+    outbox.over(result);
 }
 
 async fn exchange(outbox: &Arc<Outbox>, connecting: Connecting, build: &str) -> Result<(), String> {
