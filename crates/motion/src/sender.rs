@@ -27,7 +27,7 @@ pub(crate) enum Routes {
     /// By position of the receiver; None once it has stopped.
     Each(Vec<Option<RouteSender>>),
     /// All receivers, for whom a batch is encoded once; None once the streams have ended.
-    All(Option<BroadcastSender>),
+    All(Option<Box<BroadcastSender>>),
 }
 
 impl Routes {
@@ -42,7 +42,7 @@ impl Routes {
             let routes: Vec<_> = routes.collect();
             let mut all = qe.node.broadcast(&routes, Arc::clone(schema)).map_err(route_error)?;
             all.set_window(window_bytes);
-            return Ok(Routes::All(Some(all)));
+            return Ok(Routes::All(Some(Box::new(all))));
         }
         let each = routes.map(|(route, endpoint)| {
             let mut route = qe.node.sender(route, &endpoint, Arc::clone(schema));
@@ -112,7 +112,7 @@ impl Sender {
     pub(crate) fn all_stopped(&self) -> bool {
         match &self.routes {
             Routes::Each(routes) => routes.iter().all(|route| route.as_ref().is_none_or(RouteSender::is_stopped)),
-            Routes::All(all) => all.as_ref().is_none_or(BroadcastSender::all_stopped),
+            Routes::All(all) => all.as_ref().is_none_or(|all| all.all_stopped()),
         }
     }
 

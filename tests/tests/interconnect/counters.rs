@@ -33,7 +33,9 @@ fn both_ends_of_every_route_agree() {
              GROUP BY motion, least(gp_segment_id, peer), greatest(gp_segment_id, peer)) t \
              WHERE ends <> 0 OR rows <> 0 OR bytes <> 0"
         );
-        wait_for("equal ends of every route", Duration::from_secs(5), || (shell.value(&differing) == "0").then_some(()));
+        wait_for("equal ends of every route", Duration::from_secs(5), || {
+            (shell.value(&differing) == "0").then_some(())
+        });
         let drivers = format!("SELECT DISTINCT driver {ended} AND gp_segment_id <> peer ORDER BY driver");
         assert_eq!(shell.rows(&drivers), [[driver]]);
         let own = format!("SELECT DISTINCT driver {ended} AND gp_segment_id = peer");

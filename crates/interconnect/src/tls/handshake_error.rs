@@ -63,9 +63,7 @@ impl HandshakeError {
     pub fn find_in_quic(error: &quinn::ConnectionError) -> Option<HandshakeError> {
         let alert = |code: u64| QUIC_ALERTS.contains(&code).then(|| AlertDescription::from(code as u8));
         match error {
-            quinn::ConnectionError::ConnectionClosed(close) => {
-                alert(close.error_code.into()).map(|alert| refused(alert))
-            }
+            quinn::ConnectionError::ConnectionClosed(close) => alert(close.error_code.into()).map(refused),
             // quinn keeps only the text and the alert of what was found at this end.
             quinn::ConnectionError::TransportError(error) => match alert(error.code.into())? {
                 AlertDescription::UnknownCA => Some(HandshakeError::OtherAuthority),
