@@ -4,6 +4,7 @@ use super::TICK;
 use super::faults::Links;
 use super::sockets;
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -29,11 +30,14 @@ pub(super) fn serve(links: Arc<Links>, name: String, socket: UdpSocket, target: 
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         while !links.is_over() {
             let Some((length, from)) = receive(&near, &mut buffer) else { continue };
-            if !callers.contains_key(&from) {
-                let Some(way) = open(&links, &name, Arc::clone(&near), from, target) else { continue };
-                callers.insert(from, way);
-            }
-            callers[&from].pass(&links, &buffer[..length]);
+            let way = match callers.entry(from) {
+                Entry::Occupied(way) => way.into_mut(),
+                Entry::Vacant(new) => match open(&links, &name, Arc::clone(&near), from, target) {
+                    Some(way) => new.insert(way),
+                    None => continue,
+                },
+            };
+            way.pass(&links, &buffer[..length]);
         }
     });
 }

@@ -68,10 +68,14 @@ fn read(
     sender: &SyncSender<Piece>,
     recorded: Option<usize>,
 ) {
-    let mut buffer = vec![];
+    let mut room = Vec::new();
     loop {
-        buffer.resize(links.faults(from, to).piece_bytes(), 0);
-        let length = match source.read(&mut buffer) {
+        let bytes = links.faults(from, to).piece_bytes();
+        if room.len() < bytes {
+            room = vec![0; bytes];
+        }
+        let buffer = &mut room[..bytes];
+        let length = match source.read(buffer) {
             Ok(length) => length,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(_) => 0,
