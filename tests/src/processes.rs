@@ -5,14 +5,19 @@ use crate::fault_proxy::FaultNetwork;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A node that does not serve after this has failed to start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Ports of nodes.
+const PORTS: Range<u16> = 12_000..32_000;
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(20);
 /// The build that the nodes of a [`ProcessCluster`] say they are.
@@ -33,11 +38,22 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// `count` ports that nobody listens on, all different.
+/// `count` ports that nobody listens on, over TCP and UDP, all different; none is given twice. From below the range of
+/// which the system takes ports for outgoing connections: one of those could have it before its node does.
+///
+/// # Panics
+/// When this process has used them up.
 pub fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    listeners.iter().map(|l| l.local_addr().expect("bound").port()).collect()
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    // Where two processes of tests run at once, they begin at different places.
+    let first = PORTS.start + (std::process::id() % u32::from(PORTS.end - PORTS.start) / 2) as u16;
+    let next = NEXT.get_or_init(|| AtomicU16::new(first));
+    let is_free =
+        |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok();
+    let ports = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|port| PORTS.contains(port)));
+    let ports: Vec<u16> = ports.filter(is_free).take(count).collect();
+    assert_eq!(ports.len(), count, "no ports are left");
+    ports
 }
 
 /// Looks at `condition` until it gives a value.
