@@ -34,13 +34,11 @@ fn cut_between_segments(via: Via) {
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn segments_that_do_not_see_each_other_tcp() {
     cut_between_segments(Via::Tcp);
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn segments_that_do_not_see_each_other_quic() {
     cut_between_segments(Via::Quic);
 }
@@ -63,13 +61,11 @@ fn cut_one_way(via: Via) {
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_link_cut_one_way_tcp() {
     cut_one_way(Via::Tcp);
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_link_cut_one_way_quic() {
     cut_one_way(Via::Quic);
 }
@@ -95,13 +91,11 @@ fn cut_from_the_master(via: Via) {
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_segment_cut_from_its_master_tcp() {
     cut_from_the_master(Via::Tcp);
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_segment_cut_from_its_master_quic() {
     cut_from_the_master(Via::Quic);
 }
@@ -146,13 +140,11 @@ const LOSSY: Faults = Faults {
 };
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn five_percent_loss_delay_and_reordering_tcp() {
     right_or_an_error(Via::Tcp, "5 % loss", LOSSY);
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn five_percent_loss_delay_and_reordering_quic() {
     right_or_an_error(Via::Quic, "5 % loss", LOSSY);
 }
@@ -189,13 +181,11 @@ fn ended_too_early(via: Via) {
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn streams_that_end_too_early_tls() {
     ended_too_early(Via::Tcp);
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn streams_that_end_too_early_plain() {
     ended_too_early(Via::PlainTcp);
 }

@@ -111,13 +111,11 @@ impl Drop for Sleeper {
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_client_that_reads_no_more_tcp() {
     client_that_sleeps(Via::Tcp);
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_client_that_reads_no_more_quic() {
     client_that_sleeps(Via::Quic);
 }
@@ -149,13 +147,11 @@ fn slow_link(via: Via) {
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_slow_link_tcp() {
     slow_link(Via::Tcp);
 }
 
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_slow_link_quic() {
     slow_link(Via::Quic);
 }

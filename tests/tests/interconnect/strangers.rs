@@ -143,7 +143,6 @@ fn random_requests_to_the_nodes_ports() {
 
 /// What a segment once said to another, said again by somebody else when its query is over (rows 10 and 31).
 #[test]
-#[ignore = "processes behind a proxy: a start in many does not find its master yet; make nightly"]
 fn a_recorded_stream_is_worth_nothing_later() {
     let (mut cluster, shell) = cluster(Via::PlainTcp, 2);
     let network = cluster.network().clone();

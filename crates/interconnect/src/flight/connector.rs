@@ -7,7 +7,8 @@ use crate::wire::Integrity;
 use crate::{NodeConfig, Transport};
 use damson_cluster::Endpoint;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -68,7 +69,7 @@ impl Connector {
         let Connector { via, peer, tls, count } = self;
         let transport = via.transport();
         if let Via::Unix(path) = via {
-            let stream = UnixStream::connect(path).await?;
+            let stream = connect_unix(&path).await?;
             refuse_other_user(&stream)?;
             return Ok(PeerStream::new(stream, transport, &count));
         }
@@ -84,6 +85,19 @@ impl Connector {
     }
 }
 
+/// A file that nobody listens behind was left by a process that was killed. It is removed, so that the next way to this
+/// address is the one that its node has now: it may have no unix socket.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let file = |path: &Path| path.symlink_metadata().map(|file| (file.ino(), file.ctime_nsec())).ok();
+    let before = file(path);
+    let connected = UnixStream::connect(path).await;
+    if connected.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) && before == file(path) {
+        // One that cannot be removed is refused again.
+        let _ = std::fs::remove_file(path);
+    }
+    connected
+}
+
 /// The socket's directory keeps others out; this holds even if it did not.
 ///
 /// # Errors
@@ -94,5 +108,33 @@ pub(super) fn refuse_other_user(stream: &UnixStream) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the peer is a process of user {theirs}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::unix_path::make_directory;
+    use super::*;
+    use tokio::net::{TcpListener, UnixListener};
+    use tokio::runtime::Handle;
+
+    #[tokio::test]
+    async fn a_socket_of_a_killed_process_is_no_way_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Endpoint(listener.local_addr().unwrap().to_string());
+        let config = NodeConfig::new(Endpoint("127.0.0.1:1".into()), "test", Handle::current());
+        make_directory().unwrap();
+        let path = socket_path(&peer.0).unwrap();
+        // Its file stays, as after kill -9.
+        drop(UnixListener::bind(&path).unwrap());
+        let connect = || {
+            let via = Via::to(&peer, &config);
+            let connector = Connector { via, peer: peer.clone(), tls: None, count: ConnectionCount::default() };
+            connector.connect()
+        };
+        assert_eq!(Via::to(&peer, &config), Via::Unix(path));
+        assert_eq!(connect().await.err().unwrap().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(Via::to(&peer, &config), Via::PlainTcp);
+        connect().await.unwrap();
     }
 }
