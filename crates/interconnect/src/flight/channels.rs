@@ -30,7 +30,15 @@ pub(crate) struct Channels {
 struct Connections {
     via: Via,
     control: Channel,
-    data: Vec<Channel>,
+    data: Vec<DataChannel>,
+}
+
+/// One connection for routes, and whether it is there.
+#[derive(Clone)]
+pub(super) struct DataChannel {
+    pub(super) channel: Channel,
+    pub(super) count: ConnectionCount,
+    pub(super) peer_timeout: Duration,
 }
 
 impl Channels {
@@ -73,9 +81,9 @@ impl Channels {
             // A probe leaves after a silent interval; both together are the peer's time.
             .keep_alive_timeout(peer_timeout.saturating_sub(heartbeat).max(heartbeat))
             .keep_alive_while_idle(true);
-        let channel = || {
+        let channel = |count: ConnectionCount| {
             let (via, peer) = (via.clone(), peer.clone());
-            let connector = Connector { via, peer, tls: self.config.tls.clone(), count: self.count.clone() };
+            let connector = Connector { via, peer, tls: self.config.tls.clone(), count };
             let connector = service_fn(move |_| {
                 let connecting = connector.clone().connect();
                 async move { connecting.await.map(TokioIo::new) }
@@ -84,8 +92,12 @@ impl Channels {
             let _guard = self.config.io.enter();
             address.connect_with_connector_lazy(connector)
         };
-        let data = (0..self.config.data_connections.max(1)).map(|_| channel()).collect();
-        Ok(Connections { control: channel(), data, via: via.clone() })
+        let data_channel = |_| {
+            let count = self.count.part();
+            DataChannel { channel: channel(count.clone()), count, peer_timeout }
+        };
+        let data = (0..self.config.data_connections.max(1)).map(data_channel).collect();
+        Ok(Connections { control: channel(self.count.clone()), data, via: via.clone() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client's side of a route: feeds a `DoPut` stream from an outbox.
 
+use super::channels::DataChannel;
 use super::codec::MessageDecoder;
 use super::{DO_PUT, OPENING_KEY};
 use crate::departures::Departures;
@@ -18,20 +19,18 @@ use tonic::body::Body;
 use tonic::codec::Streaming;
 use tonic::codegen::http::{self, HeaderValue, Method, Version, header};
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::transport::Channel;
 use tower::{Service, ServiceExt};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
-pub(crate) async fn put(outbox: Arc<Outbox>, channel: Channel, integrity: Integrity, build: Arc<str>) {
+pub(super) async fn put(outbox: Arc<Outbox>, channel: DataChannel, integrity: Integrity, build: Arc<str>) {
     let result = exchange(&outbox, channel, integrity, &build).await;
     outbox.over(result.map_err(|status| describe(&status)));
 }
 
-async fn exchange(outbox: &Arc<Outbox>, mut channel: Channel, integrity: Integrity, build: &str) -> Result<(), Status> {
-    let broken = |e: tonic::transport::Error| Status::unavailable(describe_error(&e));
+async fn exchange(outbox: &Arc<Outbox>, channel: DataChannel, integrity: Integrity, build: &str) -> Result<(), Status> {
     let body = PutBody(Departures::new(Arc::clone(outbox), integrity));
     let request = request(Opening::new(build, outbox.route, outbox.ticket), Body::new(body));
-    let response = channel.ready().await.map_err(broken)?.call(request).await.map_err(broken)?;
+    let response = call(channel, request).await?;
     if let Some(status) = Status::from_header_map(response.headers())
         && status.code() != tonic::Code::Ok
     {
@@ -46,6 +45,25 @@ async fn exchange(outbox: &Arc<Outbox>, mut channel: Channel, integrity: Integri
         outbox.receive(message);
     }
     Ok(())
+}
+
+/// Routes that wait for one connection try in turn to make it, each for the peer's whole time: so each minds its own.
+async fn call(channel: DataChannel, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+    let DataChannel { mut channel, count, peer_timeout } = channel;
+    let answer = async { channel.ready().await?.call(request).await };
+    let out_of_reach = async {
+        loop {
+            tokio::time::sleep(peer_timeout).await;
+            // With a connection, its heartbeats watch the peer.
+            if count.get() == 0 {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        response = answer => response.map_err(|e: tonic::transport::Error| Status::unavailable(describe_error(&e))),
+        () = out_of_reach => Err(Status::unavailable(format!("no connection within {peer_timeout:?}"))),
+    }
 }
 
 /// What tonic's own client would send.
@@ -98,4 +116,44 @@ pub(crate) fn describe_error(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::channels::Channels;
+    use super::super::socket::ConnectionCount;
+    use super::*;
+    use crate::driver::RouteDriver;
+    use crate::tls::ClusterAuthority;
+    use crate::{NodeConfig, QuerySecret};
+    use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey};
+    use std::time::{Duration, Instant};
+    use tokio::net::TcpListener;
+    use tokio::runtime::Handle;
+
+    /// As behind a cut link: the peer's host accepts connections, or a proxy does, but no handshake is answered.
+    #[tokio::test]
+    async fn routes_that_wait_for_one_connection_do_not_wait_in_turn() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Endpoint(silent.local_addr().unwrap().to_string());
+        let directory = tempfile::tempdir().unwrap();
+        let authority = ClusterAuthority::open_or_create(directory.path()).unwrap();
+        let mut config = NodeConfig::new(Endpoint("127.0.0.1:1".into()), "test", Handle::current());
+        config.tls = Some(Arc::new(authority.issue_where_needed(directory.path(), &[]).unwrap()));
+        (config.data_connections, config.peer_timeout_ms) = (1, 200);
+
+        let channels = Channels::new(&config, ConnectionCount::default());
+        let secret = QuerySecret::from_bytes([1; 16]);
+        let carried = (0..20).map(|sender| {
+            let (query, motion, receiver) = (QueryId(1), MotionId(1), ContentId(0));
+            let route = RouteKey { query, motion, sender: ContentId(sender), receiver };
+            let outbox = Arc::new(Outbox::new(route, secret.ticket(&route)));
+            (channels.carry(&peer, Arc::clone(&outbox)).unwrap(), outbox)
+        });
+        let (carried, outboxes): (Vec<_>, Vec<_>) = carried.unzip();
+        let started = Instant::now();
+        futures::future::join_all(carried).await;
+        assert!(started.elapsed() < Duration::from_secs(2), "one after the other: {:?}", started.elapsed());
+        assert!(outboxes.iter().all(|outbox| !outbox.is_open()));
+    }
 }

@@ -9,28 +9,44 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-/// How many connections a node has, in both directions.
+/// How many connections a node has, in both directions, or a part of them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ConnectionCount(Arc<AtomicUsize>);
+pub(crate) struct ConnectionCount {
+    count: Arc<AtomicUsize>,
+    /// What this is a part of.
+    whole: Option<Arc<AtomicUsize>>,
+}
 
 impl ConnectionCount {
     pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// A count of its own, whose connections are among this one's, too.
+    pub(super) fn part(&self) -> ConnectionCount {
+        ConnectionCount { count: Arc::default(), whole: Some(Arc::clone(&self.count)) }
     }
 
     /// Counts one more, until what is given is dropped.
     pub(crate) fn enter(&self) -> Counted {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Counted(Arc::clone(&self.0))
+        let counted = Counted(self.clone());
+        counted.counts().for_each(|count| _ = count.fetch_add(1, Ordering::Relaxed));
+        counted
     }
 }
 
 /// A connection that is counted.
-pub(crate) struct Counted(Arc<AtomicUsize>);
+pub(crate) struct Counted(ConnectionCount);
+
+impl Counted {
+    fn counts(&self) -> impl Iterator<Item = &Arc<AtomicUsize>> {
+        std::iter::once(&self.0.count).chain(&self.0.whole)
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.counts().for_each(|count| _ = count.fetch_sub(1, Ordering::Relaxed));
     }
 }
 
@@ -93,5 +109,20 @@ impl AsyncWrite for PeerStream {
     /// True, or HTTP/2 would copy each chunk behind its frame's head.
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_counted_in_the_whole() {
+        let whole = ConnectionCount::default();
+        let (a, b) = (whole.part(), whole.part());
+        let counted = [a.enter(), a.enter(), b.enter()];
+        assert_eq!((a.get(), b.get(), whole.get()), (2, 1, 3));
+        drop(counted);
+        assert_eq!((a.get(), b.get(), whole.get()), (0, 0, 0));
     }
 }
