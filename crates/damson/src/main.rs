@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     if let Err(error) = logging::start(log.as_deref()) {
         return failed(&format!("--log: {error}"));
     }
+    damson::use_small_pages();
     match command {
         Command::Demo(args) => serve(demo::run(args)),
         Command::Master(args) => serve(master_process::run(args)),
