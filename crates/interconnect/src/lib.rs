@@ -40,7 +40,7 @@ pub use control::{ControlHandler, ControlStream};
 pub use counters::{Direction, Moved, RouteState, RouteStats, Transport};
 pub use error::{ControlError, InterconnectError, RouteError};
 pub use node::{Node, NodeStats};
-pub use receiver::RouteReceiver;
+pub use receiver::{RouteReceiver, RouteSpills};
 pub use sender::{RouteSender, Sent};
 pub use ticket::{NoRandomness, QuerySecret, Ticket};
 pub use tls::{

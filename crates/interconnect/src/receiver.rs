@@ -23,6 +23,16 @@ pub struct RouteReceiver {
     decoder: Decoder,
 }
 
+/// Where a reader notes what it wrote to disk of a route's batches: in the route's counters.
+#[derive(Clone)]
+pub struct RouteSpills(Option<Arc<Inbox>>);
+
+impl RouteSpills {
+    pub fn add(&self, bytes: u64) {
+        self.0.iter().for_each(|inbox| inbox.received.add_spilled(bytes));
+    }
+}
+
 enum Source {
     Inbox(Arc<Inbox>),
     /// Refused at once.
@@ -52,10 +62,11 @@ impl RouteReceiver {
         }
     }
 
-    /// Notes that the reader wrote some of what it took to disk, so that the sender could go on.
-    pub fn note_spilled(&self, bytes: u64) {
-        if let Source::Inbox(inbox) = &self.source {
-            inbox.received.add_spilled(bytes);
+    /// For a reader that writes batches to disk, so that the sender can go on.
+    pub fn spills(&self) -> RouteSpills {
+        match &self.source {
+            Source::Inbox(inbox) | Source::Over(inbox) => RouteSpills(Some(Arc::clone(inbox))),
+            Source::Failed(_) => RouteSpills(None),
         }
     }
 

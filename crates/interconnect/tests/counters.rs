@@ -121,7 +121,7 @@ async fn a_slow_sender_is_the_receivers_waiting_time() {
         send(&mut sender, batch(0, 10)).await;
         wants.send(()).unwrap();
         let receiver = soon(reading).await.unwrap();
-        receiver.note_spilled(77);
+        receiver.spills().add(77);
         let waited = line(&to, 1, Direction::Receive).moved;
         assert_eq!(waited.spilled_bytes, 77);
         assert_eq!((waited.batches, waited.rows), (1, 10));

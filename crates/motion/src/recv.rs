@@ -7,7 +7,7 @@ use crate::waiting::{Waiting, WaitingStream};
 use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use damson_interconnect::{Moved, RouteReceiver};
+use damson_interconnect::{Moved, RouteReceiver, RouteSpills};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -65,6 +65,37 @@ impl MotionRecvExec {
     pub fn def(&self) -> &MotionDef {
         &self.def
     }
+
+    /// The batches, each with its route's count of what is written to disk of it.
+    pub(crate) fn receive(
+        &self,
+        partition: usize,
+        context: &TaskContext,
+    ) -> Result<impl Stream<Item = Result<(RecordBatch, RouteSpills)>> + Send + use<>> {
+        let qe = QeContext::of(context)?;
+        let mut senders = self.def.senders.contents();
+        if matches!(self.def.kind, MotionKind::Gather { merge: Some(_) }) {
+            senders = vec![senders[partition]];
+        }
+        let budget = qe.node.route_budget(qe.query);
+        let count = senders.len();
+        let mut memory = MotionMemory::reserve(&self.def, "receiver", context, count * budget.message_bytes)?;
+        let more = memory.grow_each(count, budget.credit_bytes - budget.message_bytes);
+        let metrics = RouteMetrics::new(&self.metrics, partition);
+        let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
+        let routes = senders.into_iter().map(|sender| {
+            let route = qe.route(self.def.id, sender, qe.content);
+            let credit_bytes = budget.message_bytes + more;
+            let route = qe.node.receiver_with_credit(route, Arc::clone(&self.schema), credit_bytes);
+            CountedRoute { spills: route.spills(), route, seen: Moved::default(), metrics: metrics.clone() }
+        });
+        let batches = WaitingStream { batches: stream::select_all(routes), waiting };
+        // The stream may be kept long after its end.
+        Ok(batches.chain(stream::poll_fn(move |_| {
+            memory.free();
+            Poll::Ready(None)
+        })))
+    }
 }
 
 impl DisplayAs for MotionRecvExec {
@@ -106,29 +137,7 @@ impl ExecutionPlan for MotionRecvExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let qe = QeContext::of(&context)?;
-        let mut senders = self.def.senders.contents();
-        if matches!(self.def.kind, MotionKind::Gather { merge: Some(_) }) {
-            senders = vec![senders[partition]];
-        }
-        let budget = qe.node.route_budget(qe.query);
-        let count = senders.len();
-        let mut memory = MotionMemory::reserve(&self.def, "receiver", &context, count * budget.message_bytes)?;
-        let more = memory.grow_each(count, budget.credit_bytes - budget.message_bytes);
-        let metrics = RouteMetrics::new(&self.metrics, partition);
-        let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
-        let routes = senders.into_iter().map(|sender| {
-            let route = qe.route(self.def.id, sender, qe.content);
-            let credit_bytes = budget.message_bytes + more;
-            let route = qe.node.receiver_with_credit(route, Arc::clone(&self.schema), credit_bytes);
-            CountedRoute { route, seen: Moved::default(), metrics: metrics.clone() }
-        });
-        let batches = WaitingStream { batches: stream::select_all(routes), waiting };
-        // The stream may be kept long after its end.
-        let batches = batches.chain(stream::poll_fn(move |_| {
-            memory.free();
-            Poll::Ready(None)
-        }));
+        let batches = self.receive(partition, &context)?.map(|received| received.map(|(batch, _)| batch));
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 
@@ -140,18 +149,19 @@ impl ExecutionPlan for MotionRecvExec {
 /// One route whose counters go into the operator's metrics.
 struct CountedRoute {
     route: RouteReceiver,
+    spills: RouteSpills,
     seen: Moved,
     metrics: RouteMetrics,
 }
 
 impl Stream for CountedRoute {
-    type Item = Result<RecordBatch>;
+    type Item = Result<(RecordBatch, RouteSpills)>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let batch = ready!(self.route.poll_next_unpin(context));
         let moved = self.route.moved();
         self.metrics.add(moved - self.seen);
         self.seen = moved;
-        Poll::Ready(batch.map(|batch| batch.map_err(route_error)))
+        Poll::Ready(batch.map(|batch| Ok((batch.map_err(route_error)?, self.spills.clone()))))
     }
 }

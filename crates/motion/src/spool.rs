@@ -1,7 +1,9 @@
 //! Room for an input that must be read whether or not its reader reads it.
 
+use crate::MotionRecvExec;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use damson_interconnect::RouteSpills;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -19,7 +21,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{FutureExt, Stream, StreamExt, ready};
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -116,10 +118,17 @@ impl ExecutionPlan for SpoolExec {
         let consumer = MemoryConsumer::new(format!("Spool[{partition}]")).with_can_spill(true);
         let memory = Arc::new(consumer.register(context.memory_pool()));
         let (keeping, kept) = unbounded();
-        let input = self.input.execute(partition, context)?;
+        let keeper = Keeper { keeping, spilling, memory: Arc::clone(&memory) };
+        let filling = match self.input.downcast_ref::<MotionRecvExec>() {
+            Some(motion) => SpawnedTask::spawn(fill(motion.receive(partition, &context)?, keeper)),
+            None => {
+                let input = self.input.execute(partition, context)?.map(|batch| Ok((batch?, ())));
+                SpawnedTask::spawn(fill(input, keeper))
+            }
+        };
         Ok(Box::pin(Spooled {
             schema: self.schema(),
-            filling: Some(SpawnedTask::spawn(fill(input, Keeper { keeping, spilling, memory: Arc::clone(&memory) }))),
+            filling: Some(filling),
             kept,
             spilled,
             reads_spilled: false,
@@ -152,6 +161,23 @@ enum Kept {
     Spilled,
 }
 
+/// Where a batch comes from.
+trait Origin {
+    /// So many bytes of it, in memory, went to disk.
+    fn note_spilled(&self, bytes: u64);
+}
+
+impl Origin for RouteSpills {
+    fn note_spilled(&self, bytes: u64) {
+        self.add(bytes);
+    }
+}
+
+/// From an operator of the same slice, whose rows are not those of one route.
+impl Origin for () {
+    fn note_spilled(&self, _: u64) {}
+}
+
 /// The writing end. The queue is bounded by the memory and the disk that its batches get.
 struct Keeper {
     keeping: UnboundedSender<Kept>,
@@ -161,12 +187,13 @@ struct Keeper {
 
 impl Keeper {
     /// False when nobody reads any more.
-    fn keep(&self, batch: RecordBatch) -> Result<bool> {
+    fn keep(&self, batch: RecordBatch, origin: &impl Origin) -> Result<bool> {
         let bytes = batch.get_array_memory_size();
         let kept = match self.memory.try_grow(bytes) {
             Ok(()) => Kept::InMemory { batch, bytes },
             Err(_) => {
                 self.spilling.push_batch(&batch)?;
+                origin.note_spilled(bytes as u64);
                 Kept::Spilled
             }
         };
@@ -174,11 +201,12 @@ impl Keeper {
     }
 }
 
-async fn fill(mut input: SendableRecordBatchStream, keeper: Keeper) -> Result<()> {
+async fn fill<O: Origin>(input: impl Stream<Item = Result<(RecordBatch, O)>>, keeper: Keeper) -> Result<()> {
+    let mut input = pin!(input);
     while let Some(batch) = input.next().await {
-        let batch = batch?;
+        let (batch, origin) = batch?;
         // Empty batches are not kept by spill files.
-        if batch.num_rows() > 0 && !keeper.keep(batch)? {
+        if batch.num_rows() > 0 && !keeper.keep(batch, &origin)? {
             break;
         }
     }

@@ -1,7 +1,5 @@
 //! The time that a motion's operator spends waiting, as one of its metrics.
 
-use arrow::array::RecordBatch;
-use datafusion::error::Result;
 use datafusion::physical_plan::metrics::Time;
 use futures::{Stream, StreamExt};
 use std::future::{Future, poll_fn};
@@ -50,14 +48,14 @@ impl Drop for Waiting {
     }
 }
 
-/// A stream of batches, measuring.
+/// A stream, measuring.
 pub(crate) struct WaitingStream<S> {
     pub(crate) batches: S,
     pub(crate) waiting: Waiting,
 }
 
-impl<S: Stream<Item = Result<RecordBatch>> + Unpin> Stream for WaitingStream<S> {
-    type Item = Result<RecordBatch>;
+impl<S: Stream + Unpin> Stream for WaitingStream<S> {
+    type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -88,7 +86,7 @@ mod tests {
         let first = time.value();
         assert!(first >= pause.as_nanos() as usize, "{first} ns");
 
-        let mut nothing = WaitingStream { batches: stream::pending(), waiting };
+        let mut nothing = WaitingStream { batches: stream::pending::<()>(), waiting };
         assert!(nothing.next().now_or_never().is_none());
         std::thread::sleep(pause);
         drop(nothing);

@@ -1,8 +1,11 @@
 //! What a spool promises: rows in order, whatever it spills; its input read at once; nothing left behind.
 
 use super::*;
+use crate::{Gang, MotionDef, MotionKind, QeContext};
 use arrow::array::{AsArray, Int32Array};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey, Topology};
+use damson_interconnect::{Direction, Node, NodeConfig, QuerySecret, RouteError, RouteStats};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::test::TestMemoryExec;
 use datafusion::physical_plan::test::exec::{BlockingExec, MockExec, assert_strong_count_converges_to_zero};
@@ -107,4 +110,47 @@ fn it_travels_to_segments() {
     let bytes = crate::encode_slice(Arc::new(SpoolExec::new(leaf))).unwrap();
     let spool = crate::decode_slice(&bytes, &TaskContext::default()).unwrap();
     assert_eq!(spool.downcast_ref::<SpoolExec>().unwrap().input().schema(), schema());
+}
+
+/// Two senders' routes; each has its own count.
+#[tokio::test]
+async fn what_is_spilled_counts_for_the_route_that_brought_it() {
+    let node = Node::new(NodeConfig::new(Endpoint::in_process(), "test", tokio::runtime::Handle::current()));
+    let (query, motion, senders) = (QueryId(1), MotionId(1), Gang::All(2));
+    node.open_query(query, 2, QuerySecret::from_bytes([1; 16]));
+    // Room for a message of each route, and for none of the batches.
+    let context = context(2 * node.route_budget(query).message_bytes + 100);
+    let qe = QeContext {
+        query,
+        content: ContentId(0),
+        node: Arc::clone(&node),
+        topology: Arc::new(Topology { master: Endpoint::in_process(), segments: vec![Endpoint::in_process(); 2] }),
+        maps: Default::default(),
+        describe_error: |error| RouteError::Remote { code: "XX000".into(), message: error.to_string() },
+    };
+    let config = context.session_config().clone().with_extension(Arc::new(qe));
+    let context = Arc::new(TaskContext::default().with_session_config(config).with_runtime(context.runtime_env()));
+    let def = MotionDef { id: motion, kind: MotionKind::RoundRobin, senders, receivers: senders };
+    let spool = SpoolExec::new(Arc::new(MotionRecvExec::new(def, schema())));
+    let stream = spool.execute(0, context).unwrap();
+
+    let sent = async {
+        for (sender, batches) in [(0, 3), (1, 5)] {
+            let route = RouteKey { query, motion, sender: ContentId(sender), receiver: ContentId(0) };
+            let mut sender = node.sender(route, &Endpoint::in_process(), schema());
+            for _ in 0..batches {
+                sender.send(batch(0..BATCH_ROWS)).await.unwrap();
+            }
+            sender.finish().await.unwrap();
+        }
+    };
+    let ((), rows) = futures::future::join(sent, rows_of(stream)).await;
+    assert_eq!(rows.len(), 8 * BATCH_ROWS as usize);
+    let spilled = |sender| {
+        let stats = node.route_stats();
+        let end = |line: &&RouteStats| line.direction == Direction::Receive && line.peer == Some(ContentId(sender));
+        stats.iter().find(end).expect("a receiving end").moved.spilled_bytes
+    };
+    let bytes = batch(0..BATCH_ROWS).get_array_memory_size() as u64;
+    assert_eq!((spilled(0), spilled(1)), (3 * bytes, 5 * bytes));
 }
