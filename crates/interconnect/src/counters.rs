@@ -7,6 +7,7 @@ pub(crate) use history::History;
 pub(crate) use stats::summary;
 pub use stats::{Direction, Moved, RouteState, RouteStats, Transport};
 
+use crate::route::{SendState, ToReceiver};
 use damson_cluster::RouteKey;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -57,6 +58,16 @@ impl RouteCounters {
     pub(crate) fn end(&self, state: RouteState) {
         self.wait_ends();
         let _ = self.end.set(state);
+    }
+
+    /// The sender says its last word on `route`. Noted before the receiver can hear it, who may then close the query:
+    /// what is not noted by then counts as cancelled.
+    pub(crate) fn sender_ends(&self, route: &SendState, last_word: &ToReceiver) {
+        self.end(match last_word {
+            _ if route.is_stopped() => RouteState::Stopped,
+            ToReceiver::End if route.error().is_none() => RouteState::Ended,
+            _ => RouteState::Failed,
+        });
     }
 
     pub(crate) fn wait_begins(&self) {
@@ -136,6 +147,8 @@ fn now_ns() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RouteError;
+    use crate::route::ToSender;
     use damson_cluster::{ContentId, MotionId, QueryId};
     use std::future::Future;
     use std::pin::pin;
@@ -176,6 +189,22 @@ mod tests {
         assert!(blocked > 0);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(counters.moved().blocked_ns, blocked);
+    }
+
+    #[test]
+    fn a_sender_ends_as_its_route_stands() {
+        let route = RouteKey { query: QueryId(1), motion: MotionId(2), sender: ContentId(3), receiver: ContentId(4) };
+        let ended_as = |told: Option<ToSender>, last_word: ToReceiver| {
+            let (mut machine, counters) = (SendState::new(route), RouteCounters::default());
+            told.into_iter().for_each(|message| machine.receive(message));
+            counters.sender_ends(&machine, &last_word);
+            counters.stats(route, Direction::Send).state
+        };
+        let failure = || RouteError::Cancelled { query: QueryId(1) };
+        assert_eq!(ended_as(None, ToReceiver::End), RouteState::Ended);
+        assert_eq!(ended_as(None, ToReceiver::Fail(failure())), RouteState::Failed);
+        assert_eq!(ended_as(Some(ToSender::Stop), ToReceiver::End), RouteState::Stopped);
+        assert_eq!(ended_as(Some(ToSender::Fail(failure())), ToReceiver::End), RouteState::Failed);
     }
 
     #[test]

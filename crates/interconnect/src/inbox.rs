@@ -220,6 +220,7 @@ impl Inbox {
     /// The failure that came before.
     pub(crate) fn end(&self, last_word: ToReceiver) -> Result<(), RouteError> {
         self.change(|state| {
+            self.sent.sender_ends(state.local_sender(), &last_word);
             if let Some(error) = state.local_sender().error() {
                 return Err(error.clone());
             }

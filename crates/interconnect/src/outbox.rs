@@ -89,6 +89,7 @@ impl Outbox {
     /// The failure that came before.
     pub(crate) fn end(&self, last_word: ToReceiver) -> Result<(), RouteError> {
         self.change(|state| {
+            self.sent.sender_ends(&state.machine, &last_word);
             if let Some(error) = state.machine.error() {
                 return Err(error.clone());
             }

@@ -2,7 +2,7 @@
 
 use crate::RouteError;
 use crate::batch::{Encoder, batch_bytes, conform, cut, for_the_wire};
-use crate::counters::{Moved, RouteCounters, RouteState};
+use crate::counters::{Moved, RouteCounters};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::route::{Admission, ToReceiver};
@@ -210,21 +210,12 @@ impl SenderEnd {
 
     fn end(&mut self, last_word: ToReceiver) -> Result<(), RouteError> {
         self.is_ended = true;
-        let is_well = last_word == ToReceiver::End;
-        let result = match &self.link {
+        match &self.link {
             Link::Local(inbox) => inbox.end(last_word),
             Link::Remote(outbox) => outbox.end(last_word),
             Link::Stopped => Ok(()),
             Link::Failed(error) => Err(error.clone()),
-        };
-        if let Some(counters) = self.counters() {
-            counters.end(match &result {
-                _ if self.is_stopped() => RouteState::Stopped,
-                Ok(()) if is_well => RouteState::Ended,
-                _ => RouteState::Failed,
-            });
         }
-        result
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
