@@ -148,7 +148,17 @@ impl Node {
     /// fail (with the reason, else as cancelled) and their buffers are freed; later frames are dropped. Streams that
     /// were finished are still delivered.
     pub fn close_query(&self, query: QueryId, reason: Option<RouteError>) {
-        let ended = self.queries.lock().close(query, reason);
+        self.close(query, None, reason);
+    }
+
+    /// Ends one content's part of a query here, once after its [`Node::open_query`], as [`Node::close_query`] without a
+    /// reason. Rows that came for it and that it has not claimed are freed, and their senders stopped.
+    pub fn close_content(&self, query: QueryId, content: ContentId) {
+        self.close(query, Some(content), None);
+    }
+
+    fn close(&self, query: QueryId, content: Option<ContentId>, reason: Option<RouteError>) {
+        let ended = self.queries.lock().close(query, content, reason);
         // Wakers run outside the lock.
         let routes = ended.stats();
         ended.end();
@@ -319,6 +329,12 @@ impl Node {
         }
         let accepted = self.inbox(route).and_then(|inbox| {
             inbox.attach_peer(opening.ticket).map_err(Refusal::Failed)?;
+            // The query may have been opened since it was asked for, and may have looked here before.
+            let secret = self.queries.lock().secret(route.query);
+            if secret.is_some_and(|secret| !inbox.has_right_feeder(&secret)) {
+                inbox.fail(RouteError::Forbidden { route });
+                return Err(Refusal::Failed(RouteError::Forbidden { route }));
+            }
             Ok(inbox)
         });
         accepted.map_err(|refusal| match refusal {

@@ -2,8 +2,8 @@
 
 mod support;
 
-use damson_cluster::{Endpoint, QueryId};
-use damson_interconnect::{Driver, Node, NodeConfig, RouteError, Sent};
+use damson_cluster::{ContentId, Endpoint, QueryId};
+use damson_interconnect::{Driver, Node, NodeConfig, RouteError, RouteState, Sent};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,6 +82,35 @@ async fn contents_of_one_node_begin_and_end_for_themselves() {
         assert_eq!(send_on(&mut late).await, Ok(Sent::Stopped));
         to.open_query(QueryId(1), 1, support::SECRET);
         assert_eq!(drain(to.receiver(later, schema())).await.unwrap(), [batch(0, 10)]);
+    }
+}
+
+/// A content whose slice fails before it reads: what came for it is freed at once, not when a query's time is long over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_for_a_content_that_never_read_is_freed_with_it() {
+    for (from, to) in peers().await {
+        from.open_query(QueryId(1), 0, support::SECRET);
+        let [complete, open, other] = [route(1, 1, 5, 0), route(1, 2, 5, 0), route(1, 1, 5, 1)];
+        let mut sender = from.sender(complete, &to.endpoint(), schema());
+        send(&mut sender, batch(0, 10)).await;
+        sender.finish().await.unwrap();
+        let mut waiting = from.sender(open, &to.endpoint(), schema());
+        send(&mut waiting, batch(0, 10)).await;
+        let held = |routes: u64| routes * from.route_stats()[0].moved.bytes;
+        eventually(|| to.stats().buffered_bytes == held(2)).await;
+        let mut early = from.sender(other, &to.endpoint(), schema());
+        send(&mut early, batch(0, 10)).await;
+        early.finish().await.unwrap();
+        eventually(|| to.stats().buffered_bytes == held(3)).await;
+
+        to.open_query(QueryId(1), 3, support::SECRET);
+        to.close_content(QueryId(1), ContentId(0));
+        assert_eq!(to.stats().buffered_bytes, held(1), "only the other content's rows are kept");
+        assert_eq!(soon(send_on(&mut waiting)).await, Ok(Sent::Stopped));
+        to.open_query(QueryId(1), 3, support::SECRET);
+        assert_eq!(drain(to.receiver(other, schema())).await.unwrap(), [batch(0, 10)]);
+        to.close_content(QueryId(1), ContentId(1));
+        assert!(to.route_stats().iter().all(|line| line.state != RouteState::Open));
     }
 }
 

@@ -5,15 +5,17 @@ use crate::resolve::resolve;
 use crate::running::RunningGuard;
 use crate::segment::Segment;
 use bytes::Bytes;
-use damson_cluster::{QueryId, SliceId};
+use damson_cluster::{ContentId, QueryId, SliceId};
 use damson_interconnect::{ControlStream, Node};
 use damson_motion::{
-    ExecuteHead, ExecuteRequest, QeContext, SliceEvent, SlicePlan, collect_metrics, decode_slice, replan,
+    ExecuteHead, ExecuteRequest, QeContext, SliceEvent, SlicePlan, codes, collect_metrics, decode_slice, replan,
 };
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -34,15 +36,22 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
         let span = info_span!("execute_slice", %query, slice = slice.0, segment = segment.content.0);
         let (store, head, context, events) =
             (segment.store.clone(), Arc::clone(&head), Arc::clone(&context), events.clone());
+        let witness = events.clone();
         let work = async move {
             let prepared = decode_slice(&plan, &context)
                 .and_then(|plan| resolve(&store, &head, plan))
                 .and_then(|plan| replan(plan, context.session_config().options()));
             run_slice(prepared, context, slice, head.analyze, events, guard).await;
         };
+        let work = AssertUnwindSafe(work).catch_unwind().then(async move |ended| {
+            if let Err(panic) = ended {
+                let message = format!("a slice panicked: {}", panic_message(&*panic));
+                let _ = witness.send(SliceEvent::Failed { slice, code: codes::INTERNAL.into(), message }).await;
+            }
+        });
         tasks.spawn_on(work.instrument(span), &segment.cpu);
     }
-    let finish = QueryGuard { node, query, _tasks: tasks };
+    let finish = QueryGuard { node, query, content: head.content, _tasks: tasks };
     let answer = stream::unfold((receiver, finish), |(mut receiver, finish)| async move {
         let event: SliceEvent = receiver.recv().await?;
         let body =
@@ -52,16 +61,22 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
     answer.boxed()
 }
 
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
 /// Ends a query on this node: its slices' tasks are aborted with the set, its routes closed.
 struct QueryGuard {
     node: Arc<Node>,
     query: QueryId,
+    content: ContentId,
     _tasks: JoinSet<()>,
 }
 
 impl Drop for QueryGuard {
     fn drop(&mut self) {
-        self.node.close_query(self.query, None);
+        self.node.close_content(self.query, self.content);
     }
 }
 

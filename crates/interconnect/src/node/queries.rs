@@ -55,17 +55,21 @@ struct Ended {
 pub(super) struct EndedRoutes {
     inboxes: Vec<(Arc<Inbox>, RouteError)>,
     outboxes: Vec<(Arc<Outbox>, RouteError)>,
+    /// Of a content that has ended its part, and wants no more.
+    unwanted: Vec<Arc<Inbox>>,
 }
 
 impl EndedRoutes {
     pub(super) fn end(self) {
+        self.unwanted.into_iter().for_each(|inbox| inbox.stop());
         self.inboxes.into_iter().for_each(|(inbox, reason)| inbox.fail(reason));
         self.outboxes.into_iter().for_each(|(outbox, reason)| outbox.cancel(reason));
     }
 
     /// What the routes did; those that were open count as cancelled.
     pub(super) fn stats(&self) -> Vec<RouteStats> {
-        let received = self.inboxes.iter().flat_map(|(inbox, _)| inbox.route_stats());
+        let inboxes = self.inboxes.iter().map(|(inbox, _)| inbox).chain(&self.unwanted);
+        let received = inboxes.flat_map(|inbox| inbox.route_stats());
         let mut stats: Vec<_> = received.chain(self.outboxes.iter().map(|(outbox, _)| outbox.route_stats())).collect();
         for route in stats.iter_mut().filter(|route| route.state == RouteState::Open) {
             route.state = RouteState::Cancelled;
@@ -120,8 +124,17 @@ impl Queries {
         self.live.get(&query).map_or_else(QueryRoutes::default, |live| live.routes)
     }
 
-    pub(super) fn close(&mut self, query: QueryId, reason: Option<RouteError>) -> EndedRoutes {
+    /// `content`: whose part of the query ends, if it is that of one; nothing more is wanted for it.
+    pub(super) fn close(
+        &mut self,
+        query: QueryId,
+        content: Option<ContentId>,
+        reason: Option<RouteError>,
+    ) -> EndedRoutes {
         let mut over = EndedRoutes::default();
+        if content.is_some() {
+            self.note_ended(query, None, content);
+        }
         let Some(live) = self.live.get_mut(&query) else {
             if reason.is_some() {
                 self.note_ended(query, reason, []);
@@ -129,6 +142,8 @@ impl Queries {
             return over;
         };
         live.open_count = live.open_count.saturating_sub(1);
+        let unwanted = live.inboxes.extract_if(|route, inbox| Some(route.receiver) == content && !inbox.is_claimed());
+        over.unwanted.extend(unwanted.map(|(_, inbox)| inbox));
         if reason.is_none() && live.open_count > 0 {
             return over;
         }
@@ -147,7 +162,7 @@ impl Queries {
         }
         over.outboxes.extend(live.outboxes.drain().map(|(_, outbox)| (outbox, cause.clone())));
         if !unclaimed.is_empty() {
-            self.live.insert(query, Query { inboxes: unclaimed, ..Query::default() });
+            self.live.insert(query, Query { inboxes: unclaimed, secret: live.secret, ..Query::default() });
         }
         self.note_ended(query, reason, receivers);
         over

@@ -26,8 +26,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info_span};
 
 /// Batches between slice 0 and the client's protocol module.
@@ -83,6 +84,7 @@ impl Dispatcher {
         let routes = query_routes(dispatch.table, &topology);
         let secret = QuerySecret::generate().map_err(crate::error::internal)?;
         let requests = requests(&dispatch, query, &topology, routes, secret).map_err(of_datafusion)?;
+        let slices = requests.iter().map(|(_, request)| request.slices.len()).sum();
         self.node.open_query(query, routes, secret);
         // From here on, an early return ends what was started.
         let close = CloseOnDrop { node: Arc::clone(&self.node), query };
@@ -103,7 +105,7 @@ impl Dispatcher {
         }
         let answers = answers.into_iter().collect::<SqlResult<Vec<(ContentId, ControlStream)>>>()?;
         let context = task_context(dispatch.state, query, &self.node, &topology, &dispatch.catalog);
-        self.watch(dispatch, query, context, answers, close)
+        self.watch(dispatch, query, context, (answers, slices), close)
     }
 
     /// Runs slice 0 and watches the segments, on the CPU runtime.
@@ -112,7 +114,7 @@ impl Dispatcher {
         dispatch: Dispatch<'_>,
         query: QueryId,
         context: Arc<TaskContext>,
-        answers: Vec<(ContentId, ControlStream)>,
+        (answers, slices): (Vec<(ContentId, ControlStream)>, usize),
         close: CloseOnDrop,
     ) -> SqlResult<Running> {
         let root = single_partition(&dispatch.table.root().plan);
@@ -135,13 +137,19 @@ impl Dispatcher {
             registry: Arc::clone(&self.registry),
             _catalog: dispatch.catalog,
             close,
+            tasks: JoinSet::new(),
+            slices_left: slices,
         };
         let span = info_span!("execute_slice", %query, slice = 0, segment = -1);
         let task = self.cpu.spawn(watch.run(context, sender).instrument(span));
-        let task = AbortOnDrop(task);
-        let rows = stream::unfold((receiver, task), |(mut receiver, task)| async move {
-            let batch: Result<RecordBatch> = receiver.recv().await?;
-            Some((batch, (receiver, task)))
+        let task = AbortOnDropHandle::new(task);
+        let rows = stream::unfold(Some((receiver, task)), |running| async move {
+            let (mut receiver, task) = running?;
+            match receiver.recv().await {
+                Some(batch) => Some((batch, Some((receiver, task)))),
+                // A task that died is an error, never a short result.
+                None => task.await.err().map(|died| (Err(DataFusionError::ExecutionJoin(Box::new(died))), None)),
+            }
         });
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
         Ok(Running { stream, metrics })
@@ -162,16 +170,7 @@ struct CloseOnDrop {
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.node.close_query(self.query, None);
-    }
-}
-
-/// The watching task ends with the client's interest.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+        self.node.close_content(self.query, ContentId::MASTER);
     }
 }
 
@@ -190,16 +189,19 @@ struct Watch {
     /// The snapshot's files stay as long as the query runs.
     _catalog: Arc<CatalogState>,
     close: CloseOnDrop,
+    /// The master's other slices, at work.
+    tasks: JoinSet<Result<()>>,
+    /// How many slices of segments have not said yet how they ended.
+    slices_left: usize,
 }
 
 impl Watch {
     async fn run(mut self, context: Arc<TaskContext>, sender: mpsc::Sender<Result<RecordBatch>>) {
-        // A failure reaches the receivers of the slice's motion, and through them the root. The tasks end with this one.
-        let mut tasks = JoinSet::new();
+        // The tasks end with this one.
         for (slice, plan) in &self.senders {
             let (plan, context) = (Arc::clone(plan), Arc::clone(&context));
             let span = info_span!("execute_slice", query = %self.query, slice = slice.0, segment = -1);
-            tasks.spawn(send(plan, context).instrument(span));
+            self.tasks.spawn(send(plan, context).instrument(span));
         }
         let outcome = match self.root.execute(0, context) {
             Ok(rows) => self.pump(rows, &sender).await,
@@ -230,8 +232,9 @@ impl Watch {
                 biased;
                 () = cancel.cancelled() => return Err(canceled()),
                 () = sender.closed() => return Err(canceled()),
+                ended = self.tasks.join_next(), if !self.tasks.is_empty() => self.slice_ended(ended).await?,
                 event = self.events.next(), if !self.events.is_empty() => {
-                    if let Some(Err(error)) = event.map(|event| self.take(event)) {
+                    if let Err(error) = self.take_or_end(event) {
                         return Err(self.cause_of(error).await);
                     }
                 }
@@ -263,12 +266,16 @@ impl Watch {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(canceled()),
-                event = self.events.next() => match event {
-                    Some(event) => if let Err(error) = self.take(event) {
+                ended = self.tasks.join_next(), if !self.tasks.is_empty() => self.slice_ended(ended).await?,
+                event = self.events.next() => {
+                    let is_end = event.is_none();
+                    if let Err(error) = self.take_or_end(event) {
                         return Err(self.cause_of(error).await);
-                    },
-                    None => break,
-                },
+                    }
+                    if is_end {
+                        break;
+                    }
+                }
             }
         }
         let mut metrics = self.metrics.lock();
@@ -277,6 +284,32 @@ impl Watch {
             metrics.entry(slice).or_default().insert(ContentId::MASTER, damson_motion::collect_metrics(plan));
         }
         Ok(())
+    }
+
+    /// A slice of the master's ended. Its failure is told here: a slice that fails before its routes are open cannot tell its
+    /// receivers, who would wait for ever.
+    async fn slice_ended(&mut self, ended: Option<std::result::Result<Result<()>, JoinError>>) -> SqlResult<()> {
+        let failed = match ended {
+            None | Some(Ok(Ok(()))) => return Ok(()),
+            Some(Ok(Err(error))) => error,
+            Some(Err(died)) => DataFusionError::ExecutionJoin(Box::new(died)),
+        };
+        Err(self.cause_of(of_datafusion(failed)).await)
+    }
+
+    /// One segment's word, or the end of all that they have to say: of each of their slices.
+    fn take_or_end(&mut self, event: Option<Event>) -> SqlResult<()> {
+        match event {
+            Some(event) => {
+                self.slices_left = self.slices_left.saturating_sub(1);
+                self.take(event)
+            }
+            None if self.slices_left == 0 => Ok(()),
+            None => {
+                let message = format!("{}: {} slices ended without a word", self.query, self.slices_left);
+                Err(SqlError::new(SqlState::INTERNAL_ERROR, message))
+            }
+        }
     }
 
     /// One segment's word.
@@ -309,18 +342,12 @@ impl Watch {
 }
 
 /// Runs a slice of the master that sends; its root yields nothing.
-async fn send(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) {
-    let failed = |error: DataFusionError| tracing::debug!(%error, "a slice of the master failed; its receivers know");
-    match plan.execute(0, context) {
-        Ok(mut nothing) => {
-            while let Some(batch) = nothing.next().await {
-                if let Err(error) = batch {
-                    failed(error);
-                }
-            }
-        }
-        Err(error) => failed(error),
+async fn send(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<()> {
+    let mut nothing = plan.execute(0, context)?;
+    while let Some(batch) = nothing.next().await {
+        batch?;
     }
+    Ok(())
 }
 
 fn canceled() -> SqlError {
