@@ -30,6 +30,8 @@ pub mod control {
 /// Codes of errors that cross between nodes and are not SQLSTATEs of the user's making.
 pub mod codes {
     pub const INTERNAL: &str = "XX000";
+    /// A segment's content is served by another process.
+    pub const OBJECT_IN_USE: &str = "55006";
     pub const CANCELLED: &str = "57014";
     pub const CONNECTION_FAILURE: &str = "08006";
     pub const BUILD_MISMATCH: &str = "build_mismatch";

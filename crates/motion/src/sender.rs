@@ -87,8 +87,10 @@ impl Sender {
             let its: Vec<_> = std::iter::from_fn(|| batches.next_if(is_its)).collect();
             (!its.is_empty()).then_some((route, its))
         });
+        let sends: Vec<_> = sends.collect();
+        assert!(batches.next().is_none(), "rows for a segment that is not among the motion's receivers");
         let metrics = &self.metrics;
-        let sends = sends.map(async |(route, batches)| {
+        let sends = sends.into_iter().map(async |(route, batches)| {
             for (_, batch) in batches {
                 send(route, batch, metrics).await?;
             }

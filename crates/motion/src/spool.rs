@@ -10,6 +10,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::{
     ChildrenPropertiesMode, EvaluationType, ReplaceChildrenOptions, SchedulingType,
 };
@@ -126,7 +127,7 @@ impl ExecutionPlan for SpoolExec {
                 SpawnedTask::spawn(fill(input, keeper))
             }
         };
-        Ok(Box::pin(Spooled {
+        Ok(Box::pin(cooperative(Spooled {
             schema: self.schema(),
             filling: Some(filling),
             kept,
@@ -135,7 +136,7 @@ impl ExecutionPlan for SpoolExec {
             memory,
             is_over: false,
             metrics: BaselineMetrics::new(&self.metrics, partition),
-        }))
+        })))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -204,6 +205,8 @@ impl Keeper {
 async fn fill<O: Origin>(input: impl Stream<Item = Result<(RecordBatch, O)>>, keeper: Keeper) -> Result<()> {
     let mut input = pin!(input);
     while let Some(batch) = input.next().await {
+        // An input that always has a batch at hand does not keep others from their turn.
+        tokio::task::coop::consume_budget().await;
         let (batch, origin) = batch?;
         // Empty batches are not kept by spill files.
         if batch.num_rows() > 0 && !keeper.keep(batch, &origin)? {
