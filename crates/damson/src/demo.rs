@@ -1,6 +1,7 @@
 //! `damson demo`: a cluster in one process, to try things.
 
 use crate::cluster::{ClusterError, LocalCluster, LocalClusterConfig};
+use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::listen::{ListenError, listen};
 use crate::progress::Progress;
 use crate::resources::default_memory_bytes;
@@ -44,8 +45,10 @@ pub struct DemoArgs {
 pub enum DemoError {
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("cannot make a temporary directory: {0}")]
+    #[error("cannot make the data directory: {0}")]
     Scratch(#[source] io::Error),
+    #[error(transparent)]
+    Lock(#[from] DirectoryLockError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error("cannot load TPC-H: {0}")]
@@ -65,6 +68,8 @@ pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
     let flight = listen(SocketAddr::new(args.host, args.flight_port), "--flight-port")?;
     let address = flight.local_addr().map_err(DemoError::Serve)?;
     let (data_dir, temporary) = data_dir(args.data.as_deref())?;
+    std::fs::create_dir_all(&data_dir).map_err(DemoError::Scratch)?;
+    let _lock = DirectoryLock::take(&data_dir)?;
     let cluster = LocalCluster::start(LocalClusterConfig {
         data_dir: data_dir.clone(),
         segments: usize::from(args.segments),

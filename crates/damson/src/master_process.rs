@@ -3,6 +3,7 @@
 use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
+use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::interconnect_options::InterconnectOptions;
 use crate::limits::SHUTDOWN;
 use crate::listen::{ListenError, listen};
@@ -117,6 +118,8 @@ pub enum MasterProcessError {
     Interconnect(#[from] InterconnectError),
     #[error(transparent)]
     FlightSql(#[from] ServeError),
+    #[error(transparent)]
+    Lock(#[from] DirectoryLockError),
     #[error("a server died: {0}")]
     Died(#[from] tokio::task::JoinError),
     #[error("a server ended by itself")]
@@ -140,6 +143,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let unusable = |source| MasterProcessError::DataDir { path: data_dir.clone(), source };
     std::fs::create_dir_all(&data_dir).map_err(unusable)?;
     let data_dir = data_dir.canonicalize().map_err(unusable)?;
+    let _lock = DirectoryLock::take(&data_dir)?;
     let runtimes = Runtimes::new(cores())?;
     let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
     let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);

@@ -4,6 +4,7 @@ use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, read, required};
 use crate::contents::Contents;
+use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::interconnect_options::InterconnectOptions;
 use crate::limits::HEARTBEAT;
 use crate::listen::{ListenError, listen};
@@ -13,10 +14,10 @@ use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
 use bytes::Bytes;
-use damson_cluster::Endpoint;
+use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
-use damson_motion::{InterconnectSettings, Register, Registered, control};
+use damson_motion::{InterconnectSettings, Register, Registered, codes, control};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use datafusion::error::DataFusionError;
 use futures::future::try_join_all;
@@ -35,6 +36,8 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 const DEFAULT_MASTER: &str = "127.0.0.1:50060";
 /// Which cluster a data directory is of.
 const CLUSTER_ID_FILE: &str = "cluster_id";
+/// In a segment's data directory: which content it is of.
+const CONTENT_FILE: &str = "content";
 
 /// Runs one segment, or several of one host in one process.
 #[derive(Clone, Debug, clap::Args)]
@@ -126,6 +129,10 @@ pub enum SegmentProcessError {
     Refused { master: Endpoint, who: String, build: String, reason: String },
     #[error("unreadable message between segment and master: {0}")]
     Message(#[from] serde_json::Error),
+    #[error("{path} is the directory of {ours}, not of {asked}")]
+    OtherContent { path: PathBuf, ours: String, asked: ContentId },
+    #[error(transparent)]
+    Lock(#[from] DirectoryLockError),
     #[error("{path} belongs to cluster {ours}, the master at {master} to cluster {theirs}")]
     OtherCluster { path: PathBuf, ours: String, master: Endpoint, theirs: String },
 }
@@ -146,6 +153,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let unusable = |source| SegmentProcessError::DataDir { path: data_dir.clone(), source };
     fs::create_dir_all(&data_dir).map_err(unusable)?;
     let data_dir = data_dir.canonicalize().map_err(unusable)?;
+    let _lock = DirectoryLock::take(&data_dir)?;
     let threads = options.threads.unwrap_or_else(cores).max(1);
     let runtimes = Runtimes::new(threads)?;
     let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
@@ -172,6 +180,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let (mut segments, mut registers) = (vec![], vec![]);
     for content in contents.ids() {
         let data_dir = if contents.ids().len() == 1 { data_dir.clone() } else { data_dir.join(content.to_string()) };
+        check_content(&data_dir, content)?;
         registers.push(Register {
             content,
             endpoint: endpoint.0.clone(),
@@ -268,12 +277,16 @@ impl Registration {
         let body = serde_json::to_vec(register).map_err(|e| Failed::For(e.into()))?;
         let answer = self.calls.once(control::REGISTER, Bytes::from(body)).await.map_err(|failure| match failure {
             CallFailure::Lost(reason) => Failed::Lost(reason),
+            // The other may end, or was killed a moment ago and is not missed yet.
+            CallFailure::Refused(refusal) if refusal.code == codes::OBJECT_IN_USE => Failed::Lost(refusal.message),
             CallFailure::Refused(refusal) => {
                 Failed::For(refused(refusal, &self.calls.master, register.content, &register.build))
             }
         })?;
         let registered: Registered = serde_json::from_slice(&answer).map_err(|e| Failed::For(e.into()))?;
-        self.check_cluster(Path::new(&register.data_dir), registered.cluster_id).map_err(Failed::For)
+        let data_dir = Path::new(&register.data_dir);
+        self.check_cluster(data_dir, registered.cluster_id).map_err(Failed::For)?;
+        note_content(data_dir, register.content).map_err(Failed::For)
     }
 
     /// A data directory is of one cluster for ever: another's master must not collect its files as orphans.
@@ -305,6 +318,27 @@ enum Failed {
     For(SegmentProcessError),
 }
 
+/// A data directory is of one content for ever: as another's it would lack that one's rows, and take some of its own.
+fn check_content(data_dir: &Path, content: ContentId) -> Result<(), SegmentProcessError> {
+    match fs::read_to_string(data_dir.join(CONTENT_FILE)) {
+        Ok(ours) if ours.trim() == content.to_string() => Ok(()),
+        Ok(ours) => {
+            let (path, ours) = (data_dir.to_owned(), ours.trim().to_owned());
+            Err(SegmentProcessError::OtherContent { path, ours, asked: content })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(SegmentProcessError::DataDir { path: data_dir.join(CONTENT_FILE), source }),
+    }
+}
+
+fn note_content(data_dir: &Path, content: ContentId) -> Result<(), SegmentProcessError> {
+    let path = data_dir.join(CONTENT_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    write_durably(&path, &content.to_string()).map_err(|source| SegmentProcessError::DataDir { path, source })
+}
+
 /// A file that is there whole, or not at all.
 fn write_durably(path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension("tmp");
@@ -321,7 +355,6 @@ fn write_durably(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damson_cluster::ContentId;
     use damson_interconnect::Driver;
 
     fn registration(dir: &Path, io: tokio::runtime::Handle) -> Registration {
@@ -338,6 +371,17 @@ mod tests {
         let calls = MasterCalls { node, master: Endpoint("127.0.0.1:2".into()) };
         let contents = "0".parse().expect("a list");
         Registration { calls, contents, endpoint, registers: vec![register] }
+    }
+
+    #[test]
+    fn a_data_directory_is_of_one_content() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        check_content(dir.path(), ContentId(1)).expect("a new one is anybody's");
+        note_content(dir.path(), ContentId(1)).expect("written");
+        note_content(dir.path(), ContentId(1)).expect("written before");
+        check_content(dir.path(), ContentId(1)).expect("its own");
+        let error = check_content(dir.path(), ContentId(0)).unwrap_err().to_string();
+        assert!(error.ends_with("is the directory of seg1, not of seg0"), "{error}");
     }
 
     #[tokio::test]

@@ -44,6 +44,7 @@ impl SqlState {
     pub const UNDEFINED_OBJECT: SqlState = SqlState("42704");
     pub const RESERVED_NAME: SqlState = SqlState("42939");
     pub const SERIALIZATION_FAILURE: SqlState = SqlState("40001");
+    pub const OBJECT_IN_USE: SqlState = SqlState("55006");
     pub const UNDEFINED_FILE: SqlState = SqlState("58P01");
     pub const IO_ERROR: SqlState = SqlState("58030");
     pub const DATA_CORRUPTED: SqlState = SqlState("XX001");
@@ -106,6 +107,7 @@ const ALL: &[SqlState] = &[
     SqlState::UNDEFINED_OBJECT,
     SqlState::RESERVED_NAME,
     SqlState::SERIALIZATION_FAILURE,
+    SqlState::OBJECT_IN_USE,
     SqlState::UNDEFINED_FILE,
     SqlState::IO_ERROR,
     SqlState::DATA_CORRUPTED,

@@ -20,6 +20,8 @@ struct Registered {
     data_dir: String,
     /// None: a segment of this process, which is there as long as the master is.
     last_call: Option<Instant>,
+    /// A query found it gone since that call.
+    is_lost: bool,
 }
 
 impl Registry {
@@ -30,7 +32,8 @@ impl Registry {
     /// Records a segment's registration or heartbeat.
     ///
     /// # Errors
-    /// A content id that the cluster does not have.
+    /// A content id that the cluster does not have. 55006 for one that another process serves, which still calls: its rows
+    /// are in that one's directory, and two would each have some of them.
     pub(crate) fn register(
         &self,
         content: ContentId,
@@ -45,7 +48,12 @@ impl Registry {
             SqlError::new(SqlState::INVALID_PARAMETER, format!("{content} is not in this cluster of {count} segments"))
         };
         let last_call = (!in_process).then(Instant::now);
-        *slot.ok_or_else(unknown)? = Some(Registered { endpoint, data_dir, last_call });
+        let slot = slot.ok_or_else(unknown)?;
+        if let Some(present) = slot.as_ref().filter(|present| present.is_up() && present.endpoint != endpoint) {
+            let message = format!("{content} is served by {} from {}, which is up", present.endpoint, present.data_dir);
+            return Err(SqlError::new(SqlState::OBJECT_IN_USE, message));
+        }
+        *slot = Some(Registered { endpoint, data_dir, last_call, is_lost: false });
         Ok(())
     }
 
@@ -55,7 +63,7 @@ impl Registry {
             && let Some(Some(segment)) = self.segments.lock().get_mut(index)
             && segment.last_call.is_some()
         {
-            segment.last_call = Instant::now().checked_sub(HEARTBEAT_MISSED_AFTER);
+            segment.is_lost = true;
         }
     }
 
@@ -106,6 +114,28 @@ impl Registry {
 
 impl Registered {
     fn is_up(&self) -> bool {
-        self.last_call.is_none_or(|call| call.elapsed() < HEARTBEAT_MISSED_AFTER)
+        self.last_call.is_none_or(|call| !self.is_lost && call.elapsed() < HEARTBEAT_MISSED_AFTER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_that_is_served_is_not_taken_over() {
+        let registry = Registry::new(Endpoint("m:1".into()), 2);
+        let register = |endpoint: &str| {
+            let registered = registry.register(ContentId(0), Endpoint(endpoint.into()), "/d".into(), false);
+            registered.map_err(|error| (error.state, error.message))
+        };
+        register("a:1").unwrap();
+        register("a:1").expect("a heartbeat");
+        let (state, message) = register("b:1").unwrap_err();
+        assert_eq!(state, SqlState::OBJECT_IN_USE);
+        assert_eq!(message, "seg0 is served by a:1 from /d, which is up");
+        registry.mark_down(ContentId(0));
+        register("b:1").expect("a query found the first gone");
+        assert!(register("a:1").is_err());
     }
 }
