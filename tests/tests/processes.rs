@@ -71,6 +71,8 @@ fn a_killed_segment_fails_its_queries_only() {
 
     cluster.restart_segment(1);
     assert_eq!(shell.value("SELECT count(*) FROM big"), "20000");
+    // The type that was promised before the subquery had run.
+    assert_eq!(shell.value("SELECT (SELECT count(*) FROM big)"), "20000");
 }
 
 #[test]

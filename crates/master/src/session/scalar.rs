@@ -6,9 +6,10 @@ use crate::dispatch::Running;
 use crate::engine::{ScalarRunner, StatementNames};
 use crate::error::{SqlError, SqlState};
 use crate::planner::{Output, SliceTable};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -40,7 +41,7 @@ impl ScalarRunner for SubqueryRunner {
         Box::pin(async move {
             let (bound, table) = self.plan(plan).await?;
             let running = self.start(&bound, &table, false).await?;
-            Ok(Expr::Literal(one_value(running.stream).await?, None))
+            Ok(typed(one_value(running.stream).await?))
         })
     }
 }
@@ -56,6 +57,13 @@ impl SubqueryRunner {
         let running = self.session.dispatch(bound, table, HashMap::new(), to_the_end, self.cancel.clone());
         running.await.map_err(external)
     }
+}
+
+/// A value that keeps its type: a bare integer is int4 where it fits, as if it had been written in the query.
+fn typed(value: ScalarValue) -> Expr {
+    let data_type = value.data_type();
+    let literal = Expr::Literal(value, None);
+    if data_type == DataType::Int64 { cast(literal, data_type) } else { literal }
 }
 
 /// The value of a subquery's one row; NULL without a row.
