@@ -84,7 +84,7 @@ impl Dispatcher {
         let routes = query_routes(dispatch.table, &topology);
         let secret = QuerySecret::generate().map_err(crate::error::internal)?;
         let requests = requests(&dispatch, query, &topology, routes, secret).map_err(of_datafusion)?;
-        let slices = requests.iter().map(|(_, request)| request.slices.len()).sum();
+        let slices = requests.values().map(|request| request.slices.len()).sum();
         self.node.open_query(query, routes, secret);
         // From here on, an early return ends what was started.
         let close = CloseOnDrop { node: Arc::clone(&self.node), query };
@@ -97,7 +97,11 @@ impl Dispatcher {
                 answer.map(|events| (content, events)).map_err(of_call(content))
             }
         });
-        let answers = future::join_all(calls).await;
+        let answers = tokio::select! {
+            biased;
+            () = dispatch.cancel.cancelled() => return Err(canceled()),
+            answers = future::join_all(calls) => answers,
+        };
         for answer in &answers {
             if let Err(error) = answer {
                 self.note_failure(error);
