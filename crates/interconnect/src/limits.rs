@@ -89,6 +89,11 @@ pub(crate) const HANDSHAKES_MAX: usize = 64;
 /// Unknown groups within groups that a protobuf decoder may skip by recursion: a tenth of a thread's stack of 2 MiB.
 pub(crate) const GROUP_LEVELS_MAX: u32 = 1_000;
 
+/// How often, and how many times, a unix socket that nobody listens behind is tried again: together longer than a node takes
+/// from its TCP listener to its unix socket.
+pub(crate) const UNIX_SOCKET_RETRY: Duration = Duration::from_millis(20);
+pub(crate) const UNIX_SOCKET_RETRIES: usize = 10;
+
 /// After a connection that could not be accepted (no file descriptors left).
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 

@@ -54,22 +54,30 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 pub(super) struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
+    aliases: Vec<PathBuf>,
 }
 
 impl UnixSocket {
     /// None if the host does not let this user have one: peers use TCP then.
-    pub(super) fn bind(address: &str) -> Option<Self> {
+    ///
+    /// `aliases`: other addresses that lead to it.
+    pub(super) fn bind(address: &str, aliases: &[String]) -> Option<Self> {
         let path = socket_path(address)?;
+        let aliases: Vec<_> = aliases.iter().filter_map(|alias| socket_path(alias)).filter(|at| *at != path).collect();
         let bound = make_directory().and_then(|_| {
-            // Who listens on the TCP address owns the name: a file that is there was left by a process that has gone.
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            // Who listens on the TCP address owns its names: a file that is there was left by a process that has gone.
+            for path in aliases.iter().chain([&path]) {
+                match std::fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
-            UnixListener::bind(&path)
+            let listener = UnixListener::bind(&path)?;
+            aliases.iter().try_for_each(|alias| std::os::unix::fs::symlink(&path, alias))?;
+            Ok(listener)
         });
         match bound {
-            Ok(listener) => Some(UnixSocket { listener, path }),
+            Ok(listener) => Some(UnixSocket { listener, path, aliases }),
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "no unix socket; processes of this host use TCP");
                 None
@@ -81,7 +89,7 @@ impl UnixSocket {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         // A file that stays behind refuses connections, and the next node of this address removes it.
-        let _ = std::fs::remove_file(&self.path);
+        self.aliases.iter().chain([&self.path]).for_each(|path| _ = std::fs::remove_file(path));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client's side of a control call, and how answers are coded for both sides.
 
+use super::channels::PeerChannel;
 use super::codec::Messages;
 use super::put::describe;
 use super::{BUILD_KEY, DO_ACTION, REFUSED_KEY};
@@ -10,7 +11,6 @@ use damson_cluster::{ContentId, Endpoint};
 use futures::{StreamExt, stream};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataValue;
-use tonic::transport::Channel;
 use tonic::{Request, Status, client::Grpc};
 
 /// First byte of an answer: a body, or the error that ends the stream.
@@ -23,7 +23,7 @@ const ERROR: u8 = b'E';
 /// The handler's refusal as it is; a peer that is not there.
 pub(crate) async fn call(
     peer: &Endpoint,
-    channel: Channel,
+    channel: PeerChannel,
     build: &str,
     content: ContentId,
     kind: &str,
@@ -32,11 +32,13 @@ pub(crate) async fn call(
     let lost = |status: &Status| InterconnectError::PeerLost { endpoint: peer.clone(), reason: describe(status) };
     let mut request = Request::new(action(content, kind, &body));
     request.metadata_mut().insert_bin(BUILD_KEY, MetadataValue::from_bytes(build.as_bytes()));
-    let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
-    grpc.ready().await.map_err(|e| lost(&Status::from_error(Box::new(e))))?;
+    let mut grpc = Grpc::new(channel.channel.clone()).max_decoding_message_size(usize::MAX);
     let path = PathAndQuery::from_static(DO_ACTION);
-    let response = grpc.server_streaming(request, path, Messages::<Action, Answer>::default()).await;
-    let response = response.map_err(|status| lost(&status))?;
+    let answer = async {
+        grpc.ready().await.map_err(|e| Status::from_error(Box::new(e)))?;
+        grpc.server_streaming(request, path, Messages::<Action, Answer>::default()).await
+    };
+    let response = channel.answer(answer).await.map_err(|status| lost(&status))?;
     let is_refused = response.metadata().contains_key(REFUSED_KEY);
     let endpoint = peer.clone();
     let mut answers = stream::unfold(Some(response.into_inner()), move |answers| {

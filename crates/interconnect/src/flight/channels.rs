@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint as Peer};
 use tower::service_fn;
 
@@ -29,16 +30,39 @@ pub(crate) struct Channels {
 #[derive(Clone)]
 struct Connections {
     via: Via,
-    control: Channel,
-    data: Vec<DataChannel>,
+    control: PeerChannel,
+    data: Vec<PeerChannel>,
 }
 
-/// One connection for routes, and whether it is there.
+/// One connection, and whether it is there.
 #[derive(Clone)]
-pub(super) struct DataChannel {
+pub(crate) struct PeerChannel {
     pub(super) channel: Channel,
-    pub(super) count: ConnectionCount,
-    pub(super) peer_timeout: Duration,
+    count: ConnectionCount,
+    peer_timeout: Duration,
+}
+
+impl PeerChannel {
+    /// Awaits an answer over this connection. Requests that wait for one try in turn to make it, each for the peer's whole
+    /// time: so each minds its own.
+    ///
+    /// # Errors
+    /// The answer's; for the peer's time there was no connection.
+    pub(super) async fn answer<T>(&self, answer: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let out_of_reach = async {
+            loop {
+                tokio::time::sleep(self.peer_timeout).await;
+                // With a connection, its heartbeats watch the peer.
+                if self.count.get() == 0 {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            answer = answer => answer,
+            () = out_of_reach => Err(Status::unavailable(format!("no connection within {:?}", self.peer_timeout))),
+        }
+    }
 }
 
 impl Channels {
@@ -50,7 +74,7 @@ impl Channels {
     ///
     /// # Errors
     /// An endpoint that is not `host:port`.
-    pub(crate) fn control(&self, peer: &Endpoint) -> Result<Channel, InterconnectError> {
+    pub(crate) fn control(&self, peer: &Endpoint) -> Result<PeerChannel, InterconnectError> {
         self.with(peer, |connections| connections.control.clone())
     }
 
@@ -92,12 +116,12 @@ impl Channels {
             let _guard = self.config.io.enter();
             address.connect_with_connector_lazy(connector)
         };
-        let data_channel = |_| {
+        let peer_channel = || {
             let count = self.count.part();
-            DataChannel { channel: channel(count.clone()), count, peer_timeout }
+            PeerChannel { channel: channel(count.clone()), count, peer_timeout }
         };
-        let data = (0..self.config.data_connections.max(1)).map(data_channel).collect();
-        Ok(Connections { control: channel(self.count.clone()), data, via: via.clone() })
+        let data = (0..self.config.data_connections.max(1)).map(|_| peer_channel()).collect();
+        Ok(Connections { control: peer_channel(), data, via: via.clone() })
     }
 }
 

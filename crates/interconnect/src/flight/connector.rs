@@ -2,6 +2,7 @@
 
 use super::socket::{ConnectionCount, PeerStream};
 use super::unix_path::socket_path;
+use crate::limits::{UNIX_SOCKET_RETRIES, UNIX_SOCKET_RETRY};
 use crate::tls::{HandshakeError, NodeTls};
 use crate::wire::Integrity;
 use crate::{NodeConfig, Transport};
@@ -85,9 +86,26 @@ impl Connector {
     }
 }
 
-/// A file that nobody listens behind was left by a process that was killed. It is removed, so that the next way to this
-/// address is the one that its node has now: it may have no unix socket.
+/// A file that nobody listens behind was left by a process that was killed. Its successor at this address may be about to
+/// replace it: that is waited for, for [`UNIX_SOCKET_RETRIES`].
 async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let mut connected = connect_or_remove(path).await;
+    for _ in 0..UNIX_SOCKET_RETRIES {
+        match &connected {
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {}
+            _ => break,
+        }
+        tokio::time::sleep(UNIX_SOCKET_RETRY).await;
+        if path.exists() {
+            connected = connect_or_remove(path).await;
+        }
+    }
+    connected
+}
+
+/// What was left by a process that was killed is removed, so that the next way to this address is the one that its node has
+/// now: it may have no unix socket.
+async fn connect_or_remove(path: &Path) -> io::Result<UnixStream> {
     let file = |path: &Path| path.symlink_metadata().map(|file| (file.ino(), file.ctime_nsec())).ok();
     let before = file(path);
     let connected = UnixStream::connect(path).await;
@@ -113,10 +131,42 @@ pub(super) fn refuse_other_user(stream: &UnixStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::acceptor::UnixSocket;
     use super::super::unix_path::make_directory;
     use super::*;
     use tokio::net::{TcpListener, UnixListener};
     use tokio::runtime::Handle;
+
+    #[tokio::test]
+    async fn a_node_that_listens_everywhere_is_found_by_its_other_addresses() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let config = NodeConfig::new(Endpoint("127.0.0.1:1".into()), "test", Handle::current());
+        let aliases = [format!("127.0.0.1:{port}"), format!("db.example.org:{port}")];
+        let socket = UnixSocket::bind(&format!("0.0.0.0:{port}"), &aliases).unwrap();
+        for address in &aliases {
+            let peer = Endpoint(address.clone());
+            let via = Via::to(&peer, &config);
+            assert!(matches!(via, Via::Unix(_)), "{address}");
+            Connector { via, peer, tls: None, count: ConnectionCount::default() }.connect().await.unwrap();
+        }
+        drop(socket);
+        assert_eq!(Via::to(&Endpoint(aliases[0].clone()), &config), Via::PlainTcp);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_about_to_replace_its_predecessors_socket_is_waited_for() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        make_directory().unwrap();
+        let path = socket_path(&address).unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        let replacing = async {
+            tokio::time::sleep(UNIX_SOCKET_RETRY).await;
+            UnixSocket::bind(&address, &[]).unwrap()
+        };
+        let (connected, _socket) = tokio::join!(connect_unix(&path), replacing);
+        connected.unwrap();
+    }
 
     #[tokio::test]
     async fn a_socket_of_a_killed_process_is_no_way_for_long() {

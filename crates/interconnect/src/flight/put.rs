@@ -1,6 +1,6 @@
 //! The client's side of a route: feeds a `DoPut` stream from an outbox.
 
-use super::channels::DataChannel;
+use super::channels::PeerChannel;
 use super::codec::MessageDecoder;
 use super::{DO_PUT, OPENING_KEY};
 use crate::departures::Departures;
@@ -22,15 +22,18 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tower::{Service, ServiceExt};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
-pub(super) async fn put(outbox: Arc<Outbox>, channel: DataChannel, integrity: Integrity, build: Arc<str>) {
+pub(super) async fn put(outbox: Arc<Outbox>, channel: PeerChannel, integrity: Integrity, build: Arc<str>) {
     let result = exchange(&outbox, channel, integrity, &build).await;
     outbox.over(result.map_err(|status| describe(&status)));
 }
 
-async fn exchange(outbox: &Arc<Outbox>, channel: DataChannel, integrity: Integrity, build: &str) -> Result<(), Status> {
+async fn exchange(outbox: &Arc<Outbox>, channel: PeerChannel, integrity: Integrity, build: &str) -> Result<(), Status> {
     let body = PutBody(Departures::new(Arc::clone(outbox), integrity));
     let request = request(Opening::new(build, outbox.route, outbox.ticket), Body::new(body));
-    let response = call(channel, request).await?;
+    let broken = |e: tonic::transport::Error| Status::unavailable(describe_error(&e));
+    let mut connection = channel.channel.clone();
+    let answer = async { connection.ready().await.map_err(broken)?.call(request).await.map_err(broken) };
+    let response = channel.answer(answer).await?;
     if let Some(status) = Status::from_header_map(response.headers())
         && status.code() != tonic::Code::Ok
     {
@@ -45,25 +48,6 @@ async fn exchange(outbox: &Arc<Outbox>, channel: DataChannel, integrity: Integri
         outbox.receive(message);
     }
     Ok(())
-}
-
-/// Routes that wait for one connection try in turn to make it, each for the peer's whole time: so each minds its own.
-async fn call(channel: DataChannel, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
-    let DataChannel { mut channel, count, peer_timeout } = channel;
-    let answer = async { channel.ready().await?.call(request).await };
-    let out_of_reach = async {
-        loop {
-            tokio::time::sleep(peer_timeout).await;
-            // With a connection, its heartbeats watch the peer.
-            if count.get() == 0 {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        response = answer => response.map_err(|e: tonic::transport::Error| Status::unavailable(describe_error(&e))),
-        () = out_of_reach => Err(Status::unavailable(format!("no connection within {peer_timeout:?}"))),
-    }
 }
 
 /// What tonic's own client would send.
@@ -120,6 +104,7 @@ pub(crate) fn describe_error(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::call::call;
     use super::super::channels::Channels;
     use super::super::socket::ConnectionCount;
     use super::*;
@@ -155,5 +140,11 @@ mod tests {
         futures::future::join_all(carried).await;
         assert!(started.elapsed() < Duration::from_secs(2), "one after the other: {:?}", started.elapsed());
         assert!(outboxes.iter().all(|outbox| !outbox.is_open()));
+
+        let control = channels.control(&peer).unwrap();
+        let calls = (0..20).map(|_| call(&peer, control.clone(), "test", ContentId(0), "EXECUTE", Bytes::new()));
+        let started = Instant::now();
+        assert!(futures::future::join_all(calls).await.iter().all(Result::is_err));
+        assert!(started.elapsed() < Duration::from_secs(2), "one after the other: {:?}", started.elapsed());
     }
 }
