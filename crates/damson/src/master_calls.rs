@@ -70,7 +70,7 @@ impl Patience {
 
     pub(crate) async fn wait(&mut self, reason: &str) {
         if !std::mem::replace(&mut self.is_lost, true) {
-            tracing::warn!(master = %self.master, reason, "the master does not take this segment yet; trying again");
+            tracing::warn!(master = %self.master, reason, "waiting for the master");
         }
         tokio::time::sleep(self.retry).await;
         self.retry = (self.retry * 2).min(RETRY_LAST);

@@ -293,14 +293,13 @@ impl Registration {
     fn check_cluster(&self, data_dir: &Path, theirs: String) -> Result<(), SegmentProcessError> {
         let path = data_dir.join(CLUSTER_ID_FILE);
         let unusable = |source| SegmentProcessError::DataDir { path: path.clone(), source };
-        match fs::read_to_string(&path) {
-            Ok(ours) if ours.trim() == theirs => Ok(()),
-            Ok(ours) => {
-                let (path, ours) = (data_dir.to_owned(), ours.trim().to_owned());
-                Err(SegmentProcessError::OtherCluster { path, ours, master: self.calls.master.clone(), theirs })
+        match owner(&path).map_err(unusable)? {
+            Some(ours) if ours == theirs => Ok(()),
+            Some(ours) => {
+                let (path, master) = (data_dir.to_owned(), self.calls.master.clone());
+                Err(SegmentProcessError::OtherCluster { path, ours, master, theirs })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => write_durably(&path, &theirs).map_err(unusable),
-            Err(error) => Err(unusable(error)),
+            None => write_durably(&path, &theirs).map_err(unusable),
         }
     }
 
@@ -320,23 +319,31 @@ enum Failed {
 
 /// A data directory is of one content for ever: as another's it would lack that one's rows, and take some of its own.
 fn check_content(data_dir: &Path, content: ContentId) -> Result<(), SegmentProcessError> {
-    match fs::read_to_string(data_dir.join(CONTENT_FILE)) {
-        Ok(ours) if ours.trim() == content.to_string() => Ok(()),
-        Ok(ours) => {
-            let (path, ours) = (data_dir.to_owned(), ours.trim().to_owned());
-            Err(SegmentProcessError::OtherContent { path, ours, asked: content })
+    let path = data_dir.join(CONTENT_FILE);
+    match owner(&path).map_err(|source| SegmentProcessError::DataDir { path, source })? {
+        Some(ours) if ours != content.to_string() => {
+            Err(SegmentProcessError::OtherContent { path: data_dir.to_owned(), ours, asked: content })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(SegmentProcessError::DataDir { path: data_dir.join(CONTENT_FILE), source }),
+        _ => Ok(()),
     }
 }
 
+/// Once it is the content's: after the master has taken the segment.
 fn note_content(data_dir: &Path, content: ContentId) -> Result<(), SegmentProcessError> {
     let path = data_dir.join(CONTENT_FILE);
     if path.exists() {
         return Ok(());
     }
     write_durably(&path, &content.to_string()).map_err(|source| SegmentProcessError::DataDir { path, source })
+}
+
+/// Whose a data directory is, as its file says; None if it is nobody's yet.
+fn owner(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(ours) => Ok(Some(ours.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A file that is there whole, or not at all.

@@ -43,12 +43,7 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
                 .and_then(|plan| replan(plan, context.session_config().options()));
             run_slice(prepared, context, slice, head.analyze, events, guard).await;
         };
-        let work = AssertUnwindSafe(work).catch_unwind().then(async move |ended| {
-            if let Err(panic) = ended {
-                let message = format!("a slice panicked: {}", panic_message(&*panic));
-                let _ = witness.send(SliceEvent::Failed { slice, code: codes::INTERNAL.into(), message }).await;
-            }
-        });
+        let work = or_witness(work, slice, witness);
         tasks.spawn_on(work.instrument(span), &segment.cpu);
     }
     let finish = QueryGuard { node, query, content: head.content, _tasks: tasks };
@@ -59,6 +54,15 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
         Some((body, (receiver, finish)))
     });
     answer.boxed()
+}
+
+/// A slice that panics is a failed one: whoever waits for its word would wait for ever.
+async fn or_witness(work: impl Future<Output = ()>, slice: SliceId, events: mpsc::Sender<SliceEvent>) {
+    if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+        let message = format!("a slice panicked: {}", panic_message(&*panic));
+        // A master that no longer listens has cancelled the query.
+        let _ = events.send(SliceEvent::Failed { slice, code: codes::INTERNAL.into(), message }).await;
+    }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -140,4 +144,21 @@ async fn drain(plan: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Resu
         batch?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slice_that_panics_says_so() {
+        let (events, mut words) = mpsc::channel(1);
+        or_witness(async { panic!("offset {}", "overflow") }, SliceId(3), events).await;
+        let Some(SliceEvent::Failed { slice, code, message }) = words.recv().await else { panic!("no word") };
+        assert_eq!(
+            (slice, code.as_str(), message.as_str()),
+            (SliceId(3), "XX000", "a slice panicked: offset overflow")
+        );
+        assert!(words.recv().await.is_none());
+    }
 }

@@ -37,12 +37,12 @@ pub(crate) async fn serve(
     let address = listener.local_addr().map_err(|e| failed(e.to_string()))?;
     let count = node.connection_count().clone();
     // Who listens on every address is called by several.
-    let aliases = match address.ip().is_unspecified() {
-        true => {
-            vec![endpoint.0.clone(), format!("127.0.0.1:{}", address.port()), format!("localhost:{}", address.port())]
-        }
-        false => vec![],
-    };
+    let mut aliases = vec![];
+    if address.ip().is_unspecified() {
+        let local = ["127.0.0.1", "localhost"].map(|host| format!("{host}:{}", address.port()));
+        aliases.push(endpoint.0.clone());
+        aliases.extend(local);
+    }
     let unix = if config.unix_sockets { UnixSocket::bind(&address.to_string(), &aliases) } else { None };
     let incoming = stream::select(tcp(listener, config, count.clone()), unix_or_none(unix, count));
     let heartbeat = Duration::from_millis(config.heartbeat_ms);

@@ -18,7 +18,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::stream::SelectAll;
-use futures::{StreamExt, future, stream};
+use futures::{Stream, StreamExt, future, stream};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -146,15 +146,7 @@ impl Dispatcher {
         };
         let span = info_span!("execute_slice", %query, slice = 0, segment = -1);
         let task = self.cpu.spawn(watch.run(context, sender).instrument(span));
-        let task = AbortOnDropHandle::new(task);
-        let rows = stream::unfold(Some((receiver, task)), |running| async move {
-            let (mut receiver, task) = running?;
-            match receiver.recv().await {
-                Some(batch) => Some((batch, Some((receiver, task)))),
-                // A task that died is an error, never a short result.
-                None => task.await.err().map(|died| (Err(DataFusionError::ExecutionJoin(Box::new(died))), None)),
-            }
-        });
+        let rows = rows_until_end(receiver, AbortOnDropHandle::new(task));
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
         Ok(Running { stream, metrics })
     }
@@ -164,6 +156,20 @@ impl Dispatcher {
             self.registry.mark_down(content);
         }
     }
+}
+
+/// What the task sends until it ends; dropping the stream aborts it. A task that died is an error, never a short result.
+fn rows_until_end(
+    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    task: AbortOnDropHandle<()>,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    stream::unfold(Some((receiver, task)), |running| async move {
+        let (mut receiver, task) = running?;
+        match receiver.recv().await {
+            Some(batch) => Some((batch, Some((receiver, task)))),
+            None => task.await.err().map(|died| (Err(DataFusionError::ExecutionJoin(Box::new(died))), None)),
+        }
+    })
 }
 
 /// Ends a query's routes on this node.
@@ -453,4 +459,27 @@ fn task_context(
         state.window_functions().clone(),
         Arc::clone(state.runtime_env()),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::datatypes::Schema;
+
+    #[tokio::test]
+    async fn a_task_that_dies_is_an_error_after_its_rows() {
+        for dies in [false, true] {
+            let (sender, receiver) = mpsc::channel(1);
+            let task = tokio::spawn(async move {
+                let batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
+                sender.send(Ok(batch)).await.expect("it is read");
+                assert!(!dies, "offset overflow");
+            });
+            let rows: Vec<_> = rows_until_end(receiver, AbortOnDropHandle::new(task)).collect().await;
+            assert!(rows[0].is_ok());
+            let end: Vec<_> = rows[1..].iter().map(|row| row.as_ref().unwrap_err().to_string()).collect();
+            assert_eq!(end.len(), usize::from(dies), "{end:?}");
+            assert!(end.iter().all(|error| error.contains("offset overflow")), "{end:?}");
+        }
+    }
 }
