@@ -142,11 +142,12 @@ fn name(kind: Kind, way: Way) -> String {
 }
 
 fn schedule(options: &Options, sleeps: bool) -> Schedule {
-    let (warm_up, linger) = if options.quick { (WARM_UP_QUICK, LINGER_QUICK) } else { (WARM_UP, LINGER) };
-    let window = match (sleeps, options.quick) {
-        (true, true) => SLEEP_QUICK,
-        (true, false) => SLEEP,
-        (false, _) => options.window(),
+    let linger = if options.quick { LINGER_QUICK } else { LINGER };
+    let (warm_up, window) = match (sleeps, options.quick) {
+        (true, true) => (WARM_UP_QUICK, SLEEP_QUICK),
+        (true, false) => (SLEEP, SLEEP),
+        (false, true) => (WARM_UP_QUICK, options.window()),
+        (false, false) => (WARM_UP, options.window()),
     };
     Schedule { warm_up, window, windows: if sleeps { SLEEP_WINDOWS } else { 1 }, linger }
 }

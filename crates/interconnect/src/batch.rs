@@ -5,9 +5,15 @@ mod decode;
 mod encode;
 mod prepare;
 mod schema;
+mod size;
+mod views;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
-pub use prepare::batch_bytes;
 pub(crate) use prepare::{cut, for_the_wire};
 pub(crate) use schema::conform;
+pub use size::{array_bytes, batch_bytes};
+pub use views::{has_views, unshare};
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use futures::future::try_join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 /// Sends the same batches on several routes; a batch is encoded once, and its memory shared, however many receivers are
 /// peers. Made by [`Node::broadcast`](crate::Node::broadcast).
@@ -92,6 +93,12 @@ impl BroadcastSender {
     /// True once no receiver wants more rows.
     pub fn all_stopped(&self) -> bool {
         self.ends.iter().all(SenderEnd::is_stopped)
+    }
+
+    /// Ready once nothing need be sent any more: every receiver has stopped, or its route has failed.
+    pub fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
+        // One that is open is enough to wait for.
+        if self.ends.iter().any(|end| end.poll_closed(context).is_pending()) { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Ends the streams, and waits until all of them have arrived at the receivers' nodes.

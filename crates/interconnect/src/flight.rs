@@ -8,6 +8,7 @@ mod call;
 mod channels;
 mod codec;
 mod connector;
+mod handshakes;
 mod put;
 mod server;
 mod service;

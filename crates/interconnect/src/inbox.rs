@@ -204,6 +204,16 @@ impl Inbox {
         }
     }
 
+    /// Whether the reader wants no more from the sender of this process, or the route has failed.
+    pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !state.local_sender().is_open() {
+            return Poll::Ready(());
+        }
+        state.feeding = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     /// A batch of the sender of this process, which was admitted.
     pub(crate) fn push(&self, batch: RecordBatch, bytes: u64) {
         self.change(|state| {

@@ -67,6 +67,9 @@ pub(crate) const CHUNK_BYTES_MIN: usize = 16 << 10;
 pub(crate) const HEADER_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const METADATA_BYTES_MAX: u64 = 1 << 20;
 pub(crate) const BODY_BYTES_MAX: u64 = 3 << 30;
+/// Longest message: its receiver takes no longer body, and a route's stream gives its length in 32 bits.
+pub(crate) const FRAME_BYTES_MAX: u64 = BODY_BYTES_MAX;
+const _: () = assert!(FRAME_BYTES_MAX + HEADER_BYTES_MAX + METADATA_BYTES_MAX < u32::MAX as u64);
 /// Most rows of a batch or a column in it: those of columns without values (NULLs, or none) are bounded by nothing else.
 pub(crate) const ROWS_MAX: i64 = i32::MAX as i64;
 /// No codec makes more of a byte: a block of ZSTD takes 4 bytes at least and gives 128 KiB at most, LZ4 gives 255.
@@ -84,7 +87,7 @@ pub(crate) const BATCH_BYTES_MAX: u64 = 2 * (HEADER_BYTES_MAX + BODY_BYTES_MAX);
 /// Largest credit that a sender uses, whatever the receiver grants: it holds so much in its own memory.
 pub(crate) const CREDIT_BYTES_USED_MAX: u64 = 1 << 30;
 
-/// TLS handshakes under way at once; more wait in the listener's queue.
+/// Handshakes under way at once; the next one ends the oldest.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
 /// Unknown groups within groups that a protobuf decoder may skip by recursion: a tenth of a thread's stack of 2 MiB.
 pub(crate) const GROUP_LEVELS_MAX: u32 = 1_000;

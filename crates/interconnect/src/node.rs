@@ -419,3 +419,6 @@ async fn collect_forever(node: Weak<Node>) {
         collected.end();
     }
 }
+
+#[cfg(test)]
+mod tests;

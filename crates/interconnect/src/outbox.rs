@@ -7,6 +7,7 @@ use crate::{RouteError, Ticket};
 use damson_cluster::RouteKey;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// One route's departures; shared by the sender, the node and the task that feeds the peer's stream. The credit bounds
@@ -18,6 +19,10 @@ pub(crate) struct Outbox {
     pub(crate) sent: RouteCounters,
     state: Mutex<State>,
 }
+
+/// Held by the task that feeds the peer's stream. A task that ends without a word, because it panicked or its node is going
+/// away, fails the route: its sender would wait for ever.
+pub(crate) struct Carrier(Arc<Outbox>);
 
 struct State {
     machine: SendState,
@@ -65,6 +70,16 @@ impl Outbox {
             }
             admission => Poll::Ready(admission),
         }
+    }
+
+    /// Whether the receiver wants no more, or the route has failed.
+    pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !state.machine.is_open() {
+            return Poll::Ready(());
+        }
+        state.sender = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// The sender has memory for so many unacknowledged bytes.
@@ -122,10 +137,13 @@ impl Outbox {
         });
     }
 
-    /// The stream to the peer is over: the peer has ended it, or the connection has gone.
-    pub(crate) fn over(&self, result: Result<(), String>) {
+    /// The stream to the peer is over: the peer has ended it, or the connection has gone. The first word counts.
+    fn over(&self, result: Result<(), String>) {
         let lost = |reason: String| RouteError::PeerLost { route: self.route, reason };
         self.change(|state| {
+            if state.delivery.is_some() {
+                return;
+            }
             let reason = result.clone().err().unwrap_or_else(|| "the peer ended the route".into());
             // Nothing happens to a route that has ended; whether its end arrived is told below.
             state.machine.fail(lost(reason));
@@ -178,6 +196,27 @@ impl Outbox {
     }
 }
 
+impl Carrier {
+    pub(crate) fn of(outbox: Arc<Outbox>) -> Self {
+        Carrier(outbox)
+    }
+
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.0
+    }
+
+    /// The stream is over: in order, or with what broke it.
+    pub(crate) fn over(self, result: Result<(), String>) {
+        self.0.over(result);
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.0.over(Err("what carried it has gone".into()));
+    }
+}
+
 impl State {
     fn complete(&mut self, last_word: ToReceiver) {
         // A failure overtakes the data.
@@ -186,5 +225,43 @@ impl State {
         }
         self.frames.push_back(Frame::signal(&last_word));
         self.is_complete = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::QuerySecret;
+    use damson_cluster::{ContentId, MotionId, QueryId};
+    use futures::FutureExt;
+    use std::future::poll_fn;
+
+    fn outbox() -> Arc<Outbox> {
+        let (sender, receiver) = (ContentId(0), ContentId(1));
+        let route = RouteKey { query: QueryId(1), motion: MotionId(1), sender, receiver };
+        Arc::new(Outbox::new(route, QuerySecret::from_bytes([1; 16]).ticket(&route)))
+    }
+
+    #[test]
+    fn a_carrier_that_goes_away_fails_the_route() {
+        let outbox = outbox();
+        let carrier = Carrier::of(Arc::clone(&outbox));
+        outbox.end(ToReceiver::End).unwrap();
+        let delivered = || poll_fn(|context| outbox.poll_delivered(context)).now_or_never();
+        assert_eq!(delivered(), None);
+        let panicking = std::thread::spawn(move || {
+            let _carrier = carrier;
+            std::panic::resume_unwind(Box::new("a defect"));
+        });
+        panicking.join().unwrap_err();
+        assert!(matches!(delivered(), Some(Err(RouteError::PeerLost { .. }))));
+    }
+
+    #[test]
+    fn what_was_delivered_stays_so() {
+        let outbox = outbox();
+        outbox.end(ToReceiver::End).unwrap();
+        Carrier::of(Arc::clone(&outbox)).over(Ok(()));
+        assert_eq!(poll_fn(|context| outbox.poll_delivered(context)).now_or_never(), Some(Ok(())));
     }
 }

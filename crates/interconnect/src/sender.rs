@@ -4,6 +4,7 @@ use crate::RouteError;
 use crate::batch::{Encoder, batch_bytes, conform, cut, for_the_wire};
 use crate::counters::{Moved, RouteCounters};
 use crate::inbox::Inbox;
+use crate::limits::FRAME_BYTES_MAX;
 use crate::outbox::Outbox;
 use crate::route::{Admission, ToReceiver};
 use crate::wire::Frame;
@@ -12,6 +13,7 @@ use arrow::datatypes::SchemaRef;
 use damson_cluster::RouteKey;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,11 @@ impl RouteSender {
         self.end.is_stopped()
     }
 
+    /// Ready once nothing need be sent any more: the receiver has stopped, or the route has failed.
+    pub fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.end.poll_closed(context)
+    }
+
     /// What was accepted so far.
     pub fn moved(&self) -> Moved {
         self.end.moved()
@@ -157,6 +164,10 @@ impl SenderEnd {
     /// The messages of one batch, to a peer.
     pub(crate) async fn send_frames(&mut self, frames: &[Frame]) -> Result<Sent, RouteError> {
         let Link::Remote(outbox) = &self.link else { unreachable!("a local route takes batches") };
+        if let Some(frame) = frames.iter().find(|frame| frame.bytes() > FRAME_BYTES_MAX) {
+            let message = format!("a message of {} bytes is longer than {FRAME_BYTES_MAX}", frame.bytes());
+            return Err(protocol_error(self.route, message));
+        }
         let bytes = frames.iter().map(|frame| frame.bytes()).sum();
         match outbox.sent.blocked(|context| outbox.poll_admit(context, bytes)).await {
             Admission::Send => outbox.push(frames.iter().cloned(), bytes),
@@ -215,6 +226,14 @@ impl SenderEnd {
             Link::Remote(outbox) => outbox.end(last_word),
             Link::Stopped => Ok(()),
             Link::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
+        match &self.link {
+            Link::Local(inbox) => inbox.poll_closed(context),
+            Link::Remote(outbox) => outbox.poll_closed(context),
+            Link::Stopped | Link::Failed(_) => Poll::Ready(()),
         }
     }
 

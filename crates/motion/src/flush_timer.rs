@@ -7,7 +7,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -27,17 +27,28 @@ pub(crate) enum Next {
     End,
     /// Rows have waited long enough.
     Flush,
+    /// Nobody wants rows any more.
+    Closed,
 }
 
 impl FlushTimer {
-    /// Waits for the input; if rows are waiting (`is_gathering`), not for long.
-    pub(crate) async fn next(&mut self, input: &mut SendableRecordBatchStream, is_gathering: bool) -> Next {
+    /// Waits for the input; if rows are waiting (`is_gathering`), not for long; and not beyond the time when its rows would go
+    /// nowhere.
+    pub(crate) async fn next(
+        &mut self,
+        input: &mut SendableRecordBatchStream,
+        is_gathering: bool,
+        poll_closed: impl Fn(&mut Context<'_>) -> Poll<()>,
+    ) -> Next {
         if !is_gathering {
             self.running = None;
         }
         let next = poll_fn(|context| {
             if let Poll::Ready(next) = input.poll_next_unpin(context) {
                 return Poll::Ready(next.map_or(Next::End, Next::Batch));
+            }
+            if poll_closed(context).is_ready() {
+                return Poll::Ready(Next::Closed);
             }
             if !is_gathering {
                 return Poll::Pending;
@@ -73,6 +84,10 @@ mod tests {
         Box::pin(RecordBatchStreamAdapter::new(Arc::new(Schema::empty()), batches))
     }
 
+    fn open(_: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
     fn empty() -> RecordBatch {
         RecordBatch::new_empty(Arc::new(Schema::empty()))
     }
@@ -81,8 +96,8 @@ mod tests {
     async fn a_batch_at_hand_starts_no_timer() {
         let mut timer = FlushTimer::default();
         let mut input = input(stream::iter([Ok(empty())]));
-        assert!(matches!(timer.next(&mut input, true).await, Next::Batch(Ok(_))));
-        assert!(matches!(timer.next(&mut input, true).await, Next::End));
+        assert!(matches!(timer.next(&mut input, true, open).await, Next::Batch(Ok(_))));
+        assert!(matches!(timer.next(&mut input, true, open).await, Next::End));
         assert!(timer.running.is_none());
     }
 
@@ -91,10 +106,13 @@ mod tests {
         let mut timer = FlushTimer::default();
         let mut input = input(stream::pending());
         let start = Instant::now();
-        assert!(matches!(timer.next(&mut input, true).await, Next::Flush));
+        assert!(matches!(timer.next(&mut input, true, open).await, Next::Flush));
         assert!(start.elapsed() >= Duration::from_millis(FLUSH_MS));
         timer.flushed(Instant::now());
-        assert!(timer.next(&mut input, false).now_or_never().is_none(), "without rows, there is nothing to let out");
+        assert!(
+            timer.next(&mut input, false, open).now_or_never().is_none(),
+            "without rows, there is nothing to let out"
+        );
         assert!(timer.running.is_none());
     }
 
@@ -104,11 +122,11 @@ mod tests {
         let mut timer = FlushTimer::default();
         let (batches, receiver) = futures::channel::mpsc::unbounded();
         let mut input = input(receiver);
-        assert!(timer.next(&mut input, true).now_or_never().is_none());
+        assert!(timer.next(&mut input, true, open).now_or_never().is_none());
         let due = timer.running.as_ref().unwrap().deadline();
         batches.unbounded_send(Ok(empty())).unwrap();
-        assert!(matches!(timer.next(&mut input, true).await, Next::Batch(Ok(_))));
-        assert!(timer.next(&mut input, true).now_or_never().is_none());
+        assert!(matches!(timer.next(&mut input, true, open).await, Next::Batch(Ok(_))));
+        assert!(timer.next(&mut input, true, open).now_or_never().is_none());
         assert_eq!(timer.running.as_ref().unwrap().deadline(), due);
     }
 

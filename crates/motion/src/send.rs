@@ -182,8 +182,9 @@ async fn send_all(
 ) -> Result<()> {
     let mut timer = FlushTimer::default();
     loop {
-        match timer.next(&mut input, router.is_gathering()).await {
+        match timer.next(&mut input, router.is_gathering(), |context| sender.poll_closed(context)).await {
             Next::Batch(batch) => waiting.of(router.send(batch?, sender)).await?,
+            Next::Closed => return Ok(()),
             Next::End => return waiting.of(router.flush(sender)).await,
             Next::Flush => {
                 let start = Instant::now();

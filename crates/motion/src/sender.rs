@@ -12,6 +12,7 @@ use damson_interconnect::{BroadcastSender, RouteError, RouteSender, Sent, batch_
 use datafusion::error::Result;
 use futures::future::try_join_all;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// The routes of one motion out of one QE, with what they cost and count.
 pub(crate) struct Sender {
@@ -116,6 +117,16 @@ impl Sender {
             Routes::Each(routes) => routes.iter().all(|route| route.as_ref().is_none_or(RouteSender::is_stopped)),
             Routes::All(all) => all.as_ref().is_none_or(|all| all.all_stopped()),
         }
+    }
+
+    /// Ready once no receiver wants more rows, or none can be reached.
+    pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
+        let is_open = match &self.routes {
+            // One that is open is enough to wait for.
+            Routes::Each(routes) => routes.iter().flatten().any(|route| route.poll_closed(context).is_pending()),
+            Routes::All(all) => all.as_ref().is_some_and(|all| all.poll_closed(context).is_pending()),
+        };
+        if is_open { Poll::Pending } else { Poll::Ready(()) }
     }
 
     pub(crate) async fn finish(&mut self) -> Result<()> {

@@ -1,9 +1,10 @@
 //! How peers' connections come in.
 
 use super::connector::refuse_other_user;
+use super::handshakes::complete;
 use super::socket::{ConnectionCount, PeerStream};
 use super::unix_path::{make_directory, socket_path};
-use crate::limits::{ACCEPT_RETRY, HANDSHAKES_MAX};
+use crate::limits::ACCEPT_RETRY;
 use crate::{NodeConfig, Transport};
 use futures::stream::{self, Stream, StreamExt};
 use std::io;
@@ -41,7 +42,7 @@ pub(super) fn tcp(
             connected.inspect_err(|error| tracing::warn!(%error, %peer, "a peer was refused"))
         }
     });
-    connections.buffer_unordered(HANDSHAKES_MAX)
+    complete(connections)
 }
 
 async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {

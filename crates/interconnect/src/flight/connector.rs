@@ -1,7 +1,7 @@
 //! How a connection to a peer is made.
 
 use super::socket::{ConnectionCount, PeerStream};
-use super::unix_path::socket_path;
+use super::unix_path::existing_socket;
 use crate::limits::{UNIX_SOCKET_RETRIES, UNIX_SOCKET_RETRY};
 use crate::tls::{HandshakeError, NodeTls};
 use crate::wire::Integrity;
@@ -29,8 +29,8 @@ pub(super) enum Via {
 impl Via {
     /// A unix socket if the peer has one here, now.
     pub(super) fn to(peer: &Endpoint, config: &NodeConfig) -> Via {
-        let path = if config.unix_sockets { socket_path(&peer.0) } else { None };
-        match path.filter(|path| path.exists()) {
+        let path = if config.unix_sockets { existing_socket(&peer.0) } else { None };
+        match path {
             Some(path) => Via::Unix(path),
             None if config.tls.is_some() => Via::Tls,
             None if config.allow_plain_tcp => Via::PlainTcp,
@@ -132,7 +132,7 @@ pub(super) fn refuse_other_user(stream: &UnixStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::acceptor::UnixSocket;
-    use super::super::unix_path::make_directory;
+    use super::super::unix_path::{make_directory, socket_path};
     use super::*;
     use tokio::net::{TcpListener, UnixListener};
     use tokio::runtime::Handle;

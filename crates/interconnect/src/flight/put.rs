@@ -5,7 +5,7 @@ use super::codec::MessageDecoder;
 use super::{DO_PUT, OPENING_KEY};
 use crate::departures::Departures;
 use crate::limits::ANSWER_BYTES_MAX;
-use crate::outbox::Outbox;
+use crate::outbox::{Carrier, Outbox};
 use crate::wire::{Integrity, Opening};
 use arrow_flight::PutResult;
 use bytes::Bytes;
@@ -23,8 +23,9 @@ use tower::{Service, ServiceExt};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
 pub(super) async fn put(outbox: Arc<Outbox>, channel: PeerChannel, integrity: Integrity, build: Arc<str>) {
-    let result = exchange(&outbox, channel, integrity, &build).await;
-    outbox.over(result.map_err(|status| describe(&status)));
+    let carrier = Carrier::of(outbox);
+    let result = exchange(carrier.outbox(), channel, integrity, &build).await;
+    carrier.over(result.map_err(|status| describe(&status)));
 }
 
 async fn exchange(outbox: &Arc<Outbox>, channel: PeerChannel, integrity: Integrity, build: &str) -> Result<(), Status> {

@@ -63,7 +63,7 @@ impl Service {
             let app_metadata = serde_json::to_vec(&message).map_err(|e| Status::internal(e.to_string()))?;
             Ok(PutResult { app_metadata: app_metadata.into() })
         });
-        let results = results.take_until(self.stop.clone().cancelled_owned()).boxed();
+        let results = until(results.boxed(), self.stop.clone());
         let encoder = MessageEncoder::<PutResult>::default();
         let body = EncodeBody::new_server(encoder, results, None, SingleMessageCompressionOverride::default(), None);
         let mut response = http::Response::new(Body::new(body));
@@ -86,14 +86,8 @@ impl Service {
         };
         match answers {
             Ok(answers) => {
-                let answers = stream::unfold(Some((answers, self.stop.clone())), |rest| async move {
-                    let (mut answers, stop) = rest?;
-                    tokio::select! {
-                        answer = answers.next() => answer.map(|a| (Ok(encode_answer(a)), Some((answers, stop)))),
-                        () = stop.cancelled() => Some((Err(Status::unavailable("the node is stopping")), None)),
-                    }
-                });
-                Ok(Response::new(answers.boxed()))
+                let answers = answers.map(|answer| Ok(encode_answer(answer)));
+                Ok(Response::new(until(answers.boxed(), self.stop.clone())))
             }
             Err(error) => {
                 let mut response = Response::new(stream::once(async { Ok(encode_answer(Err(error))) }).boxed());
@@ -107,6 +101,23 @@ impl Service {
         let theirs = metadata.get_bin(BUILD_KEY).and_then(|build| build.to_bytes().ok()).unwrap_or_default();
         self.node.refuse_other_build(&String::from_utf8_lossy(&theirs))
     }
+}
+
+/// The stream, which ends with an error when the node stops: its end says that everything was done.
+fn until<T: Send + 'static>(
+    items: BoxStream<'static, Result<T, Status>>,
+    stop: CancellationToken,
+) -> BoxStream<'static, Result<T, Status>> {
+    let items = stream::unfold(Some((items, stop)), |rest| async move {
+        let (mut items, stop) = rest?;
+        tokio::select! {
+            // First, so that what has ended in order has done so.
+            biased;
+            item = items.next() => item.map(|item| (item, Some((items, stop)))),
+            () = stop.cancelled() => Some((Err(Status::unavailable("the node is stopping")), None)),
+        }
+    });
+    items.boxed()
 }
 
 fn opening_of(metadata: &MetadataMap) -> Result<Opening, String> {

@@ -6,7 +6,7 @@ use super::describe::{describe, describe_write};
 use super::message;
 use crate::departures::Departures;
 use crate::limits::{ANSWER_BYTES_MAX, STREAM_CHUNKS};
-use crate::outbox::Outbox;
+use crate::outbox::{Carrier, Outbox};
 use crate::wire::{Integrity, Opening};
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream, WriteError};
@@ -17,8 +17,9 @@ use std::task::{Context, Poll};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
 pub(super) async fn send(outbox: Arc<Outbox>, connecting: Connecting, build: Arc<str>) {
-    let result = exchange(&outbox, connecting, &build).await;
-    outbox.over(result);
+    let carrier = Carrier::of(outbox);
+    let result = exchange(carrier.outbox(), connecting, &build).await;
+    carrier.over(result);
 }
 
 async fn exchange(outbox: &Arc<Outbox>, connecting: Connecting, build: &str) -> Result<(), String> {

@@ -464,7 +464,50 @@ fn task_context(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::arrow::datatypes::Schema;
+    use crate::catalog::Catalog;
+    use damson_cluster::{Endpoint, MotionId};
+    use damson_interconnect::NodeConfig;
+    use damson_motion::{MotionDef, MotionKind, MotionRecvExec, MotionSendExec};
+    use datafusion::arrow::datatypes::{Schema, SchemaRef};
+    use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+    use datafusion::prelude::SessionContext;
+
+    /// A slice of the master that fails before it has a route cannot tell its receiver, who would wait for ever.
+    #[tokio::test]
+    async fn a_slice_of_the_master_that_fails_early_fails_the_query() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(directory.path(), 1).unwrap().current();
+        let node = Node::new(NodeConfig::new(Endpoint::in_process(), "test", Handle::current()));
+        let topology = Topology { master: Endpoint::in_process(), segments: vec![] };
+        let query = QueryId(1);
+        node.open_query(query, 1, QuerySecret::from_bytes([1; 16]));
+        let kind = MotionKind::Gather { merge: None };
+        let def = MotionDef { id: MotionId(1), kind, senders: Gang::Entry, receivers: Gang::Entry };
+        let schema: SchemaRef = Arc::new(Schema::empty());
+        // Two partitions cannot be sent, which is found before the routes are opened.
+        let input = Arc::new(PlaceholderRowExec::new(Arc::clone(&schema)).with_partitions(2));
+        let state = SessionContext::new().state();
+        let context = task_context(&state, query, &node, &topology, &catalog);
+        let (sender, mut receiver) = mpsc::channel(1);
+        let watch = Watch {
+            query,
+            root: Arc::new(MotionRecvExec::new(def.clone(), schema)),
+            senders: vec![(SliceId(1), Arc::new(MotionSendExec::new(def, input)))],
+            events: SelectAll::new(),
+            metrics: Arc::default(),
+            to_the_end: true,
+            cancel: CancellationToken::new(),
+            registry: Arc::new(Registry::new(Endpoint::in_process(), 1)),
+            _catalog: catalog,
+            close: CloseOnDrop { node: Arc::clone(&node), query },
+            tasks: JoinSet::new(),
+            slices_left: 0,
+        };
+        let running = tokio::time::timeout(Duration::from_secs(30), watch.run(context, sender));
+        let ((), error) = tokio::join!(async { running.await.expect("it hangs") }, receiver.recv());
+        let error = error.expect("an error").unwrap_err().to_string();
+        assert!(error.contains("2 partitions"), "{error}");
+    }
 
     #[tokio::test]
     async fn a_task_that_dies_is_an_error_after_its_rows() {

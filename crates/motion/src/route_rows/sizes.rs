@@ -1,7 +1,8 @@
 //! Bytes of each row, so that batches can be cut by bytes.
 
-use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, OffsetSizeTrait, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
+use damson_interconnect::array_bytes;
 
 /// Bytes of a batch's rows. Columns of one width cost nothing to measure; texts and bytes are measured row by row;
 /// others, such as lists, count with the average of their batch. Validity bitmaps are left out.
@@ -78,7 +79,7 @@ fn add_variable(column: &ArrayRef, by_row: &mut [u32]) {
         DataType::Utf8View => add_views(column.as_string_view().views(), by_row),
         DataType::BinaryView => add_views(column.as_binary_view().views(), by_row),
         _ => {
-            let bytes = slice_bytes(column) / column.len().max(1);
+            let bytes = array_bytes(column) / column.len().max(1);
             by_row.iter_mut().for_each(|row| *row = add(*row, bytes));
         }
     }
@@ -101,9 +102,4 @@ fn add_views(views: &[u128], by_row: &mut [u32]) {
 
 fn add(row: u32, bytes: usize) -> u32 {
     row.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX))
-}
-
-/// Bytes that an array's rows use of its buffers; types that cannot be measured so count in full.
-pub(super) fn slice_bytes(column: &ArrayRef) -> usize {
-    column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
 }

@@ -9,9 +9,9 @@ use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use columns::{all_types, random_column};
 use damson_cluster::MapVersion;
+use damson_interconnect::array_bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use sizes::slice_bytes;
 
 fn map(destinations: usize) -> Arc<BucketMap> {
     Arc::new(BucketMap::uniform(MapVersion(1), destinations))
@@ -364,7 +364,7 @@ fn more_rows_than_are_split_at_once_still_fit() {
 fn nested_views_do_not_keep_their_source() {
     let mut rng = StdRng::seed_from_u64(5);
     let list = random_column(&mut rng, &columns::list_of(DataType::Utf8View), 4000, 0.0);
-    let source_bytes = slice_bytes(&list);
+    let source_bytes = array_bytes(&list);
     let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..4000));
     let batch = RecordBatch::try_from_iter([("k", keys), ("l", list)]).unwrap().slice(0, 40);
     let sent = split(&mut Splitter::new(batch.schema(), map(4), SEND_MESSAGE_BYTES), &[batch]);

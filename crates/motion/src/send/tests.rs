@@ -118,3 +118,31 @@ async fn a_receiver_without_credit_holds_up_no_other() {
     sent.unwrap();
     assert_eq!(received, [batch(0..10), batch(10..20), batch(30..40)], "in order");
 }
+
+/// The input may not have a row for long, or ever, when its receivers have what they need: LIMIT under a slow join.
+#[tokio::test]
+async fn receivers_that_stop_end_a_sender_whose_input_waits() {
+    let node = node();
+    let (mut sender, receivers) = ends(&node);
+    let (input, batches) = mpsc::unbounded();
+    let input_stream = Box::pin(RecordBatchStreamAdapter::new(batch(0..1).schema(), batches));
+    let sending = async {
+        send_all(by_hash(), input_stream, &mut sender, Waiting::new(Time::new())).await.unwrap();
+        sender.finish().await.unwrap();
+    };
+    let receiving = async {
+        input.unbounded_send(Ok(batch(0..100))).unwrap();
+        let mut receivers = receivers.into_iter();
+        let mut first = receivers.next().unwrap();
+        first.next().await.unwrap().unwrap();
+        drop(first);
+        // One of them still wants rows.
+        input.unbounded_send(Ok(batch(100..200))).unwrap();
+        let mut second = receivers.next().unwrap();
+        second.next().await.unwrap().unwrap();
+        assert!(!input.is_closed());
+        drop(second);
+    };
+    soon(future::join(sending, receiving)).await;
+    assert!(input.is_closed());
+}

@@ -1,13 +1,11 @@
 //! Every type that has no scatter of its own.
 
-use super::super::sizes::slice_bytes;
 use super::{Groups, Piece, Scatter};
-use arrow::array::{
-    Array, ArrayData, ArrayRef, BinaryViewArray, StringViewArray, UInt32Array, make_array, new_empty_array,
-};
+use arrow::array::{Array, ArrayRef, UInt32Array, make_array, new_empty_array};
 use arrow::compute::{concat, take};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
+use damson_interconnect::{array_bytes, has_views, unshare};
 
 /// So many chunks are made one: small ones have more overhead than values.
 const CHUNKS_MAX: usize = 32;
@@ -42,7 +40,7 @@ impl Scatter for Taken {
         for piece in pieces {
             let taken = take(column, &UInt32Array::from(piece.rows(groups).to_vec()), None)?;
             let taken = if self.has_views { make_array(unshare(taken.to_data())?) } else { taken };
-            self.bytes[piece.destination] += slice_bytes(&taken);
+            self.bytes[piece.destination] += array_bytes(&taken);
             self.chunks[piece.destination].push(taken);
             if self.chunks[piece.destination].len() == CHUNKS_MAX {
                 let chunks = std::mem::take(&mut self.chunks[piece.destination]);
@@ -60,31 +58,5 @@ impl Scatter for Taken {
 
     fn bytes(&self) -> usize {
         self.bytes.iter().sum()
-    }
-}
-
-fn has_views(data_type: &DataType) -> bool {
-    use DataType::*;
-    match data_type {
-        Utf8View | BinaryView => true,
-        List(field) | LargeList(field) | ListView(field) | LargeListView(field) | FixedSizeList(field, _) => {
-            has_views(field.data_type())
-        }
-        Map(field, _) | RunEndEncoded(_, field) => has_views(field.data_type()),
-        Struct(fields) => fields.iter().any(|field| has_views(field.data_type())),
-        Union(fields, _) => fields.iter().any(|(_, field)| has_views(field.data_type())),
-        _ => false,
-    }
-}
-
-/// The same values, with views into buffers of their own.
-fn unshare(data: ArrayData) -> Result<ArrayData, ArrowError> {
-    match data.data_type() {
-        DataType::Utf8View => Ok(StringViewArray::from(data).gc().into_data()),
-        DataType::BinaryView => Ok(BinaryViewArray::from(data).gc().into_data()),
-        _ => {
-            let children = data.child_data().iter().cloned().map(unshare).collect::<Result<_, _>>()?;
-            data.into_builder().child_data(children).build()
-        }
     }
 }
