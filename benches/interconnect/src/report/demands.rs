@@ -57,10 +57,7 @@ pub fn of(report: &Report) -> Vec<Demand> {
     for transport in TRANSPORTS {
         let way = Way::Route(transport);
         let outcome = report.best(Kind::SlowReceiver, way);
-        let change = outcome.map(|outcome| {
-            let (awake, asleep) = outcome.awake_and_asleep();
-            asleep / awake - 1.0
-        });
+        let change = outcome.map(|outcome| outcome.change_by_sleep());
         demands.push(Demand {
             what: format!("Slow receiver, {}: change of the others", way.title()),
             wanted: format!("< {:.0} %", SLOW_CHANGE_MAX * 100.0),

@@ -147,6 +147,17 @@ impl Outcome {
         (mean(0), mean(1))
     }
 
+    /// Of the slow receiver: what a sleep changes of the others' rate, against the mean of the windows before and after it; the
+    /// median of all sleeps.
+    pub fn change_by_sleep(&self) -> f64 {
+        let rates: Vec<f64> = self.receiver.windows.iter().map(|window| window.gb_per_s()).collect();
+        let sleeps = rates.windows(3).step_by(2);
+        let mut changes: Vec<f64> = sleeps.map(|of| 2.0 * of[1] / (of[0] + of[2]) - 1.0).collect();
+        changes.sort_by(f64::total_cmp);
+        let middle = changes.len() / 2;
+        if changes.len() % 2 == 1 { changes[middle] } else { (changes[middle - 1] + changes[middle]) / 2.0 }
+    }
+
     /// The most memory that the sender held more than before it began.
     pub fn sender_growth_bytes(&self) -> u64 {
         self.sender.rss_peak_bytes.saturating_sub(self.sender.rss_before_bytes)

@@ -168,7 +168,7 @@ fn slow_receiver(report: &Report) -> String {
             result.measure.way.title(),
             format!("{awake:.2}"),
             format!("{asleep:.2}"),
-            format!("{:+.1} %", (asleep / awake - 1.0) * 100.0),
+            format!("{:+.1} %", best.change_by_sleep() * 100.0),
             format!("{:.3}", gibibytes(best.sender_growth_bytes())),
         ]
     })

@@ -59,6 +59,15 @@ fn a_slow_receiver_that_slows_others_is_found() {
     assert_eq!(verdicts(&report, "Slow receiver, Flight, TCP: change"), [Some(false)]);
 }
 
+/// A machine that becomes faster, and one window in which it did something else.
+#[test]
+fn a_drift_is_no_change() {
+    let steady = outcome(&[100, 102, 104, 106, 108, 80, 112, 114, 116]);
+    assert!(steady.change_by_sleep().abs() < 0.001, "{}", steady.change_by_sleep());
+    let slowed = outcome(&[100, 92, 104, 95, 108, 99, 112, 102, 116]);
+    assert!((-0.11..-0.08).contains(&slowed.change_by_sleep()), "{}", slowed.change_by_sleep());
+}
+
 #[test]
 fn failures_are_said() {
     let mut report = report();
