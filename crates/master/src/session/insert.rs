@@ -119,8 +119,7 @@ pub(super) fn assign(
                 let value = Expr::Column(columns[i].clone());
                 let from = value.get_type(&schema).map_err(of_datafusion)?;
                 check_assignable(&from, column, from_values)?;
-                let value = if from == column.data_type { value } else { cast(value, column.data_type.clone()) };
-                damson_functions::assign_text(value, &column.sql_type)
+                assign_value(value, column)
             }
             None => default_value(state, column)?,
         };
@@ -130,13 +129,19 @@ pub(super) fn assign(
     LogicalPlanBuilder::from(source).project(projected).and_then(LogicalPlanBuilder::build).map_err(of_datafusion)
 }
 
+/// The value as the column has it. Cast even where it seems to have the type: the analyzer, which comes later, can give it another
+/// one (`int4 % 1000`, `real / int4`). Casts to the type that a value has are dropped by the planner.
+pub(super) fn assign_value(value: Expr, column: &ColumnDef) -> Expr {
+    damson_functions::assign_text(cast(value, column.data_type.clone()), &column.sql_type)
+}
+
 /// The column's default with its type.
 pub(super) fn default_value(state: &SessionState, column: &ColumnDef) -> SqlResult<Expr> {
     let value = match &column.default {
         Some(text) => state.create_logical_expr(text, &DFSchema::empty()).map_err(of_datafusion)?,
         None => lit(ScalarValue::Null),
     };
-    Ok(damson_functions::assign_text(cast(value, column.data_type.clone()), &column.sql_type))
+    Ok(assign_value(value, column))
 }
 
 fn too_many() -> SqlError {
