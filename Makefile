@@ -50,13 +50,14 @@ bench-interconnect: rust ## Measures the interconnect beside a plain TCP copy; t
 	$(CARGO) build --release --locked -p damson-bench-interconnect $(if $(QUICK),,-p damson -p damson-tpch)
 	$(BIN)/damson-bench-interconnect $(if $(QUICK),--quick) $(ARGS)
 
-nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 10,000 random slice graphs, fuzz targets.
+nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 10,000 random changes and slice graphs, fuzz targets.
 	$(CARGO) build --release --workspace --all-targets --locked
 	$(CARGO) test --release --workspace --locked --no-fail-fast -- --include-ignored
 	DAMSON_SIM_SEEDS=10000 $(CARGO) test --release --locked -p damson-interconnect --lib -- sim::
 	@set -e; for seed in $(SEEDS); do \
 	    DAMSON_SEED=$$seed $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture random::; \
 	done
+	DAMSON_DML_STATEMENTS=10000 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture dml::as_the_model_says
 
 # The sanitizer is not stable, but in every stable compiler.
 fuzz: rust ## Feeds damaged bytes to what reads from peers, for FUZZ_SECONDS a target.

@@ -6,6 +6,7 @@ mod answer;
 mod damson_target;
 mod datafusion_target;
 mod ddl;
+pub mod dml;
 pub mod fault_proxy;
 pub mod processes;
 pub mod random;

@@ -457,6 +457,23 @@ impl ProcessCluster {
         self.master.wait_until_ready();
     }
 
+    /// Kills and starts again, all at once, as after a power failure: the master, if asked, and some segments. Waits until all
+    /// are ready.
+    pub fn restart(&mut self, master: bool, segments: &[usize]) {
+        if master {
+            self.master.kill();
+        }
+        segments.iter().for_each(|&content| self.segments[content].kill());
+        if master {
+            self.master = self.master_command.spawn(&self.setup, self.directory());
+        }
+        for &content in segments {
+            self.segments[content] = self.spawn_segment(content, BUILD);
+        }
+        self.master.wait_until_ready();
+        segments.iter().for_each(|&content| _ = self.segments[content].wait_until_ready());
+    }
+
     pub fn kill_segment(&mut self, content: usize) {
         self.segments[content].kill();
     }

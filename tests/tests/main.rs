@@ -1,5 +1,7 @@
 //! Tests of the whole system from outside. One binary: the engine is linked once.
 
+mod crash;
+mod dml;
 mod errors;
 mod explain;
 mod interconnect;

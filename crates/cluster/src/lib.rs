@@ -12,5 +12,8 @@ mod topology;
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use ids::{ContentId, MapVersion, MotionId, QueryId, RouteKey, SessionId, SliceId, SnapshotId, TableId};
 pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
-pub use table::{ColumnDef, ColumnStats, Compression, Distribution, FileEntry, StatValue, TableDef};
+pub use table::{
+    ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FILE_COLUMN, FileEntry, Modification, ROW_COLUMN,
+    StatValue, TableDef,
+};
 pub use topology::{Endpoint, SegmentDef, Topology};

@@ -115,8 +115,46 @@ pub struct FileEntry {
     pub buckets: Option<(u16, u16)>,
     /// One per column of the table at the time of writing; columns added later are absent.
     pub columns: Vec<ColumnStats>,
+    /// Rows of it that are deleted; None: none.
+    pub deletes: Option<DeleteVector>,
     /// Set by the commit.
     pub created: SnapshotId,
+}
+
+impl FileEntry {
+    /// Rows that are not deleted.
+    pub fn live_rows(&self) -> u64 {
+        self.rows.saturating_sub(self.deletes.as_ref().map_or(0, |deletes| deletes.rows))
+    }
+}
+
+/// Which rows of a file are deleted: one immutable file beside it, which the next DELETE replaces. See
+/// `docs/formats/delete-vector.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteVector {
+    /// Relative to the content's data directory: `base/t12/0193….deletes`.
+    pub path: String,
+    /// Deleted rows, of all statements so far.
+    pub rows: u64,
+    pub bytes: u64,
+    /// XXH3-64 of the whole file.
+    pub checksum: u64,
+    /// Set by the commit.
+    pub created: SnapshotId,
+}
+
+/// System column of a scan for DELETE and UPDATE: which of its segment's files a row is in, as they were dispatched (Int32).
+pub const FILE_COLUMN: &str = "damson_file";
+/// The same: which row of the file it is, from 0 (Int64).
+pub const ROW_COLUMN: &str = "damson_row";
+
+/// What a DELETE or UPDATE changed on one segment, for the commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Modification {
+    pub content: ContentId,
+    /// By the path of the file: its new delete vector; None where all of its rows are deleted now.
+    pub deletes: Vec<(String, Option<DeleteVector>)>,
+    pub adds: Vec<FileEntry>,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod explain;
 pub mod flight_sql;
+mod locks;
 mod master;
 mod planner;
 mod session;

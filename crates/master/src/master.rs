@@ -1,8 +1,9 @@
 //! The running master.
 
 use crate::catalog::{Catalog, CatalogError};
-use crate::dispatch::{Dispatcher, FileService, Registry};
+use crate::dispatch::{Dispatcher, FileService, OrphanCollector, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
+use crate::locks::TableLocks;
 use crate::session::Session;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-/// How often dropped files are removed.
+/// How often dropped files are removed, and orphans looked for: they are gone within two of these, or when the statements that
+/// were running have ended.
 const COLLECT_EVERY: Duration = Duration::from_secs(10);
 
 /// What a master is made of.
@@ -49,6 +51,7 @@ pub struct Master {
     pub(crate) registry: Arc<Registry>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) files: Arc<FileService>,
+    pub(crate) locks: TableLocks,
     pub(crate) base: Arc<SessionState>,
     pub(crate) cpu: Handle,
     pub(crate) interconnect: InterconnectSettings,
@@ -73,8 +76,12 @@ impl Master {
         let catalog = Arc::new(opened.map_err(internal)?.map_err(SqlError::from)?);
         let endpoint = node.endpoint();
         let registry = Arc::new(Registry::new(endpoint.clone(), segments));
-        let files =
-            FileService { node: Arc::clone(&node), registry: Arc::clone(&registry), catalog: Arc::clone(&catalog) };
+        let files = FileService {
+            node: Arc::clone(&node),
+            registry: Arc::clone(&registry),
+            catalog: Arc::clone(&catalog),
+            writes: Writes::default(),
+        };
         let files = Arc::new(files);
         for (i, dir) in local_segments.iter().enumerate() {
             let content = ContentId(i as i32);
@@ -95,6 +102,7 @@ impl Master {
         background.spawn_on(collect_forever(Arc::clone(&files)), &io);
         let dispatcher = Dispatcher::new(node, Arc::clone(&registry), cpu.clone(), settings.epoch);
         Ok(Arc::new(Master {
+            locks: TableLocks::default(),
             catalog,
             registry,
             dispatcher,
@@ -140,9 +148,11 @@ fn refuse_orphaned(data_dir: &Path, segments: &[PathBuf]) -> Result<(), CatalogE
 }
 
 async fn collect_forever(files: Arc<FileService>) {
+    let mut orphans = OrphanCollector::default();
     loop {
         tokio::time::sleep(COLLECT_EVERY).await;
         files.collect_dropped().await;
+        orphans.collect(&files).await;
     }
 }
 

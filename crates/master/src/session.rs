@@ -9,6 +9,7 @@ mod create_as;
 mod explain;
 mod insert;
 mod merged_columns;
+mod modify;
 mod query;
 mod scalar;
 mod settings;
@@ -90,6 +91,7 @@ impl Session {
             Statement::Explain(explain) => (explain::schema(explain), vec![]),
             Statement::Show(target) => (show::schema(target), vec![]),
             Statement::Insert(insert) => (Arc::new(Schema::empty()), self.describe_insert(insert).await?),
+            Statement::Modify(modify) => (Arc::new(Schema::empty()), self.describe_modify(modify).await?),
             _ => (Arc::new(Schema::empty()), vec![]),
         };
         Ok(Prepared { schema, parameters, is_update })
@@ -132,9 +134,12 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         let statement = sql::parse(text)?;
+        // Until it has committed, or failed, its files are not orphans.
+        let _write = (!matches!(statement, Statement::Query(_))).then(|| self.master.files.writes.begin());
         match statement {
             Statement::Query(query) => self.query(&query, text, parameters, cancel).await,
             Statement::Insert(insert) => self.insert(&insert, parameters, cancel).await,
+            Statement::Modify(modify) => self.modify(&modify, parameters, cancel).await,
             Statement::CreateTableAs(create) => self.create_table_as(&create, cancel).await,
             Statement::CreateView(create) => self.create_view(create).await,
             Statement::CopyFrom(copy) => self.copy_from(&copy, cancel).await,

@@ -3,7 +3,8 @@
 
 use crate::{
     CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, ForgetConstantsExec, Gang, HashFilterExec, MotionDef,
-    MotionKind, MotionRecvExec, MotionSendExec, ScanSpec, SpoolExec, TableScanExec, TableWriteExec, TableWriteSpec,
+    MotionKind, MotionRecvExec, MotionSendExec, ScanSpec, SplitUpdateExec, SpoolExec, TableModifyExec, TableModifySpec,
+    TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -68,6 +69,8 @@ enum NodeType {
     MotionRecv = 7,
     ForgetConstants = 8,
     Spool = 9,
+    TableModify = 10,
+    SplitUpdate = 11,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,6 +90,7 @@ enum Kind {
     GatherMerge(Vec<(bool, bool)>),
     Redistribute(MapVersion),
     RoundRobin,
+    Explicit,
     Broadcast,
 }
 
@@ -106,6 +110,10 @@ impl PhysicalExtensionCodec for SliceCodec {
             (NodeType::CopyRead, to_json(read.spec())?, vec![])
         } else if let Some(write) = node.downcast_ref::<TableWriteExec>() {
             (NodeType::TableWrite, to_json(write.spec())?, vec![])
+        } else if let Some(modify) = node.downcast_ref::<TableModifyExec>() {
+            (NodeType::TableModify, to_json(modify.spec())?, vec![])
+        } else if let Some(split) = node.downcast_ref::<SplitUpdateExec>() {
+            (NodeType::SplitUpdate, to_json(&(split.key(), split.map()))?, vec![])
         } else if let Some(write) = node.downcast_ref::<CopyWriteExec>() {
             (NodeType::CopyWrite, to_json(write.spec())?, vec![])
         } else if let Some(filter) = node.downcast_ref::<HashFilterExec>() {
@@ -148,6 +156,13 @@ impl PhysicalExtensionCodec for SliceCodec {
             NodeType::TableWrite => {
                 Arc::new(TableWriteExec::new(from_json::<TableWriteSpec>(&node.description)?, input()?))
             }
+            NodeType::TableModify => {
+                Arc::new(TableModifyExec::new(from_json::<TableModifySpec>(&node.description)?, input()?))
+            }
+            NodeType::SplitUpdate => {
+                let (key, map) = from_json(&node.description)?;
+                Arc::new(SplitUpdateExec::new(key, map, input()?))
+            }
             NodeType::CopyWrite => {
                 Arc::new(CopyWriteExec::new(from_json::<CopyWriteSpec>(&node.description)?, input()?))
             }
@@ -178,6 +193,7 @@ fn describe(def: &MotionDef, schema: SchemaRef) -> Motion {
         }
         MotionKind::Redistribute { map, .. } => Kind::Redistribute(*map),
         MotionKind::RoundRobin => Kind::RoundRobin,
+        MotionKind::Explicit { .. } => Kind::Explicit,
         MotionKind::Broadcast => Kind::Broadcast,
     };
     Motion { id: def.id, senders: def.senders, receivers: def.receivers, kind, schema }
@@ -186,8 +202,7 @@ fn describe(def: &MotionDef, schema: SchemaRef) -> Motion {
 fn expressions_of(kind: &MotionKind) -> Vec<&Arc<dyn PhysicalExpr>> {
     match kind {
         MotionKind::Gather { merge: Some(ordering) } => ordering.iter().map(|s| &s.expr).collect(),
-        MotionKind::Redistribute { keys, .. } => keys.iter().collect(),
-        MotionKind::Gather { merge: None } | MotionKind::RoundRobin | MotionKind::Broadcast => vec![],
+        other => other.routing().iter().collect(),
     }
 }
 
@@ -208,6 +223,10 @@ fn define(
         }
         Kind::Redistribute(map) => MotionKind::Redistribute { keys: expressions, map },
         Kind::RoundRobin => MotionKind::RoundRobin,
+        Kind::Explicit => {
+            let segment = expressions.into_iter().next().ok_or_else(|| malformed("rows that name no segment"))?;
+            MotionKind::Explicit { segment }
+        }
         Kind::Broadcast => MotionKind::Broadcast,
     };
     let def = MotionDef { id: motion.id, kind, senders: motion.senders, receivers: motion.receivers };

@@ -42,6 +42,9 @@ pub enum MotionKind {
     Gather { merge: Option<LexOrdering> },
     /// The owner of the row's bucket, by the placement hash of the expressions: `Hash Key`.
     Redistribute { keys: Vec<Arc<dyn PhysicalExpr>>, map: MapVersion },
+    /// The segment that the row names, by its content id (Int32): rows of a table back to where they are, or on to where they
+    /// will be.
+    Explicit { segment: Arc<dyn PhysicalExpr> },
     /// Receivers in turn, batch by batch: into randomly distributed tables.
     RoundRobin,
     /// Every receiver.
@@ -53,8 +56,20 @@ impl fmt::Display for MotionKind {
         f.write_str(match self {
             MotionKind::Gather { .. } => "Gather Motion",
             MotionKind::Redistribute { .. } | MotionKind::RoundRobin => "Redistribute Motion",
+            MotionKind::Explicit { .. } => "Explicit Redistribute Motion",
             MotionKind::Broadcast => "Broadcast Motion",
         })
+    }
+}
+
+impl MotionKind {
+    /// Expressions of the input's columns that decide where a row goes.
+    pub fn routing(&self) -> &[Arc<dyn PhysicalExpr>] {
+        match self {
+            MotionKind::Redistribute { keys, .. } => keys,
+            MotionKind::Explicit { segment } => std::slice::from_ref(segment),
+            MotionKind::Gather { .. } | MotionKind::RoundRobin | MotionKind::Broadcast => &[],
+        }
     }
 }
 

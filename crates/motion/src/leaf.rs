@@ -1,7 +1,7 @@
 //! Leaves that only a segment can execute: it replaces them by operators over its own files.
 
-use arrow::datatypes::{Schema, SchemaRef};
-use damson_cluster::{CopyFormat, TableId};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use damson_cluster::{CopyFormat, FILE_COLUMN, ROW_COLUMN, TableId};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -25,6 +25,8 @@ pub struct ScanSpec {
     pub table_schema: SchemaRef,
     /// Positions in `table_schema`, in output order.
     pub projection: Vec<usize>,
+    /// Whether [`FILE_COLUMN`] and [`ROW_COLUMN`] come after the projection: for DELETE and UPDATE.
+    pub row_ids: bool,
     /// Whether the last output column is `gp_segment_id`.
     pub segment_id: bool,
 }
@@ -35,11 +37,19 @@ impl ScanSpec {
 
     pub fn output_schema(&self) -> Result<SchemaRef> {
         let mut fields = self.table_schema.project(&self.projection)?.fields().to_vec();
+        if self.row_ids {
+            fields.extend(row_id_fields().map(Arc::new));
+        }
         if self.segment_id {
             fields.push(Arc::new(crate::segment_id::segment_id_field()));
         }
         Ok(Arc::new(Schema::new(fields)))
     }
+}
+
+/// Of [`FILE_COLUMN`] and [`ROW_COLUMN`].
+pub fn row_id_fields() -> [Field; 2] {
+    [Field::new(FILE_COLUMN, DataType::Int32, false), Field::new(ROW_COLUMN, DataType::Int64, false)]
 }
 
 /// A table's scan in a plan of the master.

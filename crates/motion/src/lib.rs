@@ -24,6 +24,7 @@ mod segment_id;
 mod send;
 mod sender;
 mod sink;
+mod split_update;
 mod spool;
 mod waiting;
 
@@ -33,7 +34,7 @@ pub use forget_constants::ForgetConstantsExec;
 pub use hash_filter::HashFilterExec;
 pub use interconnect_settings::InterconnectSettings;
 pub use kind::{Gang, MotionDef, MotionKind};
-pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec};
+pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec, row_id_fields};
 pub use message::{
     ExecuteHead, ExecuteRequest, MotionMetrics, NodeReport, OperatorMetrics, Register, Registered, RunningSlice,
     SliceEvent, SlicePlan, codes, control,
@@ -46,5 +47,9 @@ pub use replan::replan;
 pub use route_rows::Splitter;
 pub use segment_id::SegmentIdExec;
 pub use send::MotionSendExec;
-pub use sink::{CopyWriteExec, CopyWriteSpec, TableWriteExec, TableWriteSpec, sink_schema};
+pub use sink::{
+    CopyWriteExec, CopyWriteSpec, ModifyKind, TableModifyExec, TableModifySpec, TableWriteExec, TableWriteSpec,
+    sink_schema,
+};
+pub use split_update::SplitUpdateExec;
 pub use spool::SpoolExec;

@@ -98,10 +98,7 @@ impl ExecutionPlan for MotionExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        match &self.def.kind {
-            MotionKind::Redistribute { keys, .. } => apply_expression_roots(keys.iter(), f),
-            _ => Ok(TreeNodeRecursion::Continue),
-        }
+        apply_expression_roots(self.def.kind.routing().iter(), f)
     }
 
     fn replace_children(

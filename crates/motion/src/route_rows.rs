@@ -7,8 +7,8 @@ mod scatter;
 mod sizes;
 
 use crate::limits::{SEND_BATCH_ROWS, SEND_MESSAGE_BYTES_MAX, SEND_MESSAGE_BYTES_MIN};
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Int32Type, SchemaRef};
 use arrow::error::ArrowError;
 use damson_cluster::{BUCKETS, BucketMap, ContentId, placement};
 use datafusion::error::{DataFusionError, Result};
@@ -39,8 +39,25 @@ pub(crate) fn owners_of(
     Ok(())
 }
 
+/// The destinations that rows name themselves.
+///
+/// # Errors
+/// One that there is not.
+fn named(keys: &[ArrayRef], destinations: usize, owners: &mut Vec<u16>) -> Result<()> {
+    let internal = |message: String| DataFusionError::Internal(message);
+    let [key] = keys else { return Err(internal(format!("a row names {} destinations", keys.len()))) };
+    let names = key.as_primitive_opt::<Int32Type>().filter(|names| names.null_count() == 0);
+    let names = names.ok_or_else(|| internal(format!("rows are sent to what {} of them names", key.data_type())))?;
+    if let Some(wrong) = names.values().iter().find(|&&name| usize::try_from(name).map_or(true, |n| n >= destinations))
+    {
+        return Err(internal(format!("a row is sent to segment {wrong} of {destinations}")));
+    }
+    owners.extend(names.values().iter().map(|&name| name as u16));
+    Ok(())
+}
+
 /// Splits batches over destinations and gathers the pieces of each into batches of a useful size. Made by the sending
-/// end of a Redistribute motion, one for each QE.
+/// end of a Redistribute or Explicit Redistribute motion, one for each QE.
 ///
 /// A destination's batch is ready when it has `message_bytes`, or [`SEND_BATCH_ROWS`]; rows keep their order within a
 /// destination. `push` is given at most [`SPLIT_ROWS_MAX`](crate::limits::SPLIT_ROWS_MAX) rows at once, and what is ready is
@@ -51,7 +68,8 @@ pub(crate) fn owners_of(
 /// share the input's buffers, but for dictionaries. [`Splitter::buffered_bytes`] says what is held.
 pub struct Splitter {
     schema: SchemaRef,
-    map: Arc<BucketMap>,
+    /// None: rows name their destinations.
+    map: Option<Arc<BucketMap>>,
     hashes: Vec<u64>,
     owners: Vec<u16>,
     groups: Groups,
@@ -74,12 +92,17 @@ impl Splitter {
     /// within [`SEND_MESSAGE_BYTES_MIN`] and [`SEND_MESSAGE_BYTES_MAX`].
     pub fn new(schema: SchemaRef, map: Arc<BucketMap>, message_bytes: usize) -> Self {
         let destinations = map.segment_count();
+        Splitter { map: Some(map), ..Splitter::to_named(schema, destinations, message_bytes) }
+    }
+
+    /// As [`Splitter::new`], for rows whose only key is the number of their destination (Int32).
+    pub fn to_named(schema: SchemaRef, destinations: usize, message_bytes: usize) -> Self {
         let message_bytes = message_bytes.clamp(SEND_MESSAGE_BYTES_MIN, SEND_MESSAGE_BYTES_MAX);
         let sizes = RowSizes::new(&schema);
         let batch_rows = (message_bytes / sizes.fixed_bytes().max(1)).clamp(1, SEND_BATCH_ROWS);
         let columns = schema.fields().iter().map(|field| scatter::of(field.data_type(), destinations, message_bytes));
         Splitter {
-            map,
+            map: None,
             hashes: vec![],
             owners: vec![],
             groups: Groups::default(),
@@ -106,12 +129,12 @@ impl Splitter {
             return Ok(());
         }
         self.owners.clear();
-        if self.pending.len() == 1 {
-            self.owners.resize(batch.num_rows(), 0);
-        } else {
-            owners_of(keys, &self.map, &mut self.hashes, &mut self.owners)?;
-            assert_eq!(self.owners.len(), batch.num_rows(), "a key has a value for each row");
+        match &self.map {
+            Some(_) if self.pending.len() == 1 => self.owners.resize(batch.num_rows(), 0),
+            Some(map) => owners_of(keys, map, &mut self.hashes, &mut self.owners)?,
+            None => named(keys, self.pending.len(), &mut self.owners)?,
         }
+        assert_eq!(self.owners.len(), batch.num_rows(), "a key has a value for each row");
         self.groups.group(&self.owners, self.pending.len());
         self.sizes.measure(batch);
         self.push_grouped(batch).map_err(arrow_error)

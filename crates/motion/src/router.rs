@@ -13,8 +13,19 @@ use std::sync::Arc;
 pub(crate) enum Router {
     One,
     All,
-    InTurn { next: usize, receivers: usize },
-    ByHash { keys: Vec<Arc<dyn PhysicalExpr>>, splitter: Box<Splitter> },
+    InTurn {
+        next: usize,
+        receivers: usize,
+    },
+    ByHash {
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        splitter: Box<Splitter>,
+    },
+    /// To the segment that the row names.
+    Named {
+        segment: Arc<dyn PhysicalExpr>,
+        splitter: Box<Splitter>,
+    },
 }
 
 impl Router {
@@ -25,6 +36,10 @@ impl Router {
             // Senders start at different receivers, so that small inputs do not all go to the first.
             MotionKind::RoundRobin => {
                 Router::InTurn { next: qe.content.0.max(0) as usize, receivers: def.receivers.size() }
+            }
+            MotionKind::Explicit { segment } => {
+                let splitter = Splitter::to_named(Arc::clone(schema), def.receivers.size(), message_bytes);
+                Router::Named { segment: Arc::clone(segment), splitter: Box::new(splitter) }
             }
             MotionKind::Redistribute { keys, map } => {
                 let splitter = Splitter::new(Arc::clone(schema), qe.map(*map)?, message_bytes);
@@ -42,31 +57,42 @@ impl Router {
                 *next = receiver + 1;
                 sender.send(receiver, batch).await
             }
-            Router::ByHash { keys, splitter } => {
-                let rows = sender.split_rows(&batch);
-                for start in (0..batch.num_rows()).step_by(rows) {
-                    let batch = batch.slice(start, rows.min(batch.num_rows() - start));
-                    let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
-                    splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
-                    drain(splitter, sender).await?;
-                }
-                sender.gathers(splitter.buffered_bytes())
-            }
+            Router::ByHash { keys, splitter } => split(splitter, keys, batch, sender).await,
+            Router::Named { segment, splitter } => split(splitter, std::slice::from_ref(segment), batch, sender).await,
         }
     }
 
     /// Whether rows wait for more of their destination.
     pub(crate) fn is_gathering(&self) -> bool {
-        matches!(self, Router::ByHash { splitter, .. } if splitter.is_gathering())
+        match self {
+            Router::ByHash { splitter, .. } | Router::Named { splitter, .. } => splitter.is_gathering(),
+            Router::One | Router::All | Router::InTurn { .. } => false,
+        }
     }
 
     pub(crate) async fn flush(&mut self, sender: &mut Sender) -> Result<()> {
-        if let Router::ByHash { splitter, .. } = self {
+        if let Router::ByHash { splitter, .. } | Router::Named { splitter, .. } = self {
             splitter.flush()?;
             drain(splitter, sender).await?;
         }
         Ok(())
     }
+}
+
+async fn split(
+    splitter: &mut Splitter,
+    routing: &[Arc<dyn PhysicalExpr>],
+    batch: RecordBatch,
+    sender: &mut Sender,
+) -> Result<()> {
+    let rows = sender.split_rows(&batch);
+    for start in (0..batch.num_rows()).step_by(rows) {
+        let batch = batch.slice(start, rows.min(batch.num_rows() - start));
+        let columns = routing.iter().map(|e| e.evaluate(&batch)?.into_array(batch.num_rows()));
+        splitter.push(&batch, &columns.collect::<Result<Vec<_>>>()?)?;
+        drain(splitter, sender).await?;
+    }
+    sender.gathers(splitter.buffered_bytes())
 }
 
 async fn drain(splitter: &mut Splitter, sender: &mut Sender) -> Result<()> {

@@ -114,10 +114,7 @@ impl ExecutionPlan for MotionSendExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        match &self.def.kind {
-            MotionKind::Redistribute { keys, .. } => apply_expression_roots(keys.iter(), f),
-            _ => Ok(TreeNodeRecursion::Continue),
-        }
+        apply_expression_roots(self.def.kind.routing().iter(), f)
     }
 
     fn replace_children(
@@ -143,8 +140,7 @@ impl ExecutionPlan for MotionSendExec {
         let message_bytes = budget.message_bytes.min(SEND_MESSAGE_BYTES);
         let receivers = self.def.receivers.contents();
         let to_peers = receivers.iter().filter(|r| !qe.node.is_here(qe.topology.endpoint(**r))).count();
-        let gathered_bytes =
-            if matches!(self.def.kind, MotionKind::Redistribute { .. }) { receivers.len() * message_bytes } else { 0 };
+        let gathered_bytes = if self.def.kind.routing().is_empty() { 0 } else { receivers.len() * message_bytes };
         let reserve_bytes = gathered_bytes + to_peers * budget.message_bytes;
         let mut memory = MotionMemory::reserve(&self.def, "sender", &context, reserve_bytes)?;
         let window_bytes =

@@ -37,6 +37,26 @@ pub struct TableWriteSpec {
     pub distribution_key: Vec<usize>,
 }
 
+/// Rows of a table that are deleted, and those that take their place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableModifySpec {
+    pub write: TableWriteSpec,
+    pub kind: ModifyKind,
+    /// A row that comes twice is an error: copies of a replicated table would not agree on which of its new rows counts.
+    pub once: bool,
+}
+
+/// What the input's columns are, after the table's [`FILE_COLUMN`](damson_cluster::FILE_COLUMN) and
+/// [`ROW_COLUMN`](damson_cluster::ROW_COLUMN).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModifyKind {
+    Delete,
+    /// The new row, which stays on its segment.
+    Update,
+    /// As [`SplitUpdateExec`](crate::SplitUpdateExec) makes it: whether the row is new, and the new row.
+    SplitUpdate,
+}
+
 /// Rows into files that COPY TO names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CopyWriteSpec {
@@ -137,6 +157,15 @@ unresolved_sink!(
     /// As the table is distributed → Strewn, one row each of [`sink_schema`].
     TableWriteExec,
     TableWriteSpec
+);
+unresolved_sink!(
+    /// What deletes and replaces rows, in a plan of the master.
+    ///
+    /// # Distribution
+    /// Each row on the segment of its file → Strewn, one row each of [`sink_schema`], whose `files` is JSON of a
+    /// [`Modification`](damson_cluster::Modification).
+    TableModifyExec,
+    TableModifySpec
 );
 unresolved_sink!(
     /// COPY TO's writer in a plan of the master.

@@ -1,8 +1,11 @@
 //! Leaves and sinks of a slice become operators over this segment's files.
 
 use damson_cluster::FileEntry;
-use damson_motion::{CopyReadExec, CopyWriteExec, ExecuteHead, SegmentIdExec, TableScanExec, TableWriteExec};
-use damson_storage::{StorageError, TableStore, WriteSpec, copy_read, copy_write};
+use damson_motion::{
+    CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
+    TableWriteExec, TableWriteSpec,
+};
+use damson_storage::{ModifySpec, StorageError, TableStore, WriteSpec, Writes, copy_read, copy_write};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::ExecutionPlan;
@@ -23,22 +26,30 @@ pub(crate) fn resolve(
             let spec = scan.spec();
             let none: &[FileEntry] = &[];
             let files = head.files.get(&spec.table).map_or(none, Vec::as_slice);
-            let rows = store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS);
+            let rows = match spec.row_ids {
+                true => store.scan_with_row_ids(&spec.table_schema, &spec.projection, files),
+                false => store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS),
+            };
             let rows = rows.map_err(external)?;
             if spec.segment_id { Arc::new(SegmentIdExec::new(rows)) } else { rows }
         } else if let Some(read) = plan.downcast_ref::<CopyReadExec>() {
             let units = head.copy_units.get(&read.spec().leaf).cloned().unwrap_or_default();
             copy_read(&read.spec().format, &read.spec().schema, units).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
-            let spec = write.spec();
-            let spec = WriteSpec {
-                table: spec.table,
-                schema: Arc::clone(&spec.schema),
-                compression: spec.compression,
-                distribution_key: spec.distribution_key.clone(),
-                file_rows_max: damson_storage::limits::FILE_ROWS_MAX,
+            store.write(write_spec(write.spec()), Arc::clone(write.input())).map_err(external)?
+        } else if let Some(modify) = plan.downcast_ref::<TableModifyExec>() {
+            let spec = modify.spec();
+            let spec = ModifySpec {
+                write: write_spec(&spec.write),
+                files: head.files.get(&spec.write.table).cloned().unwrap_or_default(),
+                writes: match spec.kind {
+                    ModifyKind::Delete => Writes::Nothing,
+                    ModifyKind::Update => Writes::InPlace,
+                    ModifyKind::SplitUpdate => Writes::Split,
+                },
+                once: spec.once,
             };
-            store.write(spec, Arc::clone(write.input())).map_err(external)?
+            store.modify(spec, Arc::clone(modify.input())).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
             let stem = format!("seg{}-{}", head.content.0, head.query.0);
             copy_write(Arc::clone(write.input()), &write.spec().dir, &stem, &write.spec().format).map_err(external)?
@@ -48,6 +59,10 @@ pub(crate) fn resolve(
         Ok(Transformed::yes(resolved))
     };
     plan.transform_up(resolve_one).data()
+}
+
+fn write_spec(spec: &TableWriteSpec) -> WriteSpec {
+    WriteSpec::new(spec.table, Arc::clone(&spec.schema), spec.compression, spec.distribution_key.clone())
 }
 
 fn external(error: StorageError) -> DataFusionError {

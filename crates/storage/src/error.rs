@@ -32,6 +32,9 @@ pub enum StorageError {
     #[error("table {table}: {detail}")]
     WrongRows { table: TableId, detail: String },
 
+    #[error("table {table}: a row of a replicated table would be changed a second time by the same statement")]
+    Repeated { table: TableId },
+
     /// A record of a COPY file.
     #[error(transparent)]
     Record(#[from] Box<RecordError>),
@@ -91,6 +94,7 @@ impl StorageError {
             StorageError::Missing { .. } => "58P01",
             StorageError::Io { source, .. } => io_sqlstate(source),
             StorageError::NotNull { .. } => "23502",
+            StorageError::Repeated { .. } => "21000",
             StorageError::WrongRows { .. } => "XX000",
             StorageError::Record(record) => record.sqlstate,
             StorageError::Column { sqlstate, .. } | StorageError::File { sqlstate, .. } => sqlstate,

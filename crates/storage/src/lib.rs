@@ -4,6 +4,7 @@
 mod blocking;
 mod cache;
 mod copy;
+mod deletes;
 mod durable;
 mod error;
 mod footers;
@@ -19,4 +20,4 @@ pub use cache::{ColumnCache, ColumnCacheStats};
 pub use copy::{copy_read, copy_write};
 pub use error::{RecordError, StorageError};
 pub use store::TableStore;
-pub use write::WriteSpec;
+pub use write::{ModifySpec, WriteSpec, Writes};

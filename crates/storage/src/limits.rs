@@ -34,6 +34,10 @@ pub const VERIFY_BLOCK_BYTES: usize = 1 << 20;
 /// Files whose footers are kept in memory by one segment; a footer of 20 columns and 4 row groups takes about 30 KiB.
 pub const FOOTERS_MAX: usize = 16 << 10;
 
+/// Bytes of delete vectors that one content keeps: a tenth of a billion rows, deleted at random, takes about 125 MiB on disk,
+/// and a table's vectors are read again by each of its scans.
+pub const DELETES_CACHE_BYTES: u64 = 64 << 20;
+
 /// Rows of a batch of a table scan, and of a chunk of a cached column: DataFusion's own batch size.
 pub const CHUNK_ROWS: usize = 8192;
 
@@ -58,6 +62,7 @@ pub const ERROR_VALUE_BYTES_MAX: usize = 64;
 /// Bytes of a text value kept as a file's minimum or maximum.
 pub const STAT_TEXT_BYTES_MAX: usize = 64;
 
+const _: () = assert!(FILE_ROWS_MAX + (ROW_GROUP_ROWS_MAX as u64) < u32::MAX as u64, "row numbers have 32 bits");
 const _: () = assert!(ROW_GROUP_ROWS_MAX as u64 <= FILE_ROWS_MAX, "a file holds at least one row group");
 const _: () = assert!((ROW_GROUP_BYTES_MAX as u64) < FILE_BYTES_MAX, "a file holds several row groups");
 const _: () = assert!(COPY_BLOCK_BYTES < RECORD_BYTES_MAX, "a record may span blocks");

@@ -2,10 +2,11 @@
 
 use crate::StorageError;
 use crate::cache::ColumnCache;
+use crate::deletes::DeleteVectors;
 use crate::durable::{create_directories, sync_directory};
 use crate::footers::Footers;
 use crate::scan::{self, TableFiles};
-use crate::write::{self, WriteSpec};
+use crate::write::{self, ModifySpec, WriteSpec};
 use damson_cluster::{ContentId, FileEntry};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
@@ -51,7 +52,8 @@ impl TableStore {
         let data_dir = data_dir.canonicalize().map_err(StorageError::io("open", data_dir))?;
         let store = LocalFileSystem::new_with_prefix(&data_dir).map_err(|e| store_error("open", &data_dir, e))?;
         let store: Arc<dyn ObjectStore> = Arc::new(store);
-        let files = Arc::new(TableFiles { footers: Footers::new(Arc::clone(&store)), store, cache });
+        let (footers, deletes) = (Footers::new(Arc::clone(&store)), DeleteVectors::new(Arc::clone(&store)));
+        let files = Arc::new(TableFiles { footers, deletes, store, cache });
         Ok(TableStore { inner: Arc::new(Inner { content, data_dir, files }) })
     }
 
@@ -89,7 +91,21 @@ impl TableStore {
         files: &[FileEntry],
         partitions: usize,
     ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-        scan::scan(Arc::clone(&self.inner.files), table_schema, projection, files, partitions)
+        scan::scan(Arc::clone(&self.inner.files), table_schema, projection, files, false, partitions)
+    }
+
+    /// As [`TableStore::scan`], in one partition, with two more columns after the projection: `file` (Int32, position in
+    /// `files`) and `row` (Int64, number in the file), which [`TableStore::modify`] takes.
+    ///
+    /// # Errors
+    /// As [`TableStore::scan`].
+    pub fn scan_with_row_ids(
+        &self,
+        table_schema: &SchemaRef,
+        projection: &[usize],
+        files: &[FileEntry],
+    ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+        scan::scan(Arc::clone(&self.inner.files), table_schema, projection, files, true, 1)
     }
 
     /// A sink that writes `input`'s rows, which have the table's columns in its order, into new files. One partition, one
@@ -113,12 +129,36 @@ impl TableStore {
         write::plan(self.inner.content, &self.inner.data_dir, spec, input)
     }
 
+    /// A sink that deletes the rows that `input` names, and writes the rows that take their place. One partition, one batch of
+    /// one row: `rows` (UInt64, those that were deleted) and `files` (Binary, JSON of a
+    /// [`Modification`](damson_cluster::Modification)). Columns of `input`: `file` and `row` as from
+    /// [`TableStore::scan_with_row_ids`] over the same files, then what [`ModifySpec::writes`] says.
+    ///
+    /// A row that comes twice is deleted once, and its first new row counts.
+    ///
+    /// # Memory
+    /// A bitmap of the deleted rows of each file that has any, and what [`TableStore::write`] takes; from the query's pool.
+    ///
+    /// # Cancellation
+    /// Dropping the stream before its row removes every file that it made.
+    ///
+    /// # Errors
+    /// As [`TableStore::write`].
+    pub fn modify(
+        &self,
+        spec: ModifySpec,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+        write::modify(self.inner.content, &self.inner.data_dir, Arc::clone(&self.inner.files), spec, input)
+    }
+
     /// Deletes files: dropped tables, a failed statement's orphans. Missing ones are fine. Tries all before it reports the
     /// first failure. What the cache has of them is never found again, and ages out.
     pub async fn remove(&self, paths: &[String]) -> Result<(), StorageError> {
         let mut result = Ok(());
         for path in paths {
             self.inner.files.footers.forget(path);
+            self.inner.files.deletes.forget(path);
             let location = ObjectPath::parse(path).map_err(|e| store_error("remove", Path::new(path), e.into()));
             let removed = match location {
                 Ok(location) => match self.inner.files.store.delete(&location).await {

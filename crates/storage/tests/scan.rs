@@ -72,6 +72,7 @@ fn file(
         checksum: xxhash_rust::xxh3::xxh3_64(&bytes),
         buckets: None,
         columns: vec![],
+        deletes: None,
         created: SnapshotId(0),
     }
 }

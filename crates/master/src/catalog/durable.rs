@@ -5,9 +5,10 @@ use super::files::{FileKey, TableFiles};
 use super::pins::Pins;
 use super::sqlite::SqliteStore;
 use super::state::{CatalogState, ClusterSettings, Relation, StateParts, TableEntry, ViewDef};
-use super::store::{CatalogStore, Change, Stored, Transaction};
+use super::store::{CatalogStore, Change, Stored, StoredDeletes, StoredFile, Transaction};
 use damson_cluster::{
-    BucketMap, ColumnDef, Compression, ContentId, Distribution, FileEntry, MapVersion, SnapshotId, TableDef, TableId,
+    BucketMap, ColumnDef, Compression, ContentId, DeleteVector, Distribution, FileEntry, MapVersion, SnapshotId,
+    TableDef, TableId,
 };
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -45,6 +46,8 @@ pub struct Commit {
     pub adds: Vec<FileEntry>,
     /// Live files to be dropped, by table.
     pub drops: Vec<(TableId, FileKey)>,
+    /// New delete vectors of live files, made from those that the files had at `base`.
+    pub deletes: Vec<(TableId, FileKey, DeleteVector)>,
     /// A table's new definition (SET DISTRIBUTED, expansion): `drops` must hold all of its files.
     pub replace_definition: Option<TableDef>,
 }
@@ -52,7 +55,7 @@ pub struct Commit {
 impl Commit {
     /// New files only: INSERT, COPY.
     pub fn of_adds(base: SnapshotId, adds: Vec<FileEntry>) -> Self {
-        Commit { base, adds, drops: Vec::new(), replace_definition: None }
+        Commit { base, adds, drops: Vec::new(), deletes: Vec::new(), replace_definition: None }
     }
 }
 
@@ -68,6 +71,8 @@ struct Writer {
     next_table_id: TableId,
     /// Files whose drop is committed and that are not forgotten, with the snapshot that dropped them.
     dropped: HashMap<FileKey, SnapshotId>,
+    /// Files that were taken for orphans, and are being removed: nobody may commit them. Since this master began.
+    condemned: HashSet<FileKey>,
     /// The store failed while it committed: which of the two states it holds must be read again.
     in_doubt: bool,
 }
@@ -103,7 +108,7 @@ impl Catalog {
         }
         let pins = Arc::new(Pins::default());
         let (state, next_table_id, dropped) = state_of(stored, &pins)?;
-        let writer = Writer { store, next_table_id, dropped, in_doubt: false };
+        let writer = Writer { store, next_table_id, dropped, condemned: HashSet::new(), in_doubt: false };
         Ok(Catalog { published: RwLock::new(state), writer: Mutex::new(writer), pins })
     }
 
@@ -337,9 +342,10 @@ impl Catalog {
     /// the new files are nobody's. And the store's.
     pub fn commit(&self, commit: Commit) -> Result<SnapshotId, CatalogError> {
         self.change(|state, _| {
-            let Commit { base, adds, drops, replace_definition } = commit;
+            let Commit { base, adds, drops, deletes, replace_definition } = commit;
             let mut touched: BTreeSet<TableId> = adds.iter().map(|file| file.table).collect();
             touched.extend(drops.iter().map(|(table, _)| *table));
+            touched.extend(deletes.iter().map(|(table, ..)| *table));
             touched.extend(replace_definition.iter().map(|def| def.id));
             for id in touched {
                 let entry = state.table_by_id(id).ok_or(CatalogError::TableGone(id))?;
@@ -347,13 +353,19 @@ impl Catalog {
                 if entry.defined > base {
                     return Err(conflict("it was redefined"));
                 }
-                let dropped = drops.iter().filter(|(table, _)| *table == id);
-                let dropped: HashSet<_> = dropped.map(|(_, key)| (key.content, key.path.as_str())).collect();
-                let live = entry.files.iter().filter(|file| dropped.contains(&(file.content, file.path.as_str())));
-                if live.count() != dropped.len() {
+                let dropped = drops.iter().filter(|(table, _)| *table == id).count();
+                // What was deleted since would be there again.
+                let vectors = deletes.iter().filter(|(table, ..)| *table == id).map(|(_, key, _)| key);
+                let read = drops.iter().filter(|(table, _)| *table == id).map(|(_, key)| key).chain(vectors);
+                let read: HashSet<_> = read.map(|key| (key.content, key.path.as_str())).collect();
+                let is_as_read = |file: &&Arc<FileEntry>| {
+                    read.contains(&(file.content, file.path.as_str()))
+                        && file.deletes.as_ref().is_none_or(|vector| vector.created <= base)
+                };
+                if entry.files.iter().filter(is_as_read).count() != read.len() {
                     return Err(conflict("its rows were changed"));
                 }
-                if replace_definition.as_ref().is_some_and(|def| def.id == id) && dropped.len() != entry.files.len() {
+                if replace_definition.as_ref().is_some_and(|def| def.id == id) && dropped != entry.files.len() {
                     return Err(conflict("rows were added to it"));
                 }
             }
@@ -370,6 +382,8 @@ impl Catalog {
                 changes.push(Change::PutTable { def, redefined: true });
             }
             changes.extend(drops.into_iter().map(|(table, key)| Change::DropFile { table, key }));
+            let put = |(table, file, vector)| Change::PutDeletes { table, file, vector };
+            changes.extend(deletes.into_iter().map(put));
             changes.extend(adds.into_iter().map(Change::AddFile));
             Ok((changes, ()))
         })?;
@@ -416,10 +430,35 @@ impl Catalog {
 
     /// Every path on `content` that the catalog knows, dropped ones that are not forgotten included: any other file
     /// there, and not being written now, is an orphan.
-    pub fn known_paths(&self, content: ContentId) -> HashSet<String> {
-        let writer = self.writer.lock();
+    ///
+    /// # Errors
+    /// The store's, where a commit is in doubt and the store cannot say.
+    pub fn known_paths(&self, content: ContentId) -> Result<HashSet<String>, CatalogError> {
+        let mut writer = self.writer.lock();
+        self.settle(&mut writer)?;
+        Ok(self.known_to(&writer, content))
+    }
+
+    /// Those of `paths` on `content` that the catalog does not know: from now on no commit may name them, so that they can be
+    /// removed.
+    ///
+    /// # Errors
+    /// As [`Catalog::known_paths`].
+    pub fn condemn(&self, content: ContentId, paths: HashSet<String>) -> Result<Vec<String>, CatalogError> {
+        let mut writer = self.writer.lock();
+        self.settle(&mut writer)?;
+        let known = self.known_to(&writer, content);
+        let orphans: Vec<String> = paths.into_iter().filter(|path| !known.contains(path)).collect();
+        writer.condemned.extend(orphans.iter().map(|path| FileKey { content, path: path.clone() }));
+        Ok(orphans)
+    }
+
+    fn known_to(&self, writer: &Writer, content: ContentId) -> HashSet<String> {
         let state = self.current();
-        let live = state.tables().flat_map(|entry| entry.files.of(content)).map(|file| file.path.clone());
+        let files = state.tables().flat_map(|entry| entry.files.of(content));
+        let live = files.flat_map(|file| {
+            [Some(&file.path), file.deletes.as_ref().map(|vector| &vector.path)].into_iter().flatten().cloned()
+        });
         let dropped = writer.dropped.keys().filter(|key| key.content == content).map(|key| key.path.clone());
         live.chain(dropped).collect()
     }
@@ -439,9 +478,15 @@ impl Catalog {
         }
         let snapshot = SnapshotId(state.snapshot.0 + 1);
         for change in &mut changes {
-            if let Change::AddFile(file) = change {
-                file.created = snapshot;
+            match change {
+                Change::AddFile(file) => file.created = snapshot,
+                Change::PutDeletes { vector, .. } => vector.created = snapshot,
+                _ => {}
             }
+        }
+        if let Some(table) = changes.iter().find_map(|change| writer.condemns(change)) {
+            let table = state.table_by_id(table).map_or_else(|| table.to_string(), |entry| entry.def.qualified_name());
+            return Err(CatalogError::Conflict { table, reason: "the statement's files were taken for orphans" });
         }
         let transaction = Transaction { snapshot: Some(snapshot), changes };
         if let Err(error) = writer.store.apply(&transaction) {
@@ -476,6 +521,20 @@ impl Catalog {
         writer.in_doubt = false;
         *self.published.write() = state;
         Ok(())
+    }
+}
+
+impl Writer {
+    /// The table of a change that names a file which is being removed.
+    fn condemns(&self, change: &Change) -> Option<TableId> {
+        let (table, key) = match change {
+            Change::AddFile(file) => (file.table, FileKey::of(file)),
+            Change::PutDeletes { table, file, vector } => {
+                (*table, FileKey { content: file.content, path: vector.path.clone() })
+            }
+            _ => return None,
+        };
+        self.condemned.contains(&key).then_some(table)
     }
 }
 
@@ -536,6 +595,13 @@ fn next_parts(state: &CatalogState, transaction: &Transaction, writer: &mut Writ
     let mut parts = state.parts();
     let mut added: BTreeMap<TableId, Vec<Arc<FileEntry>>> = BTreeMap::new();
     let mut dropped: BTreeMap<TableId, HashSet<FileKey>> = BTreeMap::new();
+    let mut deletes: BTreeMap<TableId, Vec<(&FileKey, &DeleteVector)>> = BTreeMap::new();
+    // A file's delete vector goes with it, or is replaced.
+    let mut vectors: HashMap<TableId, HashMap<FileKey, FileKey>> = HashMap::new();
+    let mut vector_of = |table: TableId, key: &FileKey| {
+        let of_table = || state.table_by_id(table).map_or_else(HashMap::new, |entry| entry.files.vectors());
+        vectors.entry(table).or_insert_with(of_table).get(key).cloned()
+    };
     for change in &transaction.changes {
         match change {
             Change::CreateSchema(name) => {
@@ -562,12 +628,17 @@ fn next_parts(state: &CatalogState, transaction: &Transaction, writer: &mut Writ
             Change::AddFile(file) => added.entry(file.table).or_default().push(Arc::new(file.clone())),
             Change::DropFile { table, key } => {
                 writer.dropped.insert(key.clone(), snapshot);
+                writer.dropped.extend(vector_of(*table, key).map(|vector| (vector, snapshot)));
                 dropped.entry(*table).or_default().insert(key.clone());
+            }
+            Change::PutDeletes { table, file, vector } => {
+                writer.dropped.extend(vector_of(*table, file).map(|vector| (vector, snapshot)));
+                deletes.entry(*table).or_default().push((file, vector));
             }
             Change::ForgetFile(_) | Change::NextTableId(_) => {}
         }
     }
-    replace_files(&mut parts, added, &dropped);
+    replace_files(&mut parts, added, &dropped, &deletes);
     parts
 }
 
@@ -576,8 +647,9 @@ fn replace_files(
     parts: &mut StateParts,
     mut added: BTreeMap<TableId, Vec<Arc<FileEntry>>>,
     dropped: &BTreeMap<TableId, HashSet<FileKey>>,
+    deletes: &BTreeMap<TableId, Vec<(&FileKey, &DeleteVector)>>,
 ) {
-    let changed: BTreeSet<TableId> = added.keys().chain(dropped.keys()).copied().collect();
+    let changed: BTreeSet<TableId> = added.keys().chain(dropped.keys()).chain(deletes.keys()).copied().collect();
     for id in changed {
         // A dropped table is gone already.
         let Some(entry) = parts.table(id).map(Arc::clone) else { continue };
@@ -585,6 +657,11 @@ fn replace_files(
         if let Some(dropped) = dropped.get(&id) {
             files.remove(dropped);
         }
+        let mut vectors: BTreeMap<ContentId, HashMap<&str, &DeleteVector>> = BTreeMap::new();
+        for (file, vector) in deletes.get(&id).into_iter().flatten() {
+            vectors.entry(file.content).or_default().insert(&file.path, vector);
+        }
+        vectors.into_iter().for_each(|(content, vectors)| files.put_deletes(content, vectors));
         for file in added.remove(&id).unwrap_or_default() {
             files.add(file);
         }
@@ -597,13 +674,26 @@ type Loaded = (Arc<CatalogState>, TableId, HashMap<FileKey, SnapshotId>);
 fn state_of(stored: Stored, pins: &Arc<Pins>) -> Result<Loaded, CatalogError> {
     let mut dropped = HashMap::new();
     let mut live: BTreeMap<TableId, TableFiles> = BTreeMap::new();
-    for file in stored.files {
-        match file.dropped {
-            Some(snapshot) => {
-                dropped.insert(FileKey::of(&file.entry), snapshot);
-            }
-            None => live.entry(file.entry.table).or_default().add(Arc::new(file.entry)),
+    let mut vectors: HashMap<FileKey, DeleteVector> = HashMap::new();
+    for StoredDeletes { file, vector, dropped: at } in stored.deletes {
+        match at {
+            Some(snapshot) => _ = dropped.insert(FileKey { path: vector.path, ..file }, snapshot),
+            None => _ = vectors.insert(file, vector),
         }
+    }
+    for StoredFile { mut entry, dropped: at } in stored.files {
+        match at {
+            Some(snapshot) => {
+                dropped.insert(FileKey::of(&entry), snapshot);
+            }
+            None => {
+                entry.deletes = vectors.remove(&FileKey::of(&entry));
+                live.entry(entry.table).or_default().add(Arc::new(entry));
+            }
+        }
+    }
+    if let Some(file) = vectors.keys().next() {
+        return Err(CatalogError::Damaged(format!("a delete vector of {}, which is not there", file.path)));
     }
     let mut parts = StateParts {
         settings: Arc::new(ClusterSettings { cluster_id: stored.cluster_id, epoch: stored.epoch }),

@@ -1,7 +1,7 @@
 //! The files of one table as of one snapshot.
 
-use damson_cluster::{ContentId, FileEntry};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use damson_cluster::{ContentId, DeleteVector, FileEntry};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What names a file in the cluster: its path is relative to its content's data directory.
@@ -45,13 +45,33 @@ impl TableFiles {
         self.by_content.is_empty()
     }
 
-    /// Rows on one segment.
+    /// Rows on one segment that are not deleted.
     pub fn rows_of(&self, content: ContentId) -> u64 {
-        self.of(content).iter().map(|file| file.rows).sum()
+        self.of(content).iter().map(|file| file.live_rows()).sum()
+    }
+
+    /// Delete vectors, by their files.
+    pub(super) fn vectors(&self) -> HashMap<FileKey, FileKey> {
+        let vector = |file: &Arc<FileEntry>| {
+            let path = file.deletes.as_ref()?.path.clone();
+            Some((FileKey::of(file), FileKey { content: file.content, path }))
+        };
+        self.iter().filter_map(vector).collect()
     }
 
     pub(super) fn add(&mut self, file: Arc<FileEntry>) {
         Arc::make_mut(self.by_content.entry(file.content).or_default()).push(file);
+    }
+
+    /// Gives files of one segment their new delete vectors, by path.
+    pub(super) fn put_deletes(&mut self, content: ContentId, mut vectors: HashMap<&str, &DeleteVector>) {
+        let Some(files) = self.by_content.get_mut(&content) else { return };
+        for file in Arc::make_mut(files) {
+            if let Some(vector) = vectors.remove(file.path.as_str()) {
+                let deletes = Some(vector.clone());
+                *file = Arc::new(FileEntry { deletes, ..FileEntry::clone(file) });
+            }
+        }
     }
 
     /// Removes the files that `dropped` holds.

@@ -2,17 +2,18 @@
 
 use super::durable::first_map;
 use super::error::CatalogError;
+use super::files::FileKey;
 use super::state::ViewDef;
-use super::store::{CatalogStore, Change, Stored, StoredFile, StoredTable, Transaction};
+use super::store::{CatalogStore, Change, Stored, StoredDeletes, StoredFile, StoredTable, Transaction};
 use crate::sql::DEFAULT_SCHEMA;
-use damson_cluster::{BucketMap, ContentId, FileEntry, SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, ContentId, DeleteVector, FileEntry, SnapshotId, TableDef, TableId};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `user_version` of a catalog that this build writes.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// `application_id`: "DMSN".
 const APPLICATION_ID: i64 = 0x444d_534e;
@@ -58,6 +59,22 @@ CREATE TABLE files (
 CREATE INDEX files_table ON files(table_id);
 ";
 
+/// Since version 2.
+const DELETE_VECTORS: &str = "
+CREATE TABLE delete_vectors (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    content INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    file_path TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    created INTEGER NOT NULL REFERENCES snapshots(id),
+    dropped INTEGER REFERENCES snapshots(id),
+    UNIQUE (content, path));
+CREATE UNIQUE INDEX delete_vectors_file ON delete_vectors(content, file_path) WHERE dropped IS NULL;
+";
+
 /// One open `catalog.db`.
 pub(super) struct SqliteStore {
     connection: Connection,
@@ -72,8 +89,10 @@ impl SqliteStore {
     pub fn open(path: &Path, segment_count: usize) -> Result<Self, CatalogError> {
         let mut connection = connect(path)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if version_of(&transaction)? == 0 {
-            create(&transaction, segment_count)?;
+        match version_of(&transaction)? {
+            0 => create(&transaction, segment_count)?,
+            1 => migrate(&transaction)?,
+            _ => {}
         }
         let stored: usize = setting(&transaction, "segment_count")?;
         if stored != segment_count {
@@ -110,8 +129,16 @@ fn version_of(connection: &Connection) -> Result<i64, CatalogError> {
     Ok(version)
 }
 
+/// Version 1 has no delete vectors.
+fn migrate(connection: &Connection) -> Result<(), CatalogError> {
+    connection.execute_batch(DELETE_VECTORS)?;
+    connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION};"))?;
+    Ok(())
+}
+
 fn create(connection: &Connection, segment_count: usize) -> Result<(), CatalogError> {
     connection.execute_batch(SCHEMA)?;
+    connection.execute_batch(DELETE_VECTORS)?;
     connection
         .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"))?;
     put_setting(connection, "cluster_id", &uuid::Uuid::new_v4().to_string())?;
@@ -219,6 +246,7 @@ fn load(connection: &Connection) -> Result<Stored, CatalogError> {
         tables: load_tables(connection)?,
         views,
         files: load_files(connection)?,
+        deletes: load_deletes(connection)?,
     })
 }
 
@@ -254,12 +282,33 @@ fn load_files(connection: &Connection) -> Result<Vec<StoredFile>, CatalogError> 
             checksum: row.get::<_, i64>(5)?.cast_unsigned(),
             buckets: buckets.0.zip(buckets.1),
             columns,
+            deletes: None,
             created: SnapshotId(count(row.get(9)?)?),
         };
         let dropped: Option<i64> = row.get(10)?;
         files.push(StoredFile { entry, dropped: dropped.map(count).transpose()?.map(SnapshotId) });
     }
     Ok(files)
+}
+
+fn load_deletes(connection: &Connection) -> Result<Vec<StoredDeletes>, CatalogError> {
+    let mut statement = connection
+        .prepare("SELECT content, path, file_path, rows, bytes, checksum, created, dropped FROM delete_vectors")?;
+    let mut rows = statement.query([])?;
+    let mut deletes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let vector = DeleteVector {
+            path: row.get(1)?,
+            rows: count(row.get(3)?)?,
+            bytes: count(row.get(4)?)?,
+            checksum: row.get::<_, i64>(5)?.cast_unsigned(),
+            created: SnapshotId(count(row.get(6)?)?),
+        };
+        let file = FileKey { content: ContentId(row.get(0)?), path: row.get(2)? };
+        let dropped: Option<i64> = row.get(7)?;
+        deletes.push(StoredDeletes { file, vector, dropped: dropped.map(count).transpose()?.map(SnapshotId) });
+    }
+    Ok(deletes)
 }
 
 fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotId>) -> Result<(), CatalogError> {
@@ -296,16 +345,35 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
             sqlite
                 .prepare_cached("UPDATE files SET dropped = ?3 WHERE content = ?1 AND path = ?2 AND dropped IS NULL")?
                 .execute(params![key.content.0, key.path, snapshot])?;
+            drop_deletes(sqlite, key, snapshot)?;
+        }
+        Change::PutDeletes { file, vector, .. } => {
+            drop_deletes(sqlite, file, snapshot)?;
+            let sql = "INSERT INTO delete_vectors (content, path, file_path, rows, bytes, checksum, created)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let (rows, bytes, checksum) = (int(vector.rows), int(vector.bytes), vector.checksum.cast_signed());
+            let row = params![file.content.0, vector.path, file.path, rows, bytes, checksum, snapshot];
+            sqlite.prepare_cached(sql)?.execute(row)?;
         }
         Change::ForgetFile(key) => {
             sqlite
                 .prepare_cached("DELETE FROM files WHERE content = ?1 AND path = ?2 AND dropped IS NOT NULL")?
+                .execute(params![key.content.0, key.path])?;
+            sqlite
+                .prepare_cached("DELETE FROM delete_vectors WHERE content = ?1 AND path = ?2 AND dropped IS NOT NULL")?
                 .execute(params![key.content.0, key.path])?;
         }
         Change::NextTableId(next) => {
             sqlite.execute("UPDATE sequences SET next = ?1 WHERE name = 'table_id'", params![int(next.0)])?;
         }
     }
+    Ok(())
+}
+
+/// A file's delete vector, if it has one.
+fn drop_deletes(sqlite: &Connection, file: &FileKey, snapshot: Option<i64>) -> Result<(), CatalogError> {
+    let sql = "UPDATE delete_vectors SET dropped = ?3 WHERE content = ?1 AND file_path = ?2 AND dropped IS NULL";
+    sqlite.prepare_cached(sql)?.execute(params![file.content.0, file.path, snapshot])?;
     Ok(())
 }
 

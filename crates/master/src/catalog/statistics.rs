@@ -32,7 +32,7 @@ impl TableStatistics {
             Distribution::Replicated => files.contents().next().map_or(Vec::new(), |(_, files)| files.iter().collect()),
             Distribution::Hashed(_) | Distribution::Randomly => files.iter().collect(),
         };
-        let rows = files.iter().map(|file| file.rows).sum();
+        let rows = files.iter().map(|file| file.live_rows()).sum();
         TableStatistics {
             rows,
             columns: (0..def.columns.len()).map(|column| column_of(column, rows, &files)).collect(),
@@ -47,11 +47,14 @@ fn column_of(column: usize, rows: u64, files: &[&Arc<FileEntry>]) -> ColumnStati
     for file in files {
         let Some(stats) = file.columns.get(column) else {
             // The column was added later: NULL in every row of this file.
-            nulls += file.rows;
+            nulls += file.live_rows();
             continue;
         };
-        nulls += stats.nulls;
-        value_bytes += stats.value_bytes;
+        // Deleted rows are like the others, for all that is known.
+        let live =
+            |of_all: u64| (u128::from(of_all) * u128::from(file.live_rows())).div_ceil(u128::from(file.rows.max(1)));
+        nulls += live(stats.nulls) as u64;
+        value_bytes += live(stats.value_bytes) as u64;
         if stats.nulls == file.rows {
             continue;
         }
@@ -150,6 +153,7 @@ mod tests {
                 value_bytes: count * 8,
                 distinct_sketch: registers,
             }],
+            deletes: None,
             created: SnapshotId(1),
         }
     }

@@ -3,7 +3,7 @@
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::state::ViewDef;
-use damson_cluster::{BucketMap, FileEntry, SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, DeleteVector, FileEntry, SnapshotId, TableDef, TableId};
 
 /// Keeps the catalog durably. One owner at a time; an epoch fences the one before.
 pub(super) trait CatalogStore: Send {
@@ -34,8 +34,9 @@ pub(super) struct Stored {
     /// Live tables.
     pub tables: Vec<StoredTable>,
     pub views: Vec<ViewDef>,
-    /// In the order in which they were committed.
+    /// In the order in which they were committed; without delete vectors.
     pub files: Vec<StoredFile>,
+    pub deletes: Vec<StoredDeletes>,
 }
 
 #[derive(Debug)]
@@ -48,6 +49,14 @@ pub(super) struct StoredTable {
 #[derive(Debug)]
 pub(super) struct StoredFile {
     pub entry: FileEntry,
+    pub dropped: Option<SnapshotId>,
+}
+
+#[derive(Debug)]
+pub(super) struct StoredDeletes {
+    pub file: FileKey,
+    pub vector: DeleteVector,
+    /// Replaced, or gone with its file.
     pub dropped: Option<SnapshotId>,
 }
 
@@ -76,11 +85,18 @@ pub(super) enum Change {
         name: String,
     },
     AddFile(FileEntry),
+    /// The file, and its delete vector.
     DropFile {
         table: TableId,
         key: FileKey,
     },
-    /// Forgets a dropped file, and its table if it was dropped and this was its last.
+    /// A live file's delete vector, in place of the one that it may have.
+    PutDeletes {
+        table: TableId,
+        file: FileKey,
+        vector: DeleteVector,
+    },
+    /// Forgets a dropped file or delete vector, and its table if it was dropped and this was its last.
     ForgetFile(FileKey),
     NextTableId(TableId),
 }

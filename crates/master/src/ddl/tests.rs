@@ -58,6 +58,7 @@ impl Fixture {
             checksum: 0,
             buckets: None,
             columns: Vec::new(),
+            deletes: None,
             created: SnapshotId(0),
         };
         self.catalog.commit(Commit::of_adds(state.snapshot, vec![file])).unwrap();

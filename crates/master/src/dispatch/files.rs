@@ -1,6 +1,6 @@
 //! Files on segments that nobody needs any more.
 
-use super::Registry;
+use super::{Registry, Writes};
 use crate::catalog::{Catalog, FileKey};
 use crate::error::SqlResult;
 use crate::system::InterconnectNode;
@@ -19,6 +19,7 @@ pub(crate) struct FileService {
     pub node: Arc<Node>,
     pub registry: Arc<Registry>,
     pub catalog: Arc<Catalog>,
+    pub writes: Writes,
 }
 
 impl FileService {
@@ -38,12 +39,17 @@ impl FileService {
         }
     }
 
+    /// Files on a segment that the catalog does not know: of statements that have not committed yet, or never will.
+    pub(super) async fn unknown_files(&self, content: ContentId) -> SqlResult<HashSet<String>> {
+        let on_disk: Vec<(String, u64)> = self.ask(content, control::LIST_FILES, Bytes::new()).await?;
+        let known = self.catalog.known_paths(content)?;
+        Ok(on_disk.into_iter().map(|(path, _)| path).filter(|path| !known.contains(path)).collect())
+    }
+
     /// Removes files that the catalog does not know: what a crash left of statements that never committed. Only right
     /// while no statement writes: the master calls it before it serves.
     pub(crate) async fn collect_orphans(&self, content: ContentId) -> SqlResult<usize> {
-        let on_disk: Vec<(String, u64)> = self.ask(content, control::LIST_FILES, Bytes::new()).await?;
-        let known: HashSet<String> = self.catalog.known_paths(content);
-        let orphans: Vec<String> = on_disk.into_iter().map(|(path, _)| path).filter(|p| !known.contains(p)).collect();
+        let orphans: Vec<String> = self.unknown_files(content).await?.into_iter().collect();
         if !orphans.is_empty() {
             self.remove(content, &orphans).await?;
         }

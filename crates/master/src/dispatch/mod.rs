@@ -1,10 +1,12 @@
 //! Stop 5 of a query's walk: slices to gangs, and the watch over them until the last row.
 
 mod files;
+mod orphans;
 mod registry;
 mod routes;
 mod run;
 
 pub(crate) use files::FileService;
+pub(crate) use orphans::{OrphanCollector, Writes};
 pub(crate) use registry::Registry;
 pub(crate) use run::{Dispatch, Dispatcher, Running, SliceMetrics};

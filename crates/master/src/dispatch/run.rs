@@ -9,7 +9,8 @@ use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
 use damson_interconnect::{ControlStream, Node, QueryRoutes, QuerySecret, RouteError};
 use damson_motion::{
-    ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableScanExec, encode_slice,
+    ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableModifyExec,
+    TableScanExec, encode_slice,
 };
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
@@ -408,13 +409,14 @@ fn requests(
     Ok(requests)
 }
 
-/// The content's files of every table that its slices scan, without statistics, which only the planner needs.
+/// The content's files of every table that its slices scan or change, without statistics, which only the planner needs.
 fn files_of(slices: &[&Slice], catalog: &CatalogState, content: ContentId) -> HashMap<TableId, Vec<FileEntry>> {
     let mut files = HashMap::new();
     for slice in slices {
         visit(&slice.plan, &mut |plan| {
-            let Some(scan) = plan.downcast_ref::<TableScanExec>() else { return };
-            let table = scan.spec().table;
+            let scanned = plan.downcast_ref::<TableScanExec>().map(|scan| scan.spec().table);
+            let modified = || plan.downcast_ref::<TableModifyExec>().map(|modify| modify.spec().write.table);
+            let Some(table) = scanned.or_else(modified) else { return };
             let Some(entry) = catalog.table_by_id(table) else { return };
             let bare = |file: &Arc<FileEntry>| FileEntry { columns: vec![], ..FileEntry::clone(file) };
             files.entry(table).or_insert_with(|| entry.files.of(content).iter().map(bare).collect());

@@ -51,6 +51,11 @@ impl StatementNames {
         &self.inner.state
     }
 
+    /// Whether tables have `gp_segment_id`.
+    pub(crate) fn has_segment_id(&self) -> bool {
+        self.inner.segment_id
+    }
+
     pub(crate) fn search_schema(&self) -> &str {
         &self.inner.search_schema
     }

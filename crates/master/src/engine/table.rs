@@ -3,11 +3,14 @@
 use super::statistics::statistics_of;
 use crate::catalog::TableEntry;
 use async_trait::async_trait;
-use damson_motion::{ScanSpec, TableScanExec};
+use damson_motion::{ScanSpec, TableScanExec, row_id_fields};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::expressions::Column;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, Statistics};
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use std::sync::Arc;
 pub(crate) struct DamsonTable {
     entry: Arc<TableEntry>,
     schema: SchemaRef,
+    row_ids: bool,
     segment_id: bool,
     segments: usize,
 }
@@ -27,7 +31,15 @@ impl DamsonTable {
         if segment_id {
             fields.push(Arc::new(Field::new(ScanSpec::SEGMENT_ID, DataType::Int32, false)));
         }
-        DamsonTable { entry, schema: Arc::new(Schema::new(fields)), segment_id, segments }
+        DamsonTable { entry, schema: Arc::new(Schema::new(fields)), row_ids: false, segment_id, segments }
+    }
+
+    /// With the columns that name a row: its file, its number in it, its segment.
+    pub(crate) fn with_row_ids(entry: Arc<TableEntry>, segments: usize) -> Self {
+        let mut fields = entry.def.arrow_schema().fields().to_vec();
+        fields.extend(row_id_fields().map(Arc::new));
+        fields.push(Arc::new(Field::new(ScanSpec::SEGMENT_ID, DataType::Int32, false)));
+        DamsonTable { entry, schema: Arc::new(Schema::new(fields)), row_ids: true, segment_id: true, segments }
     }
 
     pub(crate) fn entry(&self) -> &Arc<TableEntry> {
@@ -80,15 +92,31 @@ impl TableProvider for DamsonTable {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let stored: Vec<usize> = wanted.iter().copied().filter(|&c| c < columns).collect();
-        let segment_id = self.segment_id && wanted.contains(&columns);
-        let statistics = self.table_statistics().project(Some(wanted));
+        // Row ids come both or not at all, in the order of the schema.
+        let row_ids = self.row_ids && wanted.iter().any(|&c| (columns..columns + 2).contains(&c));
+        let segment_id = self.segment_id && wanted.contains(&(self.schema.fields().len() - 1));
+        let given = stored.iter().copied().chain((columns..columns + 2).filter(|_| row_ids));
+        let given: Vec<usize> = given.chain(segment_id.then_some(self.schema.fields().len() - 1)).collect();
+        let statistics = self.table_statistics().project(Some(&given));
         let spec = ScanSpec {
             table: self.entry.def.id,
             name: self.entry.def.name.clone(),
             table_schema: self.entry.def.arrow_schema(),
             projection: stored,
+            row_ids,
             segment_id,
         };
-        Ok(Arc::new(TableScanExec::try_new(spec, Some(statistics))?))
+        let scan = Arc::new(TableScanExec::try_new(spec, Some(statistics))?);
+        if given == *wanted {
+            return Ok(scan);
+        }
+        let column = |c: &usize| {
+            let position = given.iter().position(|g| g == c)?;
+            let name = self.schema.field(*c).name().clone();
+            Some((Arc::new(Column::new(&name, position)) as Arc<dyn PhysicalExpr>, name))
+        };
+        let columns = wanted.iter().map(column).collect::<Option<Vec<_>>>();
+        let columns = columns.ok_or_else(|| DataFusionError::Internal("a scan lacks a column of its table".into()))?;
+        Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
     }
 }

@@ -5,7 +5,8 @@ use super::join;
 use super::literal::plain_name;
 use super::node::{Description, Place};
 use damson_motion::{
-    CopyReadExec, CopyWriteExec, Gang, HashFilterExec, MotionDef, MotionKind, TableScanExec, TableWriteExec,
+    CopyReadExec, CopyWriteExec, Gang, HashFilterExec, ModifyKind, MotionDef, MotionKind, SplitUpdateExec,
+    TableModifyExec, TableScanExec, TableWriteExec,
 };
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -124,6 +125,15 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
         let description = Description::new("Insert").blocking().suffixed(format!(" on {name}"));
         return Some(description.fact("Relation Name", name));
     }
+    if let Some(modify) = plan.downcast_ref::<TableModifyExec>() {
+        let name = modify.spec().write.name.as_str();
+        let what = if modify.spec().kind == ModifyKind::Delete { "Delete" } else { "Update" };
+        let description = Description::new(what).blocking().suffixed(format!(" on {name}"));
+        return Some(description.fact("Relation Name", name));
+    }
+    if plan.downcast_ref::<SplitUpdateExec>().is_some() {
+        return Some(Description::new("Split"));
+    }
     if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
         return Some(Description::new("Copy To").blocking().suffixed(format!(" {}", write.spec().dir)));
     }
@@ -206,7 +216,10 @@ pub(super) fn describe_motion(def: &MotionDef, input: &Arc<dyn ExecutionPlan>, s
     match &def.kind {
         MotionKind::Gather { merge: Some(keys) } => description.list("Merge Key", printer.sort_keys(keys)),
         MotionKind::Redistribute { keys, .. } => description.list("Hash Key", printer.all(keys)),
-        MotionKind::Gather { merge: None } | MotionKind::RoundRobin | MotionKind::Broadcast => description,
+        MotionKind::Gather { merge: None }
+        | MotionKind::Explicit { .. }
+        | MotionKind::RoundRobin
+        | MotionKind::Broadcast => description,
     }
 }
 

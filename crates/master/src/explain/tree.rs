@@ -6,7 +6,7 @@ use super::expression::Printer;
 use super::node::{Description, Inputs, Node, Place, Steps};
 use crate::planner::SliceTable;
 use damson_cluster::SliceId;
-use damson_motion::{Gang, MotionExec, MotionKind, TableWriteExec};
+use damson_motion::{Gang, MotionExec, MotionKind, TableModifyExec, TableWriteExec};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
@@ -87,7 +87,7 @@ impl Builder {
             steps.fallback = child.steps.chain.clone();
         }
         let mut cost = Cost::of(&**plan, &description, &children);
-        if plan.downcast_ref::<TableWriteExec>().is_some() {
+        if writes_table(plan) {
             // Its own output is one report a writer; what users ask is how many rows are written.
             steps.rows_of_input = true;
             if let Some(child) = children.first() {
@@ -175,14 +175,17 @@ fn hash_of(build: Node, place: Place) -> Node {
     }
 }
 
+fn writes_table(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<TableWriteExec>().is_some() || plan.downcast_ref::<TableModifyExec>().is_some()
+}
+
 /// Whether what an operator gives is writers' reports.
 fn is_writer(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.downcast_ref::<TableWriteExec>().is_some()
-        || (describe::is_hidden(plan) && plan.children().into_iter().all(is_writer))
+    writes_table(plan) || (describe::is_hidden(plan) && plan.children().into_iter().all(is_writer))
 }
 
 /// Whether a slice writes a table: the walk stops at motions.
 fn writes(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let is_motion = plan.downcast_ref::<MotionExec>().is_some();
-    plan.downcast_ref::<TableWriteExec>().is_some() || (!is_motion && plan.children().into_iter().any(writes))
+    writes_table(plan) || (!is_motion && plan.children().into_iter().any(writes))
 }

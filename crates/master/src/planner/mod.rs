@@ -9,6 +9,7 @@ mod distribute;
 mod join_order;
 mod locus;
 mod materialize;
+mod modify;
 mod slices;
 mod spool;
 mod verify;
@@ -67,8 +68,9 @@ pub(crate) fn distribute_and_slice(
     physical: Arc<dyn ExecutionPlan>,
     output: Output,
 ) -> Result<SliceTable> {
-    let distributor =
-        Distributor { tables: context.tables, segments: context.map.segment_count() as u32, map: context.map.version };
+    let everywhere = matches!(&output, Output::Write(target) if target.is_everywhere());
+    let segments = context.map.segment_count() as u32;
+    let distributor = Distributor { tables: context.tables, segments, map: context.map.version, everywhere };
     let placed: Placed = distributor.place(&physical)?;
     let placed = match output {
         Output::Rows => placed,

@@ -2,9 +2,11 @@
 
 use super::distribute::{Distributor, Placed, Target};
 use super::locus::Locus;
+use super::modify::modify;
 use damson_cluster::{ContentId, Distribution, MapVersion, MotionId};
 use damson_motion::{
-    CopyWriteExec, CopyWriteSpec, Gang, MotionDef, MotionExec, MotionKind, TableWriteExec, TableWriteSpec,
+    CopyWriteExec, CopyWriteSpec, Gang, MotionDef, MotionExec, MotionKind, TableModifySpec, TableWriteExec,
+    TableWriteSpec,
 };
 use datafusion::error::Result;
 use std::sync::Arc;
@@ -13,8 +15,17 @@ use std::sync::Arc;
 pub(crate) enum WriteTarget {
     /// Into new files of a table.
     Table { spec: TableWriteSpec, distribution: Distribution, map: MapVersion },
+    /// Rows of a table are deleted, and others take their place: a plan of file, row, segment and the new row.
+    Modify { spec: TableModifySpec, distribution: Distribution, map: MapVersion },
     /// Into files that each segment names by itself.
     Files(CopyWriteSpec),
+}
+
+impl WriteTarget {
+    /// True if every segment must compute all of the rows: each changes its own copy.
+    pub(super) fn is_everywhere(&self) -> bool {
+        matches!(self, WriteTarget::Modify { distribution: Distribution::Replicated, .. })
+    }
 }
 
 /// Puts the writer on top of a plan whose columns are the table's.
@@ -29,6 +40,7 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
             let owned = distributor.move_to(rows, &target)?;
             Ok(Placed { plan: Arc::new(TableWriteExec::new(spec, owned.plan)), locus: Locus::Strewn })
         }
+        WriteTarget::Modify { spec, distribution, map } => modify(distributor, rows, spec, &distribution, map),
         WriteTarget::Files(spec) => {
             let rows = match rows.locus {
                 Locus::Entry | Locus::General => to_one_segment(rows),

@@ -5,7 +5,7 @@ use super::insert::default_value;
 use super::write::table_target;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Commit, FileKey};
-use crate::ddl::{self, Rewrite};
+use crate::ddl::{self, Rewrite, find_table};
 use crate::engine::{DamsonTable, statement_state};
 use crate::error::{SqlResult, of_datafusion};
 use crate::sql::{AlterAction, AlterTable, Statement};
@@ -27,6 +27,13 @@ impl Session {
         alter: &AlterTable,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        let rewrites = matches!(alter.action, AlterAction::SetDistributed { .. } | AlterAction::AddColumn { .. });
+        let table = find_table(&self.master.catalog.current(), &alter.table, &self.search_schema());
+        // An UPDATE meanwhile would be lost, or this statement's work. A table that is not there is said below.
+        let _lock = match table {
+            Ok(entry) if rewrites => Some(self.master.locks.lock(entry.def.id, &cancel).await?),
+            _ => None,
+        };
         match &alter.action {
             AlterAction::SetDistributed { .. } => self.set_distributed(alter, cancel).await,
             AlterAction::AddColumn { .. } => self.add_column(alter, cancel).await,
@@ -71,7 +78,8 @@ impl Session {
         let table = self.slice(&bound, rows, table_target(&def))?;
         let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel).await?;
         let drops = entry.files.iter().map(|file| (def.id, FileKey::of(file))).collect();
-        self.commit(Commit { base, adds: written.files, drops, replace_definition: Some(def) }).await?;
+        let commit = Commit { drops, replace_definition: Some(def), ..Commit::of_adds(base, written.files) };
+        self.commit(commit).await?;
         Ok(Outcome::command("ALTER TABLE"))
     }
 }

@@ -57,6 +57,15 @@ pub(super) fn select(table: &RelationName, columns: &[Name]) -> SqlResult<ast::S
     }
 }
 
+/// `SELECT 1 FROM schema.table AS alias`: a query to be completed.
+pub(super) fn select_from(schema: &str, table: &str, alias: &str) -> SqlResult<ast::Statement> {
+    let [schema, table, alias] = [schema, table, alias].map(|name| Ident::with_quote('"', name));
+    match crate::sql::parse(&format!("SELECT 1 FROM {schema}.{table} AS {alias}"))? {
+        crate::sql::Statement::Query(query) => Ok(*query),
+        other => Err(crate::error::internal(format!("{other:?} is not a query"))),
+    }
+}
+
 /// True if the statement names the system column: only then do tables have it.
 pub(super) fn mentions_segment_id(statement: &ast::Statement) -> bool {
     statement.to_string().contains(ScanSpec::SEGMENT_ID)

@@ -38,13 +38,23 @@ impl Session {
     /// Binds a query as of the newest snapshot. Parameters stay placeholders.
     pub(super) async fn bind(&self, query: &ast::Statement, text: &str) -> SqlResult<Bound> {
         let names = self.names(self.master.catalog.current(), mentions_segment_id(query));
-        if mentions_segment_id(query) && has_natural_join(query) {
+        self.bind_named(names, query.clone(), text).await
+    }
+
+    /// As [`Session::bind`], with names that the caller has prepared.
+    pub(super) async fn bind_named(
+        &self,
+        names: StatementNames,
+        query: ast::Statement,
+        text: &str,
+    ) -> SqlResult<Bound> {
+        if names.has_segment_id() && has_natural_join(&query) {
             let message = "NATURAL JOIN is not supported in a statement that names gp_segment_id";
             return Err(
                 SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint("Write the columns with USING.")
             );
         }
-        let query = hide_segment_id(query.clone());
+        let query = if names.has_segment_id() { hide_segment_id(query) } else { query };
         let (state, plan) = self.bind_with(&names, &query, 0).await.map_err(|e| located(e, text))?;
         Ok(Bound { state, names, plan })
     }

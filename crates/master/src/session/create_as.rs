@@ -1,7 +1,7 @@
 //! CREATE TABLE AS.
 
 use super::column_names::plain;
-use super::write::table_target;
+use super::write::{keys, table_target};
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CreateTableOutcome, NewTable};
 use crate::ddl::{TableAs, define_table_as};
@@ -84,12 +84,12 @@ impl Session {
                 Ok(())
             }
             Ok(CreateTableOutcome::Exists) => {
-                self.discard(&files).await;
+                self.discard(&keys(&files)).await;
                 Ok(())
             }
             Err(error @ CatalogError::InDoubt(_)) => Err(error.into()),
             Err(error) => {
-                self.discard(&files).await;
+                self.discard(&keys(&files)).await;
                 Err(error.into())
             }
         }

@@ -2,6 +2,7 @@
 
 use super::bind::{Bound, external};
 use super::create_as::with_types;
+use super::modify::BoundModify;
 use super::query::with_parameters;
 use super::scalar::{SubqueryRunner, one_value};
 use super::show::text_rows;
@@ -14,7 +15,7 @@ use crate::engine::{ScalarRunner, replace_scalar_subqueries};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::explain::{Execution, Explained, Part, json, lines, placeholder};
 use crate::planner::{Output, SliceTable};
-use crate::sql::{CreateTableAs, Explain, ExplainFormat, Insert, Statement};
+use crate::sql::{CreateTableAs, Explain, ExplainFormat, Insert, Modify, Statement};
 use damson_cluster::{FileEntry, TableDef, TableId};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::error::Result;
@@ -49,12 +50,13 @@ impl Session {
         let explained = match &*explain.statement {
             Statement::Query(query) => explainer.query(query, text).await?,
             Statement::Insert(insert) => explainer.insert(insert).await?,
+            Statement::Modify(modify) => explainer.modify(modify).await?,
             Statement::CreateTableAs(create) => match explainer.create_table_as(create).await? {
                 Shown::Plan(explained) => *explained,
                 Shown::Notices(notices) => return text_rows(schema(explain), vec![notices]),
             },
             _ => {
-                let message = "EXPLAIN is for queries, INSERT and CREATE TABLE AS";
+                let message = "EXPLAIN is for queries, INSERT, UPDATE, DELETE and CREATE TABLE AS";
                 return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
             }
         };
@@ -119,6 +121,28 @@ impl Explainer<'_> {
         let (metrics, written) = self.write(&planned, &def).await?;
         self.session.commit(Commit::of_adds(planned.bound.names.state().snapshot, written.files)).await?;
         Ok(self.analyzed(planned, Some(metrics), written.rows, started))
+    }
+
+    async fn modify(&self, modify: &Modify) -> SqlResult<Explained> {
+        let session = self.session;
+        let _lock = if self.explain.analyze { Some(session.lock_rows(modify, &self.cancel).await?) } else { None };
+        let modify = session.bind_modify(modify).await?;
+        let target = modify.target();
+        let BoundModify { bound, entry, spec } = modify;
+        let (bound, init_plans) = self.init_plans(with_parameters(bound, vec![])?).await?;
+        let planned = self.plan(bound, init_plans, Output::Write(target)).await?;
+        if !self.explain.analyze {
+            return Ok(self.shown(planned));
+        }
+        let started = Instant::now();
+        let running = self.dispatch(&planned).await?;
+        let metrics = Arc::clone(&running.metrics);
+        let modified = session.modified(running, &entry.def).await?;
+        let rows = modified.rows;
+        let commit = modified.commit(planned.bound.names.state().snapshot, spec.write.table);
+        session.commit_unless_cancelled(commit, &self.cancel).await?;
+        let metrics = std::mem::take(&mut *metrics.lock());
+        Ok(self.analyzed(planned, Some(metrics), rows, started))
     }
 
     async fn create_table_as(&self, create: &CreateTableAs) -> SqlResult<Shown> {

@@ -2,11 +2,13 @@
 
 use super::Session;
 use super::bind::Bound;
-use crate::catalog::{CatalogError, Commit};
+use crate::catalog::{CatalogError, Commit, FileKey};
 use crate::dispatch::Running;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
 use crate::planner::{SliceTable, WriteTarget};
-use damson_cluster::{ContentId, CopyUnit, Distribution, FileEntry, TableDef};
+use damson_cluster::{
+    ContentId, CopyUnit, DeleteVector, Distribution, FileEntry, Modification, SnapshotId, TableDef, TableId,
+};
 use damson_motion::TableWriteSpec;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::UInt64Type;
@@ -23,20 +25,47 @@ pub(super) struct Written<F> {
     pub files: Vec<F>,
 }
 
+/// What an UPDATE or DELETE changed.
+pub(super) struct Modified {
+    /// Rows of the statement: a replicated table's count once.
+    pub rows: u64,
+    modifications: Vec<Modification>,
+}
+
+impl Modified {
+    pub(super) fn commit(self, base: SnapshotId, table: TableId) -> Commit {
+        let mut commit = Commit::of_adds(base, vec![]);
+        for Modification { content, deletes, adds } in self.modifications {
+            commit.adds.extend(adds);
+            for (path, vector) in deletes {
+                let file = FileKey { content, path };
+                match vector {
+                    Some(vector) => commit.deletes.push((table, file, vector)),
+                    None => commit.drops.push((table, file)),
+                }
+            }
+        }
+        commit
+    }
+}
+
 /// The writer of one table.
 pub(super) fn table_target(def: &TableDef) -> WriteTarget {
+    WriteTarget::Table { spec: table_spec(def), distribution: def.distribution.clone(), map: def.map_version }
+}
+
+pub(super) fn table_spec(def: &TableDef) -> TableWriteSpec {
     let distribution_key = match &def.distribution {
         Distribution::Hashed(key) => key.clone(),
         Distribution::Randomly | Distribution::Replicated => vec![],
     };
-    let spec = TableWriteSpec {
+    TableWriteSpec {
         table: def.id,
         name: def.name.clone(),
         schema: def.arrow_schema(),
         compression: def.compression,
         distribution_key,
-    };
-    WriteTarget::Table { spec, distribution: def.distribution.clone(), map: def.map_version }
+    }
 }
 
 impl Session {
@@ -53,7 +82,7 @@ impl Session {
         let written = self.written(running, def).await?;
         // The last moment for a cancel: the caller commits.
         if cancel.is_cancelled() {
-            self.discard(&written.files).await;
+            self.discard(&keys(&written.files)).await;
             return Err(SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"));
         }
         Ok(written)
@@ -62,22 +91,44 @@ impl Session {
     /// Waits for the writers of a dispatched write. On an error, what was written is removed.
     pub(super) async fn written(&self, running: Running, def: &TableDef) -> SqlResult<Written<FileEntry>> {
         let (reports, outcome) = collect::<Vec<FileEntry>>(running).await;
-        let files: Vec<FileEntry> = reports.iter().flat_map(|(_, files)| files.clone()).collect();
+        let rows = statement_rows(reports.iter().map(|(rows, _)| *rows), def);
+        let files: Vec<FileEntry> = reports.into_iter().flat_map(|(_, files)| files).collect();
         if let Err(error) = outcome {
-            self.discard(&files).await;
+            self.discard(&keys(&files)).await;
             return Err(error);
         }
-        let rows = reports.iter().map(|(rows, _)| *rows);
-        let rows = match def.distribution {
-            Distribution::Replicated => rows.max().unwrap_or(0),
-            Distribution::Hashed(_) | Distribution::Randomly => rows.sum(),
-        };
         Ok(Written { rows, files })
+    }
+
+    /// Waits for what changes the rows of a dispatched UPDATE or DELETE. On an error, what was written is removed.
+    pub(super) async fn modified(&self, running: Running, def: &TableDef) -> SqlResult<Modified> {
+        let (reports, outcome) = collect::<Modification>(running).await;
+        let rows = statement_rows(reports.iter().map(|(rows, _)| *rows), def);
+        let modifications = reports.into_iter().map(|(_, modification)| modification).collect();
+        let modified = Modified { rows, modifications };
+        if let Err(error) = outcome {
+            self.discard(&new_files(&modified.commit(SnapshotId(0), def.id))).await;
+            return Err(error);
+        }
+        Ok(modified)
+    }
+
+    /// As [`Session::commit`], unless the statement was cancelled until now. Nothing to commit is no commit.
+    pub(super) async fn commit_unless_cancelled(
+        self: &Arc<Self>,
+        commit: Commit,
+        cancel: &CancellationToken,
+    ) -> SqlResult<()> {
+        if cancel.is_cancelled() {
+            self.discard(&new_files(&commit)).await;
+            return Err(SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"));
+        }
+        self.commit(commit).await
     }
 
     /// Commits new files; if the catalog refuses, they are removed.
     pub(super) async fn commit(self: &Arc<Self>, commit: Commit) -> SqlResult<()> {
-        let files = commit.adds.clone();
+        let files = new_files(&commit);
         let session = Arc::clone(self);
         let work = move || session.master.catalog.commit(commit);
         match tokio::task::spawn_blocking(work).await.map_err(internal)? {
@@ -92,7 +143,7 @@ impl Session {
     }
 
     /// Removes files that were never committed. What cannot be removed now is an orphan until the next start.
-    pub(super) async fn discard(&self, files: &[FileEntry]) {
+    pub(super) async fn discard(&self, files: &[FileKey]) {
         let mut by_content: BTreeMap<ContentId, Vec<String>> = BTreeMap::new();
         for file in files {
             by_content.entry(file.content).or_default().push(file.path.clone());
@@ -103,6 +154,26 @@ impl Session {
             }
         }
     }
+}
+
+fn statement_rows(of_writers: impl Iterator<Item = u64>, def: &TableDef) -> u64 {
+    match def.distribution {
+        Distribution::Replicated => of_writers.max().unwrap_or(0),
+        Distribution::Hashed(_) | Distribution::Randomly => of_writers.sum(),
+    }
+}
+
+pub(super) fn keys(files: &[FileEntry]) -> Vec<FileKey> {
+    files.iter().map(FileKey::of).collect()
+}
+
+/// The files that were written for a commit.
+fn new_files(commit: &Commit) -> Vec<FileKey> {
+    let vector = |(_, file, vector): &(TableId, FileKey, DeleteVector)| FileKey {
+        content: file.content,
+        path: vector.path.clone(),
+    };
+    commit.adds.iter().map(FileKey::of).chain(commit.deletes.iter().map(vector)).collect()
 }
 
 /// The writers' reports, as many as came, and how it ended.

@@ -65,7 +65,7 @@ fn source(query: Box<ast::Query>) -> SqlResult<InsertSource> {
     Ok(InsertSource::Values(rows.collect()))
 }
 
-fn value(expression: Expr) -> InsertValue {
+pub(super) fn value(expression: Expr) -> InsertValue {
     match &expression {
         Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("DEFAULT") => {
             InsertValue::Default

@@ -12,6 +12,7 @@ mod expression;
 mod guard;
 mod insert;
 mod limits;
+mod modify;
 mod names;
 mod parse;
 mod query;
@@ -30,7 +31,7 @@ pub use parse::parse;
 pub use split::split;
 pub use statement::{
     AlterAction, AlterTable, ColumnSpec, CopyFrom, CopySource, CopyTo, CreateSchema, CreateTable, CreateTableAs,
-    CreateView, DistributionClause, Drop, Explain, ExplainFormat, Insert, InsertSource, InsertValue, Name,
+    CreateView, DistributionClause, Drop, Explain, ExplainFormat, Insert, InsertSource, InsertValue, Modify, Name,
     RelationName, SetSetting, ShowTarget, Statement,
 };
 pub use types::{sql_type_name, stored_type_of};

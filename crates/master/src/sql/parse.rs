@@ -4,7 +4,7 @@ use super::cursor::{Cursor, is_word, tokenize};
 use super::limits::STATEMENT_BYTES_MAX;
 use super::statement::Statement;
 use super::text::Text;
-use super::{alter, copy, create, distributed, drop, explain, guard, insert, query, settings, unsupported};
+use super::{alter, copy, create, distributed, drop, explain, guard, insert, modify, query, settings, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -79,6 +79,8 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, clauses: distributed::Clauses) 
     match first.as_str() {
         "SELECT" | "WITH" | "VALUES" | "TABLE" => query::parse(cursor).map(Statement::Query),
         "INSERT" => insert::parse(cursor),
+        "UPDATE" => modify::update(cursor),
+        "DELETE" => modify::delete(cursor),
         "CREATE" => create::parse(cursor, clauses),
         "DROP" => drop::parse(cursor),
         "TRUNCATE" => drop::truncate(cursor),

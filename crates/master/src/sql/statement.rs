@@ -10,6 +10,8 @@ pub enum Statement {
     /// SELECT, VALUES, WITH: always an `ast::Statement::Query`, for DataFusion's binder.
     Query(Box<ast::Statement>),
     Insert(Insert),
+    /// UPDATE or DELETE.
+    Modify(Box<Modify>),
     CreateTable(CreateTable),
     CreateTableAs(CreateTableAs),
     CreateView(CreateView),
@@ -82,6 +84,19 @@ pub struct Insert {
     /// Empty: all columns, in the table's order.
     pub columns: Vec<Name>,
     pub source: InsertSource,
+}
+
+/// UPDATE, or DELETE without assignments.
+#[derive(Clone, Debug)]
+pub struct Modify {
+    pub table: RelationName,
+    /// What the rest of the statement calls the table, if not by its name.
+    pub alias: Option<String>,
+    /// None: the rows are deleted.
+    pub assignments: Option<Vec<(Name, InsertValue)>>,
+    /// What stands after FROM or USING.
+    pub from: Vec<ast::TableWithJoins>,
+    pub selection: Option<ast::Expr>,
 }
 
 #[derive(Clone, Debug)]

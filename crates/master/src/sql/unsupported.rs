@@ -6,9 +6,7 @@ use sqlparser::tokenizer::Token;
 
 /// First words of statements that are SQL, and a hint where there is another way.
 const STATEMENTS: &[(&str, &str)] = &[
-    ("UPDATE", "Write the new rows with CREATE TABLE ... AS or INSERT ... SELECT."),
-    ("DELETE", "Write the rows to keep with CREATE TABLE ... AS, or use TRUNCATE."),
-    ("MERGE", "Write the new rows with CREATE TABLE ... AS or INSERT ... SELECT."),
+    ("MERGE", "Use UPDATE ... FROM, then INSERT ... SELECT ... WHERE NOT EXISTS."),
     ("GRANT", ""),
     ("REVOKE", ""),
     ("PREPARE", "Use the client protocol's prepared statements."),

@@ -36,6 +36,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
         checksum: 0xabc,
         buckets: Some((0, 16383)),
         columns: Vec::new(),
+        deletes: None,
         created: SnapshotId(0),
     };
     catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(0, 30), file(1, 10)])).unwrap();

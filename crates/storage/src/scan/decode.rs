@@ -8,8 +8,11 @@ use crate::cache::{Collecting, Column, ColumnKey};
 use crate::interval::from_stored;
 use crate::limits::CHUNK_ROWS;
 use bytes::Bytes;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
-use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int32Array, Int64Array, RecordBatch,
+    RecordBatchOptions, new_null_array,
+};
+use datafusion::arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::Result;
@@ -19,10 +22,16 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use datafusion::parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use futures::FutureExt;
 use futures::future::{BoxFuture, MaybeDone, maybe_done};
+use roaring::RoaringBitmap;
 use std::fmt::Display;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+
+/// Columns that no file has, by their position after the table's: which of the scan's files a row is in (Int32, from 0), and
+/// which row of it (Int64, from 0).
+pub(crate) const FILE_COLUMN: usize = 0;
+pub(crate) const ROW_COLUMN: usize = 1;
 
 /// Where a column of the scan comes from.
 enum Source {
@@ -31,6 +40,9 @@ enum Source {
     Decoded(usize),
     /// It was added after the file was written.
     Absent(DataType),
+    /// See [`FILE_COLUMN`] and [`ROW_COLUMN`].
+    FileNumber,
+    RowNumber,
 }
 
 /// A row group whose missing bytes are on their way, or that misses nothing.
@@ -65,6 +77,11 @@ impl Fetching {
         let key = |column| ColumnKey { file: footer.id, row_group: row_group.index, column };
         let mut missing = Vec::new();
         let source = |&position: &usize| {
+            match position.checked_sub(scan.table.fields().len()) {
+                None => {}
+                Some(FILE_COLUMN) => return Source::FileNumber,
+                Some(_) => return Source::RowNumber,
+            }
             let data_type = scan.table.field(position).data_type();
             if position >= stored {
                 return Source::Absent(data_type.clone());
@@ -177,8 +194,23 @@ struct Decoder {
 }
 
 impl RowGroupReader {
-    /// The next [`CHUNK_ROWS`] rows; None after the last, when what was decoded is in the cache. Uses the CPU, never waits.
+    /// What is left of the next [`CHUNK_ROWS`] rows; None after the last, when what was decoded is in the cache. Uses the CPU,
+    /// never waits.
     pub(crate) fn next_batch(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+        loop {
+            let first_row = self.row_group.first_row + (self.chunks_done * CHUNK_ROWS) as u64;
+            let Some(batch) = self.next_chunk(first_row, schema)? else { return Ok(None) };
+            let batch = match &self.row_group.deleted {
+                Some(deleted) => without(deleted, first_row, batch)?,
+                None => batch,
+            };
+            if batch.num_rows() > 0 {
+                return Ok(Some(batch));
+            }
+        }
+    }
+
+    fn next_chunk(&mut self, first_row: u64, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
         let rows = self.row_group.rows.saturating_sub(self.chunks_done * CHUNK_ROWS).min(CHUNK_ROWS);
         if rows == 0 {
             return Ok(None);
@@ -191,6 +223,10 @@ impl RowGroupReader {
             Source::Cached(column) => Arc::clone(column.chunk(self.chunks_done)),
             Source::Decoded(index) => Arc::clone(&decoded[*index]),
             Source::Absent(data_type) => new_null_array(data_type, rows),
+            Source::FileNumber => Arc::new(Int32Array::from_value(self.row_group.file_number as i32, rows)),
+            Source::RowNumber => {
+                Arc::new(Int64Array::from_iter_values(first_row as i64..first_row as i64 + rows as i64))
+            }
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect(), &options)?;
@@ -202,6 +238,19 @@ impl RowGroupReader {
         }
         Ok(Some(batch))
     }
+}
+
+/// The rows that are not deleted; the first one's number in the file is `first_row`.
+fn without(deleted: &RoaringBitmap, first_row: u64, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let rows = batch.num_rows();
+    let (first, end) = (first_row as u32, first_row as u32 + rows as u32);
+    if deleted.range_cardinality(first..end) == 0 {
+        return Ok(batch);
+    }
+    let mut stay = BooleanBufferBuilder::new(rows);
+    stay.append_n(rows, true);
+    deleted.range(first..end).for_each(|row| stay.set_bit((row - first) as usize, false));
+    filter_record_batch(&batch, &BooleanArray::new(stay.finish(), None))
 }
 
 impl Decoder {

@@ -1,5 +1,6 @@
 //! The operator that scans a table's files.
 
+use super::decode::{FILE_COLUMN, ROW_COLUMN};
 use super::files::TableFiles;
 use super::pruning::{Pruner, on_table};
 use super::row_groups::RowGroups;
@@ -7,7 +8,7 @@ use super::shares::{Share, divide};
 use super::stream::{PartitionScan, ScanMetrics};
 use crate::StorageError;
 use damson_cluster::{FileEntry, TableId};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -31,12 +32,14 @@ use futures::StreamExt;
 use std::fmt;
 use std::sync::Arc;
 
-/// Reads `projection` (positions in `table_schema`) of `files`. See [`crate::TableStore::scan`].
+/// Reads `projection` (positions in `table_schema`) of `files`, and with `row_ids` where each row is. See
+/// [`crate::TableStore::scan`] and [`crate::TableStore::scan_with_row_ids`].
 pub(crate) fn scan(
     files: Arc<TableFiles>,
     table_schema: &SchemaRef,
     projection: &[usize],
     entries: &[FileEntry],
+    row_ids: bool,
     partitions: usize,
 ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
     let table = entries.first().map(|file| file.table);
@@ -44,6 +47,13 @@ pub(crate) fn scan(
         table: table.unwrap_or(TableId(0)),
         detail: format!("could not plan its scan: {error}"),
     })?;
+    let mut fields = schema.fields().to_vec();
+    let mut projection = projection.to_vec();
+    if row_ids {
+        fields.extend(row_id_fields().map(Arc::new));
+        projection.extend([FILE_COLUMN, ROW_COLUMN].map(|column| table_schema.fields().len() + column));
+    }
+    let schema = Schema::new(fields);
     let value_bytes = |position: usize| {
         entries.iter().filter_map(|file| file.columns.get(position)).map(|column| column.value_bytes).sum()
     };
@@ -52,11 +62,19 @@ pub(crate) fn scan(
         table: table_schema.clone(),
         table_id: table,
         file_count: entries.len(),
-        rows: entries.iter().map(|file| file.rows).sum(),
+        rows: entries.iter().map(FileEntry::live_rows).sum(),
         value_bytes: (0..table_schema.fields().len()).map(value_bytes).collect(),
         shares: divide(entries, partitions.max(1)),
     };
     Ok(Arc::new(TableFilesExec::new(Arc::new(shared), projection.into(), Arc::new(schema))))
+}
+
+/// Of [`FILE_COLUMN`] and [`ROW_COLUMN`].
+fn row_id_fields() -> [Field; 2] {
+    [
+        Field::new(damson_cluster::FILE_COLUMN, DataType::Int32, false),
+        Field::new(damson_cluster::ROW_COLUMN, DataType::Int64, false),
+    ]
 }
 
 /// What a plan's rewrites leave as it is.
@@ -100,7 +118,7 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub(crate) struct TableFilesExec {
     shared: Arc<Shared>,
-    /// Positions in the table.
+    /// Positions in the table, and after it [`FILE_COLUMN`] and [`ROW_COLUMN`].
     projection: Arc<[usize]>,
     /// On the table's columns.
     predicate: Option<Arc<dyn PhysicalExpr>>,
@@ -111,7 +129,7 @@ pub(crate) struct TableFilesExec {
 }
 
 impl TableFilesExec {
-    /// `schema` is the table's at `projection`, maybe under other names.
+    /// `schema` is that of `projection`, maybe under other names.
     fn new(shared: Arc<Shared>, projection: Arc<[usize]>, schema: SchemaRef) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -144,7 +162,12 @@ impl DisplayAs for TableFilesExec {
         if let Some(table) = self.shared.table_id {
             write!(f, "table={table}, ")?;
         }
-        let names: Vec<&str> = self.projection.iter().map(|&i| self.shared.table.field(i).name().as_str()).collect();
+        let name = |&position: &usize| match position.checked_sub(self.shared.table.fields().len()) {
+            None => self.shared.table.field(position).name().as_str(),
+            Some(FILE_COLUMN) => damson_cluster::FILE_COLUMN,
+            Some(_) => damson_cluster::ROW_COLUMN,
+        };
+        let names: Vec<&str> = self.projection.iter().map(name).collect();
         write!(f, "files={}, columns=[{}]", self.shared.file_count, names.join(", "))?;
         if let Some(predicate) = &self.predicate {
             write!(f, ", pruning={predicate}")?;
@@ -216,7 +239,8 @@ impl ExecutionPlan for TableFilesExec {
     fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
         if args.partition().is_none() || self.shared.shares.len() == 1 {
-            let bytes: u64 = self.projection.iter().map(|&position| self.shared.value_bytes[position]).sum();
+            let bytes =
+                self.projection.iter().filter_map(|&position| self.shared.value_bytes.get(position)).sum::<u64>();
             statistics.num_rows = Precision::Inexact(self.shared.rows as usize);
             statistics.total_byte_size = Precision::Inexact(bytes as usize);
         }

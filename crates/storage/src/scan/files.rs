@@ -1,14 +1,16 @@
 //! What scans read from.
 
 use crate::cache::ColumnCache;
+use crate::deletes::DeleteVectors;
 use crate::footers::Footers;
 use object_store::ObjectStore;
 use std::sync::Arc;
 
-/// A content's files, their footers, and the node's cache of their columns. Made by [`crate::TableStore`].
+/// A content's files, their footers and delete vectors, and the node's cache of their columns. Made by [`crate::TableStore`].
 #[derive(Debug)]
 pub(crate) struct TableFiles {
     pub store: Arc<dyn ObjectStore>,
     pub footers: Footers,
+    pub deletes: DeleteVectors,
     pub cache: Arc<ColumnCache>,
 }

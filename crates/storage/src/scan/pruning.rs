@@ -5,7 +5,7 @@ use datafusion::arrow::array::{ArrayRef, BooleanArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Column as ColumnName, ScalarValue};
+use datafusion::common::{Column as ColumnName, ScalarValue, internal_err};
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::file::metadata::RowGroupMetaData;
 use datafusion::physical_expr::expressions::Column;
@@ -30,6 +30,9 @@ pub(crate) fn on_table(
             false => output.index_of(column.name())?,
         };
         let position = projection[index];
+        if position >= table.fields().len() {
+            return internal_err!("files have no statistics of where a row is");
+        }
         Ok(Transformed::yes(Arc::new(Column::new(table.field(position).name(), position)) as _))
     };
     filter.transform(on_table).data().ok()

@@ -4,6 +4,7 @@ use super::files::TableFiles;
 use super::pruning::Pruner;
 use super::shares::Share;
 use crate::StorageError;
+use crate::deletes::DeletedRows;
 use crate::footers::{FileIdentity, Footer};
 use datafusion::physical_plan::metrics::Count;
 use std::collections::VecDeque;
@@ -16,6 +17,12 @@ pub(crate) struct RowGroup {
     pub footer: Arc<Footer>,
     pub index: usize,
     pub rows: usize,
+    /// Position of the file among those of the scan.
+    pub file_number: usize,
+    /// Number of its first row in the file.
+    pub first_row: u64,
+    /// Of the whole file; None where all of its rows are there.
+    pub deleted: Option<DeletedRows>,
 }
 
 /// What a partition has not read yet.
@@ -43,7 +50,11 @@ impl RowGroups {
             }
             let Some(share) = self.shares.pop_front() else { return Ok(None) };
             let footer = self.files.footers.get(&share.file).await?;
-            self.begin(share, footer)?;
+            let deleted = match &share.deletes {
+                Some(vector) => Some(self.files.deletes.get(share.file.table, vector).await?),
+                None => None,
+            };
+            self.begin(share, footer, deleted)?;
         }
     }
 
@@ -56,8 +67,12 @@ impl RowGroups {
             }
             let Some(share) = self.shares.front() else { return Ok(None) };
             let Some(footer) = self.files.footers.loaded(&share.file) else { return Ok(None) };
+            let deleted = share.deletes.as_ref().map(|vector| self.files.deletes.loaded(vector));
+            if deleted.as_ref().is_some_and(Option::is_none) {
+                return Ok(None);
+            }
             if let Some(share) = self.shares.pop_front() {
-                self.begin(share, footer)?;
+                self.begin(share, footer, deleted.flatten())?;
             }
         }
     }
@@ -72,7 +87,8 @@ impl RowGroups {
         excluded
     }
 
-    fn begin(&mut self, share: Share, footer: Arc<Footer>) -> Result<(), StorageError> {
+    fn begin(&mut self, share: Share, footer: Arc<Footer>, deleted: Option<DeletedRows>) -> Result<(), StorageError> {
+        let mut first_row = 0;
         for (index, row_group) in footer.metadata.metadata().row_groups().iter().enumerate() {
             // Without columns there is nothing to begin anywhere.
             let begin = row_group.columns().first().map_or(0, |column| column.byte_range().0);
@@ -84,8 +100,12 @@ impl RowGroups {
                     footer: Arc::clone(&footer),
                     index,
                     rows,
+                    file_number: share.number,
+                    first_row,
+                    deleted: deleted.clone(),
                 });
             }
+            first_row += rows as u64;
         }
         Ok(())
     }

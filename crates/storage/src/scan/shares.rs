@@ -1,7 +1,7 @@
 //! Which partition of a scan reads what.
 
 use crate::footers::FileIdentity;
-use damson_cluster::FileEntry;
+use damson_cluster::{DeleteVector, FileEntry};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,6 +9,9 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(crate) struct Share {
     pub file: Arc<FileIdentity>,
+    /// Position of the file among those of the scan.
+    pub number: usize,
+    pub deletes: Option<Arc<DeleteVector>>,
     pub range: Range<u64>,
 }
 
@@ -19,8 +22,9 @@ pub(crate) fn divide(files: &[FileEntry], partitions: usize) -> Vec<Vec<Share>> 
     let boundary = |partition: usize| (u128::from(total) * partition as u128 / partitions as u128) as u64;
     let mut shares = vec![Vec::new(); partitions];
     let (mut partition, mut offset) = (0, 0);
-    for entry in files {
+    for (number, entry) in files.iter().enumerate() {
         let file = Arc::new(FileIdentity::from(entry));
+        let deletes = entry.deletes.clone().map(Arc::new);
         let end = offset + entry.bytes;
         let mut begin = offset;
         while begin < end {
@@ -28,7 +32,8 @@ pub(crate) fn divide(files: &[FileEntry], partitions: usize) -> Vec<Vec<Share>> 
                 partition += 1;
             }
             let cut = boundary(partition + 1).min(end);
-            shares[partition].push(Share { file: Arc::clone(&file), range: begin - offset..cut - offset });
+            let (file, deletes, range) = (Arc::clone(&file), deletes.clone(), begin - offset..cut - offset);
+            shares[partition].push(Share { file, number, deletes, range });
             begin = cut;
         }
         offset = end;
@@ -51,6 +56,7 @@ mod tests {
             checksum: 0,
             buckets: None,
             columns: vec![],
+            deletes: None,
             created: SnapshotId(0),
         }
     }

@@ -39,7 +39,7 @@ pub(crate) struct PartitionScan {
     pub files: Arc<TableFiles>,
     pub row_groups: RowGroups,
     pub table: SchemaRef,
-    /// Positions in `table`.
+    /// Positions in `table`, and after it those of `decode`.
     pub projection: Arc<[usize]>,
     /// Of the batches.
     pub schema: SchemaRef,

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use damson_cluster::placement;
 use damson_cluster::{Compression, ContentId, FileEntry, SnapshotId, TableId};
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -51,22 +51,7 @@ pub(crate) fn plan(
     spec: WriteSpec,
     input: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-    let wrong = |detail: String| StorageError::WrongRows { table: spec.table, detail };
-    let (have, want) = (input.schema(), &spec.schema);
-    if have.fields().len() != want.fields().len() {
-        return Err(wrong(format!("{} columns arrive for {}", have.fields().len(), want.fields().len())));
-    }
-    for (have, want) in have.fields().iter().zip(want.fields()) {
-        if have.data_type() != want.data_type() {
-            let (name, have, want) = (want.name(), have.data_type(), want.data_type());
-            return Err(wrong(format!("column {name} is {want} but {have} arrives")));
-        }
-    }
-    if let Some(position) = spec.distribution_key.iter().find(|&&position| position >= want.fields().len()) {
-        return Err(wrong(format!("the distribution key names column {position} of {}", want.fields().len())));
-    }
-    let properties = properties(spec.compression).map_err(|source| StorageError::write("table file", source))?;
-    let target = TableWrite { content, data_dir: data_dir.to_owned(), stored: stored_schema(want), properties, spec };
+    let target = TableWrite::new(content, data_dir, spec, input.schema().fields())?;
     Ok(Arc::new(SinkExec::new(input, Arc::new(target))))
 }
 
@@ -89,11 +74,12 @@ fn properties(compression: Compression) -> datafusion::parquet::errors::Result<W
         .build())
 }
 
+/// One segment's writer of a table.
 #[derive(Debug)]
-struct TableWrite {
-    content: ContentId,
-    data_dir: PathBuf,
-    spec: WriteSpec,
+pub(super) struct TableWrite {
+    pub(super) content: ContentId,
+    pub(super) data_dir: PathBuf,
+    pub(super) spec: WriteSpec,
     /// The schema of the files: see [`stored_schema`].
     stored: SchemaRef,
     properties: WriterProperties,
@@ -119,29 +105,19 @@ impl Target for TableWrite {
         context: Arc<TaskContext>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Written> {
-        let reservation = MemoryConsumer::new(format!("TableWrite[{}]", self.spec.table));
-        let mut writer = TableWriter {
-            target: self,
-            current: None,
-            done: Vec::new(),
-            rows: 0,
-            hashes: Vec::new(),
-            reservation: reservation.register(context.memory_pool()),
-            compute: MetricBuilder::new(metrics).subset_time("encode_time", 0),
-            rows_written: MetricBuilder::new(metrics).counter("rows_written", 0),
-            bytes_written: MetricBuilder::new(metrics).counter("bytes_written", 0),
-        };
+        let mut writer = TableWriter::new(self, &context, metrics);
         while let Some(batch) = input.next().await {
             writer.write(&batch?).await?;
         }
-        writer.finish_file().await?;
-        let (entries, files): (Vec<FileEntry>, Vec<Finished>) = writer.done.into_iter().unzip();
+        let rows = writer.rows;
+        let (entries, files) = writer.finish().await?;
         let report = serde_json::to_vec(&entries).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(Written { rows: writer.rows, report, files })
+        Ok(Written { rows, report, files })
     }
 }
 
-struct TableWriter<'a> {
+/// Writes batches to one file after the other.
+pub(super) struct TableWriter<'a> {
     target: &'a TableWrite,
     current: Option<OpenFile>,
     done: Vec<(FileEntry, Finished)>,
@@ -164,8 +140,29 @@ struct OpenFile {
     stats: Vec<StatsCollector>,
 }
 
-impl TableWriter<'_> {
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+impl<'a> TableWriter<'a> {
+    pub(super) fn new(target: &'a TableWrite, context: &TaskContext, metrics: &ExecutionPlanMetricsSet) -> Self {
+        let reservation = MemoryConsumer::new(format!("TableWrite[{}]", target.spec.table));
+        TableWriter {
+            target,
+            current: None,
+            done: Vec::new(),
+            rows: 0,
+            hashes: Vec::new(),
+            reservation: reservation.register(context.memory_pool()),
+            compute: MetricBuilder::new(metrics).subset_time("encode_time", 0),
+            rows_written: MetricBuilder::new(metrics).counter("rows_written", 0),
+            bytes_written: MetricBuilder::new(metrics).counter("bytes_written", 0),
+        }
+    }
+
+    /// What was written; the files stay once they are kept.
+    pub(super) async fn finish(mut self) -> Result<(Vec<FileEntry>, Vec<Finished>)> {
+        self.finish_file().await?;
+        Ok(self.done.into_iter().unzip())
+    }
+
+    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -264,6 +261,7 @@ impl TableWriter<'_> {
             checksum: finished.checksum,
             buckets: open.buckets,
             columns: open.stats.into_iter().map(StatsCollector::finish).collect(),
+            deletes: None,
             created: SnapshotId(0),
         };
         self.done.push((entry, finished));
@@ -278,6 +276,32 @@ impl OpenFile {
 }
 
 impl TableWrite {
+    /// # Errors
+    /// [`StorageError::WrongRows`] if `input`'s columns are not the table's.
+    pub(super) fn new(
+        content: ContentId,
+        data_dir: &Path,
+        spec: WriteSpec,
+        input: &[FieldRef],
+    ) -> Result<Self, StorageError> {
+        let wrong = |detail: String| StorageError::WrongRows { table: spec.table, detail };
+        let want = &spec.schema;
+        if input.len() != want.fields().len() {
+            return Err(wrong(format!("{} columns arrive for {}", input.len(), want.fields().len())));
+        }
+        for (have, want) in input.iter().zip(want.fields()) {
+            if have.data_type() != want.data_type() {
+                let (name, have, want) = (want.name(), have.data_type(), want.data_type());
+                return Err(wrong(format!("column {name} is {want} but {have} arrives")));
+            }
+        }
+        if let Some(position) = spec.distribution_key.iter().find(|&&position| position >= want.fields().len()) {
+            return Err(wrong(format!("the distribution key names column {position} of {}", want.fields().len())));
+        }
+        let properties = properties(spec.compression).map_err(|source| StorageError::write("table file", source))?;
+        Ok(TableWrite { content, data_dir: data_dir.to_owned(), stored: stored_schema(want), properties, spec })
+    }
+
     async fn open(&self) -> Result<OpenFile, StorageError> {
         let path = format!("base/{}/{}.parquet", self.spec.table, Uuid::now_v7());
         let file = DurableFile::create(self.data_dir.join(&path)).await?;

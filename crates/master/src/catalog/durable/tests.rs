@@ -51,6 +51,7 @@ fn file(table: TableId, content: i32, path: &str) -> FileEntry {
         checksum: u64::MAX - 1,
         buckets: Some((0, 8191)),
         columns: vec![stats.clone(), stats],
+        deletes: None,
         created: SnapshotId(0),
     }
 }
@@ -91,7 +92,7 @@ fn describe(catalog: &Catalog) -> String {
     }
     out += &format!("{:?}\n", catalog.collectable());
     for content in 0..2 {
-        let mut paths: Vec<_> = catalog.known_paths(ContentId(content)).into_iter().collect();
+        let mut paths: Vec<_> = catalog.known_paths(ContentId(content)).unwrap().into_iter().collect();
         paths.sort();
         out += &format!("{paths:?}\n");
     }
@@ -323,6 +324,7 @@ fn set_distributed_replaces_definition_and_files() {
     let base = fixture.catalog.current().snapshot;
     let definition = TableDef { distribution: Distribution::Randomly, ..(*t).clone() };
     let rewrite = Commit {
+        deletes: vec![],
         base,
         adds: vec![file(t.id, 1, "new")],
         drops: vec![(t.id, key(0, "a"))],
@@ -358,7 +360,7 @@ fn files_stay_while_they_are_read() {
     assert_eq!(catalog.oldest_pinned(), reader.snapshot);
     assert_eq!(catalog.collectable(), []);
     assert_eq!(reader.table_by_id(t).unwrap().files.len(), 2);
-    assert!(catalog.known_paths(ContentId(0)).contains("a"));
+    assert!(catalog.known_paths(ContentId(0)).unwrap().contains("a"));
     let second = Arc::clone(&reader);
     drop(reader);
     assert_eq!(catalog.collectable(), []);
@@ -367,11 +369,11 @@ fn files_stay_while_they_are_read() {
     assert_eq!(catalog.collectable(), [(ContentId(0), vec!["a".to_owned()]), (ContentId(1), vec!["b".to_owned()])]);
     catalog.forget(&[key(0, "a")]).unwrap();
     assert_eq!(catalog.collectable(), [(ContentId(1), vec!["b".to_owned()])]);
-    assert!(!catalog.known_paths(ContentId(0)).contains("a"));
+    assert!(!catalog.known_paths(ContentId(0)).unwrap().contains("a"));
     // A live file cannot be forgotten.
     catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "live")])).unwrap();
     catalog.forget(&[key(0, "live")]).unwrap();
-    assert!(catalog.known_paths(ContentId(0)).contains("live"));
+    assert!(catalog.known_paths(ContentId(0)).unwrap().contains("live"));
 }
 
 #[test]
@@ -492,4 +494,114 @@ fn a_transaction_that_fails_half_way_is_rolled_back() {
     assert!(store.apply(&Transaction { snapshot: Some(SnapshotId(2)), changes }).is_err());
     let stored = store.load().unwrap();
     assert_eq!((stored.snapshot, stored.schemas), (SnapshotId(1), vec!["public".to_owned()]));
+}
+
+fn vector(path: &str, rows: u64) -> DeleteVector {
+    DeleteVector { path: path.into(), rows, bytes: 30, checksum: u64::MAX - 2, created: SnapshotId(0) }
+}
+
+fn deleting(base: SnapshotId, table: TableId, file: FileKey, vector: DeleteVector) -> Commit {
+    Commit { deletes: vec![(table, file, vector)], ..Commit::of_adds(base, vec![]) }
+}
+
+#[test]
+fn delete_vectors_are_replaced_and_collected() {
+    let mut fixture = Fixture::new();
+    let t = create(&fixture.catalog, "t").id;
+    let base = fixture.catalog.current().snapshot;
+    let base = fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, "a"), file(t, 1, "b")])).unwrap();
+    let first = fixture.catalog.commit(deleting(base, t, key(0, "a"), vector("a.1", 3))).unwrap();
+    fixture.reopen();
+    let state = fixture.catalog.current();
+    let entry = Arc::clone(state.table_by_id(t).unwrap());
+    assert_eq!((entry.files.rows_of(ContentId(0)), entry.files.rows_of(ContentId(1))), (7, 10));
+    assert_eq!(entry.statistics().rows, 17);
+    assert!(fixture.catalog.known_paths(ContentId(0)).unwrap().contains("a.1"));
+    let second = fixture.catalog.commit(deleting(first, t, key(0, "a"), vector("a.2", 4))).unwrap();
+    // Whoever reads the first state still needs its vector.
+    assert_eq!(fixture.catalog.collectable(), []);
+    drop((state, entry));
+    assert_eq!(fixture.catalog.collectable(), [(ContentId(0), vec!["a.1".to_owned()])]);
+    fixture.reopen();
+    fixture.catalog.forget(&[key(0, "a.1")]).unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.catalog.collectable(), []);
+    // A file goes with its vector.
+    let drop_file = Commit { drops: vec![(t, key(0, "a"))], ..Commit::of_adds(second, vec![]) };
+    fixture.catalog.commit(drop_file).unwrap();
+    fixture.reopen();
+    let gone = ["a", "a.2"].map(str::to_owned).to_vec();
+    assert_eq!(fixture.catalog.collectable(), [(ContentId(0), gone)]);
+    fixture.catalog.forget(&[key(0, "a"), key(0, "a.2")]).unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.catalog.collectable(), []);
+    // And with its table.
+    let base = fixture.catalog.current().snapshot;
+    fixture.catalog.commit(deleting(base, t, key(1, "b"), vector("b.1", 1))).unwrap();
+    fixture.catalog.drop_relations(&[name("t")], false).unwrap();
+    fixture.reopen();
+    let gone = ["b", "b.1"].map(str::to_owned).to_vec();
+    assert_eq!(fixture.catalog.collectable(), [(ContentId(1), gone)]);
+}
+
+#[test]
+fn the_first_to_delete_from_a_file_wins() {
+    let fixture = Fixture::new();
+    let t = create(&fixture.catalog, "t").id;
+    let base = fixture.catalog.current().snapshot;
+    let base = fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, "a"), file(t, 0, "b")])).unwrap();
+    fixture.catalog.commit(deleting(base, t, key(0, "a"), vector("a.1", 1))).unwrap();
+    let conflict = |commit: Commit| {
+        assert!(matches!(fixture.catalog.commit(commit), Err(CatalogError::Conflict { .. })));
+    };
+    // Rows that the first one deleted would be there again.
+    conflict(deleting(base, t, key(0, "a"), vector("a.2", 1)));
+    conflict(Commit { drops: vec![(t, key(0, "a"))], ..Commit::of_adds(base, vec![file(t, 0, "c")]) });
+    let definition = TableDef {
+        distribution: Distribution::Randomly,
+        ..(*fixture.catalog.current().table_by_id(t).unwrap().def).clone()
+    };
+    let drops = vec![(t, key(0, "a")), (t, key(0, "b"))];
+    conflict(Commit { drops, replace_definition: Some(definition), ..Commit::of_adds(base, vec![]) });
+    conflict(deleting(base, t, key(0, "nothing"), vector("n.1", 1)));
+    // Another file's are nobody's, and neither are new rows.
+    fixture.catalog.commit(deleting(base, t, key(0, "b"), vector("b.1", 1))).unwrap();
+    fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, "d")])).unwrap();
+}
+
+/// As the builds before delete vectors made it.
+#[test]
+fn a_catalog_of_version_1_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(directory.path(), 2).unwrap();
+    let t = create(&catalog, "t").id;
+    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "a")])).unwrap();
+    drop(catalog);
+    let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+    old.execute_batch("DROP TABLE delete_vectors; PRAGMA user_version = 1;").unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let catalog = Catalog::open(directory.path(), 2).unwrap();
+        assert_eq!(catalog.current().table_by_id(t).unwrap().files.len(), 1);
+    }
+    let catalog = Catalog::open(directory.path(), 2).unwrap();
+    let base = catalog.current().snapshot;
+    catalog.commit(deleting(base, t, key(0, "a"), vector("a.1", 3))).unwrap();
+}
+
+#[test]
+fn what_is_removed_as_an_orphan_is_never_committed() {
+    let fixture = Fixture::new();
+    let t = create(&fixture.catalog, "t").id;
+    let base = fixture.catalog.current().snapshot;
+    fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, "a")])).unwrap();
+    let suspects = ["a", "lost"].map(str::to_owned).into();
+    assert_eq!(fixture.catalog.condemn(ContentId(0), suspects).unwrap(), ["lost"]);
+    let late = |path: &str| fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, path)]));
+    assert!(matches!(late("lost"), Err(CatalogError::Conflict { .. })));
+    let vectors = deleting(base, t, key(0, "a"), vector("lost", 1));
+    assert!(matches!(fixture.catalog.commit(vectors), Err(CatalogError::Conflict { .. })));
+    late("b").unwrap();
+    // Another segment's file of that name is another file.
+    fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 1, "lost")])).unwrap();
 }

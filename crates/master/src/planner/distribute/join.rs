@@ -22,6 +22,8 @@ struct Join<'a> {
     /// Output columns in terms of the join's own schema; None: all.
     projection: Option<&'a [usize]>,
     volatile: bool,
+    /// Without a condition: a side that gives no columns is tested for having any row.
+    unconditional: bool,
 }
 
 /// Where the two inputs go, and what the join's output then is.
@@ -40,6 +42,7 @@ impl Distributor<'_> {
             equal: equal_columns(join),
             projection: join.projection.as_deref(),
             volatile: filter.into_iter().chain(on_sides).any(expressions::is_volatile),
+            unconditional: false,
         };
         self.place_join(plan, join.left(), join.right(), &described)
     }
@@ -55,13 +58,20 @@ impl Distributor<'_> {
             equal: vec![],
             projection: join.projection().as_deref(),
             volatile: join.filter().is_some_and(|f| expressions::is_volatile(f.expression())),
+            unconditional: join.filter().is_none(),
         };
         self.place_join(plan, join.left(), join.right(), &described)
     }
 
     pub(super) fn place_cross_join(&self, plan: &Arc<dyn ExecutionPlan>, join: &CrossJoinExec) -> Result<Placed> {
-        let described =
-            Join { join_type: JoinType::Inner, null_aware: false, equal: vec![], projection: None, volatile: false };
+        let described = Join {
+            join_type: JoinType::Inner,
+            null_aware: false,
+            equal: vec![],
+            projection: None,
+            volatile: false,
+            unconditional: true,
+        };
         self.place_join(plan, join.left(), join.right(), &described)
     }
 
@@ -72,7 +82,12 @@ impl Distributor<'_> {
         right: &Arc<dyn ExecutionPlan>,
         join: &Join<'_>,
     ) -> Result<Placed> {
-        let (left, right) = (self.place(left)?, self.place(right)?);
+        let tests_left = matches!(join.join_type, JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark);
+        let tests_right = matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark);
+        let place = |side, is_tested| {
+            if self.everywhere && join.unconditional && is_tested { self.place_tested(side) } else { self.place(side) }
+        };
+        let (left, right) = (place(left, tests_left)?, place(right, tests_right)?);
         if let (false, Some(locus)) = (join.volatile, without_motion(&left.locus, &right.locus)) {
             return Ok(Placed { plan: joined(plan, join.join_type, left.plan, right.plan)?, locus });
         }

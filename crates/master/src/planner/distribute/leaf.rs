@@ -29,7 +29,8 @@ impl Distributor<'_> {
         } else {
             return Ok(None);
         };
-        Ok(Some(Placed { plan: Arc::clone(plan), locus }))
+        let placed = Placed { plan: Arc::clone(plan), locus };
+        Ok(Some(if self.everywhere { self.to_everywhere(placed)? } else { placed }))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Sort, TopK and LIMIT: segments do their share below the Gather.
 
-use super::{Distributor, Placed, with_inputs};
+use super::{Distributor, Placed, expressions, with_inputs};
 use crate::planner::locus::Locus;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use std::sync::Arc;
 
@@ -24,6 +25,23 @@ impl Distributor<'_> {
             // Which rows a TopK keeps among equals may differ from copy to copy.
             Some(_) => self.to_one_copy(sorted),
             None => Ok(sorted),
+        }
+    }
+
+    /// What a join only tests for having a row: which of them a LIMIT leaves is all the same, on every copy.
+    pub(super) fn place_tested(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Placed> {
+        let input = if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>().filter(|limit| limit.skip() == 0) {
+            self.place(limit.input())?
+        } else if let Some(projection) = plan.downcast_ref::<ProjectionExec>()
+            && !projection.expr().iter().any(|e| expressions::is_volatile(&e.expr))
+        {
+            self.place_tested(projection.input())?
+        } else {
+            return self.place(plan);
+        };
+        match input.locus {
+            Locus::Replicated => Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus: input.locus }),
+            _ => self.place(plan),
         }
     }
 

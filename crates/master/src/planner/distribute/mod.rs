@@ -56,6 +56,8 @@ pub(crate) struct Distributor<'a> {
     pub segments: u32,
     /// The newest bucket map: what redistributions use when no table decides.
     pub map: MapVersion,
+    /// Every segment gets all rows of every table, so that each computes the whole result: for changes of replicated tables.
+    pub everywhere: bool,
 }
 
 impl Distributor<'_> {

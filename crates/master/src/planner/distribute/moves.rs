@@ -51,7 +51,7 @@ impl Distributor<'_> {
         if placed.locus.is_whole() { self.to_entry(placed) } else { Ok(placed) }
     }
 
-    fn to_everywhere(&self, placed: Placed) -> Result<Placed> {
+    pub(super) fn to_everywhere(&self, placed: Placed) -> Result<Placed> {
         let senders = match &placed.locus {
             Locus::Replicated | Locus::General => return Ok(placed),
             Locus::Entry => Gang::Entry,
@@ -59,6 +59,18 @@ impl Distributor<'_> {
         };
         let plan = motion(MotionKind::Broadcast, senders, Gang::All(self.segments), placed.plan);
         Ok(Placed { plan, locus: Locus::Replicated })
+    }
+
+    /// To the segment whose content id is in `column`.
+    pub(crate) fn to_named(&self, placed: Placed, column: usize) -> Placed {
+        let senders = match &placed.locus {
+            Locus::Entry | Locus::General => Gang::Entry,
+            Locus::Replicated => Gang::Single(ContentId(0)),
+            Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),
+        };
+        let segment = Arc::new(Column::new(placed.plan.schema().field(column).name(), column));
+        let plan = motion(MotionKind::Explicit { segment }, senders, Gang::All(self.segments), placed.plan);
+        Placed { plan, locus: Locus::Strewn }
     }
 
     fn to_strewn(&self, placed: Placed) -> Result<Placed> {

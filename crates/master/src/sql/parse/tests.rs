@@ -75,8 +75,8 @@ fn syntax_errors_have_postgresql_text_and_positions() {
 #[test]
 fn known_but_unsupported_statements_are_named() {
     for (sql, named) in [
-        ("update t set a = 1", "UPDATE"),
-        ("delete from t", "DELETE"),
+        ("update t set a = 1 returning a", "UPDATE ... RETURNING"),
+        ("delete from t returning *", "DELETE ... RETURNING"),
         ("merge into t using u on a = b when matched then delete", "MERGE"),
         ("grant select on t to u", "GRANT"),
         ("create index i on t (a)", "CREATE INDEX"),
@@ -531,4 +531,45 @@ fn nested_text_takes_linear_time() {
         ok(&format!("select {}a{} from t", open.repeat(100), ", 'x', 'y')".repeat(100)));
     }
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn changes_name_a_table_and_what_becomes_of_its_rows() {
+    let modify = |sql: &str| match ok(sql) {
+        Statement::Modify(modify) => *modify,
+        other => panic!("{sql}: {other:?}"),
+    };
+    let update = modify("UPDATE s.T AS x SET (a, B) = (1, DEFAULT), c = x.c + 1 FROM u, v WHERE x.k = u.k");
+    assert_eq!((update.table.to_string(), update.alias.as_deref()), ("s.t".to_owned(), Some("x")));
+    let assigned: Vec<_> =
+        update.assignments.iter().flatten().map(|(name, value)| (name.text.as_str(), value)).collect();
+    assert!(matches!(
+        assigned[..],
+        [("a", InsertValue::Expr(_)), ("b", InsertValue::Default), ("c", InsertValue::Expr(_))]
+    ));
+    assert_eq!(update.from.len(), 2);
+    let delete = modify("DELETE FROM t USING u WHERE t.k = u.k");
+    assert!(delete.assignments.is_none() && delete.from.len() == 1 && delete.selection.is_some());
+    // A subquery of several columns is asked once for each.
+    let update = modify("UPDATE t SET (a, b) = (SELECT min(x), max(y) FROM u)");
+    let values: Vec<String> = update
+        .assignments
+        .iter()
+        .flatten()
+        .map(|(_, value)| match value {
+            InsertValue::Expr(expr) => expr.to_string(),
+            InsertValue::Default => "DEFAULT".into(),
+        })
+        .collect();
+    assert_eq!(values, ["(SELECT min(x) FROM u)", "(SELECT max(y) FROM u)"]);
+    for (sql, state) in [
+        ("UPDATE t SET a.b = 1", SqlState::SYNTAX_ERROR),
+        ("UPDATE t SET (a, b) = (1, 2, 3)", SqlState::SYNTAX_ERROR),
+        ("UPDATE t SET (a, b) = (SELECT * FROM u)", SqlState::FEATURE_NOT_SUPPORTED),
+        ("UPDATE t JOIN u ON t.k = u.k SET a = 1", SqlState::SYNTAX_ERROR),
+        ("DELETE FROM t, u", SqlState::FEATURE_NOT_SUPPORTED),
+        ("DELETE FROM (SELECT 1) AS t", SqlState::FEATURE_NOT_SUPPORTED),
+    ] {
+        assert_eq!(err(sql).state, state, "{sql}");
+    }
 }

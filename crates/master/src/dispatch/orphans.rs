@@ -1,0 +1,113 @@
+//! Files that no commit names and no statement is writing: what segments that were killed, and masters, have left.
+
+use super::files::FileService;
+use crate::error::SqlResult;
+use damson_cluster::ContentId;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// The statements that may be writing files. One a master.
+#[derive(Clone, Default)]
+pub(crate) struct Writes(Arc<Mutex<Numbers>>);
+
+#[derive(Default)]
+struct Numbers {
+    next: u64,
+    running: BTreeSet<u64>,
+}
+
+/// Held by a statement from before it is dispatched until what it wrote is committed, or nobody's.
+pub(crate) struct Write {
+    writes: Writes,
+    number: u64,
+}
+
+impl Writes {
+    pub(crate) fn begin(&self) -> Write {
+        let mut numbers = self.0.lock();
+        let number = numbers.next;
+        numbers.next += 1;
+        numbers.running.insert(number);
+        Write { writes: self.clone(), number }
+    }
+
+    /// The number of the next statement: all that have begun have lower ones.
+    fn next(&self) -> u64 {
+        self.0.lock().next
+    }
+
+    /// Whether every statement below `number` has ended.
+    fn have_ended_below(&self, number: u64) -> bool {
+        self.0.lock().running.first().is_none_or(|&first| first >= number)
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        self.writes.0.lock().running.remove(&self.number);
+    }
+}
+
+/// Looks for orphans again and again. A file that the catalog does not know may be one that a statement will commit; once all
+/// statements that can have made it have ended, it is not.
+#[derive(Default)]
+pub(crate) struct OrphanCollector {
+    /// By segment: unknown files, and the number of the first statement that cannot have made them.
+    suspects: HashMap<ContentId, (HashSet<String>, u64)>,
+}
+
+impl OrphanCollector {
+    /// Removes what turned out to be orphans since the last call, and looks for others.
+    pub(crate) async fn collect(&mut self, files: &FileService) {
+        for segment in files.registry.definitions().into_iter().filter(|segment| segment.up) {
+            if let Err(error) = self.collect_of(files, segment.content).await {
+                warn!(content = %segment.content, %error, "could not look for orphans");
+            }
+        }
+    }
+
+    async fn collect_of(&mut self, files: &FileService, content: ContentId) -> SqlResult<()> {
+        let Some((paths, number)) = self.suspects.remove(&content) else {
+            let unknown = files.unknown_files(content).await?;
+            // After the list: whoever has a file in it has begun.
+            let number = files.writes.next();
+            if !unknown.is_empty() {
+                self.suspects.insert(content, (unknown, number));
+            }
+            return Ok(());
+        };
+        if !files.writes.have_ended_below(number) {
+            self.suspects.insert(content, (paths, number));
+            return Ok(());
+        }
+        let orphans = files.catalog.condemn(content, paths)?;
+        if !orphans.is_empty() {
+            files.remove(content, &orphans).await?;
+            info!(%content, files = orphans.len(), "removed files of statements that never committed");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_statement_is_not_waited_for() {
+        let writes = Writes::default();
+        let (first, second) = (writes.begin(), writes.begin());
+        let number = writes.next();
+        let third = writes.begin();
+        assert!(!writes.have_ended_below(number));
+        drop(second);
+        assert!(!writes.have_ended_below(number));
+        drop(first);
+        assert!(writes.have_ended_below(number));
+        assert!(!writes.have_ended_below(writes.next()));
+        drop(third);
+        assert!(writes.have_ended_below(writes.next()));
+    }
+}

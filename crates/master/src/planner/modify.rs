@@ -1,0 +1,122 @@
+//! UPDATE and DELETE: each row to the segment of its file, what deletes it there, and the new row to its owner.
+
+use super::distribute::{Distributor, Placed};
+use super::locus::Locus;
+use damson_cluster::{Distribution, MapVersion};
+use damson_motion::{ModifyKind, MotionExec, SplitUpdateExec, TableModifyExec, TableModifySpec, TableScanExec};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::expressions::Column;
+use datafusion::physical_plan::projection::ProjectionExec;
+use std::sync::Arc;
+
+/// Position of the row's segment; before it are its file and number, after it the new row.
+const SEGMENT: usize = 2;
+
+/// Puts what changes the rows on top of a plan that names them.
+pub(super) fn modify(
+    distributor: &Distributor<'_>,
+    rows: Placed,
+    spec: TableModifySpec,
+    distribution: &Distribution,
+    map: MapVersion,
+) -> Result<Placed> {
+    let ready = match (distribution, spec.kind) {
+        (Distribution::Replicated, _) => {
+            check_copies(&rows)?;
+            without(SEGMENT, rows.plan)?
+        }
+        (Distribution::Hashed(key), ModifyKind::SplitUpdate) => {
+            let rows = to_its_segment(distributor, rows);
+            let plan: Arc<dyn ExecutionPlan> = Arc::new(SplitUpdateExec::new(key.clone(), map, rows.plan));
+            let split = Placed { plan, locus: rows.locus };
+            let moved = distributor.to_named(split, SplitUpdateExec::SEGMENT);
+            without(SplitUpdateExec::SEGMENT, moved.plan)?
+        }
+        _ => without(SEGMENT, to_its_segment(distributor, rows).plan)?,
+    };
+    Ok(Placed { plan: Arc::new(TableModifyExec::new(spec, ready)), locus: Locus::Strewn })
+}
+
+fn to_its_segment(distributor: &Distributor<'_>, rows: Placed) -> Placed {
+    let is_there = rows.locus.is_partitioned() && has_moved(&rows.plan) == Some(false);
+    if is_there { rows } else { distributor.to_named(rows, SEGMENT) }
+}
+
+/// Whether a motion is between the plan and the scan that names its rows; None without such a scan.
+fn has_moved(plan: &Arc<dyn ExecutionPlan>) -> Option<bool> {
+    if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
+        return scan.spec().row_ids.then_some(false);
+    }
+    let below = plan.children().into_iter().find_map(has_moved)?;
+    Some(below || plan.downcast_ref::<MotionExec>().is_some())
+}
+
+/// Every segment changes its own copy of a replicated table; they must agree on which rows, and on their new values.
+///
+/// # Errors
+/// 0A000 for what could give each segment something else.
+fn check_copies(rows: &Placed) -> Result<()> {
+    let disagree = |what: &str| {
+        let message = format!("UPDATE or DELETE of a replicated table by {what}: its copies could come to differ");
+        Err(DataFusionError::NotImplemented(message))
+    };
+    // Without a scan, there are no rows to change.
+    if !rows.locus.is_whole() || has_moved(&rows.plan) == Some(true) {
+        return disagree("what only one place can compute (LIMIT, a volatile function)");
+    }
+    match disagreeing(&rows.plan) {
+        Some(what) => disagree(&what),
+        None => Ok(()),
+    }
+}
+
+/// An operator whose result depends on the order of its input, or that is not known not to.
+fn disagreeing(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
+    const AGREEING: [&str; 16] = [
+        "CoalescePartitionsExec",
+        "CooperativeExec",
+        "CrossJoinExec",
+        "DataSourceExec",
+        "EmptyExec",
+        "FilterExec",
+        "ForgetConstantsExec",
+        // On the copies it is only where a join tests for any row.
+        "GlobalLimitExec",
+        "HashJoinExec",
+        "MotionExec",
+        "NestedLoopJoinExec",
+        "OutputRequirementExec",
+        "PlaceholderRowExec",
+        "ProjectionExec",
+        "TableScanExec",
+        "UnionExec",
+    ];
+    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        let depends = aggregate.aggr_expr().iter().find(|function| {
+            let name = function.fun().name();
+            let is_exact = !function.field().data_type().is_floating();
+            let agrees = matches!(name, "count" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or")
+                || (is_exact && matches!(name, "sum" | "avg"));
+            !agrees
+        });
+        if let Some(function) = depends {
+            return Some(format!("the aggregate {}", function.fun().name()));
+        }
+    } else if !AGREEING.contains(&plan.name()) {
+        return Some(format!("an operator that depends on the order of rows ({})", plan.name()));
+    }
+    plan.children().into_iter().find_map(disagreeing)
+}
+
+/// The plan without one of its columns.
+fn without(position: usize, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = plan.schema();
+    let column = |(i, field): (usize, &Arc<datafusion::arrow::datatypes::Field>)| {
+        (Arc::new(Column::new(field.name(), i)) as Arc<dyn PhysicalExpr>, field.name().clone())
+    };
+    let columns = schema.fields().iter().enumerate().filter(|(i, _)| *i != position).map(column);
+    Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), plan)?))
+}

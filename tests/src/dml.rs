@@ -1,0 +1,76 @@
+//! Random INSERT, UPDATE and DELETE against a model: from a seed, the same statements on Damson and on SQLite, with equal
+//! contents after each.
+
+mod generate;
+mod model;
+
+pub use generate::{Generator, Step, TABLES};
+pub use model::Model;
+
+use crate::Damson;
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
+
+/// A table's rows as text, sorted.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// One run. Every cluster gets every statement.
+pub struct DmlCampaign {
+    pub seed: u64,
+    pub statements: usize,
+}
+
+impl DmlCampaign {
+    /// # Panics
+    /// With the seed, the statement and the first differing rows, when a cluster is not as the model.
+    pub async fn run(&self, clusters: &[(&str, Damson)]) {
+        let model = Model::new();
+        let mut generator = Generator::new(self.seed);
+        for (name, distribution) in TABLES {
+            for (_, session) in clusters {
+                let sql = format!("CREATE TABLE {name} (k int, a int, b text, c bigint) DISTRIBUTED {distribution}");
+                session.execute(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+            }
+        }
+        for number in 0..self.statements {
+            let step = generator.next(|table| model.count(table));
+            let changed = model.run(&step.sqlite);
+            for (cluster, session) in clusters {
+                let told = || format!("seed {}, statement {number} on {cluster}: {}", self.seed, step.damson);
+                let answer = session.execute(&step.damson).await.unwrap_or_else(|e| panic!("{}: {e}", told()));
+                assert_eq!(answer.changed, Some(changed), "rows changed, {}", told());
+                // A statement that changed another table than its own would show up here.
+                let tables = TABLES.iter().filter(|(name, _)| *name == step.table || number % 20 == 19);
+                for (table, _) in tables {
+                    let (wanted, found) = (model.rows(table), rows(session, table).await);
+                    if wanted != found {
+                        let missing: Vec<_> = wanted.iter().filter(|row| !found.contains(row)).take(9).collect();
+                        let extra: Vec<_> = found.iter().filter(|row| !wanted.contains(row)).take(9).collect();
+                        let counts = (wanted.len(), found.len());
+                        panic!("{}\n{table} differs: {counts:?} rows\nmissing {missing:?}\nextra {extra:?}", told());
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn rows(session: &Damson, table: &str) -> Rows {
+    let sql = format!("SELECT k, a, b, c FROM {table}");
+    let batches = session.batches(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let mut rows = vec![];
+    for batch in batches {
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| cast(column, &DataType::Utf8).expect("plain types")).collect();
+        for at in 0..batch.num_rows() {
+            let value = |column: &dyn Array| {
+                let texts = column.as_string::<i32>();
+                (!texts.is_null(at)).then(|| texts.value(at).to_owned())
+            };
+            rows.push(columns.iter().map(|column| value(column.as_ref())).collect());
+        }
+    }
+    rows.sort();
+    rows
+}

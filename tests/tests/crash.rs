@@ -1,0 +1,206 @@
+//! Processes that are killed while clients change rows: what was acknowledged is there, the rest is whole or not at all.
+//!
+//! `DAMSON_KILLS=200 cargo test --release -p damson-tests crash::` kills more often; `DAMSON_SEED` chooses other moments.
+
+use damson_tests::processes::{ProcessCluster, Shell, wait_for};
+use damson_tests::random::seed_from_env;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rusqlite::{Connection, OpenFlags};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+const SEGMENTS: usize = 2;
+const ACCOUNTS: i64 = 40;
+const BALANCE: i64 = 100;
+/// A cluster whose processes have been started again answers within this time.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+/// Orphans are gone after two rounds of the collector.
+const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What clients know of their statements.
+#[derive(Default)]
+struct Journal {
+    /// Of each number of `log`, what was asked for last, and whether it was acknowledged.
+    log: BTreeMap<i64, Entry>,
+    /// Rounds of `marks`: acknowledged, and asked for.
+    rounds: (i64, i64),
+    next: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Entry {
+    There,
+    Gone,
+    /// An insert or a delete whose answer did not come.
+    Unknown,
+}
+
+/// Runs one statement; whether it was acknowledged.
+fn acknowledged(shell: &Shell, sql: &str) -> bool {
+    shell.run("csv", &["-c", sql]).success
+}
+
+/// Money goes from account to account, and accounts from segment to segment.
+fn transfer(shell: &Shell, stop: &AtomicBool, mut rng: StdRng) {
+    while !stop.load(Ordering::Relaxed) {
+        let (from, to) = (rng.random_range(0..ACCOUNTS), rng.random_range(0..ACCOUNTS));
+        let sql = if rng.random_bool(0.3) {
+            format!(
+                "UPDATE accounts SET id = CASE WHEN id < 1000 THEN id + 1000 ELSE id - 1000 END WHERE id % 5 = {}",
+                from % 5
+            )
+        } else {
+            format!(
+                "UPDATE accounts SET balance = balance + CASE WHEN id % 1000 = {from} THEN -1 ELSE 1 END
+                 WHERE id % 1000 IN ({from}, {to}) AND {from} <> {to}"
+            )
+        };
+        acknowledged(shell, &sql);
+    }
+}
+
+/// Two rows a number, on two segments: both are there, or neither.
+fn write_log(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>, mut rng: StdRng) {
+    while !stop.load(Ordering::Relaxed) {
+        let there: Vec<i64> = {
+            let journal = journal.lock().unwrap();
+            journal.log.iter().filter(|(_, entry)| matches!(entry, Entry::There)).map(|(number, _)| *number).collect()
+        };
+        if there.len() > 5 && rng.random_bool(0.4) {
+            let number = there[rng.random_range(0..there.len())];
+            journal.lock().unwrap().log.insert(number, Entry::Unknown);
+            if acknowledged(shell, &format!("DELETE FROM log WHERE number = {number}")) {
+                journal.lock().unwrap().log.insert(number, Entry::Gone);
+            }
+        } else {
+            let number = {
+                let mut journal = journal.lock().unwrap();
+                journal.next += 1;
+                let number = journal.next;
+                journal.log.insert(number, Entry::Unknown);
+                number
+            };
+            if acknowledged(shell, &format!("INSERT INTO log VALUES ({number}, 0), ({number}, {number} + 1)")) {
+                journal.lock().unwrap().log.insert(number, Entry::There);
+            }
+        }
+    }
+}
+
+/// Every row counts the same rounds.
+fn mark(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>) {
+    while !stop.load(Ordering::Relaxed) {
+        journal.lock().unwrap().rounds.1 += 1;
+        if acknowledged(shell, "UPDATE marks SET round = round + 1") {
+            journal.lock().unwrap().rounds.0 += 1;
+        }
+    }
+}
+
+/// Waits until the cluster answers, then compares it with what the clients know.
+fn check(shell: &Shell, journal: &mut Journal) {
+    let sums = wait_for("answer", BACK_WITHIN, || {
+        let run = shell.run("csv", &["-c", "SELECT count(*), sum(balance), count(DISTINCT id % 1000) FROM accounts"]);
+        run.success.then_some(run.stdout)
+    });
+    let wanted = format!("{ACCOUNTS},{},{ACCOUNTS}", ACCOUNTS * BALANCE);
+    assert_eq!(sums.lines().nth(1), Some(wanted.as_str()), "accounts, sum and different accounts");
+
+    let rounds = shell.rows("SELECT DISTINCT round FROM marks");
+    assert_eq!(rounds.len(), 1, "an UPDATE is in part: {rounds:?}");
+    let round: i64 = rounds[0][0].parse().expect("a number");
+    let (acknowledged, asked) = journal.rounds;
+    assert!((acknowledged..=asked).contains(&round), "{round} rounds, {acknowledged} of {asked} acknowledged");
+    journal.rounds = (round, round);
+
+    let rows = shell.rows("SELECT number, count(*) FROM log GROUP BY number");
+    let found: BTreeMap<i64, i64> = rows.iter().map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap())).collect();
+    assert!(found.values().all(|&count| count == 2), "an INSERT or a DELETE is in part: {found:?}");
+    for (number, entry) in &mut journal.log {
+        match (*entry, found.contains_key(number)) {
+            (Entry::There, false) => panic!("the acknowledged INSERT of {number} is lost"),
+            (Entry::Gone, true) => panic!("the acknowledged DELETE of {number} is lost"),
+            (Entry::Unknown, is_there) => *entry = if is_there { Entry::There } else { Entry::Gone },
+            _ => {}
+        }
+    }
+    assert!(found.keys().all(|number| journal.log.contains_key(number)), "rows that nobody wrote");
+}
+
+/// Table files on disk that the catalog does not know, and files that it knows and that are not there.
+fn strays(directory: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
+    let catalog = directory.join("master/catalog.db");
+    let catalog = Connection::open_with_flags(catalog, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a catalog");
+    let sql = "SELECT content, path, dropped IS NULL FROM files UNION ALL SELECT content, path, dropped IS NULL FROM delete_vectors";
+    let mut statement = catalog.prepare(sql).expect("files");
+    let file = |row: &rusqlite::Row<'_>| {
+        Ok((format!("seg{}-data/{}", row.get::<_, i32>(0)?, row.get::<_, String>(1)?), row.get::<_, bool>(2)?))
+    };
+    let known: Vec<(String, bool)> = statement.query_map([], file).unwrap().map(|file| file.unwrap()).collect();
+    let mut on_disk = BTreeSet::new();
+    for content in 0..SEGMENTS {
+        let base = directory.join(format!("seg{content}-data/base"));
+        for table in std::fs::read_dir(&base).expect("tables") {
+            let table = table.unwrap().path();
+            for file in std::fs::read_dir(&table).expect("files") {
+                let path = file.unwrap().path();
+                on_disk.insert(path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let all: BTreeSet<String> = known.iter().map(|(path, _)| path.clone()).collect();
+    let live: BTreeSet<String> = known.into_iter().filter(|(_, live)| *live).map(|(path, _)| path).collect();
+    (on_disk.difference(&all).cloned().collect(), live.difference(&on_disk).cloned().collect())
+}
+
+#[test]
+fn what_was_acknowledged_outlives_every_kill() {
+    let kills: usize = std::env::var("DAMSON_KILLS").map_or(10, |count| count.parse().expect("a number"));
+    let seed = seed_from_env();
+    println!("seed {seed}, {kills} kills");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut cluster = ProcessCluster::start(SEGMENTS);
+    let shell = cluster.shell();
+    shell.execute("CREATE TABLE accounts (id int, balance bigint) DISTRIBUTED BY (id)");
+    shell.execute("CREATE TABLE log (number bigint, half bigint) DISTRIBUTED BY (half)");
+    shell.execute("CREATE TABLE marks (k int, round bigint) DISTRIBUTED BY (k)");
+    shell.execute(&format!("INSERT INTO accounts SELECT x - 1, {BALANCE} FROM generate_series(1, {ACCOUNTS}) AS g(x)"));
+    shell.execute("INSERT INTO marks SELECT x, 0 FROM generate_series(1, 16) AS g(x)");
+    let journal = Mutex::new(Journal::default());
+    for kill in 0..kills {
+        let stop = AtomicBool::new(false);
+        // Who is killed: a segment, the master, or all at once.
+        let victim = rng.random_range(0..SEGMENTS + 2);
+        let segments: Vec<usize> =
+            (0..SEGMENTS).filter(|&content| victim == content || victim == SEGMENTS + 1).collect();
+        let pause = Duration::from_millis(rng.random_range(50..900));
+        thread::scope(|scope| {
+            let seeds: [u64; 3] = rng.random();
+            let (shell, stop, journal) = (&shell, &stop, &journal);
+            scope.spawn(move || transfer(shell, stop, StdRng::seed_from_u64(seeds[0])));
+            scope.spawn(move || transfer(shell, stop, StdRng::seed_from_u64(seeds[1])));
+            scope.spawn(move || write_log(shell, stop, journal, StdRng::seed_from_u64(seeds[2])));
+            scope.spawn(move || mark(shell, stop, journal));
+            thread::sleep(pause);
+            if victim >= SEGMENTS {
+                cluster.master().kill();
+            }
+            segments.iter().for_each(|&content| cluster.kill_segment(content));
+            stop.store(true, Ordering::Relaxed);
+        });
+        cluster.restart(victim >= SEGMENTS, &segments);
+        println!("kill {kill}: victim {victim} after {pause:?}");
+        check(&shell, &mut journal.lock().unwrap());
+    }
+    let acknowledged = journal.lock().unwrap().rounds.0;
+    assert!(acknowledged as usize > kills, "only {acknowledged} rounds: nothing was tested");
+    let (_, missing) = strays(cluster.directory());
+    assert!(missing.is_empty(), "the catalog names files that are not there: {missing:?}");
+    wait_for("end of the orphans", COLLECTED_WITHIN, || strays(cluster.directory()).0.is_empty().then_some(()));
+    check(&shell, &mut journal.lock().unwrap());
+}

@@ -1,0 +1,74 @@
+//! UPDATE and DELETE: the same contents as a model after each statement, and what concurrent statements leave.
+//!
+//! `DAMSON_SEED=… DAMSON_DML_STATEMENTS=10000 cargo test --release -p damson-tests dml::` runs others, and more.
+
+use damson_tests::TestCluster;
+use damson_tests::dml::DmlCampaign;
+use damson_tests::random::seed_from_env;
+use futures::future::join_all;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_the_model_says() {
+    let statements = std::env::var("DAMSON_DML_STATEMENTS").map_or(500, |count| count.parse().expect("a number"));
+    let (one, three) = (TestCluster::start(1).await, TestCluster::start(3).await);
+    let clusters = [("1 segment", one.session()), ("3 segments", three.session())];
+    DmlCampaign { seed: seed_from_env(), statements }.run(&clusters).await;
+    drop(clusters);
+    one.shutdown().await;
+    three.shutdown().await;
+}
+
+/// Each update sees what the one before has left: none is lost, on whatever segment the rows are.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_updates_are_all_there() {
+    let cluster = TestCluster::start(3).await;
+    let session = cluster.session();
+    session.execute("CREATE TABLE counters (k int, v int) DISTRIBUTED BY (k)").await.unwrap();
+    session.execute("INSERT INTO counters SELECT x, 0 FROM generate_series(1, 20) AS g(x)").await.unwrap();
+    let clients = (0..4).map(|client| {
+        let session = cluster.session();
+        async move {
+            for round in 0..10 {
+                session.execute("UPDATE counters SET v = v + 1").await.unwrap();
+                // Rows that come meanwhile are nobody's conflict.
+                let insert = format!("INSERT INTO counters VALUES ({}, 1000)", 100 + client * 10 + round);
+                session.execute(&insert).await.unwrap();
+            }
+        }
+    });
+    join_all(clients).await;
+    let sum = session.text("SELECT sum(v) FROM counters WHERE k <= 20").await;
+    assert_eq!(sum, "800");
+    let inserted = session.text("SELECT count(*) FROM counters WHERE k >= 100 AND v >= 1000 AND v <= 1040").await;
+    assert_eq!(inserted, "40");
+    cluster.shutdown().await;
+}
+
+/// Money that moves is neither made nor lost, also while others look.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sees_a_statement_whole_or_not_at_all() {
+    let cluster = TestCluster::start(3).await;
+    let session = cluster.session();
+    session.execute("CREATE TABLE accounts (id int, balance bigint) DISTRIBUTED BY (id)").await.unwrap();
+    session.execute("INSERT INTO accounts SELECT x, 100 FROM generate_series(1, 50) AS g(x)").await.unwrap();
+    let writer = cluster.session();
+    let transfers = async {
+        for round in 1..=30 {
+            let (from, to) = (round % 50 + 1, round * 7 % 50 + 1);
+            // One statement moves between segments; every third moves the account itself.
+            let sql = format!(
+                "UPDATE accounts SET balance = balance + CASE WHEN id = {from} THEN -5 ELSE 5 END{} WHERE id IN ({from}, {to}) AND {from} <> {to}",
+                if round % 3 == 0 { ", id = 51 - id" } else { "" }
+            );
+            writer.execute(&sql).await.unwrap();
+        }
+    };
+    let looking = async {
+        for _ in 0..60 {
+            let seen = session.text("SELECT sum(balance) || ' in ' || count(*) FROM accounts").await;
+            assert_eq!(seen.split(" in ").nth(1), Some("50"), "{seen}");
+        }
+    };
+    futures::join!(transfers, looking);
+    cluster.shutdown().await;
+}
