@@ -1,5 +1,6 @@
 //! Decoded columns of table files, kept in memory for the scans to come.
 
+use crate::deletes::DeletedRows;
 use crate::limits::{
     CACHE_COLLECTING_SHARE, CACHE_COLUMN_BYTES_EXPECTED, CACHE_COLUMN_SHARE, CACHE_COLUMNS_EXPECTED_MAX,
     CACHE_COLUMNS_EXPECTED_MIN,
@@ -32,17 +33,33 @@ pub(crate) struct ColumnKey {
     pub column: usize,
 }
 
-/// All rows of one column of one row group: chunks of [`crate::limits::CHUNK_ROWS`], the last one shorter, each in buffers
-/// of its own. A clone shares them.
+/// One column of one row group: for each [`crate::limits::CHUNK_ROWS`] rows of the file a chunk, without those of them that were
+/// deleted when it was collected, each in buffers of its own. A clone shares them.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
     chunks: Arc<[ArrayRef]>,
     bytes: u64,
+    deleted: Option<DeletedRows>,
+}
+
+/// What a cache has for a scan.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Without some, or all, of the rows that the scan leaves out.
+    Column(Column),
+    /// The column without rows that the scan, of an older snapshot, needs.
+    Newer,
+    Nothing,
 }
 
 impl Column {
     pub(crate) fn chunk(&self, index: usize) -> &ArrayRef {
         &self.chunks[index]
+    }
+
+    /// The rows of the file that it lacks.
+    pub(crate) fn deleted(&self) -> Option<&DeletedRows> {
+        self.deleted.as_ref()
     }
 
     fn is(&self, data_type: &DataType) -> bool {
@@ -119,18 +136,25 @@ impl ColumnCache {
         }
     }
 
-    /// The column, if it is here as `data_type`.
-    pub(crate) fn get(&self, key: &ColumnKey, data_type: &DataType) -> Option<Column> {
-        let found = self.columns.as_ref()?.get(key).filter(|column| column.is(data_type));
-        let counter = if found.is_some() { &self.hits } else { &self.misses };
+    /// The column as `data_type`, for a scan that leaves out `deleted`. A file's delete vectors only grow: of two, the smaller one
+    /// is the older, and a part of the other.
+    pub(crate) fn get(&self, key: &ColumnKey, data_type: &DataType, deleted: Option<&DeletedRows>) -> Found {
+        let Some(columns) = &self.columns else { return Found::Nothing };
+        let rows = |deleted: Option<&DeletedRows>| deleted.map_or(0, |rows| rows.len());
+        let found = match columns.get(key).filter(|column| column.is(data_type)) {
+            None => Found::Nothing,
+            Some(column) if rows(column.deleted()) > rows(deleted) => Found::Newer,
+            Some(column) => Found::Column(column),
+        };
+        let counter = if matches!(found, Found::Column(_)) { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
     }
 
-    /// Begins to collect a column that is being decoded; None where nothing is kept.
-    pub(crate) fn collect(self: &Arc<Self>, key: ColumnKey) -> Option<Collecting> {
+    /// Begins to collect a column, whose chunks come without the rows of `deleted`; None where nothing is kept.
+    pub(crate) fn collect(self: &Arc<Self>, key: ColumnKey, deleted: Option<DeletedRows>) -> Option<Collecting> {
         self.columns.as_ref()?;
-        Some(Collecting { cache: Arc::clone(self), key, chunks: Vec::new(), bytes: 0 })
+        Some(Collecting { cache: Arc::clone(self), key, deleted, chunks: Vec::new(), bytes: 0 })
     }
 }
 
@@ -139,6 +163,7 @@ impl ColumnCache {
 pub(crate) struct Collecting {
     cache: Arc<ColumnCache>,
     key: ColumnKey,
+    deleted: Option<DeletedRows>,
     chunks: Vec<ArrayRef>,
     bytes: u64,
 }
@@ -159,7 +184,8 @@ impl Collecting {
     pub(crate) fn finish(mut self) {
         if let Some(columns) = &self.cache.columns {
             let chunks = std::mem::take(&mut self.chunks).into();
-            columns.insert(self.key, Column { chunks, bytes: self.bytes });
+            let deleted = self.deleted.take();
+            columns.insert(self.key, Column { chunks, bytes: self.bytes, deleted });
         }
     }
 }
@@ -185,8 +211,30 @@ mod tests {
         ColumnKey { file, row_group: 0, column }
     }
 
+    fn get(cache: &ColumnCache, key: &ColumnKey, data_type: &DataType) -> Option<Column> {
+        match cache.get(key, data_type, None) {
+            Found::Column(column) => Some(column),
+            Found::Newer | Found::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn a_scan_of_an_older_snapshot_needs_the_rows_that_were_deleted_since() {
+        let cache = Arc::new(ColumnCache::new(1 << 20));
+        let key = key(FileId::new(), 0);
+        let rows = |rows: &[u32]| Arc::new(rows.iter().copied().collect::<roaring::RoaringBitmap>());
+        let mut collecting = cache.collect(key, Some(rows(&[1, 2]))).unwrap();
+        assert!(collecting.push(&chunk(0)));
+        collecting.finish();
+        let found = |deleted: Option<&DeletedRows>| cache.get(&key, &DataType::Int64, deleted);
+        assert!(matches!(found(None), Found::Newer));
+        assert!(matches!(found(Some(&rows(&[2]))), Found::Newer));
+        assert!(matches!(found(Some(&rows(&[1, 2]))), Found::Column(_)));
+        assert!(matches!(found(Some(&rows(&[1, 2, 5]))), Found::Column(_)));
+    }
+
     fn insert(cache: &Arc<ColumnCache>, key: ColumnKey, value: i64) {
-        let mut collecting = cache.collect(key).unwrap();
+        let mut collecting = cache.collect(key, None).unwrap();
         assert!(collecting.push(&chunk(value)));
         collecting.finish();
     }
@@ -196,12 +244,12 @@ mod tests {
         let cache = Arc::new(ColumnCache::new(1 << 20));
         let (one, other) = (FileId::new(), FileId::new());
         insert(&cache, key(one, 3), 7);
-        let found = cache.get(&key(one, 3), &DataType::Int64).unwrap();
+        let found = get(&cache, &key(one, 3), &DataType::Int64).unwrap();
         assert_eq!(found.chunk(0).as_primitive::<Int64Type>().value(0), 7);
-        assert!(cache.get(&key(one, 2), &DataType::Int64).is_none());
-        assert!(cache.get(&key(other, 3), &DataType::Int64).is_none());
-        assert!(cache.get(&ColumnKey { row_group: 1, ..key(one, 3) }, &DataType::Int64).is_none());
-        assert!(cache.get(&key(one, 3), &DataType::Int32).is_none());
+        assert!(get(&cache, &key(one, 2), &DataType::Int64).is_none());
+        assert!(get(&cache, &key(other, 3), &DataType::Int64).is_none());
+        assert!(get(&cache, &ColumnKey { row_group: 1, ..key(one, 3) }, &DataType::Int64).is_none());
+        assert!(get(&cache, &key(one, 3), &DataType::Int32).is_none());
         let stats = cache.stats();
         assert_eq!((stats.hits, stats.misses, stats.capacity), (1, 4, 1 << 20));
         assert_eq!(stats.bytes, chunk(7).get_array_memory_size() as u64);
@@ -222,18 +270,19 @@ mod tests {
     fn a_column_that_is_given_up_leaves_nothing() {
         let cache = Arc::new(ColumnCache::new(100 << 10));
         let file = FileId::new();
-        let mut large = cache.collect(key(file, 0)).unwrap();
+        let mut large = cache.collect(key(file, 0), None).unwrap();
         let taken = (0..100).take_while(|_| large.push(&chunk(0))).count();
         assert_eq!(taken, 3, "a quarter of 100 KiB");
         drop(large);
 
         // Three columns of three chunks are more than half of it.
-        let mut columns: Vec<Collecting> = (0..3).map(|column| cache.collect(key(file, column)).unwrap()).collect();
+        let mut columns: Vec<Collecting> =
+            (0..3).map(|column| cache.collect(key(file, column), None).unwrap()).collect();
         let taken: usize = columns.iter_mut().map(|column| (0..3).filter(|_| column.push(&chunk(0))).count()).sum();
         assert_eq!(taken, 6);
         drop(columns);
         assert_eq!((cache.collecting.load(Ordering::Relaxed), cache.stats().bytes), (0, 0));
-        assert!(cache.get(&key(file, 0), &DataType::Int64).is_none());
+        assert!(get(&cache, &key(file, 0), &DataType::Int64).is_none());
     }
 
     #[test]
@@ -243,15 +292,15 @@ mod tests {
         insert(&cache, key(file, 0), 0);
         for column in 1..1000 {
             insert(&cache, key(file, column), 1);
-            assert!(cache.get(&key(file, 0), &DataType::Int64).is_some(), "evicted by column {column}");
+            assert!(get(&cache, &key(file, 0), &DataType::Int64).is_some(), "evicted by column {column}");
         }
     }
 
     #[test]
     fn a_capacity_of_zero_keeps_nothing() {
         let cache = Arc::new(ColumnCache::new(0));
-        assert!(cache.collect(key(FileId::new(), 0)).is_none());
-        assert!(cache.get(&key(FileId::new(), 0), &DataType::Int64).is_none());
+        assert!(cache.collect(key(FileId::new(), 0), None).is_none());
+        assert!(get(&cache, &key(FileId::new(), 0), &DataType::Int64).is_none());
         assert_eq!(cache.stats(), ColumnCacheStats::default());
     }
 }

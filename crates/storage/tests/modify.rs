@@ -79,6 +79,7 @@ async fn deleted_rows_stay_deleted() {
             (file, named_rows.column(2).as_primitive::<Int64Type>().value(at))
         };
         let mut left: Vec<usize> = (0..all.len()).collect();
+        let mut snapshots = vec![(files.clone(), all.clone())];
         for share in [0.001, 0.3, 0.9] {
             let deleted: BTreeSet<usize> = left.iter().copied().filter(|_| rng.random_bool(share)).collect();
             let mut input: Vec<_> = deleted.iter().map(|&at| place(at)).collect();
@@ -92,8 +93,13 @@ async fn deleted_rows_stay_deleted() {
             for _ in 0..2 {
                 assert_eq!(values(&store, &files).await, wanted);
             }
+            // Who reads an older snapshot sees what was there, and takes nothing from the others.
+            snapshots.push((files.clone(), wanted));
+            for (files, wanted) in snapshots.iter().rev().chain(&snapshots) {
+                assert_eq!(values(&store, files).await, *wanted);
+            }
             let live: u64 = files.iter().map(FileEntry::live_rows).sum();
-            assert_eq!(live, wanted.len() as u64);
+            assert_eq!(live, left.len() as u64);
             let scan = store.scan_with_row_ids(&spec(1).schema, &[0], &files).unwrap();
             let found = rows(scan).await.unwrap();
             let numbers = found.column(2).as_primitive::<Int64Type>().values().to_vec();

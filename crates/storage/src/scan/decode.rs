@@ -4,7 +4,8 @@ use super::compact::compact;
 use super::row_groups::RowGroup;
 use super::stream::PartitionScan;
 use crate::StorageError;
-use crate::cache::{Collecting, Column, ColumnKey};
+use crate::cache::{Collecting, Column, ColumnKey, Found};
+use crate::deletes::DeletedRows;
 use crate::interval::from_stored;
 use crate::limits::CHUNK_ROWS;
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int32Array, Int64Array, RecordBatch,
     RecordBatchOptions, new_null_array,
 };
-use datafusion::arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use datafusion::arrow::compute::{CastOptions, FilterBuilder, FilterPredicate, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::Result;
@@ -22,7 +23,6 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use datafusion::parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use futures::FutureExt;
 use futures::future::{BoxFuture, MaybeDone, maybe_done};
-use roaring::RoaringBitmap;
 use std::fmt::Display;
 use std::ops::Range;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ pub(crate) const ROW_COLUMN: usize = 1;
 
 /// Where a column of the scan comes from.
 enum Source {
-    Cached(Column),
+    Cached(Kept),
     /// Among those that are decoded.
     Decoded(usize),
     /// It was added after the file was written.
@@ -43,6 +43,13 @@ enum Source {
     /// See [`FILE_COLUMN`] and [`ROW_COLUMN`].
     FileNumber,
     RowNumber,
+}
+
+/// A column of the cache.
+struct Kept {
+    column: Column,
+    /// Where it has rows that are deleted by now: it comes back without them.
+    collecting: Option<Collecting>,
 }
 
 /// A row group whose missing bytes are on their way, or that misses nothing.
@@ -75,7 +82,13 @@ impl Fetching {
         let footer = &row_group.footer;
         let stored = footer.metadata.schema().fields().len();
         let key = |column| ColumnKey { file: footer.id, row_group: row_group.index, column };
-        let mut missing = Vec::new();
+        let deleted = row_group.deleted.clone();
+        let count = |deleted: Option<&DeletedRows>| deleted.map_or(0, |rows| rows.len());
+        // What a limit cuts off would be collected for nothing.
+        let to_its_end = scan.rows_left.is_none_or(|left| left >= row_group.rows);
+        let collect =
+            |position| if to_its_end { scan.files.cache.collect(key(position), deleted.clone()) } else { None };
+        let (mut missing, mut newer) = (Vec::new(), Vec::new());
         let source = |&position: &usize| {
             match position.checked_sub(scan.table.fields().len()) {
                 None => {}
@@ -86,9 +99,17 @@ impl Fetching {
             if position >= stored {
                 return Source::Absent(data_type.clone());
             }
-            if let Some(column) = scan.files.cache.get(&key(position), data_type) {
-                scan.metrics.cache_hits.add(1);
-                return Source::Cached(column);
+            match scan.files.cache.get(&key(position), data_type, deleted.as_ref()) {
+                Found::Column(column) => {
+                    scan.metrics.cache_hits.add(1);
+                    let is_older = count(column.deleted()) < count(deleted.as_ref());
+                    return Source::Cached(Kept {
+                        collecting: if is_older { collect(position) } else { None },
+                        column,
+                    });
+                }
+                Found::Newer => newer.push(position),
+                Found::Nothing => {}
             }
             missing.push(position);
             Source::Decoded(position)
@@ -104,11 +125,10 @@ impl Fetching {
             }
         }
 
-        // What a limit cuts off would be collected for nothing.
-        let to_its_end = scan.rows_left.is_none_or(|left| left >= row_group.rows);
         let decoding = |&position: &usize| Decoding {
             data_type: scan.table.field(position).data_type().clone(),
-            collecting: if to_its_end { scan.files.cache.collect(key(position)) } else { None },
+            // What later scans need is not replaced by what this one needs.
+            collecting: if newer.contains(&position) { None } else { collect(position) },
         };
         let columns = missing.iter().map(decoding).collect();
         let missing = match &missing[..] {
@@ -198,63 +218,118 @@ impl RowGroupReader {
     /// never waits.
     pub(crate) fn next_batch(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
         loop {
-            let first_row = self.row_group.first_row + (self.chunks_done * CHUNK_ROWS) as u64;
-            let Some(batch) = self.next_chunk(first_row, schema)? else { return Ok(None) };
-            let batch = match &self.row_group.deleted {
-                Some(deleted) => without(deleted, first_row, batch)?,
-                None => batch,
-            };
-            if batch.num_rows() > 0 {
-                return Ok(Some(batch));
+            let batch = self.next_chunk(schema)?;
+            if batch.as_ref().is_none_or(|batch| batch.num_rows() > 0) {
+                return Ok(batch);
             }
         }
     }
 
-    fn next_chunk(&mut self, first_row: u64, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+    fn next_chunk(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
         let rows = self.row_group.rows.saturating_sub(self.chunks_done * CHUNK_ROWS).min(CHUNK_ROWS);
         if rows == 0 {
             return Ok(None);
         }
+        let row_group = &self.row_group;
+        let first_row = row_group.first_row + (self.chunks_done * CHUNK_ROWS) as u64;
+        let mut chunk = ChunkRows::new(first_row, rows, row_group.deleted.as_ref());
         let decoded = match &mut self.decoder {
-            Some(decoder) => decoder.next_chunks(&self.row_group, rows)?,
+            Some(decoder) => decoder.next_chunks(row_group, rows, &mut chunk)?,
             None => Vec::new(),
         };
-        let columns = self.sources.iter().map(|source| match source {
-            Source::Cached(column) => Arc::clone(column.chunk(self.chunks_done)),
-            Source::Decoded(index) => Arc::clone(&decoded[*index]),
-            Source::Absent(data_type) => new_null_array(data_type, rows),
-            Source::FileNumber => Arc::new(Int32Array::from_value(self.row_group.file_number as i32, rows)),
-            Source::RowNumber => {
-                Arc::new(Int64Array::from_iter_values(first_row as i64..first_row as i64 + rows as i64))
-            }
-        });
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect(), &options)?;
+        let chunks_done = self.chunks_done;
+        let column = |source: &mut Source| {
+            Ok(match source {
+                Source::Cached(kept) => kept.chunk(chunks_done, &mut chunk)?,
+                Source::Decoded(index) => Arc::clone(&decoded[*index]),
+                Source::Absent(data_type) => new_null_array(data_type, chunk.live),
+                Source::FileNumber => Arc::new(Int32Array::from_value(row_group.file_number as i32, chunk.live)),
+                Source::RowNumber => {
+                    let numbers = first_row as i64..first_row as i64 + rows as i64;
+                    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(numbers));
+                    chunk.live_of(numbers, None)?
+                }
+            })
+        };
+        let columns = self.sources.iter_mut().map(column).collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(chunk.live));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
         self.chunks_done += 1;
-        if self.chunks_done * CHUNK_ROWS >= self.row_group.rows
-            && let Some(decoder) = self.decoder.take()
-        {
-            decoder.columns.into_iter().filter_map(|column| column.collecting).for_each(Collecting::finish);
+        if self.chunks_done * CHUNK_ROWS >= self.row_group.rows {
+            let decoded = self.decoder.take().into_iter().flat_map(|decoder| decoder.columns);
+            let kept = self.sources.iter_mut().filter_map(|source| match source {
+                Source::Cached(kept) => kept.collecting.take(),
+                _ => None,
+            });
+            decoded.filter_map(|column| column.collecting).chain(kept).for_each(Collecting::finish);
         }
         Ok(Some(batch))
     }
 }
 
-/// The rows that are not deleted; the first one's number in the file is `first_row`.
-fn without(deleted: &RoaringBitmap, first_row: u64, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let rows = batch.num_rows();
-    let (first, end) = (first_row as u32, first_row as u32 + rows as u32);
-    if deleted.range_cardinality(first..end) == 0 {
-        return Ok(batch);
+/// Some rows of a file that follow each other, and which of them are there.
+struct ChunkRows<'a> {
+    first_row: u32,
+    rows: usize,
+    /// Rows that are not deleted.
+    live: usize,
+    deleted: Option<&'a DeletedRows>,
+    /// What leaves out the deleted rows, for arrays that lack as many of them as this says already.
+    filters: Vec<(u64, FilterPredicate)>,
+}
+
+impl<'a> ChunkRows<'a> {
+    fn new(first_row: u64, rows: usize, deleted: Option<&'a DeletedRows>) -> Self {
+        let first_row = first_row as u32;
+        let range = first_row..first_row + rows as u32;
+        let gone = deleted.map_or(0, |deleted| deleted.range_cardinality(range)) as usize;
+        ChunkRows { first_row, rows, live: rows - gone, deleted, filters: vec![] }
     }
-    let mut stay = BooleanBufferBuilder::new(rows);
-    stay.append_n(rows, true);
-    deleted.range(first..end).for_each(|row| stay.set_bit((row - first) as usize, false));
-    filter_record_batch(&batch, &BooleanArray::new(stay.finish(), None))
+
+    /// The live rows of an array that has the chunk's rows but those of `without`.
+    fn live_of(&mut self, array: ArrayRef, without: Option<&DeletedRows>) -> Result<ArrayRef, ArrowError> {
+        let Some(deleted) = self.deleted.filter(|_| array.len() > self.live) else { return Ok(array) };
+        let known = without.map_or(0, |without| without.len());
+        if let Some((_, filter)) = self.filters.iter().find(|(lacking, _)| *lacking == known) {
+            return filter.filter(&array);
+        }
+        let range = self.first_row..self.first_row + self.rows as u32;
+        let mut stay = BooleanBufferBuilder::new(array.len());
+        match without {
+            None => {
+                stay.append_n(self.rows, true);
+                deleted.range(range).for_each(|row| stay.set_bit((row - self.first_row) as usize, false));
+            }
+            Some(without) => {
+                range.filter(|&row| !without.contains(row)).for_each(|row| stay.append(!deleted.contains(row)));
+            }
+        }
+        let filter = FilterBuilder::new(&BooleanArray::new(stay.finish(), None)).optimize().build();
+        let live = filter.filter(&array)?;
+        self.filters.push((known, filter));
+        Ok(live)
+    }
+}
+
+impl Kept {
+    fn chunk(&mut self, index: usize, rows: &mut ChunkRows<'_>) -> Result<ArrayRef, ArrowError> {
+        let chunk = rows.live_of(Arc::clone(self.column.chunk(index)), self.column.deleted())?;
+        let Some(collecting) = &mut self.collecting else { return Ok(chunk) };
+        let chunk = compact(chunk)?;
+        if !collecting.push(&chunk) {
+            self.collecting = None;
+        }
+        Ok(chunk)
+    }
 }
 
 impl Decoder {
-    fn next_chunks(&mut self, row_group: &RowGroup, rows: usize) -> Result<Vec<ArrayRef>, StorageError> {
+    fn next_chunks(
+        &mut self,
+        row_group: &RowGroup,
+        rows: usize,
+        chunk: &mut ChunkRows<'_>,
+    ) -> Result<Vec<ArrayRef>, StorageError> {
         let batch = match self.reader.next() {
             Some(batch) => batch.map_err(damaged(row_group))?,
             None => return Err(damaged(row_group)("it has fewer rows than the footer says")),
@@ -263,14 +338,14 @@ impl Decoder {
             return Err(damaged(row_group)(format!("{} rows where {rows} should be", batch.num_rows())));
         }
         let (_, arrays, _) = batch.into_parts();
-        let chunk = |(column, array): (&mut Decoding, ArrayRef)| column.chunk(array).map_err(damaged(row_group));
-        self.columns.iter_mut().zip(arrays).map(chunk).collect()
+        let live = |(column, array): (&mut Decoding, ArrayRef)| column.chunk(array, chunk).map_err(damaged(row_group));
+        self.columns.iter_mut().zip(arrays).map(live).collect()
     }
 }
 
 impl Decoding {
-    fn chunk(&mut self, array: ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let array = as_table_has_it(array, &self.data_type)?;
+    fn chunk(&mut self, array: ArrayRef, rows: &mut ChunkRows<'_>) -> Result<ArrayRef, ArrowError> {
+        let array = rows.live_of(as_table_has_it(array, &self.data_type)?, None)?;
         let Some(collecting) = &mut self.collecting else { return Ok(array) };
         let array = compact(array)?;
         if !collecting.push(&array) {
