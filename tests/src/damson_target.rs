@@ -9,6 +9,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 use futures::TryStreamExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// A master and `segments` segments in this process, on a directory that goes with them.
 pub struct TestCluster {
     cluster: LocalCluster,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl TestCluster {
@@ -29,7 +30,12 @@ impl TestCluster {
         let data = tempfile::tempdir().expect("a temporary directory");
         let config = LocalClusterConfig { data_dir: data.path().to_path_buf(), segments, ..Default::default() };
         let cluster = LocalCluster::start(config).await.expect("a cluster");
-        TestCluster { cluster, _data: data }
+        TestCluster { cluster, data }
+    }
+
+    /// Where master and segments keep everything.
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
     }
 
     pub fn cluster(&self) -> &LocalCluster {

@@ -33,6 +33,9 @@ impl DmlCampaign {
                 session.execute(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
             }
         }
+        for (_, session) in clusters {
+            one_row_on_each_segment(session).await;
+        }
         for number in 0..self.statements {
             let step = generator.next(|table| model.count(table));
             let changed = model.run(&step.sqlite);
@@ -43,8 +46,9 @@ impl DmlCampaign {
                 // A statement that changed another table than its own would show up here.
                 let tables = TABLES.iter().filter(|(name, _)| *name == step.table || number % 20 == 19);
                 for (table, _) in tables {
-                    let (wanted, found) = (model.rows(table), rows(session, table).await);
-                    if wanted != found {
+                    let wanted = model.rows(table);
+                    let differing = copies(session, table).await.into_iter().find(|found| *found != wanted);
+                    if let Some(found) = differing {
                         let missing: Vec<_> = wanted.iter().filter(|row| !found.contains(row)).take(9).collect();
                         let extra: Vec<_> = found.iter().filter(|row| !wanted.contains(row)).take(9).collect();
                         let counts = (wanted.len(), found.len());
@@ -56,8 +60,34 @@ impl DmlCampaign {
     }
 }
 
-async fn rows(session: &Damson, table: &str) -> Rows {
-    let sql = format!("SELECT k, a, b, c FROM {table}");
+/// A table by which each segment reads its own copy of a replicated one.
+async fn one_row_on_each_segment(session: &Damson) {
+    for sql in [
+        "CREATE TABLE segments (s int) DISTRIBUTED BY (s)",
+        "INSERT INTO segments SELECT x FROM generate_series(1, 200) AS g(x)",
+        "CREATE TABLE ids AS SELECT gp_segment_id AS id, min(s) AS s FROM segments GROUP BY gp_segment_id DISTRIBUTED REPLICATED",
+        "DELETE FROM segments WHERE s NOT IN (SELECT s FROM ids)",
+    ] {
+        session.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+}
+
+/// The table's rows; those of a replicated one on each segment.
+async fn copies(session: &Damson, table: &str) -> Vec<Rows> {
+    if TABLES.iter().any(|(name, distribution)| *name == table && *distribution == "REPLICATED") {
+        let segments = session.text("SELECT s FROM segments").await;
+        let mut copies = vec![];
+        for segment in segments.lines() {
+            let of = format!("segments CROSS JOIN {table} WHERE s = {segment}");
+            copies.push(rows(session, &of).await);
+        }
+        return copies;
+    }
+    vec![rows(session, table).await]
+}
+
+async fn rows(session: &Damson, from: &str) -> Rows {
+    let sql = format!("SELECT k, a, b, c FROM {from}");
     let batches = session.batches(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     let mut rows = vec![];
     for batch in batches {

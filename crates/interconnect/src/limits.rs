@@ -87,8 +87,10 @@ pub(crate) const BATCH_BYTES_MAX: u64 = 2 * (HEADER_BYTES_MAX + BODY_BYTES_MAX);
 /// Largest credit that a sender uses, whatever the receiver grants: it holds so much in its own memory.
 pub(crate) const CREDIT_BYTES_USED_MAX: u64 = 1 << 30;
 
-/// Handshakes under way at once; the next one ends the oldest.
+/// Handshakes under way at once; where there are more, the oldest gives way after [`HANDSHAKE_TIME`].
 pub(crate) const HANDSHAKES_MAX: usize = 64;
+/// What a handshake may take while others wait for its place: a few round trips, and the work of many at once.
+pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_millis(500);
 /// Unknown groups within groups that a protobuf decoder may skip by recursion: a tenth of a thread's stack of 2 MiB.
 pub(crate) const GROUP_LEVELS_MAX: u32 = 1_000;
 

@@ -1,6 +1,7 @@
 //! The QD (query dispatcher): client protocols, sessions, catalog, planner, dispatch.
 
 mod catalog;
+mod compaction;
 mod copy_split;
 mod ddl;
 mod dispatch;

@@ -1,6 +1,7 @@
 //! The running master.
 
 use crate::catalog::{Catalog, CatalogError};
+use crate::compaction::compact_forever;
 use crate::dispatch::{Dispatcher, FileService, OrphanCollector, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::locks::TableLocks;
@@ -12,6 +13,7 @@ use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
 use damson_motion::{InterconnectSettings, Register, Registered, codes, control};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,7 +59,7 @@ pub struct Master {
     pub(crate) interconnect: InterconnectSettings,
     next_session: AtomicU64,
     /// Ends with the master.
-    _background: JoinSet<()>,
+    background: Mutex<JoinSet<()>>,
 }
 
 impl Master {
@@ -101,7 +103,7 @@ impl Master {
         let mut background = JoinSet::new();
         background.spawn_on(collect_forever(Arc::clone(&files)), &io);
         let dispatcher = Dispatcher::new(node, Arc::clone(&registry), cpu.clone(), settings.epoch);
-        Ok(Arc::new(Master {
+        let master = Arc::new(Master {
             locks: TableLocks::default(),
             catalog,
             registry,
@@ -111,8 +113,10 @@ impl Master {
             cpu,
             interconnect,
             next_session: AtomicU64::new(1),
-            _background: background,
-        }))
+            background: Mutex::new(background),
+        });
+        master.background.lock().spawn_on(compact_forever(Arc::downgrade(&master)), &io);
+        Ok(master)
     }
 
     /// A new client's session as `user`.

@@ -4,6 +4,7 @@ mod alter;
 mod ast;
 mod bind;
 mod column_names;
+mod compact;
 mod copy;
 mod create_as;
 mod explain;
@@ -133,11 +134,27 @@ impl Session {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let statement = sql::parse(text)?;
-        // Until it has committed, or failed, its files are not orphans.
-        let _write = (!matches!(statement, Statement::Query(_))).then(|| self.master.files.writes.begin());
-        match statement {
+        match sql::parse(text)? {
             Statement::Query(query) => self.query(&query, text, parameters, cancel).await,
+            change => {
+                // Until it has committed, or failed, its files are not orphans.
+                let write = self.master.files.writes.begin();
+                let outcome = self.change(change, text, parameters, cancel).await?;
+                write.succeeded();
+                Ok(outcome)
+            }
+        }
+    }
+
+    /// Every statement but a query.
+    async fn change(
+        self: &Arc<Self>,
+        statement: Statement,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        match statement {
             Statement::Insert(insert) => self.insert(&insert, parameters, cancel).await,
             Statement::Modify(modify) => self.modify(&modify, parameters, cancel).await,
             Statement::CreateTableAs(create) => self.create_table_as(&create, cancel).await,
@@ -150,7 +167,7 @@ impl Session {
             Statement::Set(set) => self.set(&set),
             Statement::Reset(name) => self.reset(name.as_deref()),
             Statement::Analyze(table) => self.analyze(table.as_ref()),
-            Statement::Vacuum(table) => self.vacuum(table.as_ref()).await,
+            Statement::Vacuum(table) => self.vacuum(table.as_ref(), cancel).await,
             Statement::Begin | Statement::Commit | Statement::Rollback => Err(SqlError::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
                 "transactions of several statements are not supported yet",

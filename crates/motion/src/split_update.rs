@@ -22,10 +22,11 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, Statistics,
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties, Statistics,
 };
 use futures::StreamExt;
-use std::collections::HashSet;
+use roaring::RoaringTreemap;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ const LEAD: usize = 3;
 /// None.
 ///
 /// # Memory
-/// Three batches, and from the query's pool the names of all the rows that were split.
+/// Three batches, and from the query's pool a bitmap of the rows of each file that were split.
 ///
 /// # Errors
 /// A key type without a placement hash; the pool's.
@@ -107,6 +108,15 @@ impl ExecutionPlan for SplitUpdateExec {
         &self.properties
     }
 
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        // Rows that come twice must meet.
+        vec![Distribution::SinglePartition]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.input]
     }
@@ -133,12 +143,12 @@ impl ExecutionPlan for SplitUpdateExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let map = QeContext::of(&context)?.map(self.map)?;
         let reservation = MemoryConsumer::new("SplitUpdate").register(context.memory_pool());
-        let mut splitting = Splitting { key: self.key.clone(), map, schema: self.schema(), seen: HashSet::new() };
+        let mut splitting = Splitting { key: self.key.clone(), map, schema: self.schema(), seen: HashMap::new() };
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let split = move |batch: Result<RecordBatch>| -> Result<RecordBatch> {
             let _timer = baseline.elapsed_compute().timer();
             let split = splitting.split(&batch?)?;
-            reservation.try_resize(splitting.seen.capacity() * (size_of::<(i32, i64)>() + 1))?;
+            reservation.try_resize(splitting.seen.values().map(|rows| rows.serialized_size()).sum())?;
             baseline.record_output(split.num_rows());
             Ok(split)
         };
@@ -168,8 +178,8 @@ struct Splitting {
     key: Vec<usize>,
     map: Arc<BucketMap>,
     schema: SchemaRef,
-    /// File and row.
-    seen: HashSet<(i32, i64)>,
+    /// Rows by file.
+    seen: HashMap<i32, RoaringTreemap>,
 }
 
 impl Splitting {
@@ -202,7 +212,10 @@ impl Splitting {
     fn without_repeated(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let files: &Int32Array = batch.column(0).as_primitive::<Int32Type>();
         let rows: &Int64Array = batch.column(1).as_primitive::<Int64Type>();
-        let is_first = |&at: &u32| self.seen.insert((files.value(at as usize), rows.value(at as usize)));
+        let is_first = |&at: &u32| {
+            let (file, row) = (files.value(at as usize), rows.value(at as usize));
+            self.seen.entry(file).or_default().insert(row as u64)
+        };
         let first: UInt32Array = (0..batch.num_rows() as u32).filter(is_first).map(Some).collect();
         if first.len() == batch.num_rows() { Ok(batch.clone()) } else { Ok(take_record_batch(batch, &first)?) }
     }
@@ -225,7 +238,7 @@ mod tests {
         let input = Arc::new(datafusion::physical_plan::empty::EmptyExec::new(batch.schema()));
         let schema = SplitUpdateExec::new(vec![0], MapVersion(1), input).schema();
         let map = Arc::new(BucketMap::uniform(MapVersion(1), 3));
-        let mut splitting = Splitting { key: vec![0], map: Arc::clone(&map), schema, seen: HashSet::new() };
+        let mut splitting = Splitting { key: vec![0], map: Arc::clone(&map), schema, seen: HashMap::new() };
         let split = splitting.split(&batch).unwrap();
         assert_eq!(split.num_rows(), 6);
         let column = |position: usize| split.column(position).as_primitive::<Int32Type>().iter().collect::<Vec<_>>();

@@ -5,7 +5,7 @@ use super::put::put;
 use super::socket::ConnectionCount;
 use crate::driver::RouteDriver;
 use crate::limits::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, STREAM_WINDOW_BYTES};
-use crate::outbox::Outbox;
+use crate::outbox::{Carrier, Outbox};
 use crate::{InterconnectError, NodeConfig};
 use damson_cluster::Endpoint;
 use futures::future::BoxFuture;
@@ -133,6 +133,6 @@ impl RouteDriver for Channels {
             outbox.sent.carried_by(connections.via.transport());
             (channel, connections.via.integrity())
         })?;
-        Ok(Box::pin(put(outbox, channel, integrity, Arc::clone(&self.build))))
+        Ok(Box::pin(put(Carrier::of(outbox), channel, integrity, Arc::clone(&self.build))))
     }
 }

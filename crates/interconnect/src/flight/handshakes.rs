@@ -1,48 +1,60 @@
 //! Connections that have been accepted and are not ready yet.
 
 use super::socket::PeerStream;
-use crate::limits::HANDSHAKES_MAX;
+use crate::limits::{HANDSHAKE_TIME, HANDSHAKES_MAX};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use std::collections::VecDeque;
 use std::io;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-/// Handshakes that do not wait for each other, at most [`HANDSHAKES_MAX`]. A new one takes the place of the oldest: a peer is
-/// done in milliseconds, so those that stay are of clients who say nothing, and must keep nobody out.
+type Handshake = BoxFuture<'static, io::Result<PeerStream>>;
+
+/// Handshakes that do not wait for each other, at most [`HANDSHAKES_MAX`]. Where all places are taken, the oldest one gives way once
+/// it has had [`HANDSHAKE_TIME`]: a peer is done by then, so those that stay are of clients who say nothing, and must keep nobody
+/// out. More peers than there are places wait for each other in the listener's queue.
 #[derive(Default)]
-pub(super) struct Handshakes {
-    under_way: FuturesUnordered<BoxFuture<'static, io::Result<PeerStream>>>,
-    /// Of each one under way, oldest first; dropped, it ends.
-    places: VecDeque<oneshot::Sender<()>>,
+struct Handshakes {
+    under_way: FuturesUnordered<Handshake>,
+    /// Of each one under way, oldest first: since when; dropped, it ends.
+    places: VecDeque<(Instant, oneshot::Sender<()>)>,
 }
 
 impl Handshakes {
-    pub(super) fn is_empty(&self) -> bool {
-        self.under_way.is_empty()
-    }
-
-    pub(super) fn push(&mut self, handshake: impl Future<Output = io::Result<PeerStream>> + Send + 'static) {
-        self.places.retain(|place| !place.is_closed());
-        if self.places.len() == HANDSHAKES_MAX {
-            self.places.pop_front();
-        }
-        let (place, mut lost) = oneshot::channel();
-        self.places.push_back(place);
-        let handshake = async move {
+    fn push(&mut self, handshake: impl Future<Output = io::Result<PeerStream>> + Send + 'static) {
+        let (place, lost) = oneshot::channel();
+        self.places.push_back((Instant::now(), place));
+        self.under_way.push(Box::pin(async move {
             tokio::select! {
+                biased;
                 done = handshake => done,
-                _ = &mut lost => Err(io::Error::new(io::ErrorKind::TimedOut, "later connections needed its place")),
+                _ = lost => Err(io::Error::new(io::ErrorKind::TimedOut, "others waited for its place")),
             }
-        };
-        self.under_way.push(Box::pin(handshake));
+        }));
     }
 
     /// The next one that is over, or never if there are none.
-    pub(super) async fn next(&mut self) -> io::Result<PeerStream> {
-        match self.under_way.next().await {
+    async fn next(under_way: &mut FuturesUnordered<Handshake>) -> io::Result<PeerStream> {
+        match under_way.next().await {
             Some(done) => done,
             None => std::future::pending().await,
+        }
+    }
+
+    /// When another one may begin: now, or once the oldest has had its time.
+    fn place_from(&mut self) -> Instant {
+        self.places.retain(|(_, place)| !place.is_closed());
+        match self.places.front() {
+            Some((since, _)) if self.places.len() >= HANDSHAKES_MAX => *since + HANDSHAKE_TIME,
+            _ => Instant::now(),
+        }
+    }
+
+    fn make_place(&mut self) {
+        if self.places.len() >= HANDSHAKES_MAX {
+            tracing::warn!("a connection that said nothing was ended: others wait for its place");
+            self.places.pop_front();
         }
     }
 }
@@ -55,12 +67,25 @@ where
     let state = (Box::pin(accepted), Handshakes::default());
     futures::stream::unfold(state, |(mut accepted, mut handshakes)| async move {
         loop {
+            let place_from = handshakes.place_from();
+            let next = async {
+                tokio::time::sleep_until(place_from).await;
+                accepted.next().await
+            };
             tokio::select! {
-                done = handshakes.next() => return Some((done, (accepted, handshakes))),
-                handshake = accepted.next() => match handshake {
-                    Some(handshake) => handshakes.push(handshake),
-                    None if handshakes.is_empty() => return None,
-                    None => return Some((handshakes.next().await, (accepted, handshakes))),
+                // First, so that what is done makes place before somebody is sent away for it.
+                biased;
+                done = Handshakes::next(&mut handshakes.under_way) => return Some((done, (accepted, handshakes))),
+                handshake = next => match handshake {
+                    Some(handshake) => {
+                        handshakes.make_place();
+                        handshakes.push(handshake);
+                    }
+                    None if handshakes.under_way.is_empty() => return None,
+                    None => {
+                        let done = Handshakes::next(&mut handshakes.under_way).await;
+                        return Some((done, (accepted, handshakes)));
+                    }
                 },
             }
         }
@@ -73,25 +98,41 @@ mod tests {
     use super::*;
     use crate::Transport;
     use futures::FutureExt;
-    use futures::future::{Either, pending};
+    use futures::future::pending;
     use futures::stream;
     use tokio::net::{TcpListener, TcpStream};
 
-    /// Clients that say nothing, as many as there are places, and then a peer.
+    async fn peer() -> PeerStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        PeerStream::new(stream, Transport::FlightTcp, &ConnectionCount::default())
+    }
+
+    /// Clients that say nothing, more than there are places, and then a peer.
     #[tokio::test]
     async fn the_silent_keep_nobody_out() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let ready = async move { Ok(PeerStream::new(peer, Transport::FlightTcp, &ConnectionCount::default())) };
-        let silent = (0..3 * HANDSHAKES_MAX).map(|_| pending::<io::Result<PeerStream>>().boxed());
+        let ready = async move { Ok(peer().await) };
+        let silent = (0..2 * HANDSHAKES_MAX).map(|_| pending::<io::Result<PeerStream>>().boxed());
         let accepted = stream::iter(silent.chain([ready.boxed()])).chain(stream::pending());
         let mut connections = Box::pin(complete(accepted));
+        let started = Instant::now();
         let mut refused = 0;
         while connections.next().await.unwrap().is_err() {
             refused += 1;
         }
-        assert_eq!(refused, 2 * HANDSHAKES_MAX + 1, "the oldest, and no more of them than there are later ones");
-        let more = futures::future::select(connections.next(), Box::pin(tokio::task::yield_now())).await;
-        assert!(matches!(more, Either::Right(_)), "the others still have their places");
+        assert_eq!(refused, HANDSHAKES_MAX + 1, "the oldest, and no more of them than there are later ones");
+        assert!(started.elapsed() < 4 * HANDSHAKE_TIME, "{:?}", started.elapsed());
+    }
+
+    /// As after a restart: every peer connects at once, and each needs some time.
+    #[tokio::test]
+    async fn many_peers_at_once_are_all_let_in() {
+        let count = 4 * HANDSHAKES_MAX;
+        let slow = (0..count).map(|_| async {
+            tokio::time::sleep(HANDSHAKE_TIME / 10).await;
+            Ok(peer().await)
+        });
+        let connections: Vec<_> = complete(stream::iter(slow)).collect().await;
+        assert!(connections.len() == count && connections.iter().all(Result::is_ok));
     }
 }

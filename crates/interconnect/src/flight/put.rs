@@ -22,8 +22,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tower::{Service, ServiceExt};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
-pub(super) async fn put(outbox: Arc<Outbox>, channel: PeerChannel, integrity: Integrity, build: Arc<str>) {
-    let carrier = Carrier::of(outbox);
+pub(super) async fn put(carrier: Carrier, channel: PeerChannel, integrity: Integrity, build: Arc<str>) {
     let result = exchange(carrier.outbox(), channel, integrity, &build).await;
     carrier.over(result.map_err(|status| describe(&status)));
 }

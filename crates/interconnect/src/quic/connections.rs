@@ -5,7 +5,7 @@ use super::send::send;
 use crate::driver::RouteDriver;
 use crate::flight::ConnectionCount;
 use crate::node::Tasks;
-use crate::outbox::Outbox;
+use crate::outbox::{Carrier, Outbox};
 use crate::{InterconnectError, NodeConfig, Transport};
 use damson_cluster::Endpoint;
 use futures::FutureExt;
@@ -64,6 +64,6 @@ impl RouteDriver for Connections {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(outbox.route);
         outbox.sent.carried_by(Transport::Quic);
         let connecting = self.connecting(peer, hash as usize % self.count);
-        Ok(send(outbox, connecting, Arc::clone(&self.build)).boxed())
+        Ok(send(Carrier::of(outbox), connecting, Arc::clone(&self.build)).boxed())
     }
 }

@@ -16,8 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Runs until the route is over on both sides; whatever breaks it fails the outbox.
-pub(super) async fn send(outbox: Arc<Outbox>, connecting: Connecting, build: Arc<str>) {
-    let carrier = Carrier::of(outbox);
+pub(super) async fn send(carrier: Carrier, connecting: Connecting, build: Arc<str>) {
     let result = exchange(carrier.outbox(), connecting, &build).await;
     carrier.over(result);
 }

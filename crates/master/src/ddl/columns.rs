@@ -2,7 +2,7 @@
 
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{ColumnSpec, Name};
-use damson_cluster::{ColumnDef, TableDef};
+use damson_cluster::{ColumnDef, FILE_COLUMN, ROW_COLUMN, TableDef};
 
 /// The column that every table has and no table may define: the content id of the segment that holds the row.
 pub const SEGMENT_ID: &str = "gp_segment_id";
@@ -40,7 +40,7 @@ pub(super) fn duplicate(name: &str) -> SqlError {
 
 /// Refuses a name that is taken by another column or by the system.
 pub(super) fn check_new(columns: &[ColumnDef], name: &str) -> SqlResult<()> {
-    if name == SEGMENT_ID {
+    if [SEGMENT_ID, FILE_COLUMN, ROW_COLUMN].contains(&name) {
         let message = format!("column name \"{name}\" conflicts with a system column name");
         return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
     }

@@ -8,6 +8,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tracing::{info, warn};
 
+/// Rounds after which the collector looks without a reason: a segment may leave what no statement of this master knows.
+const ROUNDS_WITHOUT_REASON: u64 = 60;
+
 /// The statements that may be writing files. One a master.
 #[derive(Clone, Default)]
 pub(crate) struct Writes(Arc<Mutex<Numbers>>);
@@ -16,12 +19,22 @@ pub(crate) struct Writes(Arc<Mutex<Numbers>>);
 struct Numbers {
     next: u64,
     running: BTreeSet<u64>,
+    /// Statements that did not end well, since somebody looked for what they left.
+    failed: u64,
 }
 
 /// Held by a statement from before it is dispatched until what it wrote is committed, or nobody's.
 pub(crate) struct Write {
     writes: Writes,
     number: u64,
+    has_succeeded: bool,
+}
+
+impl Write {
+    /// It has committed all that it wrote.
+    pub(crate) fn succeeded(mut self) {
+        self.has_succeeded = true;
+    }
 }
 
 impl Writes {
@@ -30,12 +43,17 @@ impl Writes {
         let number = numbers.next;
         numbers.next += 1;
         numbers.running.insert(number);
-        Write { writes: self.clone(), number }
+        Write { writes: self.clone(), number, has_succeeded: false }
     }
 
     /// The number of the next statement: all that have begun have lower ones.
     fn next(&self) -> u64 {
         self.0.lock().next
+    }
+
+    /// How many have failed since the last call.
+    fn take_failed(&self) -> u64 {
+        std::mem::take(&mut self.0.lock().failed)
     }
 
     /// Whether every statement below `number` has ended.
@@ -46,7 +64,9 @@ impl Writes {
 
 impl Drop for Write {
     fn drop(&mut self) {
-        self.writes.0.lock().running.remove(&self.number);
+        let mut numbers = self.writes.0.lock();
+        numbers.running.remove(&self.number);
+        numbers.failed += u64::from(!self.has_succeeded);
     }
 }
 
@@ -56,11 +76,18 @@ impl Drop for Write {
 pub(crate) struct OrphanCollector {
     /// By segment: unknown files, and the number of the first statement that cannot have made them.
     suspects: HashMap<ContentId, (HashSet<String>, u64)>,
+    rounds: u64,
 }
 
 impl OrphanCollector {
     /// Removes what turned out to be orphans since the last call, and looks for others.
     pub(crate) async fn collect(&mut self, files: &FileService) {
+        let is_due = self.rounds.is_multiple_of(ROUNDS_WITHOUT_REASON);
+        self.rounds += 1;
+        // A list of all files costs too much to be made for nothing.
+        if files.writes.take_failed() == 0 && self.suspects.is_empty() && !is_due {
+            return;
+        }
         for segment in files.registry.definitions().into_iter().filter(|segment| segment.up) {
             if let Err(error) = self.collect_of(files, segment.content).await {
                 warn!(content = %segment.content, %error, "could not look for orphans");
@@ -107,7 +134,9 @@ mod tests {
         drop(first);
         assert!(writes.have_ended_below(number));
         assert!(!writes.have_ended_below(writes.next()));
-        drop(third);
+        assert_eq!(writes.take_failed(), 2);
+        third.succeeded();
         assert!(writes.have_ended_below(writes.next()));
+        assert_eq!(writes.take_failed(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Registry;
 use super::routes::query_routes;
-use crate::catalog::CatalogState;
+use crate::catalog::{CatalogState, FileKey};
 use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
 use crate::planner::{Slice, SliceTable};
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt, future, stream};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -54,6 +54,8 @@ pub(crate) struct Dispatch<'a> {
     pub catalog: Arc<CatalogState>,
     /// Each COPY leaf's units, by segment.
     pub copy_units: HashMap<u32, Vec<Vec<CopyUnit>>>,
+    /// Scans read these files alone; None: all of their tables.
+    pub only_files: Option<HashSet<FileKey>>,
     /// Wait for every slice's end, and keep its metrics: writes and EXPLAIN ANALYZE.
     pub to_the_end: bool,
     pub cancel: CancellationToken,
@@ -397,7 +399,7 @@ fn requests(
             content,
             topology: topology.clone(),
             maps: vec![BucketMap::clone(dispatch.catalog.current_map())],
-            files: files_of(&mine, &dispatch.catalog, content),
+            files: files_of(&mine, dispatch, content),
             copy_units: units_of(&dispatch.copy_units, content),
             routes,
             secret,
@@ -410,16 +412,18 @@ fn requests(
 }
 
 /// The content's files of every table that its slices scan or change, without statistics, which only the planner needs.
-fn files_of(slices: &[&Slice], catalog: &CatalogState, content: ContentId) -> HashMap<TableId, Vec<FileEntry>> {
+fn files_of(slices: &[&Slice], dispatch: &Dispatch<'_>, content: ContentId) -> HashMap<TableId, Vec<FileEntry>> {
+    let is_read =
+        |file: &&Arc<FileEntry>| dispatch.only_files.as_ref().is_none_or(|only| only.contains(&FileKey::of(file)));
     let mut files = HashMap::new();
     for slice in slices {
         visit(&slice.plan, &mut |plan| {
             let scanned = plan.downcast_ref::<TableScanExec>().map(|scan| scan.spec().table);
             let modified = || plan.downcast_ref::<TableModifyExec>().map(|modify| modify.spec().write.table);
             let Some(table) = scanned.or_else(modified) else { return };
-            let Some(entry) = catalog.table_by_id(table) else { return };
+            let Some(entry) = dispatch.catalog.table_by_id(table) else { return };
             let bare = |file: &Arc<FileEntry>| FileEntry { columns: vec![], ..FileEntry::clone(file) };
-            files.entry(table).or_insert_with(|| entry.files.of(content).iter().map(bare).collect());
+            files.entry(table).or_insert_with(|| entry.files.of(content).iter().filter(is_read).map(bare).collect());
         });
     }
     files

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, SkipType, Subquery, lit, when,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rewrites the conditions of WHERE and HAVING on the binder's output:
 ///
@@ -95,6 +96,7 @@ struct Parts {
 impl Parts {
     fn of(membership: &InSubquery, schema: &DFSchema) -> Result<Parts> {
         let InSubquery { expr: value, subquery, .. } = membership;
+        let subquery = &renamed(subquery)?;
         let rows = &subquery.subquery;
         let member = Expr::Column(rows.schema().columns().swap_remove(0));
         let outer = as_outer(value, schema)?;
@@ -110,6 +112,15 @@ impl Parts {
         }
         Ok(Parts { found, unknown: unknown.into_iter().reduce(Expr::or) })
     }
+}
+
+/// The subquery under a name of its own: DataFusion makes one column of two that are called the same, the outer one and the inner
+/// one of the same table, where it turns the condition into a join's.
+fn renamed(subquery: &Subquery) -> Result<Subquery> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let name = format!("__in_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let rows = LogicalPlanBuilder::new_from_arc(Arc::clone(&subquery.subquery)).alias(name)?.build()?;
+    Ok(Subquery { subquery: Arc::new(rows), ..subquery.clone() })
 }
 
 /// EXISTS over the subquery's rows that fulfil a condition; `references` are what the condition adds to the outer columns.

@@ -1,6 +1,6 @@
 //! UPDATE and DELETE: each row to the segment of its file, what deletes it there, and the new row to its owner.
 
-use super::distribute::{Distributor, Placed};
+use super::distribute::{Distributor, Placed, ignores_order};
 use super::locus::Locus;
 use damson_cluster::{Distribution, MapVersion};
 use damson_motion::{ModifyKind, MotionExec, SplitUpdateExec, TableModifyExec, TableModifySpec, TableScanExec};
@@ -46,12 +46,16 @@ fn to_its_segment(distributor: &Distributor<'_>, rows: Placed) -> Placed {
 }
 
 /// Whether a motion is between the plan and the scan that names its rows; None without such a scan.
+///
+/// # Panics
+/// If there are several: the statement's own query has one, and nothing else can name it.
 fn has_moved(plan: &Arc<dyn ExecutionPlan>) -> Option<bool> {
     if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
         return scan.spec().row_ids.then_some(false);
     }
-    let below = plan.children().into_iter().find_map(has_moved)?;
-    Some(below || plan.downcast_ref::<MotionExec>().is_some())
+    let below: Vec<bool> = plan.children().into_iter().filter_map(has_moved).collect();
+    assert!(below.len() <= 1, "rows are named by one scan");
+    Some(below.first().copied()? || plan.downcast_ref::<MotionExec>().is_some())
 }
 
 /// Every segment changes its own copy of a replicated table; they must agree on which rows, and on their new values.
@@ -74,8 +78,8 @@ fn check_copies(rows: &Placed) -> Result<()> {
 }
 
 /// An operator whose result depends on the order of its input, or that is not known not to.
-fn disagreeing(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
-    const AGREEING: [&str; 16] = [
+pub(super) fn disagreeing(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
+    const AGREEING: [&str; 15] = [
         "CoalescePartitionsExec",
         "CooperativeExec",
         "CrossJoinExec",
@@ -86,7 +90,6 @@ fn disagreeing(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
         // On the copies it is only where a join tests for any row.
         "GlobalLimitExec",
         "HashJoinExec",
-        "MotionExec",
         "NestedLoopJoinExec",
         "OutputRequirementExec",
         "PlaceholderRowExec",
@@ -94,14 +97,15 @@ fn disagreeing(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
         "TableScanExec",
         "UnionExec",
     ];
+    // What comes through a motion is computed once, and the same for every copy.
+    if plan.downcast_ref::<MotionExec>().is_some() {
+        return None;
+    }
+    if plan.downcast_ref::<TableScanExec>().is_some_and(|scan| scan.spec().segment_id) {
+        return Some("gp_segment_id, which differs from copy to copy".into());
+    }
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
-        let depends = aggregate.aggr_expr().iter().find(|function| {
-            let name = function.fun().name();
-            let is_exact = !function.field().data_type().is_floating();
-            let agrees = matches!(name, "count" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or")
-                || (is_exact && matches!(name, "sum" | "avg"));
-            !agrees
-        });
+        let depends = aggregate.aggr_expr().iter().find(|function| !ignores_order(function));
         if let Some(function) = depends {
             return Some(format!("the aggregate {}", function.fun().name()));
         }

@@ -19,7 +19,7 @@ pub(crate) fn verify(table: &SliceTable) {
         assert_eq!(send.def().senders, slice.gang, "{}: the gang sends", slice.id);
         let inputs = send.input().output_partitioning().partition_count();
         assert_eq!(inputs, 1, "{}: a motion sends one partition", slice.id);
-        if matches!(send.def().kind, MotionKind::Redistribute { .. }) {
+        if matches!(send.def().kind, MotionKind::Redistribute { .. } | MotionKind::Explicit { .. }) {
             assert!(matches!(send.def().receivers, Gang::All(_)), "{}: every bucket has a receiver", slice.id);
         }
         if matches!(send.def().kind, MotionKind::Gather { .. }) {

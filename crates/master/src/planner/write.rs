@@ -2,7 +2,7 @@
 
 use super::distribute::{Distributor, Placed, Target};
 use super::locus::Locus;
-use super::modify::modify;
+use super::modify::{disagreeing, modify};
 use damson_cluster::{ContentId, Distribution, MapVersion, MotionId};
 use damson_motion::{
     CopyWriteExec, CopyWriteSpec, Gang, MotionDef, MotionExec, MotionKind, TableModifySpec, TableWriteExec,
@@ -37,6 +37,9 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
                 Distribution::Randomly => Target::Strewn,
                 Distribution::Replicated => Target::Everywhere,
             };
+            // Copies lie in different orders, and each has a segment of its own: what depends on that is computed once.
+            let differs = target == Target::Everywhere && rows.locus.is_whole() && disagreeing(&rows.plan).is_some();
+            let rows = if differs { distributor.to_entry(rows)? } else { rows };
             let owned = distributor.move_to(rows, &target)?;
             Ok(Placed { plan: Arc::new(TableWriteExec::new(spec, owned.plan)), locus: Locus::Strewn })
         }

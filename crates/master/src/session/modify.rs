@@ -8,21 +8,23 @@ use super::{Outcome, Session, ast};
 use crate::catalog::TableEntry;
 use crate::ddl::{find_table, resolve_columns};
 use crate::engine::DamsonTable;
-use crate::error::{SqlResult, of_datafusion};
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::locks::TableLock;
 use crate::planner::{Output, WriteTarget};
-use crate::sql::{InsertValue, Modify};
+use crate::sql::{self, InsertValue, Modify};
 use damson_cluster::{Distribution, FILE_COLUMN, ROW_COLUMN, TableDef};
 use damson_motion::{ModifyKind, ScanSpec, TableModifySpec};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast as syntax;
+use sqlparser::ast::{Visit, Visitor};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// What the query for the rows calls the table: no name that a user can write means it.
+/// What the query for the rows calls the table. A user's statement that names it is refused.
 const TARGET: (&str, &str) = ("pg_damson", "target");
 
 /// Columns of that query before the new row: file, row, segment.
@@ -74,11 +76,18 @@ impl Session {
         parameter_types(&self.bind_modify(modify).await?.bound.plan)
     }
 
-    /// Until the lock is dropped, no other statement changes or removes the table's rows; what is read after this call is
-    /// what the one before has left.
+    /// Until the lock is dropped, no other UPDATE or DELETE changes the table's rows; what is read after this call is what the one
+    /// before has left.
     pub(super) async fn lock_rows(&self, modify: &Modify, cancel: &CancellationToken) -> SqlResult<TableLock> {
-        let entry = find_table(&self.master.catalog.current(), &modify.table, &self.search_schema())?;
-        self.master.locks.lock(entry.def.id, cancel).await
+        loop {
+            let named = || find_table(&self.master.catalog.current(), &modify.table, &self.search_schema());
+            let id = named()?.def.id;
+            let lock = self.master.locks.lock(id, cancel).await?;
+            // While it waited, the name may have become another table's.
+            if named()?.def.id == id {
+                return Ok(lock);
+            }
+        }
     }
 
     pub(super) async fn commit_modified(
@@ -96,8 +105,10 @@ impl Session {
         let catalog = self.master.catalog.current();
         let entry = find_table(&catalog, &modify.table, &self.search_schema())?;
         let def = Arc::clone(&entry.def);
+        refuse_names(modify, &def.schema)?;
         let assigned = assigned_columns(&def, modify)?;
         let query = query_for(modify, &def, &assigned)?;
+        sql::check_query(&query)?;
         let names = self.names(Arc::clone(&catalog), mentions_segment_id(modify));
         let target = DamsonTable::with_row_ids(Arc::clone(&entry), catalog.current_map().segment_count());
         names.prepare(TARGET.0, TARGET.1, Arc::new(target));
@@ -130,6 +141,10 @@ fn query_for(modify: &Modify, def: &TableDef, assigned: &HashMap<usize, &InsertV
     let alias = modify.alias.as_deref().unwrap_or(&modify.table.name);
     let column = |name: &str| syntax::Expr::CompoundIdentifier(vec![quoted(alias), quoted(name)]);
     let mut items: Vec<syntax::Expr> = LEAD.iter().map(|name| column(name)).collect();
+    if def.distribution == Distribution::Replicated {
+        // Every copy is changed where it is, and a copy's segment is nothing that may decide what becomes of it.
+        items[2] = sql::parse_expression("CAST(0 AS int)")?;
+    }
     if modify.assignments.is_some() {
         for (position, definition) in def.columns.iter().enumerate() {
             items.push(match assigned.get(&position) {
@@ -180,14 +195,95 @@ fn new_rows(bound: &Bound, def: &TableDef, assigned: &HashMap<usize, &InsertValu
     source.project(projected).and_then(LogicalPlanBuilder::build).map_err(of_datafusion)
 }
 
+/// What names rows within the statement's own query is not the user's to read: copies of a row have different numbers. And the
+/// binder would take a table of another schema for the target, if it has its name.
+///
+/// # Errors
+/// 42703 and 42P01, as for what does not exist; 0A000.
+fn refuse_names(modify: &Modify, schema: &str) -> SqlResult<()> {
+    let mut hidden = Hidden { exposed: modify.alias.as_deref().unwrap_or(&modify.table.name), schema, found: None };
+    for part in values_of(modify).chain(&modify.selection) {
+        let _ = part.visit(&mut hidden);
+    }
+    let _ = modify.from.visit(&mut hidden);
+    hidden.found.map_or(Ok(()), Err)
+}
+
+/// Stops at a name that only the statement itself may use, and at one that would be taken for the target's.
+struct Hidden<'a> {
+    /// What the statement calls its target.
+    exposed: &'a str,
+    /// The target's.
+    schema: &'a str,
+    found: Option<SqlError>,
+}
+
+impl Visitor for Hidden<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &syntax::Expr) -> ControlFlow<()> {
+        let ident = match expr {
+            syntax::Expr::Identifier(ident) => Some(ident),
+            syntax::Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        // The query knows its target by one name: another schema's table of that name is none of its relations.
+        if let syntax::Expr::CompoundIdentifier(parts) = expr
+            && let [.., schema, table, _] = parts.as_slice()
+            && sql::fold(table) == self.exposed
+            && sql::fold(schema) != self.schema
+        {
+            let message =
+                format!("missing FROM-clause entry for table \"{}\"", schema.value.clone() + "." + &table.value);
+            self.found = Some(SqlError::new(SqlState::UNDEFINED_TABLE, message));
+            return ControlFlow::Break(());
+        }
+        let is_hidden = |ident: &&syntax::Ident| [FILE_COLUMN, ROW_COLUMN].contains(&sql::fold(ident).as_str());
+        let Some(ident) = ident.filter(is_hidden) else { return ControlFlow::Continue(()) };
+        let message = format!("column \"{}\" does not exist", ident.value);
+        self.found = Some(SqlError::new(SqlState::UNDEFINED_COLUMN, message));
+        ControlFlow::Break(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &syntax::ObjectName) -> ControlFlow<()> {
+        let idents = relation.0.iter().filter_map(|part| part.as_ident());
+        if !idents.map(sql::fold).any(|name| name == TARGET.0) {
+            return ControlFlow::Continue(());
+        }
+        let message = format!("relation \"{relation}\" does not exist");
+        self.found = Some(SqlError::new(SqlState::UNDEFINED_TABLE, message));
+        ControlFlow::Break(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &syntax::TableFactor) -> ControlFlow<()> {
+        let syntax::TableFactor::Table { name, alias: None, .. } = factor else { return ControlFlow::Continue(()) };
+        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(sql::fold).collect();
+        let is_other = match parts.as_slice() {
+            [.., schema, table] => table == self.exposed && schema != self.schema,
+            _ => false,
+        };
+        if !is_other {
+            return ControlFlow::Continue(());
+        }
+        let message = format!("table \"{name}\" beside the changed table of that name, without another name for it");
+        let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message);
+        self.found = Some(error.with_hint(format!("Write {name} AS …, and use that name.")));
+        ControlFlow::Break(())
+    }
+}
+
+/// The values that the user has written.
+fn values_of(modify: &Modify) -> impl Iterator<Item = &syntax::Expr> {
+    modify.assignments.iter().flatten().filter_map(|(_, value)| match value {
+        InsertValue::Expr(expr) => Some(expr),
+        InsertValue::Default => None,
+    })
+}
+
 /// Whether the user names the system column, so that the other tables have it, too.
 fn mentions_segment_id(modify: &Modify) -> bool {
     let mentions = |text: String| text.contains(ScanSpec::SEGMENT_ID);
-    let values = modify.assignments.iter().flatten().any(|(_, value)| match value {
-        InsertValue::Default => false,
-        InsertValue::Expr(expr) => mentions(expr.to_string()),
-    });
-    values
+    values_of(modify).any(|expr| mentions(expr.to_string()))
         || modify.selection.as_ref().is_some_and(|expr| mentions(expr.to_string()))
         || modify.from.iter().any(|from| mentions(from.to_string()))
 }

@@ -3,6 +3,7 @@
 use super::bind::{Bound, located};
 use super::column_names::plain;
 use super::{Outcome, Session};
+use crate::catalog::FileKey;
 use crate::dispatch::{Dispatch, Running};
 use crate::engine::replace_scalar_subqueries;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
@@ -17,7 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use sqlparser::ast;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -88,7 +89,28 @@ impl Session {
             state: &bound.state,
             catalog: Arc::clone(bound.names.state()),
             copy_units,
+            only_files: None,
             to_the_end,
+            cancel,
+        };
+        self.master.dispatcher.run(dispatch).await
+    }
+
+    /// A write over some files of the tables that it reads.
+    pub(super) async fn dispatch_over(
+        &self,
+        bound: &Bound,
+        table: &SliceTable,
+        files: HashSet<FileKey>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Running> {
+        let dispatch = Dispatch {
+            table,
+            state: &bound.state,
+            catalog: Arc::clone(bound.names.state()),
+            copy_units: HashMap::new(),
+            only_files: Some(files),
+            to_the_end: true,
             cancel,
         };
         self.master.dispatcher.run(dispatch).await

@@ -48,15 +48,6 @@ impl Session {
         }
         Ok(Outcome::command("ANALYZE"))
     }
-
-    /// Removes the files of dropped tables and rows that no statement reads any more.
-    pub(super) async fn vacuum(&self, table: Option<&RelationName>) -> SqlResult<Outcome> {
-        if let Some(table) = table {
-            self.table(&self.master.catalog.current(), table)?;
-        }
-        self.master.files.collect_dropped().await;
-        Ok(Outcome::command("VACUUM"))
-    }
 }
 
 /// Columns of text as a result.

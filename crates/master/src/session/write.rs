@@ -142,7 +142,8 @@ impl Session {
         }
     }
 
-    /// Removes files that were never committed. What cannot be removed now is an orphan until the next start.
+    /// Removes files that were never committed. What cannot be removed now is an orphan, and is
+    /// removed as such.
     pub(super) async fn discard(&self, files: &[FileKey]) {
         let mut by_content: BTreeMap<ContentId, Vec<String>> = BTreeMap::new();
         for file in files {

@@ -26,8 +26,9 @@ mod unsupported;
 mod wide_numbers;
 
 pub use expression::{parse_expression, values_query};
-pub use names::{DATABASE, DEFAULT_SCHEMA};
+pub use names::{DATABASE, DEFAULT_SCHEMA, fold};
 pub use parse::parse;
+pub use query::check_query;
 pub use split::split;
 pub use statement::{
     AlterAction, AlterTable, ColumnSpec, CopyFrom, CopySource, CopyTo, CreateSchema, CreateTable, CreateTableAs,

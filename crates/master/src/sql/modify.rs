@@ -71,7 +71,7 @@ fn modify(
     from: Vec<ast::TableWithJoins>,
     selection: Option<Expr>,
 ) -> SqlResult<Statement> {
-    let TableFactor::Table { name, alias, args: None, .. } = &target.relation else {
+    let TableFactor::Table { name, alias, args: None, sample: None, version: None, .. } = &target.relation else {
         return Err(unsupported("UPDATE or DELETE of something that is not a table").at(at));
     };
     if !target.joins.is_empty() {
@@ -118,7 +118,11 @@ fn one_column_each(query: &ast::Query) -> SqlResult<Vec<InsertValue>> {
     let unsupported = || unsupported("this subquery as the value of several columns");
     let SetExpr::Select(select) = query.body.as_ref() else { return Err(unsupported()) };
     let is_plain = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
-    if select.distinct.is_some() || query.order_by.is_some() || !select.projection.iter().all(is_plain) {
+    // Each column would be asked of another row.
+    if query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
+        return Err(unsupported());
+    }
+    if select.distinct.is_some() || !select.projection.iter().all(is_plain) {
         return Err(unsupported());
     }
     let column = |item: &SelectItem| {

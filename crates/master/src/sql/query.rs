@@ -18,6 +18,17 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Box<ast::Statement>> {
     Ok(Box::new(ast::Statement::Query(query)))
 }
 
+/// As [`parse`] checks what it reads.
+///
+/// # Errors
+/// 0A000, without a position.
+pub fn check_query(statement: &ast::Statement) -> SqlResult<()> {
+    match statement {
+        ast::Statement::Query(query) => check(query),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn check(query: &Query) -> SqlResult<()> {
     let unsupported = |what: &str| SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported"));
     if !query.locks.is_empty() {

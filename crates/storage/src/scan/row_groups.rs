@@ -94,7 +94,11 @@ impl RowGroups {
             let begin = row_group.columns().first().map_or(0, |column| column.byte_range().0);
             let rows = usize::try_from(row_group.num_rows())
                 .map_err(|_| share.file.corrupt(format!("row group {index} has {} rows", row_group.num_rows())))?;
-            if rows > 0 && share.range.contains(&begin) {
+            // A row group whose rows are all deleted is as one without rows.
+            let is_there = deleted.as_ref().is_none_or(|deleted| {
+                deleted.range_cardinality(first_row as u32..first_row as u32 + rows as u32) < rows as u64
+            });
+            if rows > 0 && is_there && share.range.contains(&begin) {
                 self.ready.push_back(RowGroup {
                     file: Arc::clone(&share.file),
                     footer: Arc::clone(&footer),

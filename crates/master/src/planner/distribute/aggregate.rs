@@ -179,11 +179,11 @@ fn one_stage(
 }
 
 /// True if the order of the rows makes no difference to the result, not even in its last digit.
-fn ignores_order(aggregate: &AggregateFunctionExpr) -> bool {
+pub(crate) fn ignores_order(aggregate: &AggregateFunctionExpr) -> bool {
     const EXACT: [&str; 9] =
         ["count", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor", "approx_distinct"];
     let name = aggregate.fun().name();
-    EXACT.contains(&name) || (["sum", "avg"].contains(&name) && !aggregate.field().data_type().is_floating())
+    EXACT.contains(&name) || (["sum", "sum_int", "avg"].contains(&name) && !aggregate.field().data_type().is_floating())
 }
 
 fn is_volatile(aggregate: &AggregateExec) -> bool {

@@ -39,10 +39,10 @@ impl Distributor<'_> {
         } else {
             return self.place(plan);
         };
-        match input.locus {
-            Locus::Replicated => Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus: input.locus }),
-            _ => self.place(plan),
+        if !input.locus.is_whole() {
+            return self.place(plan);
         }
+        Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus: input.locus })
     }
 
     /// `LIMIT fetch OFFSET skip`: each segment sends at most `skip + fetch` rows.

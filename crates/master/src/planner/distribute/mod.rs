@@ -34,6 +34,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use std::sync::Arc;
 
+pub(crate) use aggregate::ignores_order;
 pub(crate) use estimate::{row_bytes, rows_and_bytes};
 pub(crate) use moves::Target;
 
