@@ -33,9 +33,10 @@ impl Router {
         Ok(match &def.kind {
             MotionKind::Gather { .. } => Router::One,
             MotionKind::Broadcast => Router::All,
-            // Senders start at different receivers, so that small inputs do not all go to the first.
+            // Senders start at different receivers, and queries too, so that small inputs do not all go to the first.
             MotionKind::RoundRobin => {
-                Router::InTurn { next: qe.content.0.max(0) as usize, receivers: def.receivers.size() }
+                let next = (qe.query.0 as usize).wrapping_add(qe.content.0.max(0) as usize) % def.receivers.size();
+                Router::InTurn { next, receivers: def.receivers.size() }
             }
             MotionKind::Explicit { segment } => {
                 let splitter = Splitter::to_named(Arc::clone(schema), def.receivers.size(), message_bytes);

@@ -121,7 +121,7 @@ mod tests {
             refused += 1;
         }
         assert_eq!(refused, HANDSHAKES_MAX + 1, "the oldest, and no more of them than there are later ones");
-        assert!(started.elapsed() < 4 * HANDSHAKE_TIME, "{:?}", started.elapsed());
+        assert!(started.elapsed() < 20 * HANDSHAKE_TIME, "{:?}", started.elapsed());
     }
 
     /// As after a restart: every peer connects at once, and each needs some time.
