@@ -76,21 +76,34 @@ impl Drop for Write {
 pub(crate) struct OrphanCollector {
     /// By segment: unknown files, and the number of the first statement that cannot have made them.
     suspects: HashMap<ContentId, (HashSet<String>, u64)>,
+    /// Segments whose files have not been looked at since a statement failed: one that is down is looked at when it is back.
+    due: BTreeSet<ContentId>,
     rounds: u64,
 }
 
 impl OrphanCollector {
     /// Removes what turned out to be orphans since the last call, and looks for others.
     pub(crate) async fn collect(&mut self, files: &FileService) {
-        let is_due = self.rounds.is_multiple_of(ROUNDS_WITHOUT_REASON);
-        self.rounds += 1;
+        let segments = files.registry.definitions();
         // A list of all files costs too much to be made for nothing.
-        if files.writes.take_failed() == 0 && self.suspects.is_empty() && !is_due {
-            return;
+        let has_reason = files.writes.take_failed() > 0 || self.rounds.is_multiple_of(ROUNDS_WITHOUT_REASON);
+        self.rounds += 1;
+        if has_reason {
+            self.due.extend(segments.iter().map(|segment| segment.content));
         }
-        for segment in files.registry.definitions().into_iter().filter(|segment| segment.up) {
-            if let Err(error) = self.collect_of(files, segment.content).await {
-                warn!(content = %segment.content, %error, "could not look for orphans");
+        for content in segments.into_iter().filter(|segment| segment.up).map(|segment| segment.content) {
+            let has_suspects = self.suspects.contains_key(&content);
+            if !has_suspects && !self.due.contains(&content) {
+                continue;
+            }
+            match self.collect_of(files, content).await {
+                // The list was made now, where there were no suspects to be judged.
+                Ok(()) if !has_suspects => _ = self.due.remove(&content),
+                Ok(()) => {}
+                Err(error) => {
+                    self.due.insert(content);
+                    warn!(%content, %error, "could not look for orphans");
+                }
             }
         }
     }

@@ -6,13 +6,12 @@ use super::write::table_target;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Commit, FileKey};
 use crate::ddl::{self, Rewrite, find_table};
-use crate::engine::{DamsonTable, statement_state};
+use crate::engine::DamsonTable;
 use crate::error::{SqlResult, of_datafusion};
 use crate::sql::{AlterAction, AlterTable, Statement};
 use damson_cluster::{ColumnDef, TableDef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::Column;
@@ -68,10 +67,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let Rewrite { entry, def } = rewrite;
         let base = catalog.snapshot;
-        let names = self.names(Arc::clone(catalog), false);
-        let state = statement_state(&self.master.base, &names);
-        let plan = LogicalPlanBuilder::empty(false).build().map_err(of_datafusion)?;
-        let bound = Bound { state, names, plan };
+        let bound = self.bind_nothing(Arc::clone(catalog))?;
         let old = DamsonTable::new(Arc::clone(&entry), false, catalog.current_map().segment_count());
         let rows = old.scan(&bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let rows = with_defaults(&bound, rows, &def)?;

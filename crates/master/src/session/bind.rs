@@ -59,6 +59,14 @@ impl Session {
         Ok(Bound { state, names, plan })
     }
 
+    /// What a statement needs beside a physical plan that it makes itself: COPY, and what writes a table anew.
+    pub(super) fn bind_nothing(&self, catalog: Arc<CatalogState>) -> SqlResult<Bound> {
+        let names = self.names(catalog, false);
+        let state = statement_state(&self.master.base, &names);
+        let plan = LogicalPlanBuilder::empty(false).build().map_err(of_datafusion)?;
+        Ok(Bound { state, names, plan })
+    }
+
     pub(super) fn names(&self, catalog: Arc<CatalogState>, segment_id: bool) -> StatementNames {
         StatementNames::new(catalog, &self.search_schema(), segment_id)
     }

@@ -1,16 +1,14 @@
 //! VACUUM, and the background's compaction: files written anew where they are.
 
-use super::bind::Bound;
 use super::write::table_target;
 use super::{Outcome, Session};
 use crate::catalog::Commit;
 use crate::compaction::Policy;
-use crate::engine::{DamsonTable, statement_state};
+use crate::engine::DamsonTable;
 use crate::error::{SqlResult, SqlState, of_datafusion};
 use crate::sql::RelationName;
 use damson_cluster::TableId;
 use datafusion::catalog::TableProvider;
-use datafusion::logical_expr::LogicalPlanBuilder;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -53,16 +51,14 @@ impl Session {
         };
         let (base, def, count) = (catalog.snapshot, Arc::clone(&entry.def), files.len());
         let segments = catalog.current_map().segment_count();
-        let names = self.names(catalog, false);
-        let state = statement_state(&self.master.base, &names);
-        let plan = LogicalPlanBuilder::empty(false).build().map_err(of_datafusion)?;
-        let bound = Bound { state, names, plan };
+        let bound = self.bind_nothing(catalog)?;
         let rows = DamsonTable::new(entry, false, segments).scan(&bound.state, None, &[], None).await;
         let slices = self.slice(&bound, rows.map_err(of_datafusion)?, table_target(&def))?;
         let running = self.dispatch_over(&bound, &slices, files.clone(), cancel.clone()).await?;
         let written = self.written(running, &def).await?;
         let drops = files.into_iter().map(|file| (table, file)).collect();
         let commit = Commit { drops, ..Commit::of_adds(base, written.files) };
+        // Cancelled while it waits, it does not commit: that is seen, and cleaned up after, in the next step.
         let _lock = self.master.locks.lock(table, &cancel).await;
         match self.commit_unless_cancelled(commit, &cancel).await {
             Ok(()) => {

@@ -3,7 +3,7 @@
 use super::bind::Bound;
 use super::insert::{assign_value, check_assignable, default_value};
 use super::query::{parameter_types, with_parameters};
-use super::write::{Modified, table_spec};
+use super::write::table_spec;
 use super::{Outcome, Session, ast};
 use crate::catalog::TableEntry;
 use crate::ddl::{find_table, resolve_columns};
@@ -68,7 +68,8 @@ impl Session {
         let running = self.dispatch(&modify.bound, &table, HashMap::new(), true, cancel.clone()).await?;
         let modified = self.modified(running, &modify.entry.def).await?;
         let rows = modified.rows;
-        self.commit_modified(&modify, modified, &cancel).await?;
+        let commit = modified.commit(modify.bound.names.state().snapshot, modify.spec.write.table);
+        self.commit_unless_cancelled(commit, &cancel).await?;
         Ok(Outcome::changed(modify.tag(rows), rows))
     }
 
@@ -88,16 +89,6 @@ impl Session {
                 return Ok(lock);
             }
         }
-    }
-
-    pub(super) async fn commit_modified(
-        self: &Arc<Self>,
-        modify: &BoundModify,
-        modified: Modified,
-        cancel: &CancellationToken,
-    ) -> SqlResult<()> {
-        let commit = modified.commit(modify.bound.names.state().snapshot, modify.entry.def.id);
-        self.commit_unless_cancelled(commit, cancel).await
     }
 
     /// The rows to change, as of the newest snapshot.
