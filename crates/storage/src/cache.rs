@@ -47,7 +47,7 @@ pub(crate) struct Column {
 pub(crate) enum Found {
     /// Without some, or all, of the rows that the scan leaves out.
     Column(Column),
-    /// The column without rows that the scan, of an older snapshot, needs.
+    /// The column without rows that the scan needs: it is of an older snapshot, or of a transaction that has deleted others.
     Newer,
     Nothing,
 }
@@ -136,14 +136,12 @@ impl ColumnCache {
         }
     }
 
-    /// The column as `data_type`, for a scan that leaves out `deleted`. A file's delete vectors only grow: of two, the smaller one
-    /// is the older, and a part of the other.
+    /// The column as `data_type`, for a scan that leaves out `deleted`.
     pub(crate) fn get(&self, key: &ColumnKey, data_type: &DataType, deleted: Option<&DeletedRows>) -> Found {
         let Some(columns) = &self.columns else { return Found::Nothing };
-        let rows = |deleted: Option<&DeletedRows>| deleted.map_or(0, |rows| rows.len());
         let found = match columns.get(key).filter(|column| column.is(data_type)) {
             None => Found::Nothing,
-            Some(column) if rows(column.deleted()) > rows(deleted) => Found::Newer,
+            Some(column) if !is_within(column.deleted(), deleted) => Found::Newer,
             Some(column) => Found::Column(column),
         };
         let counter = if matches!(found, Found::Column(_)) { &self.hits } else { &self.misses };
@@ -155,6 +153,15 @@ impl ColumnCache {
     pub(crate) fn collect(self: &Arc<Self>, key: ColumnKey, deleted: Option<DeletedRows>) -> Option<Collecting> {
         self.columns.as_ref()?;
         Some(Collecting { cache: Arc::clone(self), key, deleted, chunks: Vec::new(), bytes: 0 })
+    }
+}
+
+/// Whether `some` are among `all`.
+fn is_within(some: Option<&DeletedRows>, all: Option<&DeletedRows>) -> bool {
+    match (some, all) {
+        (None, _) => true,
+        (Some(some), None) => some.is_empty(),
+        (Some(some), Some(all)) => Arc::ptr_eq(some, all) || some.is_subset(all),
     }
 }
 
@@ -231,6 +238,9 @@ mod tests {
         assert!(matches!(found(Some(&rows(&[2]))), Found::Newer));
         assert!(matches!(found(Some(&rows(&[1, 2]))), Found::Column(_)));
         assert!(matches!(found(Some(&rows(&[1, 2, 5]))), Found::Column(_)));
+        // As many, or more, and others: two transactions have deleted from one file.
+        assert!(matches!(found(Some(&rows(&[1, 3]))), Found::Newer));
+        assert!(matches!(found(Some(&rows(&[2, 3, 4]))), Found::Newer));
     }
 
     fn insert(cache: &Arc<ColumnCache>, key: ColumnKey, value: i64) {

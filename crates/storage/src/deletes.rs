@@ -3,7 +3,7 @@
 use crate::StorageError;
 use crate::limits::DELETES_CACHE_BYTES;
 use bytes::Bytes;
-use damson_cluster::{DeleteVector, TableId};
+use damson_cluster::{DeleteVector, SnapshotId, TableId};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use quick_cache::Weighter;
@@ -70,6 +70,11 @@ impl DeleteVectors {
         })?;
         decode(&bytes, vector).map(Arc::new).map_err(corrupt)
     }
+}
+
+/// Whether the vector is a snapshot's, and not one of a transaction that may still roll back.
+pub(crate) fn is_committed(vector: &DeleteVector) -> bool {
+    vector.created != SnapshotId(0)
 }
 
 /// The file of these rows.

@@ -86,8 +86,8 @@ impl Fetching {
         let count = |deleted: Option<&DeletedRows>| deleted.map_or(0, |rows| rows.len());
         // What a limit cuts off would be collected for nothing.
         let to_its_end = scan.rows_left.is_none_or(|left| left >= row_group.rows);
-        let collect =
-            |position| if to_its_end { scan.files.cache.collect(key(position), deleted.clone()) } else { None };
+        let is_kept = to_its_end && row_group.is_committed;
+        let collect = |position| if is_kept { scan.files.cache.collect(key(position), deleted.clone()) } else { None };
         let (mut missing, mut newer) = (Vec::new(), Vec::new());
         let source = |&position: &usize| {
             match position.checked_sub(scan.table.fields().len()) {

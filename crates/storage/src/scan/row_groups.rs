@@ -4,7 +4,7 @@ use super::files::TableFiles;
 use super::pruning::Pruner;
 use super::shares::Share;
 use crate::StorageError;
-use crate::deletes::DeletedRows;
+use crate::deletes::{DeletedRows, is_committed};
 use crate::footers::{FileIdentity, Footer};
 use datafusion::physical_plan::metrics::Count;
 use std::collections::VecDeque;
@@ -23,6 +23,8 @@ pub(crate) struct RowGroup {
     pub first_row: u64,
     /// Of the whole file; None where all of its rows are there.
     pub deleted: Option<DeletedRows>,
+    /// Whether these rows are deleted for good. What a transaction that has not committed reads is of no use to others.
+    pub is_committed: bool,
 }
 
 /// What a partition has not read yet.
@@ -107,6 +109,7 @@ impl RowGroups {
                     file_number: share.number,
                     first_row,
                     deleted: deleted.clone(),
+                    is_committed: share.deletes.as_ref().is_none_or(|vector| is_committed(vector)),
                 });
             }
             first_row += rows as u64;
