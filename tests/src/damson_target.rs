@@ -62,6 +62,11 @@ impl Damson {
         Damson { session }
     }
 
+    /// Cancels what the session runs.
+    pub fn cancel(&self) {
+        self.session.cancel();
+    }
+
     /// As [`Target::run`], with the error as the client sees it.
     pub async fn execute(&self, sql: &str) -> Result<Answer, SqlError> {
         match self.session.execute(sql, vec![]).await? {

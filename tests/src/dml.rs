@@ -1,5 +1,5 @@
-//! Random INSERT, UPDATE and DELETE against a model: from a seed, the same statements on Damson and on SQLite, with equal
-//! contents after each.
+//! Random INSERT, UPDATE and DELETE, alone and in transactions with savepoints, against a model: from a seed, the same statements on
+//! Damson and on SQLite, with equal contents after each.
 
 mod generate;
 mod model;
@@ -42,9 +42,12 @@ impl DmlCampaign {
             for (cluster, session) in clusters {
                 let told = || format!("seed {}, statement {number} on {cluster}: {}", self.seed, step.damson);
                 let answer = session.execute(&step.damson).await.unwrap_or_else(|e| panic!("{}: {e}", told()));
-                assert_eq!(answer.changed, Some(changed), "rows changed, {}", told());
+                if step.table.is_some() {
+                    assert_eq!(answer.changed, Some(changed), "rows changed, {}", told());
+                }
                 // A statement that changed another table than its own would show up here.
-                let tables = TABLES.iter().filter(|(name, _)| *name == step.table || number % 20 == 19);
+                let is_looked_at = |name: &str| step.table.is_none_or(|table| table == name) || number % 20 == 19;
+                let tables = TABLES.iter().filter(|(name, _)| is_looked_at(name));
                 for (table, _) in tables {
                     let wanted = model.rows(table);
                     let differing = copies(session, table).await.into_iter().find(|found| *found != wanted);

@@ -8,6 +8,7 @@ mod datafusion_target;
 mod ddl;
 pub mod dml;
 pub mod fault_proxy;
+pub mod history;
 pub mod processes;
 pub mod random;
 pub mod slt;

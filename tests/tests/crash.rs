@@ -22,11 +22,18 @@ const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// Orphans are gone after two rounds of the collector.
 const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
 
+/// Rows of the file that is loaded.
+const LOADED: i64 = 50;
+/// Rows of each table that is made.
+const MADE: i64 = 3;
+
 /// What clients know of their statements.
 #[derive(Default)]
 struct Journal {
     /// Of each number of `log`, what was asked for last, and whether it was acknowledged.
     log: BTreeMap<i64, Entry>,
+    /// The same of each number of `done`, where transactions of several tables leave their own.
+    done: BTreeMap<i64, Entry>,
     /// Rounds of `marks`: acknowledged, and asked for.
     rounds: (i64, i64),
     next: i64,
@@ -92,6 +99,66 @@ fn write_log(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>, mut rng
     }
 }
 
+/// Transactions over several tables and statements, which leave a number in `done`: money that goes from one bank to the other, files that
+/// are loaded, tables that are made and dropped. Some change their mind on the way, and some wait for each other for ever.
+fn transact(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>, file: &Path, mut rng: StdRng) {
+    let mut made = vec![];
+    while !stop.load(Ordering::Relaxed) {
+        let number = {
+            let mut journal = journal.lock().unwrap();
+            journal.next += 1;
+            journal.next
+        };
+        let amount = rng.random_range(1..20);
+        let account = rng.random_range(0..ACCOUNTS);
+        let (less, more) = (
+            format!("UPDATE bank_a SET balance = balance - {amount} WHERE id = {account}"),
+            format!("UPDATE bank_b SET balance = balance + {amount} WHERE id = {account}"),
+        );
+        let kind = rng.random_range(0..10);
+        let (work, done) = match kind {
+            0..4 if rng.random_bool(0.5) => (format!("{less}; {more}"), amount),
+            0..4 => (format!("{more}; {less}"), amount),
+            4 => (format!("{less}; SAVEPOINT s; {less}; DELETE FROM bank_b; ROLLBACK TO s; {more}"), amount),
+            5 | 6 => (format!("COPY loaded FROM '{}'", file.display()), 0),
+            _ => (
+                format!(
+                    "CREATE TABLE made{number} (k int) DISTRIBUTED BY (k); \
+                     INSERT INTO made{number} SELECT x FROM generate_series(1, {MADE}) AS g(x)"
+                ),
+                0,
+            ),
+        };
+        let kind = match kind {
+            0..5 => "transfer",
+            5 | 6 => "load",
+            _ => "table",
+        };
+        let gives_up = rng.random_bool(0.1);
+        let end = if gives_up { "ROLLBACK" } else { "COMMIT" };
+        let sql = format!("BEGIN; {work}; INSERT INTO done VALUES ({number}, '{kind}', {done}); {end}");
+        journal.lock().unwrap().done.insert(number, if gives_up { Entry::Gone } else { Entry::Unknown });
+        if acknowledged(shell, &sql) && !gives_up {
+            journal.lock().unwrap().done.insert(number, Entry::There);
+        }
+        // What this client made before goes, with its number.
+        if kind == "table" && !gives_up {
+            made.push(number);
+        }
+        if made.len() > 3 && rng.random_bool(0.5) {
+            let number = made.swap_remove(rng.random_range(0..made.len()));
+            let was_there = matches!(
+                journal.lock().unwrap().done.insert(number, Entry::Unknown),
+                Some(Entry::There | Entry::Unknown)
+            );
+            let sql = format!("BEGIN; DROP TABLE made{number}; DELETE FROM done WHERE number = {number}; COMMIT");
+            if was_there && acknowledged(shell, &sql) {
+                journal.lock().unwrap().done.insert(number, Entry::Gone);
+            }
+        }
+    }
+}
+
 /// Every row counts the same rounds.
 fn mark(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>) {
     while !stop.load(Ordering::Relaxed) {
@@ -118,6 +185,8 @@ fn check(shell: &Shell, journal: &mut Journal) {
     assert!((acknowledged..=asked).contains(&round), "{round} rounds, {acknowledged} of {asked} acknowledged");
     journal.rounds = (round, round);
 
+    check_transactions(shell, journal);
+
     let rows = shell.rows("SELECT number, count(*) FROM log GROUP BY number");
     let found: BTreeMap<i64, i64> = rows.iter().map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap())).collect();
     assert!(found.values().all(|&count| count == 2), "an INSERT or a DELETE is in part: {found:?}");
@@ -130,6 +199,35 @@ fn check(shell: &Shell, journal: &mut Journal) {
         }
     }
     assert!(found.keys().all(|number| journal.log.contains_key(number)), "rows that nobody wrote");
+}
+
+/// Whole transactions, and those that were acknowledged.
+fn check_transactions(shell: &Shell, journal: &mut Journal) {
+    let number = |sql: &str| shell.value(sql).parse::<i64>().unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let rows = shell.rows("SELECT number, kind, amount FROM done");
+    let done: BTreeMap<i64, &str> = rows.iter().map(|row| (row[0].parse().unwrap(), row[1].as_str())).collect();
+    assert_eq!(done.len(), rows.len(), "a number is there twice");
+    let moved: i64 = rows.iter().map(|row| row[2].parse::<i64>().unwrap()).sum();
+    let banks = ["bank_a", "bank_b"].map(|bank| number(&format!("SELECT sum(balance) FROM {bank}")));
+    let wanted = [ACCOUNTS * BALANCE - moved, ACCOUNTS * BALANCE + moved];
+    assert_eq!(banks, wanted, "a transfer is in part");
+    let loads = done.values().filter(|kind| **kind == "load").count() as i64;
+    assert_eq!(number("SELECT count(*) FROM loaded"), loads * LOADED, "a load is in part");
+    let tables = shell.rows("SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'made%'");
+    let tables: BTreeSet<i64> = tables.iter().map(|row| row[0]["made".len()..].parse().unwrap()).collect();
+    let wanted: BTreeSet<i64> = done.iter().filter(|(_, kind)| **kind == "table").map(|(number, _)| *number).collect();
+    assert_eq!(tables, wanted, "tables that were made in part");
+    for table in &tables {
+        assert_eq!(number(&format!("SELECT count(*) FROM made{table}")), MADE, "made{table}");
+    }
+    for (number, entry) in &mut journal.done {
+        match (*entry, done.contains_key(number)) {
+            (Entry::There, false) => panic!("the acknowledged transaction {number} is lost"),
+            (Entry::Gone, true) => panic!("transaction {number} was rolled back, or undone, and is there"),
+            (Entry::Unknown, is_there) => *entry = if is_there { Entry::There } else { Entry::Gone },
+            _ => {}
+        }
+    }
 }
 
 /// Table files on disk that the catalog does not know, and files that it knows and that are not there.
@@ -169,6 +267,17 @@ fn what_was_acknowledged_outlives_every_kill() {
     shell.execute("CREATE TABLE accounts (id int, balance bigint) DISTRIBUTED BY (id)");
     shell.execute("CREATE TABLE log (number bigint, half bigint) DISTRIBUTED BY (half)");
     shell.execute("CREATE TABLE marks (k int, round bigint) DISTRIBUTED BY (k)");
+    for bank in ["bank_a", "bank_b"] {
+        shell.execute(&format!("CREATE TABLE {bank} (id int, balance bigint) DISTRIBUTED BY (id)"));
+        shell.execute(&format!(
+            "INSERT INTO {bank} SELECT x - 1, {BALANCE} FROM generate_series(1, {ACCOUNTS}) AS g(x)"
+        ));
+    }
+    shell.execute("CREATE TABLE done (number bigint, kind text, amount bigint) DISTRIBUTED BY (number)");
+    shell.execute("CREATE TABLE loaded (k int, v text) DISTRIBUTED RANDOMLY");
+    let file = cluster.directory().join("loaded.csv");
+    let lines: String = (0..LOADED).map(|k| format!("{k},value {k}\n")).collect();
+    std::fs::write(&file, lines).expect("a file to load");
     shell.execute(&format!("INSERT INTO accounts SELECT x - 1, {BALANCE} FROM generate_series(1, {ACCOUNTS}) AS g(x)"));
     shell.execute("INSERT INTO marks SELECT x, 0 FROM generate_series(1, 16) AS g(x)");
     let journal = Mutex::new(Journal::default());
@@ -180,8 +289,10 @@ fn what_was_acknowledged_outlives_every_kill() {
             (0..SEGMENTS).filter(|&content| victim == content || victim == SEGMENTS + 1).collect();
         let pause = Duration::from_millis(rng.random_range(50..900));
         thread::scope(|scope| {
-            let seeds: [u64; 3] = rng.random();
-            let (shell, stop, journal) = (&shell, &stop, &journal);
+            let seeds: [u64; 5] = rng.random();
+            let (shell, stop, journal, file) = (&shell, &stop, &journal, &file);
+            scope.spawn(move || transact(shell, stop, journal, file, StdRng::seed_from_u64(seeds[3])));
+            scope.spawn(move || transact(shell, stop, journal, file, StdRng::seed_from_u64(seeds[4])));
             scope.spawn(move || transfer(shell, stop, StdRng::seed_from_u64(seeds[0])));
             scope.spawn(move || transfer(shell, stop, StdRng::seed_from_u64(seeds[1])));
             scope.spawn(move || write_log(shell, stop, journal, StdRng::seed_from_u64(seeds[2])));
@@ -203,6 +314,8 @@ fn what_was_acknowledged_outlives_every_kill() {
         check(&shell, &mut journal.lock().unwrap());
     }
     assert!(journal.lock().unwrap().rounds.0 > 0, "nothing was tested");
+    let transactions = journal.lock().unwrap().done.values().filter(|entry| matches!(entry, Entry::There)).count();
+    assert!(transactions > 0, "no transaction was tested");
     let (_, missing) = strays(cluster.directory());
     assert!(missing.is_empty(), "the catalog names files that are not there: {missing:?}");
     wait_for("end of the orphans", COLLECTED_WITHIN, || strays(cluster.directory()).0.is_empty().then_some(()));

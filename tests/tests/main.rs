@@ -12,3 +12,4 @@ mod processes;
 mod random;
 mod slt;
 mod tpch;
+mod transactions;

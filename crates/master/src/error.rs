@@ -19,6 +19,8 @@ impl SqlState {
     pub const UNDEFINED_FUNCTION: SqlState = SqlState("42883");
     pub const UNDEFINED_SCHEMA: SqlState = SqlState("3F000");
     pub const AMBIGUOUS_COLUMN: SqlState = SqlState("42702");
+    pub const AMBIGUOUS_ALIAS: SqlState = SqlState("42P09");
+    pub const DUPLICATE_ALIAS: SqlState = SqlState("42712");
     pub const DUPLICATE_TABLE: SqlState = SqlState("42P07");
     pub const DUPLICATE_SCHEMA: SqlState = SqlState("42P06");
     pub const DUPLICATE_COLUMN: SqlState = SqlState("42701");
@@ -44,6 +46,14 @@ impl SqlState {
     pub const UNDEFINED_OBJECT: SqlState = SqlState("42704");
     pub const RESERVED_NAME: SqlState = SqlState("42939");
     pub const SERIALIZATION_FAILURE: SqlState = SqlState("40001");
+    pub const LOCK_NOT_AVAILABLE: SqlState = SqlState("55P03");
+    pub const DEADLOCK_DETECTED: SqlState = SqlState("40P01");
+    pub const IN_FAILED_TRANSACTION: SqlState = SqlState("25P02");
+    pub const NO_ACTIVE_TRANSACTION: SqlState = SqlState("25P01");
+    pub const ACTIVE_TRANSACTION: SqlState = SqlState("25001");
+    pub const READ_ONLY_TRANSACTION: SqlState = SqlState("25006");
+    pub const IDLE_IN_TRANSACTION_TIMEOUT: SqlState = SqlState("25P03");
+    pub const UNDEFINED_SAVEPOINT: SqlState = SqlState("3B001");
     pub const OBJECT_IN_USE: SqlState = SqlState("55006");
     pub const UNDEFINED_FILE: SqlState = SqlState("58P01");
     pub const IO_ERROR: SqlState = SqlState("58030");
@@ -83,6 +93,8 @@ const ALL: &[SqlState] = &[
     SqlState::UNDEFINED_FUNCTION,
     SqlState::UNDEFINED_SCHEMA,
     SqlState::AMBIGUOUS_COLUMN,
+    SqlState::AMBIGUOUS_ALIAS,
+    SqlState::DUPLICATE_ALIAS,
     SqlState::DUPLICATE_TABLE,
     SqlState::DUPLICATE_SCHEMA,
     SqlState::DUPLICATE_COLUMN,
@@ -107,6 +119,14 @@ const ALL: &[SqlState] = &[
     SqlState::UNDEFINED_OBJECT,
     SqlState::RESERVED_NAME,
     SqlState::SERIALIZATION_FAILURE,
+    SqlState::LOCK_NOT_AVAILABLE,
+    SqlState::DEADLOCK_DETECTED,
+    SqlState::IN_FAILED_TRANSACTION,
+    SqlState::NO_ACTIVE_TRANSACTION,
+    SqlState::ACTIVE_TRANSACTION,
+    SqlState::READ_ONLY_TRANSACTION,
+    SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
+    SqlState::UNDEFINED_SAVEPOINT,
     SqlState::OBJECT_IN_USE,
     SqlState::UNDEFINED_FILE,
     SqlState::IO_ERROR,

@@ -1,5 +1,6 @@
 //! The QD (query dispatcher): client protocols, sessions, catalog, planner, dispatch.
 
+mod blocks;
 mod catalog;
 mod compaction;
 mod copy_split;
@@ -15,6 +16,7 @@ mod planner;
 mod session;
 mod sql;
 mod system;
+mod transaction;
 
 pub use engine::base_state;
 pub use error::{SqlError, SqlState};

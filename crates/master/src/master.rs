@@ -1,10 +1,11 @@
 //! The running master.
 
+use crate::blocks::Blocks;
 use crate::catalog::{Catalog, CatalogError};
 use crate::compaction::compact_forever;
 use crate::dispatch::{Dispatcher, FileService, OrphanCollector, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
-use crate::locks::TableLocks;
+use crate::locks::Locks;
 use crate::session::Session;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -53,7 +54,8 @@ pub struct Master {
     pub(crate) registry: Arc<Registry>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) files: Arc<FileService>,
-    pub(crate) locks: TableLocks,
+    pub(crate) locks: Locks,
+    pub(crate) blocks: Blocks,
     pub(crate) base: Arc<SessionState>,
     pub(crate) cpu: Handle,
     pub(crate) interconnect: InterconnectSettings,
@@ -75,7 +77,7 @@ impl Master {
             Catalog::open(&data_dir, segments)
         };
         let opened = tokio::task::spawn_blocking(open).await;
-        let catalog = Arc::new(opened.map_err(internal)?.map_err(SqlError::from)?);
+        let catalog = opened.map_err(internal)?.map_err(SqlError::from)?;
         let endpoint = node.endpoint();
         let registry = Arc::new(Registry::new(endpoint.clone(), segments));
         let files = FileService {
@@ -104,7 +106,8 @@ impl Master {
         background.spawn_on(collect_forever(Arc::clone(&files)), &io);
         let dispatcher = Dispatcher::new(node, Arc::clone(&registry), cpu.clone(), settings.epoch);
         let master = Arc::new(Master {
-            locks: TableLocks::default(),
+            locks: Locks::default(),
+            blocks: Blocks::default(),
             catalog,
             registry,
             dispatcher,
@@ -115,6 +118,7 @@ impl Master {
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });
+        master.background.lock().spawn_on(master.blocks.clone().end_idle_forever(), &io);
         master.background.lock().spawn_on(compact_forever(Arc::downgrade(&master)), &io);
         Ok(master)
     }
@@ -122,7 +126,7 @@ impl Master {
     /// A new client's session as `user`.
     pub fn session(self: &Arc<Self>, user: &str) -> Arc<Session> {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        Arc::new(Session::new(id, user, Arc::clone(self)))
+        Session::new(id, user, Arc::clone(self))
     }
 
     /// True once every segment has registered and is up.

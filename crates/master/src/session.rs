@@ -3,31 +3,39 @@
 mod alter;
 mod ast;
 mod bind;
+mod block;
 mod column_names;
 mod compact;
 mod copy;
 mod create_as;
 mod explain;
 mod insert;
+mod lock;
 mod merged_columns;
 mod modify;
 mod query;
+mod relation_names;
 mod scalar;
 mod settings;
 mod show;
 mod write;
 
+pub(crate) use compact::is_busy;
+
+use crate::catalog::CatalogState;
 use crate::ddl::{self, CommandDone};
-use crate::error::{SqlError, SqlResult, SqlState};
+use crate::error::SqlResult;
 use crate::master::Master;
 use crate::sql::{self, CreateView, Statement};
+use crate::transaction::Transaction;
+use block::Slot;
 use damson_cluster::SessionId;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
 use settings::Settings;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 
 /// One client's state: settings, search path, the statements that are running. Made by a protocol module for each
@@ -39,6 +47,8 @@ pub struct Session {
     settings: Mutex<Settings>,
     /// Cancelled with every statement that runs under it, then replaced.
     cancel: Mutex<CancellationToken>,
+    block: tokio::sync::Mutex<Slot>,
+    own: Weak<Session>,
 }
 
 /// A statement that was parsed and bound, not executed.
@@ -71,9 +81,16 @@ impl Outcome {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, user: &str, master: Arc<Master>) -> Self {
-        let settings = Mutex::new(Settings::new(&master.interconnect));
-        Session { id, user: user.into(), master, settings, cancel: Mutex::default() }
+    pub(crate) fn new(id: SessionId, user: &str, master: Arc<Master>) -> Arc<Self> {
+        Arc::new_cyclic(|own| Session {
+            id,
+            user: user.into(),
+            settings: Mutex::new(Settings::new(&master.interconnect)),
+            master,
+            cancel: Mutex::default(),
+            block: tokio::sync::Mutex::default(),
+            own: Weak::clone(own),
+        })
     }
 
     pub fn user(&self) -> &str {
@@ -85,14 +102,23 @@ impl Session {
     /// # Errors
     /// What the client wrote wrong, with its position.
     pub async fn prepare(&self, text: &str) -> SqlResult<Prepared> {
-        let statement = sql::parse(text)?;
+        let statement = sql::parse(text);
+        let state = self.reading(&statement).await?;
+        let prepared = self.describe(statement?, text, state).await;
+        if prepared.is_err() {
+            self.fail_block().await;
+        }
+        prepared
+    }
+
+    async fn describe(&self, statement: Statement, text: &str, state: Arc<CatalogState>) -> SqlResult<Prepared> {
         let is_update = statement.is_update();
         let (schema, parameters) = match &statement {
-            Statement::Query(query) => self.describe_query(query, text).await?,
+            Statement::Query(query) => self.describe_query(query, text, state).await?,
             Statement::Explain(explain) => (explain::schema(explain), vec![]),
             Statement::Show(target) => (show::schema(target), vec![]),
-            Statement::Insert(insert) => (Arc::new(Schema::empty()), self.describe_insert(insert).await?),
-            Statement::Modify(modify) => (Arc::new(Schema::empty()), self.describe_modify(modify).await?),
+            Statement::Insert(insert) => (Arc::new(Schema::empty()), self.describe_insert(insert, state).await?),
+            Statement::Modify(modify) => (Arc::new(Schema::empty()), self.describe_modify(modify, state).await?),
             _ => (Arc::new(Schema::empty()), vec![]),
         };
         Ok(Prepared { schema, parameters, is_update })
@@ -128,52 +154,57 @@ impl Session {
         run.await
     }
 
-    async fn run(
-        self: &Arc<Self>,
-        text: &str,
-        parameters: Vec<ScalarValue>,
-        cancel: CancellationToken,
-    ) -> SqlResult<Outcome> {
-        match sql::parse(text)? {
-            Statement::Query(query) => self.query(&query, text, parameters, cancel).await,
-            change => {
-                // Until it has committed, or failed, its files are not orphans.
-                let write = self.master.files.writes.begin();
-                let outcome = self.change(change, text, parameters, cancel).await?;
-                write.succeeded();
-                Ok(outcome)
-            }
-        }
-    }
-
-    /// Every statement but a query.
-    async fn change(
+    /// One statement of a transaction, which the caller commits.
+    async fn statement(
         self: &Arc<Self>,
         statement: Statement,
         text: &str,
         parameters: Vec<ScalarValue>,
+        transaction: &mut Transaction,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        transaction.begin_statement()?;
+        let state = transaction.state();
+        match statement {
+            Statement::Query(query) => self.query(&query, text, parameters, state, cancel).await,
+            Statement::CopyTo(copy) => self.copy_to(&copy, state, cancel).await,
+            Statement::Show(target) => self.show(&target, transaction),
+            Statement::Set(set) => self.set(&set),
+            Statement::Reset(name) => self.reset(name.as_deref()),
+            Statement::Analyze(table) => self.analyze(table.as_ref(), &state),
+            Statement::LockTable(lock) => self.lock_tables(&lock, transaction, &cancel).await,
+            Statement::Explain(explain) => {
+                if explain.analyze && !matches!(*explain.statement, Statement::Query(_)) {
+                    transaction.begin_change(&self.master, "EXPLAIN ANALYZE of a change")?;
+                }
+                self.explain(&explain, text, transaction, cancel).await
+            }
+            change => {
+                transaction.begin_change(&self.master, change.name())?;
+                self.change(change, parameters, transaction, cancel).await
+            }
+        }
+    }
+
+    /// What changes rows or definitions.
+    async fn change(
+        self: &Arc<Self>,
+        statement: Statement,
+        parameters: Vec<ScalarValue>,
+        transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         match statement {
-            Statement::Insert(insert) => self.insert(&insert, parameters, cancel).await,
-            Statement::Modify(modify) => self.modify(&modify, parameters, cancel).await,
-            Statement::CreateTableAs(create) => self.create_table_as(&create, cancel).await,
-            Statement::CreateView(create) => self.create_view(create).await,
-            Statement::CopyFrom(copy) => self.copy_from(&copy, cancel).await,
-            Statement::CopyTo(copy) => self.copy_to(&copy, cancel).await,
-            Statement::AlterTable(alter) => self.alter_table(&alter, cancel).await,
-            Statement::Explain(explain) => self.explain(&explain, text, cancel).await,
-            Statement::Show(target) => self.show(&target),
-            Statement::Set(set) => self.set(&set),
-            Statement::Reset(name) => self.reset(name.as_deref()),
-            Statement::Analyze(table) => self.analyze(table.as_ref()),
-            Statement::Vacuum(table) => self.vacuum(table.as_ref(), cancel).await,
-            Statement::Begin | Statement::Commit | Statement::Rollback => Err(SqlError::new(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "transactions of several statements are not supported yet",
-            )
-            .with_hint("every statement is a transaction of its own")),
-            definition => self.define(definition).await,
+            Statement::Insert(insert) => self.insert(&insert, parameters, transaction, cancel).await,
+            Statement::Modify(modify) => self.modify(&modify, parameters, transaction, cancel).await,
+            Statement::CreateTableAs(create) => self.create_table_as(&create, transaction, cancel).await,
+            Statement::CreateView(create) => self.create_view(&create, transaction).await,
+            Statement::CopyFrom(copy) => self.copy_from(&copy, transaction, cancel).await,
+            Statement::AlterTable(alter) => self.alter_table(&alter, transaction, cancel).await,
+            definition => {
+                self.lock_defined(&definition, transaction, &cancel).await?;
+                self.define(&definition, transaction).await
+            }
         }
     }
 
@@ -191,24 +222,30 @@ impl Session {
         self.settings.lock().search_schema()
     }
 
-    /// DDL: a change of the catalog alone, off the async runtime because it waits for the disk.
-    async fn define(self: &Arc<Self>, statement: Statement) -> SqlResult<Outcome> {
-        let (session, schema) = (Arc::clone(self), self.search_schema());
-        let work = move || ddl::execute(&session.master.catalog, &statement, &schema);
-        let done = tokio::task::spawn_blocking(work).await.map_err(crate::error::internal)?;
+    /// DDL: a change of the catalog alone.
+    async fn define(&self, statement: &Statement, transaction: &mut Transaction) -> SqlResult<Outcome> {
+        if let Statement::CreateTable(_) = statement {
+            // Off the async runtime, because it waits for the disk; what follows does not.
+            let catalog = Arc::clone(&self.master.catalog);
+            let reserved = tokio::task::spawn_blocking(move || catalog.reserve_some_table_ids());
+            reserved.await.map_err(crate::error::internal)??;
+        }
+        let done = ddl::execute(transaction.workspace(), statement, &self.search_schema());
         let not_ddl = || Err(crate::error::internal("a statement that is no definition"));
         Ok(done.unwrap_or_else(not_ddl)?.into())
     }
 
     /// A view's query is bound now, so that a wrong one is refused now and not at its first use.
-    async fn create_view(self: &Arc<Self>, create: CreateView) -> SqlResult<Outcome> {
-        let bound = self.bind(&create.query, "").await?;
+    async fn create_view(&self, create: &CreateView, transaction: &mut Transaction) -> SqlResult<Outcome> {
+        let bound = self.bind(transaction.state(), &create.query, "").await?;
         let named = column_names::plain(&Arc::new(bound.plan.schema().as_arrow().clone()));
         let columns: Vec<String> = named.fields().iter().map(|f| f.name().clone()).collect();
-        let (session, schema) = (Arc::clone(self), self.search_schema());
-        let work = move || ddl::create_view(&session.master.catalog, &create, &columns, &schema);
-        let done = tokio::task::spawn_blocking(work).await.map_err(crate::error::internal)??;
-        Ok(done.into())
+        Ok(ddl::create_view(transaction.workspace(), create, &columns, &self.search_schema())?.into())
+    }
+
+    /// For what watches it while it is there.
+    pub(crate) fn own(&self) -> Weak<Session> {
+        Weak::clone(&self.own)
     }
 }
 

@@ -17,30 +17,40 @@ pub const TABLES: [(&str, &str); 5] = [
 /// A table with more is thinned out: every statement of the run reads some.
 const ROWS_MAX: usize = 300;
 
-/// One statement in both dialects, and the table that it changes.
+/// One statement in both dialects, and the table that it changes; none for what begins, ends or divides a transaction.
 pub struct Step {
-    pub table: &'static str,
+    pub table: Option<&'static str>,
     pub damson: String,
     pub sqlite: String,
 }
 
 impl Step {
     fn same(table: &'static str, sql: String) -> Self {
-        Step { table, sqlite: sql.clone(), damson: sql }
+        Step { table: Some(table), sqlite: sql.clone(), damson: sql }
+    }
+
+    fn control(sql: impl Into<String>) -> Self {
+        let sql = sql.into();
+        Step { table: None, sqlite: sql.clone(), damson: sql }
     }
 }
 
 pub struct Generator {
     rng: StdRng,
+    /// Savepoints of the open transaction, if there is one.
+    open: Option<Vec<char>>,
 }
 
 impl Generator {
     pub fn new(seed: u64) -> Self {
-        Generator { rng: StdRng::seed_from_u64(seed) }
+        Generator { rng: StdRng::seed_from_u64(seed), open: None }
     }
 
     /// `count`: how many rows a table has now.
     pub fn next(&mut self, count: impl Fn(&str) -> usize) -> Step {
+        if let Some(step) = self.transaction() {
+            return step;
+        }
         let table = self.table();
         if count(table) > ROWS_MAX {
             let rest = self.rng.random_range(0..3);
@@ -55,8 +65,52 @@ impl Generator {
             56..84 => self.update(table),
             84..97 => self.update_from(table),
             97 => Step::same(table, format!("DELETE FROM {table}")),
-            98 => Step { table, damson: format!("VACUUM {table}"), sqlite: format!("DELETE FROM {table} WHERE 1 = 0") },
+            98 if self.open.is_none() => {
+                let sqlite = format!("DELETE FROM {table} WHERE 1 = 0");
+                Step { table: Some(table), damson: format!("VACUUM {table}"), sqlite }
+            }
             _ => Step::same(table, format!("UPDATE {table} SET a = a WHERE 1 = 0")),
+        }
+    }
+
+    /// Every now and then something about transactions: half of the statements are in one.
+    fn transaction(&mut self) -> Option<Step> {
+        let choice = self.rng.random_range(0..100);
+        let Some(savepoints) = &mut self.open else {
+            if choice >= 15 {
+                return None;
+            }
+            self.open = Some(vec![]);
+            return Some(Step::control("BEGIN"));
+        };
+        match choice {
+            0..6 => {
+                self.open = None;
+                Some(Step::control("COMMIT"))
+            }
+            6..11 => {
+                self.open = None;
+                Some(Step::control("ROLLBACK"))
+            }
+            11..19 => {
+                // Of one name there can be several: the newest counts.
+                let name = *['x', 'y', 'z'].choose(&mut self.rng).expect("names");
+                savepoints.push(name);
+                Some(Step::control(format!("SAVEPOINT {name}")))
+            }
+            19..27 if !savepoints.is_empty() => {
+                let name = *savepoints.choose(&mut self.rng).expect("a savepoint");
+                let at = savepoints.iter().rposition(|savepoint| *savepoint == name).expect("it is there");
+                savepoints.truncate(at + 1);
+                Some(Step::control(format!("ROLLBACK TO {name}")))
+            }
+            27..30 if !savepoints.is_empty() => {
+                let name = *savepoints.choose(&mut self.rng).expect("a savepoint");
+                let at = savepoints.iter().rposition(|savepoint| *savepoint == name).expect("it is there");
+                savepoints.truncate(at);
+                Some(Step::control(format!("RELEASE {name}")))
+            }
+            _ => None,
         }
     }
 
@@ -99,7 +153,7 @@ impl Generator {
         let (mine, theirs) = (self.predicate("t", 1), self.predicate("u", 1));
         let condition = format!("t.{key} = u.k AND {mine} AND {theirs}");
         Step {
-            table,
+            table: Some(table),
             damson: format!("DELETE FROM {table} AS t USING {from} AS u WHERE {condition}"),
             sqlite: format!("DELETE FROM {table} AS t WHERE EXISTS (SELECT 1 FROM {from} AS u WHERE {condition})"),
         }

@@ -1,5 +1,8 @@
 //! The durable catalog: what tables, views and files there are, and the commit. [`Catalog`] is the only way in.
 
+mod apply;
+mod commit;
+mod definitions;
 mod durable;
 mod error;
 mod files;
@@ -7,10 +10,15 @@ mod pins;
 mod sqlite;
 mod state;
 mod statistics;
+mod step;
 mod store;
+mod workspace;
 
-pub use durable::{Catalog, Commit, CreateTableOutcome, NewTable};
+pub use commit::Commit;
+pub use definitions::{CreateTableOutcome, NewTable};
+pub use durable::Catalog;
 pub use error::CatalogError;
 pub use files::FileKey;
 pub use state::{CatalogState, Relation, TableEntry, ViewDef};
 pub use statistics::ColumnStatistics;
+pub use workspace::{Mark, Workspace};

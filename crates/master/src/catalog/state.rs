@@ -121,6 +121,20 @@ impl StateParts {
         }
     }
 
+    pub fn views(&self) -> impl Iterator<Item = &Arc<ViewDef>> {
+        self.relations.values().filter_map(|relation| match relation {
+            Relation::View(view) => Some(view),
+            Relation::Table(_) => None,
+        })
+    }
+
+    pub fn view(&self, schema: &str, name: &str) -> Option<&Arc<ViewDef>> {
+        match self.relations.get(&(schema.to_owned(), name.to_owned())) {
+            Some(Relation::View(view)) => Some(view),
+            _ => None,
+        }
+    }
+
     pub fn table(&self, id: TableId) -> Option<&Arc<TableEntry>> {
         match self.relations.get(self.table_names.get(&id)?) {
             Some(Relation::Table(entry)) => Some(entry),

@@ -1,9 +1,9 @@
 //! ALTER TABLE.
 
 use super::columns::{SEGMENT_ID, check_new, define};
-use super::relation::{already_exists, find, find_table};
+use super::relation::{already_exists, find_relation, find_table};
 use super::{CommandDone, distribution};
-use crate::catalog::{Catalog, CatalogError, CatalogState, TableEntry};
+use crate::catalog::{CatalogError, CatalogState, TableEntry, Workspace};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{AlterAction, AlterTable, ColumnSpec, Name};
 use damson_cluster::TableDef;
@@ -15,13 +15,13 @@ const TAG: &str = "ALTER TABLE";
 ///
 /// # Errors
 /// 42P01, 42809, 42P07, 42701, 42703, 2BP01, 0A000, and the catalog's.
-pub fn alter_table(catalog: &Catalog, alter: &AlterTable, search_schema: &str) -> SqlResult<CommandDone> {
-    let state = catalog.current();
+pub fn alter_table(workspace: &mut Workspace, alter: &AlterTable, search_schema: &str) -> SqlResult<CommandDone> {
+    let state = workspace.state();
     let Some(entry) = target(&state, alter, search_schema)? else { return Ok(skipped(alter)) };
     match &alter.action {
-        AlterAction::RenameTo(name) => rename_table(catalog, &state, &entry, name),
-        AlterAction::RenameColumn { from, to } => rename_column(catalog, &state, &entry, from, to),
-        AlterAction::AddColumn { column, if_not_exists } => add_column(catalog, &state, &entry, column, *if_not_exists),
+        AlterAction::RenameTo(name) => rename_table(workspace, &state, &entry, name),
+        AlterAction::RenameColumn { from, to } => rename_column(workspace, &state, &entry, from, to),
+        AlterAction::AddColumn { column, if_not_exists } => add_column(workspace, &entry, column, *if_not_exists),
         AlterAction::SetDistributed { .. } => {
             Err(SqlError::new(SqlState::INTERNAL_ERROR, "SET DISTRIBUTED is the session's to run"))
         }
@@ -30,7 +30,7 @@ pub fn alter_table(catalog: &Catalog, alter: &AlterTable, search_schema: &str) -
 
 /// None: it is not there, and IF EXISTS was written.
 fn target(state: &CatalogState, alter: &AlterTable, search_schema: &str) -> SqlResult<Option<Arc<TableEntry>>> {
-    if alter.if_exists && find(state, &alter.table, search_schema).is_none() {
+    if alter.if_exists && find_relation(state, &alter.table, search_schema).is_none() {
         return Ok(None);
     }
     find_table(state, &alter.table, search_schema).map(Some)
@@ -54,9 +54,14 @@ fn refuse_if_viewed(state: &CatalogState, entry: &TableEntry, what: &str) -> Sql
         .with_hint("Drop the views, and create them again after the change."))
 }
 
-fn rename_table(catalog: &Catalog, state: &CatalogState, entry: &TableEntry, name: &Name) -> SqlResult<CommandDone> {
+fn rename_table(
+    workspace: &mut Workspace,
+    state: &CatalogState,
+    entry: &TableEntry,
+    name: &Name,
+) -> SqlResult<CommandDone> {
     refuse_if_viewed(state, entry, &format!("table \"{}\"", entry.def.name))?;
-    catalog.rename_table(entry.def.id, &name.text).map_err(|error| match error {
+    workspace.rename_table(entry.def.id, &name.text).map_err(|error| match error {
         CatalogError::RelationExists(name_taken) => already_exists(&name_taken).at(name.position),
         error => error.into(),
     })?;
@@ -64,7 +69,7 @@ fn rename_table(catalog: &Catalog, state: &CatalogState, entry: &TableEntry, nam
 }
 
 fn rename_column(
-    catalog: &Catalog,
+    workspace: &mut Workspace,
     state: &CatalogState,
     entry: &TableEntry,
     from: &Name,
@@ -80,7 +85,7 @@ fn rename_column(
     };
     check_column(entry, to)?;
     refuse_if_viewed(state, entry, &format!("column \"{}\"", from.text))?;
-    catalog.rename_column(entry.def.id, position, &to.text)?;
+    workspace.rename_column(entry.def.id, position, &to.text)?;
     Ok(CommandDone::new(TAG))
 }
 
@@ -95,8 +100,7 @@ fn check_column(entry: &TableEntry, name: &Name) -> SqlResult<()> {
 }
 
 fn add_column(
-    catalog: &Catalog,
-    state: &CatalogState,
+    workspace: &mut Workspace,
     entry: &TableEntry,
     column: &ColumnSpec,
     if_not_exists: bool,
@@ -116,12 +120,12 @@ fn add_column(
             .with_hint("Existing rows have NULL in a new column.")
             .at(column.name.position));
     }
-    catalog.add_column(entry.def.id, def, state.snapshot)?;
+    workspace.add_column(entry.def.id, def)?;
     Ok(done)
 }
 
-/// A table whose rows are to be written anew: read `entry`'s, write them as `def` says, and commit the new files, all of
-/// `entry`'s as drops, and `def` as the new definition, with `snapshot` as the base.
+/// A table whose rows are to be written anew: read `entry`'s, write them as `def` says, and give the transaction the new
+/// files, all of `entry`'s as drops, and `def` as the new definition.
 #[derive(Clone, Debug)]
 pub struct Rewrite {
     pub entry: Arc<TableEntry>,

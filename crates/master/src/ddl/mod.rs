@@ -19,7 +19,7 @@ pub use table::create_table;
 pub use table_as::{TableAs, define_table_as};
 pub use view::create_view;
 
-use crate::catalog::Catalog;
+use crate::catalog::Workspace;
 use crate::error::SqlResult;
 use crate::sql::{AlterAction, Statement};
 
@@ -38,16 +38,20 @@ impl CommandDone {
 
 /// Executes `statement` if it needs the catalog alone. None for what needs planning or running as well: CREATE TABLE AS,
 /// CREATE VIEW, SET DISTRIBUTED, and everything that is not DDL.
-pub fn execute(catalog: &Catalog, statement: &Statement, search_schema: &str) -> Option<SqlResult<CommandDone>> {
+pub fn execute(
+    workspace: &mut Workspace,
+    statement: &Statement,
+    search_schema: &str,
+) -> Option<SqlResult<CommandDone>> {
     Some(match statement {
-        Statement::CreateTable(create) => create_table(catalog, create, search_schema),
-        Statement::CreateSchema(create) => create_schema(catalog, create),
-        Statement::DropTable(drop) => drop_tables(catalog, drop, search_schema),
-        Statement::DropView(drop) => drop_views(catalog, drop, search_schema),
-        Statement::DropSchema(drop) => drop_schema(catalog, drop),
-        Statement::Truncate(tables) => truncate(catalog, tables, search_schema),
+        Statement::CreateTable(create) => create_table(workspace, create, search_schema),
+        Statement::CreateSchema(create) => create_schema(workspace, create),
+        Statement::DropTable(drop) => drop_tables(workspace, drop, search_schema),
+        Statement::DropView(drop) => drop_views(workspace, drop, search_schema),
+        Statement::DropSchema(drop) => drop_schema(workspace, drop),
+        Statement::Truncate(tables) => truncate(workspace, tables, search_schema),
         Statement::AlterTable(alter) if !matches!(alter.action, AlterAction::SetDistributed { .. }) => {
-            alter_table(catalog, alter, search_schema)
+            alter_table(workspace, alter, search_schema)
         }
         _ => return None,
     })

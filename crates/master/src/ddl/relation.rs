@@ -18,7 +18,11 @@ pub(super) fn wrong_kind(name: &RelationName, what: &str, hint: &str) -> SqlErro
 }
 
 /// The relation, or None. A name without a schema is in `search_schema`.
-pub(super) fn find<'a>(state: &'a CatalogState, name: &RelationName, search_schema: &str) -> Option<&'a Relation> {
+pub(super) fn find_relation<'a>(
+    state: &'a CatalogState,
+    name: &RelationName,
+    search_schema: &str,
+) -> Option<&'a Relation> {
     state.relation(name.schema_or(search_schema), &name.name)
 }
 
@@ -28,7 +32,7 @@ pub(super) fn find<'a>(state: &'a CatalogState, name: &RelationName, search_sche
 /// 42P01; 42809 for a view or a system table.
 pub fn find_table(state: &CatalogState, name: &RelationName, search_schema: &str) -> SqlResult<Arc<TableEntry>> {
     let schema = name.schema_or(search_schema);
-    match find(state, name, search_schema) {
+    match find_relation(state, name, search_schema) {
         Some(Relation::Table(entry)) => Ok(Arc::clone(entry)),
         Some(Relation::View(_)) => Err(wrong_kind(name, "a table", "It is a view.")),
         None if SYSTEM_SCHEMAS.contains(&schema) => Err(wrong_kind(name, "a table", "System tables are read-only.")),

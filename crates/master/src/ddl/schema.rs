@@ -2,13 +2,13 @@
 
 use super::CommandDone;
 use super::relation::SYSTEM_SCHEMAS;
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{CatalogError, Workspace};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::CreateSchema;
 
 /// # Errors
 /// 42P06, 42939 for a name that is the system's, and the catalog's.
-pub fn create_schema(catalog: &Catalog, create: &CreateSchema) -> SqlResult<CommandDone> {
+pub fn create_schema(workspace: &mut Workspace, create: &CreateSchema) -> SqlResult<CommandDone> {
     let mut done = CommandDone::new("CREATE SCHEMA");
     let name = &create.schema.text;
     if name.starts_with("pg_") || SYSTEM_SCHEMAS.contains(&name.as_str()) {
@@ -16,7 +16,7 @@ pub fn create_schema(catalog: &Catalog, create: &CreateSchema) -> SqlResult<Comm
             .with_detail("The prefix \"pg_\" is reserved for system schemas.")
             .at(create.schema.position));
     }
-    match catalog.create_schema(name) {
+    match workspace.create_schema(name) {
         Ok(()) => Ok(done),
         Err(CatalogError::SchemaExists(_)) if create.if_not_exists => {
             done.notices.push(format!("schema \"{name}\" already exists, skipping"));

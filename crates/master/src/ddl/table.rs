@@ -1,9 +1,9 @@
 //! CREATE TABLE.
 
 use super::columns::{check_new, define, positions};
-use super::relation::{already_exists, find, find_table, skipped_existing, target_schema};
+use super::relation::{already_exists, find_relation, find_table, skipped_existing, target_schema};
 use super::{CommandDone, distribution};
-use crate::catalog::{Catalog, CatalogState, CreateTableOutcome, NewTable};
+use crate::catalog::{CatalogState, CreateTableOutcome, NewTable, Workspace};
 use crate::error::SqlResult;
 use crate::sql::CreateTable;
 use damson_cluster::{ColumnDef, Compression, Distribution};
@@ -15,11 +15,11 @@ pub const DEFAULT_COMPRESSION: Compression = Compression::Lz4;
 ///
 /// # Errors
 /// 42P07, 42701, 42703, 3F000, 42P16, and the catalog's.
-pub fn create_table(catalog: &Catalog, create: &CreateTable, search_schema: &str) -> SqlResult<CommandDone> {
-    let state = catalog.current();
+pub fn create_table(workspace: &mut Workspace, create: &CreateTable, search_schema: &str) -> SqlResult<CommandDone> {
+    let state = workspace.state();
     let mut done = CommandDone::new("CREATE TABLE");
     let schema = target_schema(&state, &create.table, search_schema)?;
-    if find(&state, &create.table, search_schema).is_some() {
+    if find_relation(&state, &create.table, search_schema).is_some() {
         if !create.if_not_exists {
             return Err(already_exists(&create.table.name).at(create.table.position));
         }
@@ -27,7 +27,7 @@ pub fn create_table(catalog: &Catalog, create: &CreateTable, search_schema: &str
         return Ok(done);
     }
     let (new, notices) = define_table(&state, create, schema, search_schema)?;
-    match catalog.create_table(new, Vec::new(), create.if_not_exists)? {
+    match workspace.create_table(new, Vec::new(), create.if_not_exists)? {
         CreateTableOutcome::Created(_) => done.notices = notices,
         // Another session was quicker.
         CreateTableOutcome::Exists => done.notices.push(skipped_existing(&create.table.name)),

@@ -1,7 +1,7 @@
 //! CREATE TABLE AS: the definition. The session runs the query, and commits table and files at once.
 
 use super::columns::check_new;
-use super::relation::{already_exists, find, skipped_existing, target_schema};
+use super::relation::{already_exists, find_relation, skipped_existing, target_schema};
 use super::table::DEFAULT_COMPRESSION;
 use super::{CommandDone, distribution};
 use crate::catalog::{CatalogState, NewTable};
@@ -30,7 +30,7 @@ pub fn define_table_as(
     search_schema: &str,
 ) -> SqlResult<TableAs> {
     let schema = target_schema(state, &create.table, search_schema)?;
-    if find(state, &create.table, search_schema).is_some() {
+    if find_relation(state, &create.table, search_schema).is_some() {
         if !create.if_not_exists {
             return Err(already_exists(&create.table.name).at(create.table.position));
         }

@@ -1,14 +1,14 @@
 use super::*;
-use crate::catalog::{CatalogState, Commit};
+use crate::catalog::{Catalog, CatalogState, Commit};
 use crate::error::{SqlError, SqlState};
-use crate::sql::{CreateView, parse};
+use crate::sql::parse;
 use arrow::datatypes::{DataType, Field, Schema};
 use damson_cluster::{ContentId, Distribution, FileEntry, SnapshotId};
 use std::sync::Arc;
 
 struct Fixture {
     _directory: tempfile::TempDir,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
 }
 
 impl Fixture {
@@ -19,14 +19,13 @@ impl Fixture {
     }
 
     fn run(&self, sql: &str) -> SqlResult<CommandDone> {
-        match parse(sql)? {
-            Statement::CreateView(view) => self.view(&view),
-            statement => execute(&self.catalog, &statement, "public").unwrap_or_else(|| panic!("not DDL: {sql}")),
-        }
-    }
-
-    fn view(&self, view: &CreateView) -> SqlResult<CommandDone> {
-        create_view(&self.catalog, view, &["q1".into(), "q2".into()], "public")
+        let mut workspace = Workspace::new(&self.catalog);
+        let done = match parse(sql)? {
+            Statement::CreateView(view) => create_view(&mut workspace, &view, &["q1".into(), "q2".into()], "public"),
+            statement => execute(&mut workspace, &statement, "public").unwrap_or_else(|| panic!("not DDL: {sql}")),
+        }?;
+        workspace.commit()?;
+        Ok(done)
     }
 
     fn ok(&self, sql: &str) -> CommandDone {
@@ -61,7 +60,7 @@ impl Fixture {
             deletes: None,
             created: SnapshotId(0),
         };
-        self.catalog.commit(Commit::of_adds(state.snapshot, vec![file])).unwrap();
+        self.catalog.alone(|w| w.add(Commit::of_adds(vec![file]))).unwrap();
     }
 }
 

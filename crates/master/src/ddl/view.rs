@@ -3,7 +3,7 @@
 use super::CommandDone;
 use super::columns::duplicate;
 use super::relation::target_schema;
-use crate::catalog::{Catalog, CatalogError, ViewDef};
+use crate::catalog::{CatalogError, ViewDef, Workspace};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::CreateView;
 use std::collections::BTreeSet;
@@ -14,12 +14,12 @@ use std::collections::BTreeSet;
 /// # Errors
 /// 42P07, 3F000, 42701, 42601 for too many names, 42P17 for a view that uses itself, and the catalog's.
 pub fn create_view(
-    catalog: &Catalog,
+    workspace: &mut Workspace,
     create: &CreateView,
     query_columns: &[String],
     search_schema: &str,
 ) -> SqlResult<CommandDone> {
-    let state = catalog.current();
+    let state = workspace.state();
     let schema = target_schema(&state, &create.view, search_schema)?;
     if let Some(extra) = create.columns.get(query_columns.len()) {
         let message = "CREATE VIEW specifies more column names than columns";
@@ -42,7 +42,7 @@ pub fn create_view(
         references,
         search_schema: search_schema.to_owned(),
     };
-    catalog.create_view(view, create.or_replace).map_err(|error| match error {
+    workspace.create_view(view, create.or_replace).map_err(|error| match error {
         CatalogError::RelationExists(_) | CatalogError::RecursiveView(_) => {
             SqlError::from(error).at(create.view.position)
         }

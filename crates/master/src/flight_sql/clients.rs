@@ -19,6 +19,8 @@ use uuid::Uuid;
 pub(super) struct Client {
     pub session: Arc<Session>,
     pub statements: Arc<Statements>,
+    /// The handle of the block that the client opened by an action.
+    pub transaction: Mutex<Option<Uuid>>,
     used: Mutex<Instant>,
 }
 
@@ -113,7 +115,12 @@ impl Clients {
             return Err(too_many("too many sessions").with_hint("close sessions that are not used any more"));
         }
         let session = self.master.session(user);
-        let client = Client { session, statements: Arc::default(), used: Mutex::new(Instant::now()) };
+        let client = Client {
+            session,
+            statements: Arc::default(),
+            transaction: Mutex::default(),
+            used: Mutex::new(Instant::now()),
+        };
         let client = Arc::new(client);
         // Two first calls of one connection at once share the session of the first.
         Ok(Arc::clone(clients.entry(key).or_insert(client)))

@@ -18,6 +18,7 @@ mod service;
 mod sql_info;
 mod statements;
 mod status;
+mod transactions;
 mod type_info;
 
 pub use serve::{ServeError, serve};

@@ -11,6 +11,7 @@ use super::results::{Messages, batch_messages, command, on_cpu, promised_schema,
 use super::sql_info::sql_info;
 use super::statements::{Life, Statement};
 use super::status::{status, violation};
+use super::transactions;
 use super::type_info::type_info;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
@@ -20,12 +21,14 @@ use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use arrow_flight::sql::server::{DoPutError, FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::{
-    ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
+    ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
+    ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
     ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
-    CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
-    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
-    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery, CommandStatementUpdate,
-    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
+    ActionEndSavepointRequest, ActionEndTransactionRequest, CommandGetCatalogs, CommandGetCrossReference,
+    CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo,
+    CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery,
+    CommandPreparedStatementUpdate, CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult,
+    ProstMessageExt, SqlInfo, TicketStatementQuery,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
@@ -169,13 +172,6 @@ fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
     message.map(|message| message.0).map_err(|e| status(&internal(e)))
 }
 
-fn transactions_unsupported() -> Status {
-    status(
-        &SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "transactions of several statements are not supported yet")
-            .with_hint("every statement is a transaction of its own"),
-    )
-}
-
 fn one_result(body: Bytes) -> <SqlService as FlightService>::DoActionStream {
     stream::once(async move { Ok(arrow_flight::Result { body }) }).boxed()
 }
@@ -202,10 +198,8 @@ impl FlightSqlService for SqlService {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Info {
-        if query.transaction_id.is_some() {
-            return Err(transactions_unsupported());
-        }
         let client = self.client(&request)?;
+        transactions::check(&client, query.transaction_id.as_ref())?;
         let (handle, statement) = self.plan(&client, query.query, Life::Once).await?;
         let ticket = TicketStatementQuery { statement_handle: handle_bytes(handle) };
         statement_info(request, &statement, ticket.as_any().encode_to_vec())
@@ -351,10 +345,8 @@ impl FlightSqlService for SqlService {
         command: CommandStatementUpdate,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        if command.transaction_id.is_some() {
-            return Err(transactions_unsupported());
-        }
         let client = self.client(&request)?;
+        transactions::check(&client, command.transaction_id.as_ref())?;
         self.update(&client, command.query, vec![]).await
     }
 
@@ -376,7 +368,7 @@ impl FlightSqlService for SqlService {
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle_bytes(handle)) })
     }
 
-    /// Executes once a row of parameters, each a transaction of its own; without any, once.
+    /// Executes once a row of parameters, each a transaction of its own outside a block; without any, once.
     async fn do_put_prepared_statement_update(
         &self,
         query: CommandPreparedStatementUpdate,
@@ -400,10 +392,8 @@ impl FlightSqlService for SqlService {
         query: ActionCreatePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        if query.transaction_id.is_some() {
-            return Err(transactions_unsupported());
-        }
         let client = self.client(&request)?;
+        transactions::check(&client, query.transaction_id.as_ref())?;
         let (handle, statement) = self.plan(&client, query.query, Life::Prepared).await?;
         let parameter = |(i, data_type): (usize, &arrow::datatypes::DataType)| {
             client_field(&format!("${}", i + 1), data_type, true, type_name(data_type))
@@ -435,9 +425,39 @@ impl FlightSqlService for SqlService {
     async fn do_action_begin_transaction(
         &self,
         _: ActionBeginTransactionRequest,
-        _: Request<Action>,
+        request: Request<Action>,
     ) -> Result<ActionBeginTransactionResult, Status> {
-        Err(transactions_unsupported())
+        let client = self.client(&request)?;
+        let transaction_id = transactions::begin(&client, &self.cpu).await?;
+        Ok(ActionBeginTransactionResult { transaction_id })
+    }
+
+    async fn do_action_end_transaction(
+        &self,
+        query: ActionEndTransactionRequest,
+        request: Request<Action>,
+    ) -> Result<(), Status> {
+        let client = self.client(&request)?;
+        transactions::end(&client, &self.cpu, &query.transaction_id, query.action).await
+    }
+
+    async fn do_action_begin_savepoint(
+        &self,
+        query: ActionBeginSavepointRequest,
+        request: Request<Action>,
+    ) -> Result<ActionBeginSavepointResult, Status> {
+        let client = self.client(&request)?;
+        let savepoint_id = transactions::begin_savepoint(&client, &self.cpu, &query.transaction_id).await?;
+        Ok(ActionBeginSavepointResult { savepoint_id })
+    }
+
+    async fn do_action_end_savepoint(
+        &self,
+        query: ActionEndSavepointRequest,
+        request: Request<Action>,
+    ) -> Result<(), Status> {
+        let client = self.client(&request)?;
+        transactions::end_savepoint(&client, &self.cpu, &query.savepoint_id, query.action).await
     }
 
     async fn do_action_cancel_query(

@@ -15,7 +15,7 @@ pub(super) fn sql_info() -> Result<SqlInfoData, Status> {
     info.append(SqlInfo::FlightSqlServerReadOnly, false);
     info.append(SqlInfo::FlightSqlServerSql, true);
     info.append(SqlInfo::FlightSqlServerSubstrait, false);
-    info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
+    info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::Savepoint as i32);
     info.append(SqlInfo::FlightSqlServerCancel, true);
     info.append(SqlInfo::FlightSqlServerBulkIngestion, false);
     info.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
@@ -56,7 +56,7 @@ pub(super) fn sql_info() -> Result<SqlInfoData, Status> {
     info.append(SqlInfo::SqlStoredProceduresSupported, false);
     info.append(SqlInfo::SqlCorrelatedSubqueriesSupported, true);
     info.append(SqlInfo::SqlBatchUpdatesSupported, true);
-    info.append(SqlInfo::SqlSavepointsSupported, false);
+    info.append(SqlInfo::SqlSavepointsSupported, true);
     info.append(SqlInfo::SqlNamedParametersSupported, false);
     info.append(SqlInfo::SqlLocatorsUpdateCopy, false);
     info.append(SqlInfo::SqlStoredFunctionsUsingCallSyntaxSupported, false);

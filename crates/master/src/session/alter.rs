@@ -4,11 +4,13 @@ use super::bind::Bound;
 use super::insert::default_value;
 use super::write::table_target;
 use super::{Outcome, Session};
-use crate::catalog::{CatalogState, Commit, FileKey};
+use crate::catalog::{Commit, FileKey};
 use crate::ddl::{self, Rewrite, find_table};
 use crate::engine::DamsonTable;
 use crate::error::{SqlResult, of_datafusion};
+use crate::locks::LockMode;
 use crate::sql::{AlterAction, AlterTable, Statement};
+use crate::transaction::Transaction;
 use damson_cluster::{ColumnDef, TableDef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
@@ -24,58 +26,48 @@ impl Session {
     pub(super) async fn alter_table(
         self: &Arc<Self>,
         alter: &AlterTable,
+        transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let rewrites = matches!(alter.action, AlterAction::SetDistributed { .. } | AlterAction::AddColumn { .. });
-        let table = find_table(&self.master.catalog.current(), &alter.table, &self.search_schema());
-        // An UPDATE meanwhile would be lost, or this statement's work. A table that is not there is said below.
-        let _lock = match table {
-            Ok(entry) if rewrites => Some(self.master.locks.lock(entry.def.id, &cancel).await?),
-            _ => None,
+        // A table that is not there is said, or skipped, below.
+        if find_table(&transaction.state(), &alter.table, &self.search_schema()).is_ok() {
+            self.lock(transaction, &alter.table, LockMode::AccessExclusive, &cancel).await?;
+        }
+        let (catalog, schema) = (transaction.state(), self.search_schema());
+        let rewrite = match &alter.action {
+            AlterAction::SetDistributed { .. } => match ddl::set_distributed(&catalog, alter, &schema)? {
+                Ok(rewrite) => Some(rewrite),
+                Err(done) => return Ok(done.into()),
+            },
+            // Without a default it is a change of the catalog alone: files that lack the column give NULL.
+            AlterAction::AddColumn { .. } => ddl::add_column_with_default(&catalog, alter, &schema)?,
+            AlterAction::RenameTo(_) | AlterAction::RenameColumn { .. } => None,
         };
-        match &alter.action {
-            AlterAction::SetDistributed { .. } => self.set_distributed(alter, cancel).await,
-            AlterAction::AddColumn { .. } => self.add_column(alter, cancel).await,
-            _ => self.define(Statement::AlterTable(alter.clone())).await,
+        match rewrite {
+            Some(rewrite) => self.rewrite(rewrite, transaction, cancel).await,
+            None => self.define(&Statement::AlterTable(alter.clone()), transaction).await,
         }
     }
 
-    /// A column without a default is a change of the catalog alone: files that lack it give NULL.
-    async fn add_column(self: &Arc<Self>, alter: &AlterTable, cancel: CancellationToken) -> SqlResult<Outcome> {
-        let catalog = self.master.catalog.current();
-        match ddl::add_column_with_default(&catalog, alter, &self.search_schema())? {
-            Some(rewrite) => self.rewrite(&catalog, rewrite, cancel).await,
-            None => self.define(Statement::AlterTable(alter.clone())).await,
-        }
-    }
-
-    async fn set_distributed(self: &Arc<Self>, alter: &AlterTable, cancel: CancellationToken) -> SqlResult<Outcome> {
-        let catalog = self.master.catalog.current();
-        match ddl::set_distributed(&catalog, alter, &self.search_schema())? {
-            Ok(rewrite) => self.rewrite(&catalog, rewrite, cancel).await,
-            Err(done) => Ok(done.into()),
-        }
-    }
-
-    /// Writes all rows anew; the new definition and files take the old ones' place in one commit. A column that the old
-    /// definition lacks gets its default.
+    /// Writes all rows anew; the new definition and files take the old ones' place at once. A column that the old definition lacks
+    /// gets its default.
     async fn rewrite(
         self: &Arc<Self>,
-        catalog: &Arc<CatalogState>,
         rewrite: Rewrite,
+        transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         let Rewrite { entry, def } = rewrite;
-        let base = catalog.snapshot;
-        let bound = self.bind_nothing(Arc::clone(catalog))?;
+        let catalog = transaction.state();
+        let bound = self.bind_nothing(Arc::clone(&catalog))?;
         let old = DamsonTable::new(Arc::clone(&entry), false, catalog.current_map().segment_count());
         let rows = old.scan(&bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let rows = with_defaults(&bound, rows, &def)?;
         let table = self.slice(&bound, rows, table_target(&def))?;
-        let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel).await?;
+        let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel.clone()).await?;
         let drops = entry.files.iter().map(|file| (def.id, FileKey::of(file))).collect();
-        let commit = Commit { drops, replace_definition: Some(def), ..Commit::of_adds(base, written.files) };
-        self.commit(commit).await?;
+        let commit = Commit { drops, replace_definition: Some(def), ..Commit::of_adds(written.files) };
+        self.add(transaction, &bound, commit, &cancel).await?;
         Ok(Outcome::command("ALTER TABLE"))
     }
 }

@@ -4,6 +4,7 @@ use super::Session;
 use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
+use super::relation_names::name_relations;
 use crate::catalog::{CatalogState, Relation, ViewDef};
 use crate::engine::{
     CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls, write_out_subqueries,
@@ -35,9 +36,14 @@ pub(super) struct Bound {
 }
 
 impl Session {
-    /// Binds a query as of the newest snapshot. Parameters stay placeholders.
-    pub(super) async fn bind(&self, query: &ast::Statement, text: &str) -> SqlResult<Bound> {
-        let names = self.names(self.master.catalog.current(), mentions_segment_id(query));
+    /// Binds a query, which reads `catalog`. Parameters stay placeholders.
+    pub(super) async fn bind(
+        &self,
+        catalog: Arc<CatalogState>,
+        query: &ast::Statement,
+        text: &str,
+    ) -> SqlResult<Bound> {
+        let names = self.names(catalog, mentions_segment_id(query));
         self.bind_named(names, query.clone(), text).await
     }
 
@@ -80,6 +86,7 @@ impl Session {
         Box::pin(async move {
             let state = statement_state(&self.master.base, names);
             let mut query = query.clone();
+            name_relations(&mut query, names.search_schema(), None).map_err(external)?;
             merge_columns(&mut query).map_err(external)?;
             name_columns(&mut query);
             let statement = EngineStatement::Statement(Box::new(query));
@@ -166,9 +173,10 @@ impl Session {
         }
         let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
         let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
+        let locks = self.master.locks.rows();
         let mut segments = vec![self.master.registry.master_definition()];
         segments.extend(self.master.registry.definitions());
-        Ok(SystemContext { state: Arc::clone(names.state()), segments, view_schemas, running, interconnect })
+        Ok(SystemContext { state: Arc::clone(names.state()), segments, view_schemas, running, interconnect, locks })
     }
 }
 

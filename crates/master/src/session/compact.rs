@@ -5,12 +5,19 @@ use super::{Outcome, Session};
 use crate::catalog::Commit;
 use crate::compaction::Policy;
 use crate::engine::DamsonTable;
-use crate::error::{SqlResult, SqlState, of_datafusion};
-use crate::sql::RelationName;
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
+use crate::locks::LockMode;
+use crate::sql::{Isolation, RelationName};
+use crate::transaction::{LockWait, Transaction};
 use damson_cluster::TableId;
 use datafusion::catalog::TableProvider;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// Whether compaction met somebody who was first.
+pub(crate) fn is_busy(error: &SqlError) -> bool {
+    [SqlState::SERIALIZATION_FAILURE, SqlState::LOCK_NOT_AVAILABLE].contains(&error.state)
+}
 
 impl Session {
     /// Compacts the table, or all of them, and removes files that no statement reads any more.
@@ -26,30 +33,44 @@ impl Session {
         };
         // Its own hold on the files that it replaces would keep them.
         drop(catalog);
+        let mut notices = vec![];
         for table in tables {
-            self.compact(table, Policy::VACUUM, cancel.clone()).await?;
+            match self.compact(table, Policy::VACUUM, cancel.clone()).await {
+                Err(error) if is_busy(&error) => {
+                    notices.push(format!("skipped a table that others are changing: {}", error.message));
+                }
+                done => _ = done?,
+            }
         }
         self.master.files.collect_dropped().await;
-        Ok(Outcome::command("VACUUM"))
+        Ok(Outcome::Command { tag: "VACUUM".into(), rows: 0, notices })
     }
 
-    /// Writes a table's files anew that the policy chooses; gives how many. Others read and write meanwhile: the table's lock is
-    /// held for the commit alone, so that no UPDATE is overtaken. Files that an UPDATE has changed meanwhile stay as they are.
+    /// Writes a table's files anew that the policy chooses; gives how many. Others read and write meanwhile: the table is locked for
+    /// the commit alone, so that no UPDATE is overtaken.
+    ///
+    /// # Errors
+    /// Those of [`is_busy`] if others have changed the files meanwhile, or have the table locked: it stays as it is.
     pub(crate) async fn compact(
         self: &Arc<Self>,
         table: TableId,
         policy: Policy,
         cancel: CancellationToken,
     ) -> SqlResult<usize> {
-        let write = self.master.files.writes.begin();
-        let catalog = self.master.catalog.current();
+        let mut transaction = Transaction::new(&self.master, self.id, Isolation::ReadCommitted, false);
+        transaction.begin_change(&self.master, "VACUUM")?;
+        let catalog = transaction.state();
         // Dropped since it was looked for: there is nothing to do.
         let chosen = catalog.table_by_id(table).map(|entry| (Arc::clone(entry), policy.choose(entry)));
         let Some((entry, files)) = chosen.filter(|(_, files)| !files.is_empty()) else {
-            write.succeeded();
+            self.commit(transaction).await?;
             return Ok(0);
         };
-        let (base, def, count) = (catalog.snapshot, Arc::clone(&entry.def), files.len());
+        if policy.skips_busy && transaction.would_wait(&entry.def, LockMode::ShareUpdateExclusive) {
+            self.commit(transaction).await?;
+            return Ok(0);
+        }
+        let (def, count) = (Arc::clone(&entry.def), files.len());
         let segments = catalog.current_map().segment_count();
         let bound = self.bind_nothing(catalog)?;
         let rows = DamsonTable::new(entry, false, segments).scan(&bound.state, None, &[], None).await;
@@ -57,17 +78,16 @@ impl Session {
         let running = self.dispatch_over(&bound, &slices, files.clone(), cancel.clone()).await?;
         let written = self.written(running, &def).await?;
         let drops = files.into_iter().map(|file| (table, file)).collect();
-        let commit = Commit { drops, ..Commit::of_adds(base, written.files) };
-        // Cancelled while it waits, it does not commit: that is seen, and cleaned up after, in the next step.
-        let _lock = self.master.locks.lock(table, &cancel).await;
-        match self.commit_unless_cancelled(commit, &cancel).await {
-            Ok(()) => {
-                write.succeeded();
-                Ok(count)
-            }
-            // An UPDATE, TRUNCATE or DROP was first; what was written is removed.
-            Err(error) if error.state == SqlState::SERIALIZATION_FAILURE => Ok(0),
-            Err(error) => Err(error),
+        let commit = Commit { drops, ..Commit::of_adds(written.files) };
+        let wait = LockWait { timeout: Some(policy.lock_timeout), cancel: &cancel, nowait: false };
+        let locked = transaction.lock_read(&def, LockMode::ShareUpdateExclusive, wait).await;
+        if let Err(error) = locked {
+            self.discard(&commit.new_files()).await;
+            return Err(error);
         }
+        self.add(&mut transaction, &bound, commit, &cancel).await?;
+        drop(bound);
+        self.commit(transaction).await?;
+        Ok(count)
     }
 }

@@ -5,12 +5,14 @@ use super::column_names::plain;
 use super::insert::default_value;
 use super::write::{collect, table_target};
 use super::{Outcome, Session, ast};
-use crate::catalog::Commit;
+use crate::catalog::{CatalogState, Commit};
 use crate::copy_split::{SplitError, split};
 use crate::ddl::resolve_columns;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
+use crate::locks::LockMode;
 use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
 use crate::sql::{CopyFrom, CopySource, CopyTo};
+use crate::transaction::Transaction;
 use damson_cluster::{ColumnDef, TableDef};
 use damson_motion::{CopyReadExec, CopyReadSpec, CopyWriteSpec};
 use datafusion::arrow::datatypes::Schema;
@@ -29,9 +31,14 @@ const LEAF: u32 = 0;
 
 impl Session {
     /// The master splits the files, each segment reads its share and sends the rows to their owners.
-    pub(super) async fn copy_from(self: &Arc<Self>, copy: &CopyFrom, cancel: CancellationToken) -> SqlResult<Outcome> {
-        let catalog = self.master.catalog.current();
-        let entry = self.table(&catalog, &copy.table)?;
+    pub(super) async fn copy_from(
+        self: &Arc<Self>,
+        copy: &CopyFrom,
+        transaction: &mut Transaction,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let entry = self.lock(transaction, &copy.table, LockMode::RowExclusive, &cancel).await?;
+        let catalog = transaction.state();
         let def = Arc::clone(&entry.def);
         let targets = resolve_columns(&def, &copy.columns)?;
         let segments = catalog.current_map().segment_count();
@@ -41,24 +48,27 @@ impl Session {
         let bound = self.bind_nothing(catalog)?;
         let rows = rows_of_files(&bound, &def, &targets, copy)?;
         let table = self.slice(&bound, rows, table_target(&def))?;
-        let base = bound.names.state().snapshot;
         let units = HashMap::from([(LEAF, units)]);
-        let written = self.write_table(&bound, &table, units, &def, cancel).await?;
-        self.commit(Commit::of_adds(base, written.files)).await?;
+        let written = self.write_table(&bound, &table, units, &def, cancel.clone()).await?;
+        self.add(transaction, &bound, Commit::of_adds(written.files), &cancel).await?;
         Ok(Outcome::changed(format!("COPY {}", written.rows), written.rows))
     }
 
     /// Each segment writes its own part files.
-    pub(super) async fn copy_to(self: &Arc<Self>, copy: &CopyTo, cancel: CancellationToken) -> SqlResult<Outcome> {
+    pub(super) async fn copy_to(
+        self: &Arc<Self>,
+        copy: &CopyTo,
+        catalog: Arc<CatalogState>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
         let query = match &copy.source {
             CopySource::Query(query) => query.as_ref().clone(),
             CopySource::Table { table, columns } => {
-                let catalog = self.master.catalog.current();
                 resolve_columns(&self.table(&catalog, table)?.def, columns)?;
                 ast::select(table, columns)?
             }
         };
-        let bound = self.run_init_plans(self.bind(&query, "").await?, &cancel).await?;
+        let bound = self.run_init_plans(self.bind(catalog, &query, "").await?, &cancel).await?;
         check_names(bound.plan.schema().as_arrow())?;
         let target = WriteTarget::Files(CopyWriteSpec { dir: copy.path.clone(), format: copy.format.clone() });
         let table = self.plan(&bound, Output::Write(target)).await?;

@@ -1,14 +1,15 @@
 //! CREATE TABLE AS.
 
 use super::column_names::plain;
-use super::write::{keys, table_target};
+use super::write::{canceled, keys, table_target};
 use super::{Outcome, Session};
-use crate::catalog::{CatalogError, CreateTableOutcome, NewTable};
+use crate::catalog::{CatalogState, CreateTableOutcome, NewTable};
 use crate::ddl::{TableAs, define_table_as};
 use crate::error::{SqlError, SqlResult, internal};
 use crate::planner::Output;
 use crate::session::bind::Bound;
 use crate::sql::CreateTableAs;
+use crate::transaction::Transaction;
 use damson_cluster::{FileEntry, TableDef, TableId};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast};
@@ -21,9 +22,11 @@ impl Session {
     pub(super) async fn create_table_as(
         self: &Arc<Self>,
         create: &CreateTableAs,
+        transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let bound = self.run_init_plans(self.bind(&create.query, "").await?, &cancel).await?;
+        let bound = self.bind(transaction.state(), &create.query, "").await?;
+        let bound = self.run_init_plans(bound, &cancel).await?;
         let schema = self.schema_of(&bound)?;
         let state = bound.names.state();
         let (new, notices) = match define_table_as(state, create, &schema, &self.search_schema())? {
@@ -31,18 +34,18 @@ impl Session {
             TableAs::New { table, notices } => (*table, notices),
         };
         let (rows, files, id) = if create.with_data {
-            let id = self.master.catalog.reserve_table_id().map_err(SqlError::from)?;
-            let def = Arc::new(self.definition(&new, id));
+            let id = self.reserve_table_id().await?;
+            let def = Arc::new(definition(bound.names.state(), &new, id));
             bound.names.add_new_table(Arc::clone(&def));
             let bound = with_types(bound, &def)?;
             let table = self.plan(&bound, Output::Write(table_target(&def))).await?;
-            let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel).await?;
+            let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel.clone()).await?;
             (written.rows, written.files, Some((def.id, def.map_version)))
         } else {
             (0, vec![], None)
         };
         let new = NewTable { id: id.map(|i| i.0), map_version: id.map(|i| i.1), ..new };
-        self.create(new, files, create.if_not_exists).await?;
+        self.create(transaction, new, files, create.if_not_exists, &cancel).await?;
         let tag = if create.with_data { format!("SELECT {rows}") } else { "CREATE TABLE AS".into() };
         Ok(Outcome::Command { tag, rows, notices })
     }
@@ -55,44 +58,56 @@ impl Session {
         Ok(plain(&Arc::new(analyzed.schema().as_arrow().clone())))
     }
 
-    /// The table as it will be, for the planner and the writers.
-    pub(super) fn definition(&self, new: &NewTable, id: TableId) -> TableDef {
-        TableDef {
-            id,
-            schema: new.schema.clone(),
-            name: new.name.clone(),
-            columns: new.columns.clone(),
-            distribution: new.distribution.clone(),
-            map_version: self.master.catalog.current().current_map().version,
-            primary_key: new.primary_key.clone(),
-            compression: new.compression,
-        }
+    /// An id for a table that is created later; off the async runtime because it waits for the disk.
+    pub(super) async fn reserve_table_id(&self) -> SqlResult<TableId> {
+        let catalog = Arc::clone(&self.master.catalog);
+        let reserved = tokio::task::spawn_blocking(move || catalog.reserve_table_id()).await.map_err(internal)?;
+        Ok(reserved?)
     }
 
     /// Makes the table with its files; if the catalog refuses, they are removed.
     pub(super) async fn create(
-        self: &Arc<Self>,
+        &self,
+        transaction: &mut Transaction,
         new: NewTable,
         files: Vec<FileEntry>,
         if_not_exists: bool,
+        cancel: &CancellationToken,
     ) -> SqlResult<()> {
-        let (session, adds) = (Arc::clone(self), files.clone());
-        let work = move || session.master.catalog.create_table(new, adds, if_not_exists);
-        match tokio::task::spawn_blocking(work).await.map_err(internal)? {
+        let keys = keys(&files);
+        let created = if cancel.is_cancelled() {
+            Err(canceled())
+        } else {
+            transaction.workspace().create_table(new, files, if_not_exists).map_err(SqlError::from)
+        };
+        match created {
             Ok(CreateTableOutcome::Created(def)) => {
-                tracing::debug!(table = %def.qualified_name(), files = files.len(), "table created with its rows");
+                tracing::debug!(table = %def.qualified_name(), files = keys.len(), "table created with its rows");
                 Ok(())
             }
             Ok(CreateTableOutcome::Exists) => {
-                self.discard(&keys(&files)).await;
+                self.discard(&keys).await;
                 Ok(())
             }
-            Err(error @ CatalogError::InDoubt(_)) => Err(error.into()),
             Err(error) => {
-                self.discard(&keys(&files)).await;
-                Err(error.into())
+                self.discard(&keys).await;
+                Err(error)
             }
         }
+    }
+}
+
+/// The table as it will be, for the planner and the writers.
+pub(super) fn definition(state: &CatalogState, new: &NewTable, id: TableId) -> TableDef {
+    TableDef {
+        id,
+        schema: new.schema.clone(),
+        name: new.name.clone(),
+        columns: new.columns.clone(),
+        distribution: new.distribution.clone(),
+        map_version: state.current_map().version,
+        primary_key: new.primary_key.clone(),
+        compression: new.compression,
     }
 }
 

@@ -1,7 +1,7 @@
 //! EXPLAIN and EXPLAIN ANALYZE.
 
 use super::bind::{Bound, external};
-use super::create_as::with_types;
+use super::create_as::{definition, with_types};
 use super::modify::BoundModify;
 use super::query::with_parameters;
 use super::scalar::{SubqueryRunner, one_value};
@@ -14,8 +14,10 @@ use crate::dispatch::{Running, SliceMetrics};
 use crate::engine::{ScalarRunner, replace_scalar_subqueries};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::explain::{Execution, Explained, Part, json, lines, placeholder};
+use crate::locks::LockMode;
 use crate::planner::{Output, SliceTable};
 use crate::sql::{CreateTableAs, Explain, ExplainFormat, Insert, Modify, Statement};
+use crate::transaction::Transaction;
 use damson_cluster::{FileEntry, TableDef, TableId};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::error::Result;
@@ -39,14 +41,15 @@ pub(super) fn schema(_: &Explain) -> SchemaRef {
 
 impl Session {
     /// Plans the statement and shows the plan. ANALYZE also runs it, init plans first, throws a query's rows away and
-    /// commits what an INSERT or CREATE TABLE AS wrote.
+    /// gives the transaction what another statement wrote.
     pub(super) async fn explain(
         self: &Arc<Self>,
         explain: &Explain,
         text: &str,
+        transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let explainer = Explainer { session: self, explain, cancel, began: Instant::now() };
+        let mut explainer = Explainer { session: self, explain, transaction, cancel, began: Instant::now() };
         let explained = match &*explain.statement {
             Statement::Query(query) => explainer.query(query, text).await?,
             Statement::Insert(insert) => explainer.insert(insert).await?,
@@ -72,6 +75,7 @@ impl Session {
 struct Explainer<'a> {
     session: &'a Arc<Session>,
     explain: &'a Explain,
+    transaction: &'a mut Transaction,
     cancel: CancellationToken,
     began: Instant,
 }
@@ -94,7 +98,7 @@ struct Planned {
 
 impl Explainer<'_> {
     async fn query(&self, query: &ast::Statement, text: &str) -> SqlResult<Explained> {
-        let bound = with_parameters(self.session.bind(query, text).await?, vec![])?;
+        let bound = with_parameters(self.session.bind(self.transaction.state(), query, text).await?, vec![])?;
         let (bound, init_plans) = self.init_plans(bound).await?;
         let planned = self.plan(bound, init_plans, Output::Rows).await?;
         if !self.explain.analyze {
@@ -110,8 +114,11 @@ impl Explainer<'_> {
         Ok(self.analyzed(planned, Some(metrics), rows, started))
     }
 
-    async fn insert(&self, insert: &Insert) -> SqlResult<Explained> {
-        let (def, bound) = self.session.bind_insert(insert).await?;
+    async fn insert(&mut self, insert: &Insert) -> SqlResult<Explained> {
+        if self.explain.analyze {
+            self.session.lock(self.transaction, &insert.table, LockMode::RowExclusive, &self.cancel).await?;
+        }
+        let (def, bound) = self.session.bind_insert(insert, self.transaction.state()).await?;
         let (bound, init_plans) = self.init_plans(with_parameters(bound, vec![])?).await?;
         let planned = self.plan(bound, init_plans, Output::Write(table_target(&def))).await?;
         if !self.explain.analyze {
@@ -119,14 +126,16 @@ impl Explainer<'_> {
         }
         let started = Instant::now();
         let (metrics, written) = self.write(&planned, &def).await?;
-        self.session.commit(Commit::of_adds(planned.bound.names.state().snapshot, written.files)).await?;
+        self.session.add(self.transaction, &planned.bound, Commit::of_adds(written.files), &self.cancel).await?;
         Ok(self.analyzed(planned, Some(metrics), written.rows, started))
     }
 
-    async fn modify(&self, modify: &Modify) -> SqlResult<Explained> {
+    async fn modify(&mut self, modify: &Modify) -> SqlResult<Explained> {
         let session = self.session;
-        let _lock = if self.explain.analyze { Some(session.lock_rows(modify, &self.cancel).await?) } else { None };
-        let modify = session.bind_modify(modify).await?;
+        if self.explain.analyze {
+            session.lock(self.transaction, &modify.table, LockMode::ShareUpdateExclusive, &self.cancel).await?;
+        }
+        let modify = session.bind_modify(modify, self.transaction.state()).await?;
         let target = modify.target();
         let BoundModify { bound, entry, spec } = modify;
         let (bound, init_plans) = self.init_plans(with_parameters(bound, vec![])?).await?;
@@ -139,23 +148,23 @@ impl Explainer<'_> {
         let metrics = Arc::clone(&running.metrics);
         let modified = session.modified(running, &entry.def).await?;
         let rows = modified.rows;
-        let commit = modified.commit(planned.bound.names.state().snapshot, spec.write.table);
-        session.commit_unless_cancelled(commit, &self.cancel).await?;
+        session.add(self.transaction, &planned.bound, modified.commit(spec.write.table), &self.cancel).await?;
         let metrics = std::mem::take(&mut *metrics.lock());
         Ok(self.analyzed(planned, Some(metrics), rows, started))
     }
 
-    async fn create_table_as(&self, create: &CreateTableAs) -> SqlResult<Shown> {
+    async fn create_table_as(&mut self, create: &CreateTableAs) -> SqlResult<Shown> {
         let session = self.session;
-        let (bound, init_plans) = self.init_plans(session.bind(&create.query, "").await?).await?;
+        let bound = session.bind(self.transaction.state(), &create.query, "").await?;
+        let (bound, init_plans) = self.init_plans(bound).await?;
         let columns = session.schema_of(&bound)?;
         let new = match define_table_as(bound.names.state(), create, &columns, &session.search_schema())? {
             TableAs::Exists(done) => return Ok(Shown::Notices(done.notices)),
             TableAs::New { table, .. } => *table,
         };
         let runs = self.explain.analyze && create.with_data;
-        let id = if runs { session.master.catalog.reserve_table_id().map_err(SqlError::from)? } else { NO_TABLE };
-        let def = Arc::new(session.definition(&new, id));
+        let id = if runs { session.reserve_table_id().await? } else { NO_TABLE };
+        let def = Arc::new(definition(bound.names.state(), &new, id));
         bound.names.add_new_table(Arc::clone(&def));
         let planned = self.plan(with_types(bound, &def)?, init_plans, Output::Write(table_target(&def))).await?;
         if !self.explain.analyze {
@@ -169,7 +178,7 @@ impl Explainer<'_> {
         } else {
             (None, 0, new, vec![])
         };
-        session.create(new, files, create.if_not_exists).await?;
+        session.create(self.transaction, new, files, create.if_not_exists, &self.cancel).await?;
         Ok(Shown::Plan(Box::new(self.analyzed(planned, metrics, rows, started))))
     }
 

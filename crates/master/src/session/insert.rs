@@ -7,8 +7,10 @@ use super::{Outcome, Session, ast};
 use crate::catalog::{CatalogState, Commit, TableEntry};
 use crate::ddl::{find_table, resolve_columns};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
+use crate::locks::LockMode;
 use crate::planner::Output;
 use crate::sql::{self, Insert, InsertSource, InsertValue, RelationName};
+use crate::transaction::Transaction;
 use damson_cluster::{ColumnDef, TableDef};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
@@ -25,26 +27,34 @@ impl Session {
         self: &Arc<Self>,
         insert: &Insert,
         parameters: Vec<ScalarValue>,
+        transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let (def, bound) = self.bind_insert(insert).await?;
+        self.lock(transaction, &insert.table, LockMode::RowExclusive, &cancel).await?;
+        let (def, bound) = self.bind_insert(insert, transaction.state()).await?;
         let bound = with_parameters(bound, parameters)?;
         let bound = self.run_init_plans(bound, &cancel).await?;
-        let base = bound.names.state().snapshot;
         let table = self.plan(&bound, Output::Write(table_target(&def))).await?;
-        let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel).await?;
-        self.commit(Commit::of_adds(base, written.files)).await?;
+        let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel.clone()).await?;
+        self.add(transaction, &bound, Commit::of_adds(written.files), &cancel).await?;
         Ok(Outcome::changed(format!("INSERT 0 {}", written.rows), written.rows))
     }
 
-    pub(super) async fn describe_insert(&self, insert: &Insert) -> SqlResult<Vec<DataType>> {
-        let (_, bound) = self.bind_insert(insert).await?;
+    pub(super) async fn describe_insert(
+        &self,
+        insert: &Insert,
+        catalog: Arc<CatalogState>,
+    ) -> SqlResult<Vec<DataType>> {
+        let (_, bound) = self.bind_insert(insert, catalog).await?;
         parameter_types(&bound.plan)
     }
 
     /// The rows to insert, with the table's columns and types in its order.
-    pub(super) async fn bind_insert(&self, insert: &Insert) -> SqlResult<(Arc<TableDef>, Bound)> {
-        let catalog = self.master.catalog.current();
+    pub(super) async fn bind_insert(
+        &self,
+        insert: &Insert,
+        catalog: Arc<CatalogState>,
+    ) -> SqlResult<(Arc<TableDef>, Bound)> {
         let entry = self.table(&catalog, &insert.table)?;
         let def = Arc::clone(&entry.def);
         let targets = resolve_columns(&def, &insert.columns)?;
@@ -54,7 +64,7 @@ impl Session {
             InsertSource::DefaultValues => (None, true),
         };
         let bound = match source {
-            Some(query) => self.bind(&query, "").await?,
+            Some(query) => self.bind(catalog, &query, "").await?,
             None => {
                 let names = self.names(catalog, false);
                 let plan = LogicalPlanBuilder::empty(true).build().map_err(of_datafusion)?;

@@ -3,15 +3,17 @@
 use super::bind::Bound;
 use super::insert::{assign_value, check_assignable, default_value};
 use super::query::{parameter_types, with_parameters};
+use super::relation_names::name_relations;
 use super::write::table_spec;
 use super::{Outcome, Session, ast};
-use crate::catalog::TableEntry;
+use crate::catalog::{CatalogState, TableEntry};
 use crate::ddl::{find_table, resolve_columns};
 use crate::engine::DamsonTable;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
-use crate::locks::TableLock;
+use crate::locks::LockMode;
 use crate::planner::{Output, WriteTarget};
 use crate::sql::{self, InsertValue, Modify};
+use crate::transaction::Transaction;
 use damson_cluster::{Distribution, FILE_COLUMN, ROW_COLUMN, TableDef};
 use damson_motion::{ModifyKind, ScanSpec, TableModifySpec};
 use datafusion::arrow::datatypes::DataType;
@@ -57,10 +59,11 @@ impl Session {
         self: &Arc<Self>,
         modify: &Modify,
         parameters: Vec<ScalarValue>,
+        transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let _lock = self.lock_rows(modify, &cancel).await?;
-        let modify = self.bind_modify(modify).await?;
+        self.lock(transaction, &modify.table, LockMode::ShareUpdateExclusive, &cancel).await?;
+        let modify = self.bind_modify(modify, transaction.state()).await?;
         let bound = with_parameters(modify.bound, parameters)?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let modify = BoundModify { bound, ..modify };
@@ -68,37 +71,26 @@ impl Session {
         let running = self.dispatch(&modify.bound, &table, HashMap::new(), true, cancel.clone()).await?;
         let modified = self.modified(running, &modify.entry.def).await?;
         let rows = modified.rows;
-        let commit = modified.commit(modify.bound.names.state().snapshot, modify.spec.write.table);
-        self.commit_unless_cancelled(commit, &cancel).await?;
+        self.add(transaction, &modify.bound, modified.commit(modify.spec.write.table), &cancel).await?;
         Ok(Outcome::changed(modify.tag(rows), rows))
     }
 
-    pub(super) async fn describe_modify(&self, modify: &Modify) -> SqlResult<Vec<DataType>> {
-        parameter_types(&self.bind_modify(modify).await?.bound.plan)
+    pub(super) async fn describe_modify(
+        &self,
+        modify: &Modify,
+        catalog: Arc<CatalogState>,
+    ) -> SqlResult<Vec<DataType>> {
+        parameter_types(&self.bind_modify(modify, catalog).await?.bound.plan)
     }
 
-    /// Until the lock is dropped, no other UPDATE or DELETE changes the table's rows; what is read after this call is what the one
-    /// before has left.
-    pub(super) async fn lock_rows(&self, modify: &Modify, cancel: &CancellationToken) -> SqlResult<TableLock> {
-        loop {
-            let named = || find_table(&self.master.catalog.current(), &modify.table, &self.search_schema());
-            let id = named()?.def.id;
-            let lock = self.master.locks.lock(id, cancel).await?;
-            // While it waited, the name may have become another table's.
-            if named()?.def.id == id {
-                return Ok(lock);
-            }
-        }
-    }
-
-    /// The rows to change, as of the newest snapshot.
-    pub(super) async fn bind_modify(&self, modify: &Modify) -> SqlResult<BoundModify> {
-        let catalog = self.master.catalog.current();
+    /// The rows to change.
+    pub(super) async fn bind_modify(&self, modify: &Modify, catalog: Arc<CatalogState>) -> SqlResult<BoundModify> {
         let entry = find_table(&catalog, &modify.table, &self.search_schema())?;
         let def = Arc::clone(&entry.def);
-        refuse_names(modify, &def.schema)?;
+        refuse_names(modify)?;
         let assigned = assigned_columns(&def, modify)?;
-        let query = query_for(modify, &def, &assigned)?;
+        let mut query = query_for(modify, &def, &assigned)?;
+        name_relations(&mut query, &self.search_schema(), modify.alias.is_none().then_some((&def, TARGET)))?;
         sql::check_query(&query)?;
         let names = self.names(Arc::clone(&catalog), mentions_segment_id(modify));
         let target = DamsonTable::with_row_ids(Arc::clone(&entry), catalog.current_map().segment_count());
@@ -130,7 +122,13 @@ fn assigned_columns<'a>(def: &TableDef, modify: &'a Modify) -> SqlResult<HashMap
 fn query_for(modify: &Modify, def: &TableDef, assigned: &HashMap<usize, &InsertValue>) -> SqlResult<syntax::Statement> {
     let quoted = |name: &str| syntax::Ident::with_quote('"', name);
     let alias = modify.alias.as_deref().unwrap_or(&modify.table.name);
-    let column = |name: &str| syntax::Expr::CompoundIdentifier(vec![quoted(alias), quoted(name)]);
+    let qualifier = match &modify.alias {
+        Some(alias) => vec![quoted(alias)],
+        // Beside a table of its name in another schema.
+        None => vec![quoted(&def.schema), quoted(&def.name)],
+    };
+    let column =
+        |name: &str| syntax::Expr::CompoundIdentifier(qualifier.iter().cloned().chain([quoted(name)]).collect());
     let mut items: Vec<syntax::Expr> = LEAD.iter().map(|name| column(name)).collect();
     if def.distribution == Distribution::Replicated {
         // Every copy is changed where it is, and a copy's segment is nothing that may decide what becomes of it.
@@ -186,13 +184,12 @@ fn new_rows(bound: &Bound, def: &TableDef, assigned: &HashMap<usize, &InsertValu
     source.project(projected).and_then(LogicalPlanBuilder::build).map_err(of_datafusion)
 }
 
-/// What names rows within the statement's own query is not the user's to read: copies of a row have different numbers. And the
-/// binder would take a table of another schema for the target, if it has its name.
+/// What names rows within the statement's own query is not the user's to read: copies of a row have different numbers.
 ///
 /// # Errors
-/// 42703 and 42P01, as for what does not exist; 0A000.
-fn refuse_names(modify: &Modify, schema: &str) -> SqlResult<()> {
-    let mut hidden = Hidden { exposed: modify.alias.as_deref().unwrap_or(&modify.table.name), schema, found: None };
+/// 42703 and 42P01, as for what does not exist.
+fn refuse_names(modify: &Modify) -> SqlResult<()> {
+    let mut hidden = Hidden { found: None };
     for part in values_of(modify).chain(&modify.selection) {
         let _ = part.visit(&mut hidden);
     }
@@ -200,16 +197,12 @@ fn refuse_names(modify: &Modify, schema: &str) -> SqlResult<()> {
     hidden.found.map_or(Ok(()), Err)
 }
 
-/// Stops at a name that only the statement itself may use, and at one that would be taken for the target's.
-struct Hidden<'a> {
-    /// What the statement calls its target.
-    exposed: &'a str,
-    /// The target's.
-    schema: &'a str,
+/// Stops at a name that only the statement itself may use.
+struct Hidden {
     found: Option<SqlError>,
 }
 
-impl Visitor for Hidden<'_> {
+impl Visitor for Hidden {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &syntax::Expr) -> ControlFlow<()> {
@@ -218,17 +211,6 @@ impl Visitor for Hidden<'_> {
             syntax::Expr::CompoundIdentifier(parts) => parts.last(),
             _ => None,
         };
-        // The query knows its target by one name: another schema's table of that name is none of its relations.
-        if let syntax::Expr::CompoundIdentifier(parts) = expr
-            && let [.., schema, table, _] = parts.as_slice()
-            && sql::fold(table) == self.exposed
-            && sql::fold(schema) != self.schema
-        {
-            let message =
-                format!("missing FROM-clause entry for table \"{}\"", schema.value.clone() + "." + &table.value);
-            self.found = Some(SqlError::new(SqlState::UNDEFINED_TABLE, message));
-            return ControlFlow::Break(());
-        }
         let is_hidden = |ident: &&syntax::Ident| [FILE_COLUMN, ROW_COLUMN].contains(&sql::fold(ident).as_str());
         let Some(ident) = ident.filter(is_hidden) else { return ControlFlow::Continue(()) };
         let message = format!("column \"{}\" does not exist", ident.value);
@@ -243,22 +225,6 @@ impl Visitor for Hidden<'_> {
         }
         let message = format!("relation \"{relation}\" does not exist");
         self.found = Some(SqlError::new(SqlState::UNDEFINED_TABLE, message));
-        ControlFlow::Break(())
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &syntax::TableFactor) -> ControlFlow<()> {
-        let syntax::TableFactor::Table { name, alias: None, .. } = factor else { return ControlFlow::Continue(()) };
-        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(sql::fold).collect();
-        let is_other = match parts.as_slice() {
-            [.., schema, table] => table == self.exposed && schema != self.schema,
-            _ => false,
-        };
-        if !is_other {
-            return ControlFlow::Continue(());
-        }
-        let message = format!("table \"{name}\" beside the changed table of that name, without another name for it");
-        let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message);
-        self.found = Some(error.with_hint(format!("Write {name} AS …, and use that name.")));
         ControlFlow::Break(())
     }
 }

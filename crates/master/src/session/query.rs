@@ -3,7 +3,7 @@
 use super::bind::{Bound, located};
 use super::column_names::plain;
 use super::{Outcome, Session};
-use crate::catalog::FileKey;
+use crate::catalog::{CatalogState, FileKey};
 use crate::dispatch::{Dispatch, Running};
 use crate::engine::replace_scalar_subqueries;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
@@ -29,9 +29,10 @@ impl Session {
         query: &ast::Statement,
         text: &str,
         parameters: Vec<ScalarValue>,
+        state: Arc<CatalogState>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let bound = with_parameters(self.bind(query, text).await?, parameters)?;
+        let bound = with_parameters(self.bind(state, query, text).await?, parameters)?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
         let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
@@ -43,8 +44,9 @@ impl Session {
         &self,
         query: &ast::Statement,
         text: &str,
+        state: Arc<CatalogState>,
     ) -> SqlResult<(SchemaRef, Vec<DataType>)> {
-        let bound = self.bind(query, text).await?;
+        let bound = self.bind(state, query, text).await?;
         let parameters = parameter_types(&bound.plan)?;
         let analyzed =
             bound.state.analyzer().execute_and_check(bound.plan.clone(), bound.state.config_options(), |_, _| {});

@@ -2,9 +2,10 @@
 
 use super::{Outcome, Session};
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::sql::SetSetting;
+use crate::sql::{Isolation, SetSetting};
 use damson_motion::InterconnectSettings;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Name, default and meaning of every setting. Several are only there because clients send them when they connect.
 const KNOWN: &[(&str, &str, &str)] = &[
@@ -12,20 +13,28 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("client_encoding", "UTF8", "Always UTF8."),
     ("client_min_messages", "notice", "Accepted; notices are always sent."),
     ("datestyle", "ISO, MDY", "Always ISO."),
-    ("default_transaction_isolation", "read committed", "Every statement reads one snapshot."),
+    ("default_transaction_isolation", "read committed", "Isolation level of a transaction that BEGIN gives none."),
+    ("default_transaction_read_only", "off", "Whether transactions may change anything, unless BEGIN says."),
     ("extra_float_digits", "1", "Floats are always sent with all their digits."),
+    (
+        "idle_in_transaction_session_timeout",
+        "10min",
+        "A transaction block without a statement for so long is rolled back; 0 is never.",
+    ),
     ("intervalstyle", "postgres", "Always postgres."),
+    ("lock_timeout", "0", "How long a statement waits for a lock; 0 is as long as it takes."),
     ("optimizer", "on", "Accepted; there is one planner."),
     ("search_path", "public", "Schema in which unqualified names are looked up and made; the first one counts."),
     ("server_encoding", "UTF8", "Always UTF8."),
     ("server_version", "12.12 (Damson)", "The PostgreSQL version whose SQL is followed."),
     ("standard_conforming_strings", "on", "Always on."),
     ("timezone", "UTC", "Always UTC."),
-    ("transaction_isolation", "read committed", "Every statement reads one snapshot."),
+    ("transaction_isolation", "read committed", "The transaction's isolation level."),
+    ("transaction_read_only", "off", "Whether the transaction may change anything."),
 ];
 
 /// What may be SHOWn and not SET.
-const READ_ONLY: &[&str] = &["server_encoding", "server_version", "transaction_isolation"];
+const READ_ONLY: &[&str] = &["server_encoding", "server_version", "transaction_isolation", "transaction_read_only"];
 
 /// What one session's statements see.
 pub(super) struct Settings {
@@ -55,9 +64,109 @@ impl Settings {
         own.chain(self.cluster.iter().cloned())
     }
 
-    pub(super) fn get(&self, name: &str) -> SqlResult<String> {
-        self.all().find(|(n, _, _)| *n == name).map(|(_, value, _)| value).ok_or_else(|| unknown(name))
+    pub(super) fn get(&self, name: &str) -> SqlResult<(&'static str, String, &'static str)> {
+        self.all().find(|(n, _, _)| *n == name).ok_or_else(|| unknown(name))
     }
+
+    /// What the session has set of its own.
+    pub(super) fn save(&self) -> SavedSettings {
+        SavedSettings(self.values.clone())
+    }
+
+    pub(super) fn restore(&mut self, saved: &SavedSettings) {
+        self.values.clone_from(&saved.0);
+    }
+
+    /// Brings single settings back to what [`Settings::own`] gave.
+    pub(super) fn restore_some(&mut self, saved: &BTreeMap<&'static str, Option<String>>) {
+        for (name, value) in saved {
+            match value {
+                Some(value) => self.values.insert(name, value.clone()),
+                None => self.values.remove(name),
+            };
+        }
+    }
+
+    /// A setting's name, and its value if it is not the default.
+    pub(super) fn own(&self, name: &str) -> SqlResult<(&'static str, Option<String>)> {
+        let name = known(name)?;
+        Ok((name, self.values.get(name).cloned()))
+    }
+
+    pub(super) fn lock_timeout(&self) -> Option<Duration> {
+        self.duration("lock_timeout")
+    }
+
+    pub(super) fn idle_in_transaction_timeout(&self) -> Option<Duration> {
+        self.duration("idle_in_transaction_session_timeout")
+    }
+
+    pub(super) fn default_isolation(&self) -> Isolation {
+        Isolation::of_name(&self.value("default_transaction_isolation")).unwrap_or(Isolation::ReadCommitted)
+    }
+
+    pub(super) fn default_read_only(&self) -> bool {
+        boolean(&self.value("default_transaction_read_only")).unwrap_or(false)
+    }
+
+    /// None for 0.
+    fn duration(&self, name: &str) -> Option<Duration> {
+        duration(&self.value(name)).filter(|duration| !duration.is_zero())
+    }
+
+    fn value(&self, name: &str) -> String {
+        self.get(name).map(|(_, value, _)| value).unwrap_or_default()
+    }
+}
+
+/// A session's settings at some time.
+pub(super) struct SavedSettings(BTreeMap<&'static str, String>);
+
+/// Milliseconds, or with a unit: `1500`, `2s`, `10min`.
+fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = number.parse().ok()?;
+    let ms = match unit.trim() {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "min" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        "d" => 24 * 60 * 60 * 1000,
+        _ => return None,
+    };
+    number.checked_mul(ms).map(Duration::from_millis)
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Some(true),
+        "off" | "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether a setting can have the value.
+///
+/// # Errors
+/// 22023.
+fn check(name: &str, value: &str) -> SqlResult<()> {
+    let (fits, hint) = match name {
+        "lock_timeout" | "idle_in_transaction_session_timeout" => {
+            (duration(value).is_some(), "It is a time: milliseconds, or a number with ms, s, min, h or d.")
+        }
+        "default_transaction_isolation" => (
+            Isolation::of_name(value).is_some(),
+            "Available values: serializable, repeatable read, read committed, read uncommitted.",
+        ),
+        "default_transaction_read_only" => (boolean(value).is_some(), "It is on or off."),
+        _ => (true, ""),
+    };
+    if fits {
+        return Ok(());
+    }
+    let message = format!("invalid value for parameter \"{name}\": \"{value}\"");
+    Err(SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(hint))
 }
 
 fn unknown(name: &str) -> SqlError {
@@ -81,6 +190,9 @@ impl Session {
         if READ_ONLY.contains(&name) {
             let message = format!("parameter \"{name}\" cannot be changed");
             return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
+        }
+        if let Some(value) = &set.value {
+            check(name, value)?;
         }
         match &set.value {
             Some(value) => settings.values.insert(name, value.clone()),

@@ -1,8 +1,10 @@
-//! SHOW, ANALYZE and VACUUM.
+//! SHOW and ANALYZE.
 
 use super::{Outcome, Session};
+use crate::catalog::CatalogState;
 use crate::error::{SqlResult, of_datafusion};
 use crate::sql::{RelationName, ShowTarget};
+use crate::transaction::Transaction;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::error::DataFusionError;
@@ -19,12 +21,17 @@ pub(super) fn schema(target: &ShowTarget) -> SchemaRef {
 }
 
 impl Session {
-    pub(super) fn show(&self, target: &ShowTarget) -> SqlResult<Outcome> {
+    pub(super) fn show(&self, target: &ShowTarget, transaction: &Transaction) -> SqlResult<Outcome> {
         let settings = self.settings.lock();
+        let now = |(name, value, about): (&'static str, String, &'static str)| match name {
+            "transaction_isolation" => (name, transaction.isolation.name().to_owned(), about),
+            "transaction_read_only" => (name, if transaction.read_only { "on" } else { "off" }.to_owned(), about),
+            _ => (name, value, about),
+        };
         let columns: Vec<Vec<String>> = match target {
-            ShowTarget::Name(name) => vec![vec![settings.get(name)?]],
+            ShowTarget::Name(name) => vec![vec![now(settings.get(name)?).1]],
             ShowTarget::All => {
-                let all: Vec<_> = settings.all().collect();
+                let all: Vec<_> = settings.all().map(now).collect();
                 vec![
                     all.iter().map(|s| s.0.to_owned()).collect(),
                     all.iter().map(|s| s.1.clone()).collect(),
@@ -36,11 +43,10 @@ impl Session {
     }
 
     /// Statistics are collected while rows are written; there is nothing left to do but to check the names.
-    pub(super) fn analyze(&self, table: Option<&RelationName>) -> SqlResult<Outcome> {
-        let catalog = self.master.catalog.current();
+    pub(super) fn analyze(&self, table: Option<&RelationName>, catalog: &CatalogState) -> SqlResult<Outcome> {
         match table {
             Some(table) => {
-                self.table(&catalog, table)?.statistics();
+                self.table(catalog, table)?.statistics();
             }
             None => catalog.tables().for_each(|entry| {
                 entry.statistics();

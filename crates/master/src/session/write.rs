@@ -1,21 +1,19 @@
-//! What every write does: plan with a writer on top, run to the end, commit the files.
+//! What every write does: plan with a writer on top, run to the end, give the files to the transaction.
 
 use super::Session;
 use super::bind::Bound;
-use crate::catalog::{CatalogError, Commit, FileKey};
+use crate::catalog::{Commit, FileKey};
 use crate::dispatch::Running;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
 use crate::planner::{SliceTable, WriteTarget};
-use damson_cluster::{
-    ContentId, CopyUnit, DeleteVector, Distribution, FileEntry, Modification, SnapshotId, TableDef, TableId,
-};
+use crate::transaction::Transaction;
+use damson_cluster::{ContentId, CopyUnit, Distribution, FileEntry, Modification, TableDef, TableId};
 use damson_motion::TableWriteSpec;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::UInt64Type;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// What the writers of a statement reported.
@@ -33,8 +31,8 @@ pub(super) struct Modified {
 }
 
 impl Modified {
-    pub(super) fn commit(self, base: SnapshotId, table: TableId) -> Commit {
-        let mut commit = Commit::of_adds(base, vec![]);
+    pub(super) fn commit(self, table: TableId) -> Commit {
+        let mut commit = Commit::default();
         for Modification { content, deletes, adds } in self.modifications {
             commit.adds.extend(adds);
             for (path, vector) in deletes {
@@ -80,11 +78,6 @@ impl Session {
     ) -> SqlResult<Written<FileEntry>> {
         let running = self.dispatch(bound, table, copy_units, true, cancel.clone()).await?;
         let written = self.written(running, def).await?;
-        // The last moment for a cancel: the caller commits.
-        if cancel.is_cancelled() {
-            self.discard(&keys(&written.files)).await;
-            return Err(SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"));
-        }
         Ok(written)
     }
 
@@ -107,39 +100,27 @@ impl Session {
         let modifications = reports.into_iter().map(|(_, modification)| modification).collect();
         let modified = Modified { rows, modifications };
         if let Err(error) = outcome {
-            self.discard(&new_files(&modified.commit(SnapshotId(0), def.id))).await;
+            self.discard(&modified.commit(def.id).new_files()).await;
             return Err(error);
         }
         Ok(modified)
     }
 
-    /// As [`Session::commit`], unless the statement was cancelled until now. Nothing to commit is no commit.
-    pub(super) async fn commit_unless_cancelled(
-        self: &Arc<Self>,
+    /// Makes what a bound statement wrote the transaction's, unless the statement was cancelled until now, or the catalog refuses it: then
+    /// it is removed.
+    pub(super) async fn add(
+        &self,
+        transaction: &mut Transaction,
+        bound: &Bound,
         commit: Commit,
         cancel: &CancellationToken,
     ) -> SqlResult<()> {
-        if cancel.is_cancelled() {
-            self.discard(&new_files(&commit)).await;
-            return Err(SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"));
+        let files = commit.new_files();
+        let added = if cancel.is_cancelled() { Err(canceled()) } else { transaction.add(bound.names.state(), commit) };
+        if added.is_err() {
+            self.discard(&files).await;
         }
-        self.commit(commit).await
-    }
-
-    /// Commits new files; if the catalog refuses, they are removed.
-    pub(super) async fn commit(self: &Arc<Self>, commit: Commit) -> SqlResult<()> {
-        let files = new_files(&commit);
-        let session = Arc::clone(self);
-        let work = move || session.master.catalog.commit(commit);
-        match tokio::task::spawn_blocking(work).await.map_err(internal)? {
-            Ok(_) => Ok(()),
-            // Whether the catalog lists the files is known only when it can be read again.
-            Err(error @ CatalogError::InDoubt(_)) => Err(error.into()),
-            Err(error) => {
-                self.discard(&files).await;
-                Err(error.into())
-            }
-        }
+        added
     }
 
     /// Removes files that were never committed. What cannot be removed now is an orphan, and is
@@ -168,13 +149,8 @@ pub(super) fn keys(files: &[FileEntry]) -> Vec<FileKey> {
     files.iter().map(FileKey::of).collect()
 }
 
-/// The files that were written for a commit.
-fn new_files(commit: &Commit) -> Vec<FileKey> {
-    let vector = |(_, file, vector): &(TableId, FileKey, DeleteVector)| FileKey {
-        content: file.content,
-        path: vector.path.clone(),
-    };
-    commit.adds.iter().map(FileKey::of).chain(commit.deletes.iter().map(vector)).collect()
+pub(super) fn canceled() -> SqlError {
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
 /// The writers' reports, as many as came, and how it ended.

@@ -21,6 +21,7 @@ mod split;
 mod statement;
 mod table_options;
 mod text;
+mod transaction;
 mod types;
 mod unsupported;
 mod wide_numbers;
@@ -32,7 +33,7 @@ pub use query::check_query;
 pub use split::split;
 pub use statement::{
     AlterAction, AlterTable, ColumnSpec, CopyFrom, CopySource, CopyTo, CreateSchema, CreateTable, CreateTableAs,
-    CreateView, DistributionClause, Drop, Explain, ExplainFormat, Insert, InsertSource, InsertValue, Modify, Name,
-    RelationName, SetSetting, ShowTarget, Statement,
+    CreateView, DistributionClause, Drop, Explain, ExplainFormat, Insert, InsertSource, InsertValue, Isolation,
+    LockTable, Modify, Name, RelationName, SetSetting, ShowTarget, Statement, TransactionModes, TransactionStatement,
 };
 pub use types::{sql_type_name, stored_type_of};

@@ -4,7 +4,9 @@ use super::cursor::{Cursor, is_word, tokenize};
 use super::limits::STATEMENT_BYTES_MAX;
 use super::statement::Statement;
 use super::text::Text;
-use super::{alter, copy, create, distributed, drop, explain, guard, insert, modify, query, settings, unsupported};
+use super::{
+    alter, copy, create, distributed, drop, explain, guard, insert, modify, query, settings, transaction, unsupported,
+};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -92,7 +94,10 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, clauses: distributed::Clauses) 
         "RESET" => settings::reset(cursor),
         "ANALYZE" | "ANALYSE" => settings::analyze(cursor),
         "VACUUM" => settings::vacuum(cursor),
-        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => settings::transaction(cursor),
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => {
+            transaction::parse(cursor)
+        }
+        "LOCK" => transaction::lock(cursor),
         _ => Err(unsupported::statement(cursor, &first)),
     }
 }

@@ -1,9 +1,9 @@
-//! SHOW, SET, RESET, ANALYZE, VACUUM, and transactions.
+//! SHOW, SET, RESET, ANALYZE, VACUUM.
 
 use super::cursor::Cursor;
-use super::statement::{SetSetting, ShowTarget, Statement};
-use crate::error::{SqlError, SqlResult, SqlState};
-use sqlparser::ast;
+use super::statement::{SetSetting, ShowTarget, Statement, TransactionStatement};
+use super::transaction;
+use crate::error::SqlResult;
 use sqlparser::tokenizer::Token;
 
 /// A setting's name: `search_path`, `my.setting`, or one of SQL's own phrases.
@@ -44,11 +44,11 @@ pub(super) fn reset(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
 pub(super) fn set(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     cursor.expect_word("SET")?;
     if cursor.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]) {
-        return isolation(cursor, "default_transaction_isolation", false);
+        return isolation(cursor);
     }
     if cursor.peek_word(0, "TRANSACTION") && !cursor.peek_word(1, "TO") {
         cursor.word("TRANSACTION");
-        return isolation(cursor, "transaction_isolation", true);
+        return transaction::set(cursor);
     }
     let local = cursor.word("LOCAL");
     if !local && !cursor.peek_word(1, "AUTHORIZATION") {
@@ -82,17 +82,16 @@ fn value(cursor: &mut Cursor<'_>) -> SqlResult<String> {
     Ok(value)
 }
 
-/// `ISOLATION LEVEL …` and the modes beside it.
-fn isolation(cursor: &mut Cursor<'_>, name: &str, local: bool) -> SqlResult<Statement> {
-    let modes = cursor.run(|parser| parser.parse_transaction_modes())?;
-    let level = modes.iter().find_map(|mode| match mode {
-        ast::TransactionMode::IsolationLevel(level) => Some(level.to_string().to_ascii_lowercase()),
-        ast::TransactionMode::AccessMode(_) => None,
-    });
-    let Some(level) = level else {
-        return Err(cursor.unsupported("SET TRANSACTION without an isolation level"));
+/// `ISOLATION LEVEL …` and the modes beside it, for the session's transactions.
+fn isolation(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+    let Statement::Transaction(TransactionStatement::Set(modes)) = transaction::set(cursor)? else {
+        return Err(cursor.unexpected());
     };
-    Ok(Statement::Set(SetSetting { local, name: name.into(), value: Some(level) }))
+    let Some(isolation) = modes.isolation else {
+        return Err(cursor.unsupported("SET SESSION CHARACTERISTICS without an isolation level"));
+    };
+    let (name, value) = ("default_transaction_isolation".into(), Some(isolation.name().into()));
+    Ok(Statement::Set(SetSetting { local: false, name, value }))
 }
 
 pub(super) fn analyze(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
@@ -118,24 +117,4 @@ pub(super) fn vacuum(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
         return Ok(Statement::Vacuum(None));
     }
     Ok(Statement::Vacuum(Some(cursor.relation()?)))
-}
-
-pub(super) fn transaction(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
-    let at = cursor.position();
-    if cursor.word("ABORT") {
-        if !cursor.word("WORK") {
-            cursor.word("TRANSACTION");
-        }
-        return Ok(Statement::Rollback);
-    }
-    let unsupported =
-        |what: &str| Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported")).at(at));
-    match cursor.run(|parser| parser.parse_statement())? {
-        ast::Statement::StartTransaction { statements, .. } if statements.is_empty() => Ok(Statement::Begin),
-        ast::Statement::Commit { chain: false, .. } => Ok(Statement::Commit),
-        ast::Statement::Rollback { chain: false, savepoint: None } => Ok(Statement::Rollback),
-        ast::Statement::Rollback { savepoint: Some(_), .. } => unsupported("ROLLBACK TO SAVEPOINT"),
-        ast::Statement::Commit { .. } | ast::Statement::Rollback { .. } => unsupported("AND CHAIN"),
-        _ => unsupported("this form of BEGIN"),
-    }
 }

@@ -1,6 +1,7 @@
 //! What a client can ask for: one variant a statement, made by [`parse`](super::parse), read by the session.
 
 use super::types::SqlType;
+use crate::locks::LockMode;
 use damson_cluster::{Compression, CopyFormat};
 use sqlparser::ast;
 
@@ -32,9 +33,8 @@ pub enum Statement {
     Analyze(Option<RelationName>),
     /// None is every table.
     Vacuum(Option<RelationName>),
-    Begin,
-    Commit,
-    Rollback,
+    Transaction(TransactionStatement),
+    LockTable(LockTable),
 }
 
 impl Statement {
@@ -42,6 +42,96 @@ impl Statement {
     pub fn is_update(&self) -> bool {
         !matches!(self, Statement::Query(_) | Statement::Explain(_) | Statement::Show(_))
     }
+}
+
+impl Statement {
+    /// What it is, as the tags of PostgreSQL name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Statement::Query(_) => "SELECT",
+            Statement::Insert(_) => "INSERT",
+            Statement::Modify(modify) if modify.assignments.is_some() => "UPDATE",
+            Statement::Modify(_) => "DELETE",
+            Statement::CreateTable(_) => "CREATE TABLE",
+            Statement::CreateTableAs(_) => "CREATE TABLE AS",
+            Statement::CreateView(_) => "CREATE VIEW",
+            Statement::CreateSchema(_) => "CREATE SCHEMA",
+            Statement::DropTable(_) => "DROP TABLE",
+            Statement::DropView(_) => "DROP VIEW",
+            Statement::DropSchema(_) => "DROP SCHEMA",
+            Statement::Truncate(_) => "TRUNCATE TABLE",
+            Statement::AlterTable(_) => "ALTER TABLE",
+            Statement::CopyFrom(_) | Statement::CopyTo(_) => "COPY",
+            Statement::Explain(_) => "EXPLAIN",
+            Statement::Show(_) => "SHOW",
+            Statement::Set(_) => "SET",
+            Statement::Reset(_) => "RESET",
+            Statement::Analyze(_) => "ANALYZE",
+            Statement::Vacuum(_) => "VACUUM",
+            Statement::Transaction(_) => "a transaction statement",
+            Statement::LockTable(_) => "LOCK TABLE",
+        }
+    }
+}
+
+/// What begins, ends or divides a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionStatement {
+    Begin(TransactionModes),
+    /// `chain`: another transaction of the same modes begins.
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
+    Savepoint(Name),
+    Release(Name),
+    RollbackTo(Name),
+    /// SET TRANSACTION.
+    Set(TransactionModes),
+}
+
+/// None: as before, or as the session's settings say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    pub isolation: Option<Isolation>,
+    pub read_only: Option<bool>,
+}
+
+/// What a transaction's statements see of others'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each statement sees what was committed before it began. READ UNCOMMITTED is no less.
+    ReadCommitted,
+    /// All see what was committed before the first one. SERIALIZABLE is no more, as in Greenplum.
+    RepeatableRead,
+}
+
+impl Isolation {
+    /// As `SHOW transaction_isolation` gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isolation::ReadCommitted => "read committed",
+            Isolation::RepeatableRead => "repeatable read",
+        }
+    }
+
+    /// Of a setting's value.
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "read uncommitted" | "read committed" => Some(Isolation::ReadCommitted),
+            "repeatable read" | "serializable" => Some(Isolation::RepeatableRead),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct LockTable {
+    pub tables: Vec<RelationName>,
+    pub(crate) mode: LockMode,
+    pub nowait: bool,
 }
 
 /// A column's, schema's or setting's name and where it stands.

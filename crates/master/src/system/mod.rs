@@ -5,6 +5,7 @@ mod distribution;
 mod files;
 mod information_schema;
 mod interconnect;
+mod locks;
 mod pg_catalog;
 mod running;
 mod segments;

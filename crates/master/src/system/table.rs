@@ -1,8 +1,11 @@
 //! The list of system tables.
 
 use super::cells::{Column, Row, batch_of, schema_of};
-use super::{InterconnectNode, distribution, files, information_schema, interconnect, pg_catalog, running, segments};
+use super::{
+    InterconnectNode, distribution, files, information_schema, interconnect, locks, pg_catalog, running, segments,
+};
 use crate::catalog::CatalogState;
+use crate::locks::LockRow;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use damson_cluster::SegmentDef;
@@ -21,6 +24,8 @@ pub struct SystemContext {
     pub running: Vec<damson_motion::RunningSlice>,
     /// Every node's interconnect; asked for only by statements that name one of its tables.
     pub interconnect: Vec<InterconnectNode>,
+    /// Locks of tables, as of now.
+    pub(crate) locks: Vec<LockRow>,
 }
 
 /// A table whose rows are made of a [`SystemContext`].
@@ -68,6 +73,7 @@ static TABLES: &[SystemTable] = &[
     running::RUNNING_SLICES,
     interconnect::STATS,
     interconnect::NODES,
+    locks::LOCKS,
     distribution::DISTRIBUTION_POLICY,
     files::FILES,
     files::SEGMENT_ROWS,

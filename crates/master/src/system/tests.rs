@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalog::{Catalog, Commit};
+use crate::catalog::{Catalog, Commit, Workspace};
 use crate::ddl;
 use crate::sql::{Statement, parse};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 fn context() -> (tempfile::TempDir, SystemContext) {
     let directory = tempfile::tempdir().unwrap();
     let catalog = Catalog::open(directory.path(), 2).unwrap();
+    let mut workspace = Workspace::new(&catalog);
     for sql in [
         "create schema s",
         "create table s.t (a int, b varchar(25) not null default 'x', n numeric(15,2), c timestamptz, primary key (a)) \
@@ -22,10 +23,11 @@ fn context() -> (tempfile::TempDir, SystemContext) {
         "create view v (x2) as select x from r",
     ] {
         match parse(sql).unwrap() {
-            Statement::CreateView(view) => ddl::create_view(&catalog, &view, &["x".into()], "public").unwrap(),
-            statement => ddl::execute(&catalog, &statement, "public").unwrap().unwrap(),
+            Statement::CreateView(view) => ddl::create_view(&mut workspace, &view, &["x".into()], "public").unwrap(),
+            statement => ddl::execute(&mut workspace, &statement, "public").unwrap().unwrap(),
         };
     }
+    workspace.commit().unwrap();
     let t = catalog.current().table("s", "t").unwrap().def.id;
     let file = |content: i32, rows: u64| FileEntry {
         table: t,
@@ -39,7 +41,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
         deletes: None,
         created: SnapshotId(0),
     };
-    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(0, 30), file(1, 10)])).unwrap();
+    catalog.alone(|w| w.add(Commit::of_adds(vec![file(0, 30), file(1, 10)]))).unwrap();
     let segment = |dbid: u32, content: i32, endpoint: &str, up: bool| SegmentDef {
         dbid,
         content: ContentId(content),
@@ -62,6 +64,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             view_schemas,
             running: Vec::new(),
             interconnect: interconnect(),
+            locks: vec![],
         },
     )
 }
@@ -140,6 +143,7 @@ fn an_empty_catalog_has_empty_tables() {
         view_schemas: BTreeMap::new(),
         running: Vec::new(),
         interconnect: Vec::new(),
+        locks: vec![],
     };
     for table in system_tables() {
         let rows = table.rows(&context).num_rows();
@@ -181,7 +185,7 @@ fn interconnect_by_route_and_by_node() {
 fn files_and_skew() {
     assert_eq!(
         rows(PG_CATALOG, "gp_files"),
-        ["s|t|0|f0|30|300|0|16383|0000000000000abc|7", "s|t|1|f1|10|100|0|16383|0000000000000abc|7"]
+        ["s|t|0|f0|30|300|0|16383|0000000000000abc|3", "s|t|1|f1|10|100|0|16383|0000000000000abc|3"]
     );
     let segment_rows = rows(PG_CATALOG, "gp_segment_rows");
     assert_eq!(segment_rows.len(), 6);

@@ -1,7 +1,11 @@
+use super::super::definitions::{CreateTableOutcome, NewTable};
 use super::super::store::{CatalogStore, Change, Stored, Transaction};
+use super::super::{Commit, ViewDef};
 use super::*;
 use arrow::datatypes::DataType;
-use damson_cluster::{ColumnStats, StatValue, sketch};
+use damson_cluster::{
+    ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FileEntry, StatValue, TableDef, sketch,
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn column(name: &str) -> ColumnDef {
@@ -27,7 +31,7 @@ fn table(name: &str) -> NewTable {
     }
 }
 
-fn create(catalog: &Catalog, name: &str) -> Arc<TableDef> {
+fn create(catalog: &Arc<Catalog>, name: &str) -> Arc<TableDef> {
     match catalog.create_table(table(name), Vec::new(), false).unwrap() {
         CreateTableOutcome::Created(def) => def,
         CreateTableOutcome::Exists => panic!("{name} is there"),
@@ -76,8 +80,67 @@ fn view(name: &str, references: &[&str]) -> ViewDef {
     }
 }
 
+/// One change at a time, as statements outside transactions make them.
+impl Catalog {
+    fn create_schema(self: &Arc<Self>, name: &str) -> Result<(), CatalogError> {
+        self.alone(|w| w.create_schema(name))
+    }
+
+    fn drop_schema(self: &Arc<Self>, name: &str, cascade: bool) -> Result<Vec<String>, CatalogError> {
+        self.alone(|w| w.drop_schema(name, cascade))
+    }
+
+    fn create_table(
+        self: &Arc<Self>,
+        new: NewTable,
+        files: Vec<FileEntry>,
+        if_not_exists: bool,
+    ) -> Result<CreateTableOutcome, CatalogError> {
+        self.alone(|w| w.create_table(new, files, if_not_exists))
+    }
+
+    fn drop_relations(
+        self: &Arc<Self>,
+        names: &[(String, String)],
+        cascade: bool,
+    ) -> Result<Vec<String>, CatalogError> {
+        self.alone(|w| w.drop_relations(names, cascade))
+    }
+
+    fn truncate(self: &Arc<Self>, ids: &[TableId]) -> Result<(), CatalogError> {
+        self.alone(|w| w.truncate(ids))
+    }
+
+    fn create_view(self: &Arc<Self>, view: ViewDef, or_replace: bool) -> Result<(), CatalogError> {
+        self.alone(|w| w.create_view(view, or_replace))
+    }
+
+    fn rename_table(self: &Arc<Self>, id: TableId, name: &str) -> Result<(), CatalogError> {
+        self.alone(|w| w.rename_table(id, name))
+    }
+
+    fn rename_column(self: &Arc<Self>, id: TableId, column: usize, name: &str) -> Result<(), CatalogError> {
+        self.alone(|w| w.rename_column(id, column, name))
+    }
+
+    fn add_column(self: &Arc<Self>, id: TableId, column: ColumnDef) -> Result<(), CatalogError> {
+        self.alone(|w| w.add_column(id, column))
+    }
+
+    /// Of a statement that has read `base`.
+    fn commit_on(self: &Arc<Self>, base: &Arc<CatalogState>, commit: Commit) -> Result<SnapshotId, CatalogError> {
+        let mut workspace = Workspace::on(self, Arc::clone(base));
+        workspace.add(commit)?;
+        Ok(workspace.commit()?.expect("a change"))
+    }
+
+    fn add_files(self: &Arc<Self>, files: Vec<FileEntry>) -> SnapshotId {
+        self.commit_on(&self.current(), Commit::of_adds(files)).unwrap()
+    }
+}
+
 /// Everything that a statement can see, as text.
-fn describe(catalog: &Catalog) -> String {
+fn describe(catalog: &Arc<Catalog>) -> String {
     let state = catalog.current();
     let mut out = format!("{:?}\n", state.snapshot);
     out += &format!("{:?}\n", state.schemas().collect::<Vec<_>>());
@@ -102,7 +165,7 @@ fn describe(catalog: &Catalog) -> String {
 /// A catalog in a directory, reopened after each step: what was published must be what is durable.
 struct Fixture {
     directory: tempfile::TempDir,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
 }
 
 impl Fixture {
@@ -171,8 +234,9 @@ fn every_mutation_is_durable() {
     fixture.reopen();
     let t = create(&fixture.catalog, "t");
     fixture.reopen();
-    let base = fixture.catalog.current().snapshot;
-    let snapshot = fixture.catalog.commit(Commit::of_adds(base, vec![file(t.id, 0, "a"), file(t.id, 1, "b")])).unwrap();
+    let base = fixture.catalog.current();
+    let snapshot =
+        fixture.catalog.commit_on(&base, Commit::of_adds(vec![file(t.id, 0, "a"), file(t.id, 1, "b")])).unwrap();
     fixture.reopen();
     let state = fixture.catalog.current();
     let entry = state.table("public", "t").unwrap();
@@ -186,7 +250,7 @@ fn every_mutation_is_durable() {
     assert!(fixture.catalog.current().table("public", "t").is_none());
     fixture.catalog.rename_column(t.id, 1, "c").unwrap();
     fixture.reopen();
-    fixture.catalog.add_column(t.id, column("d"), fixture.catalog.current().snapshot).unwrap();
+    fixture.catalog.add_column(t.id, column("d")).unwrap();
     fixture.reopen();
     let names: Vec<_> =
         fixture.catalog.current().table_by_id(t.id).unwrap().def.columns.iter().map(|c| c.name.clone()).collect();
@@ -284,67 +348,73 @@ fn conflicting_commits_change_nothing() {
     let fixture = Fixture::new();
     let catalog = &fixture.catalog;
     let (t, u) = (create(catalog, "t").id, create(catalog, "u").id);
-    let base = catalog.current().snapshot;
-    catalog.commit(Commit::of_adds(base, vec![file(t, 0, "a")])).unwrap();
-    // Inserts do not conflict with inserts, nor with a rename or a truncate.
+    let base = catalog.current();
+    catalog.commit_on(&base, Commit::of_adds(vec![file(t, 0, "a")])).unwrap();
+    // Inserts do not conflict with inserts, nor with a rename.
     catalog.rename_table(t, "t2").unwrap();
-    catalog.commit(Commit::of_adds(base, vec![file(t, 0, "b")])).unwrap();
+    catalog.commit_on(&base, Commit::of_adds(vec![file(t, 0, "b")])).unwrap();
 
-    let drop_a = |base| Commit { drops: vec![(t, key(0, "a"))], ..Commit::of_adds(base, vec![file(t, 0, "c")]) };
-    catalog.commit(drop_a(base)).unwrap();
+    let base = catalog.current();
+    let drop_a = || Commit { drops: vec![(t, key(0, "a"))], ..Commit::of_adds(vec![file(t, 0, "c")]) };
+    catalog.commit_on(&base, drop_a()).unwrap();
     let before = describe(catalog);
-    assert!(matches!(catalog.commit(drop_a(base)), Err(CatalogError::Conflict { .. })), "the first committer wins");
+    let second = catalog.commit_on(&base, drop_a());
+    assert!(matches!(second, Err(CatalogError::Conflict { .. })), "the first committer wins");
     assert_eq!(describe(catalog), before);
 
-    catalog.add_column(t, column("d"), catalog.current().snapshot).unwrap();
+    catalog.add_column(t, column("d")).unwrap();
     let before = describe(catalog);
-    let both = Commit::of_adds(base, vec![file(u, 0, "x"), file(t, 0, "y")]);
-    let error = crate::error::SqlError::from(catalog.commit(both).unwrap_err());
+    let both = Commit::of_adds(vec![file(u, 0, "x"), file(t, 0, "y")]);
+    let error = crate::error::SqlError::from(catalog.commit_on(&base, both).unwrap_err());
     assert_eq!(error.state, crate::error::SqlState::SERIALIZATION_FAILURE);
     assert_eq!(describe(catalog), before);
 
-    let base = catalog.current().snapshot;
+    let base = catalog.current();
     catalog.drop_relations(&[name("u")], false).unwrap();
     let before = describe(catalog);
-    let error = catalog.commit(Commit::of_adds(base, vec![file(t, 0, "y"), file(u, 0, "x")])).unwrap_err();
+    let error = catalog.commit_on(&base, Commit::of_adds(vec![file(t, 0, "y"), file(u, 0, "x")])).unwrap_err();
     assert!(matches!(error, CatalogError::TableGone(id) if id == u));
     assert_eq!(describe(catalog), before);
     // A column that may not be NULL needs an empty table.
     let strict = ColumnDef { nullable: false, ..column("e") };
-    assert!(matches!(catalog.add_column(t, strict, base), Err(CatalogError::Conflict { .. })));
-    assert!(matches!(catalog.add_column(u, column("e"), base), Err(CatalogError::TableGone(_))));
+    assert!(matches!(catalog.add_column(t, strict), Err(CatalogError::Conflict { .. })));
+    assert!(matches!(catalog.add_column(u, column("e")), Err(CatalogError::TableGone(_))));
 }
 
 #[test]
 fn set_distributed_replaces_definition_and_files() {
     let mut fixture = Fixture::new();
     let t = create(&fixture.catalog, "t");
-    let base = fixture.catalog.current().snapshot;
-    fixture.catalog.commit(Commit::of_adds(base, vec![file(t.id, 0, "a")])).unwrap();
-    let base = fixture.catalog.current().snapshot;
+    fixture.catalog.add_files(vec![file(t.id, 0, "a")]);
+    let base = fixture.catalog.current();
     let definition = TableDef { distribution: Distribution::Randomly, ..(*t).clone() };
     let rewrite = Commit {
-        deletes: vec![],
-        base,
-        adds: vec![file(t.id, 1, "new")],
         drops: vec![(t.id, key(0, "a"))],
-        replace_definition: Some(definition),
+        replace_definition: Some(definition.clone()),
+        ..Commit::of_adds(vec![file(t.id, 1, "new")])
     };
     // Rows that came meanwhile would lie where the old definition says.
-    let late = fixture.catalog.commit(Commit::of_adds(base, vec![file(t.id, 0, "late")])).unwrap();
-    assert!(matches!(fixture.catalog.commit(rewrite.clone()), Err(CatalogError::Conflict { .. })));
-    let mut rewrite = Commit { base: late, ..rewrite };
+    fixture.catalog.commit_on(&base, Commit::of_adds(vec![file(t.id, 0, "late")])).unwrap();
+    let error = fixture.catalog.commit_on(&base, rewrite.clone()).unwrap_err();
+    assert!(matches!(error, CatalogError::Conflict { reason: "rows were added to it", .. }), "{error}");
+    let late = fixture.catalog.current();
+    let mut rewrite = rewrite;
     rewrite.drops.push((t.id, key(0, "late")));
+    // A new name that it would take back.
     fixture.catalog.rename_table(t.id, "renamed").unwrap();
-    fixture.catalog.commit(rewrite).unwrap();
+    let error = fixture.catalog.commit_on(&late, rewrite.clone()).unwrap_err();
+    assert!(matches!(error, CatalogError::Conflict { reason: "it was redefined", .. }), "{error}");
+    rewrite.replace_definition = Some(TableDef { name: "renamed".into(), ..definition });
+    fixture.catalog.commit_on(&fixture.catalog.current(), rewrite).unwrap();
+    // An insert that was laid out by the old definition is too late.
+    let error = fixture.catalog.commit_on(&late, Commit::of_adds(vec![file(t.id, 0, "z")])).unwrap_err();
+    assert!(matches!(error, CatalogError::Conflict { .. }));
+    drop((base, late));
     fixture.reopen();
     let state = fixture.catalog.current();
     let entry = state.table("public", "renamed").unwrap();
     assert_eq!(entry.def.distribution, Distribution::Randomly);
     assert_eq!(entry.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["new"]);
-    // An insert that was laid out by the old definition is too late.
-    let error = fixture.catalog.commit(Commit::of_adds(late, vec![file(t.id, 0, "z")])).unwrap_err();
-    assert!(matches!(error, CatalogError::Conflict { .. }));
 }
 
 #[test]
@@ -352,7 +422,7 @@ fn files_stay_while_they_are_read() {
     let fixture = Fixture::new();
     let catalog = &fixture.catalog;
     let t = create(catalog, "t").id;
-    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "a"), file(t, 1, "b")])).unwrap();
+    catalog.add_files(vec![file(t, 0, "a"), file(t, 1, "b")]);
     let reader = catalog.current();
     assert_eq!(catalog.oldest_pinned(), reader.snapshot);
     catalog.truncate(&[t]).unwrap();
@@ -371,7 +441,7 @@ fn files_stay_while_they_are_read() {
     assert_eq!(catalog.collectable(), [(ContentId(1), vec!["b".to_owned()])]);
     assert!(!catalog.known_paths(ContentId(0)).unwrap().contains("a"));
     // A live file cannot be forgotten.
-    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "live")])).unwrap();
+    catalog.add_files(vec![file(t, 0, "live")]);
     catalog.forget(&[key(0, "live")]).unwrap();
     assert!(catalog.known_paths(ContentId(0)).unwrap().contains("live"));
 }
@@ -382,7 +452,7 @@ fn a_commit_leaves_other_tables_entries_alone() {
     let catalog = &fixture.catalog;
     let (t, u) = (create(catalog, "t").id, create(catalog, "u").id);
     let before = Arc::clone(catalog.current().table_by_id(u).unwrap());
-    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "a")])).unwrap();
+    catalog.add_files(vec![file(t, 0, "a")]);
     assert!(Arc::ptr_eq(&before, catalog.current().table_by_id(u).unwrap()));
 }
 
@@ -406,9 +476,9 @@ fn concurrent_commits_all_stand() {
         for thread in 0..4 {
             scope.spawn(move || {
                 for i in 0..10 {
-                    let base = catalog.current().snapshot;
+                    let base = catalog.current();
                     let path = format!("{thread}-{i}");
-                    catalog.commit(Commit::of_adds(base, vec![file(t, thread % 2, &path)])).unwrap();
+                    catalog.commit_on(&base, Commit::of_adds(vec![file(t, thread % 2, &path)])).unwrap();
                 }
             });
         }
@@ -454,7 +524,7 @@ fn a_failed_transaction_publishes_what_the_store_holds() {
     let catalog = Catalog::of_store(Box::new(Failing { inner, before, after, load }), 2).unwrap();
     let [before, after, load] = flags;
     let t = create(&catalog, "t").id;
-    let add = |path: &str| catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, path)]));
+    let add = |path: &str| catalog.commit_on(&catalog.current(), Commit::of_adds(vec![file(t, 0, path)]));
 
     // Not durable: nothing is published.
     let known = describe(&catalog);
@@ -500,24 +570,24 @@ fn vector(path: &str, rows: u64) -> DeleteVector {
     DeleteVector { path: path.into(), rows, bytes: 30, checksum: u64::MAX - 2, created: SnapshotId(0) }
 }
 
-fn deleting(base: SnapshotId, table: TableId, file: FileKey, vector: DeleteVector) -> Commit {
-    Commit { deletes: vec![(table, file, vector)], ..Commit::of_adds(base, vec![]) }
+fn deleting(table: TableId, file: FileKey, vector: DeleteVector) -> Commit {
+    Commit { deletes: vec![(table, file, vector)], ..Commit::default() }
 }
 
 #[test]
 fn delete_vectors_are_replaced_and_collected() {
     let mut fixture = Fixture::new();
     let t = create(&fixture.catalog, "t").id;
-    let base = fixture.catalog.current().snapshot;
-    let base = fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, "a"), file(t, 1, "b")])).unwrap();
-    let first = fixture.catalog.commit(deleting(base, t, key(0, "a"), vector("a.1", 3))).unwrap();
+    fixture.catalog.add_files(vec![file(t, 0, "a"), file(t, 1, "b")]);
+    let commit = |catalog: &Arc<Catalog>, commit: Commit| catalog.commit_on(&catalog.current(), commit).unwrap();
+    commit(&fixture.catalog, deleting(t, key(0, "a"), vector("a.1", 3)));
     fixture.reopen();
     let state = fixture.catalog.current();
     let entry = Arc::clone(state.table_by_id(t).unwrap());
     assert_eq!((entry.files.rows_of(ContentId(0)), entry.files.rows_of(ContentId(1))), (7, 10));
     assert_eq!(entry.statistics().rows, 17);
     assert!(fixture.catalog.known_paths(ContentId(0)).unwrap().contains("a.1"));
-    let second = fixture.catalog.commit(deleting(first, t, key(0, "a"), vector("a.2", 4))).unwrap();
+    commit(&fixture.catalog, deleting(t, key(0, "a"), vector("a.2", 4)));
     // Whoever reads the first state still needs its vector.
     assert_eq!(fixture.catalog.collectable(), []);
     drop((state, entry));
@@ -527,8 +597,7 @@ fn delete_vectors_are_replaced_and_collected() {
     fixture.reopen();
     assert_eq!(fixture.catalog.collectable(), []);
     // A file goes with its vector.
-    let drop_file = Commit { drops: vec![(t, key(0, "a"))], ..Commit::of_adds(second, vec![]) };
-    fixture.catalog.commit(drop_file).unwrap();
+    commit(&fixture.catalog, Commit { drops: vec![(t, key(0, "a"))], ..Commit::default() });
     fixture.reopen();
     let gone = ["a", "a.2"].map(str::to_owned).to_vec();
     assert_eq!(fixture.catalog.collectable(), [(ContentId(0), gone)]);
@@ -536,8 +605,7 @@ fn delete_vectors_are_replaced_and_collected() {
     fixture.reopen();
     assert_eq!(fixture.catalog.collectable(), []);
     // And with its table.
-    let base = fixture.catalog.current().snapshot;
-    fixture.catalog.commit(deleting(base, t, key(1, "b"), vector("b.1", 1))).unwrap();
+    commit(&fixture.catalog, deleting(t, key(1, "b"), vector("b.1", 1)));
     fixture.catalog.drop_relations(&[name("t")], false).unwrap();
     fixture.reopen();
     let gone = ["b", "b.1"].map(str::to_owned).to_vec();
@@ -548,25 +616,25 @@ fn delete_vectors_are_replaced_and_collected() {
 fn the_first_to_delete_from_a_file_wins() {
     let fixture = Fixture::new();
     let t = create(&fixture.catalog, "t").id;
-    let base = fixture.catalog.current().snapshot;
-    let base = fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, "a"), file(t, 0, "b")])).unwrap();
-    fixture.catalog.commit(deleting(base, t, key(0, "a"), vector("a.1", 1))).unwrap();
+    fixture.catalog.add_files(vec![file(t, 0, "a"), file(t, 0, "b")]);
+    let base = fixture.catalog.current();
+    fixture.catalog.commit_on(&base, deleting(t, key(0, "a"), vector("a.1", 1))).unwrap();
     let conflict = |commit: Commit| {
-        assert!(matches!(fixture.catalog.commit(commit), Err(CatalogError::Conflict { .. })));
+        assert!(matches!(fixture.catalog.commit_on(&base, commit), Err(CatalogError::Conflict { .. })));
     };
     // Rows that the first one deleted would be there again.
-    conflict(deleting(base, t, key(0, "a"), vector("a.2", 1)));
-    conflict(Commit { drops: vec![(t, key(0, "a"))], ..Commit::of_adds(base, vec![file(t, 0, "c")]) });
+    conflict(deleting(t, key(0, "a"), vector("a.2", 1)));
+    conflict(Commit { drops: vec![(t, key(0, "a"))], ..Commit::of_adds(vec![file(t, 0, "c")]) });
     let definition = TableDef {
         distribution: Distribution::Randomly,
         ..(*fixture.catalog.current().table_by_id(t).unwrap().def).clone()
     };
     let drops = vec![(t, key(0, "a")), (t, key(0, "b"))];
-    conflict(Commit { drops, replace_definition: Some(definition), ..Commit::of_adds(base, vec![]) });
-    conflict(deleting(base, t, key(0, "nothing"), vector("n.1", 1)));
+    conflict(Commit { drops, replace_definition: Some(definition), ..Commit::default() });
+    conflict(deleting(t, key(0, "nothing"), vector("n.1", 1)));
     // Another file's are nobody's, and neither are new rows.
-    fixture.catalog.commit(deleting(base, t, key(0, "b"), vector("b.1", 1))).unwrap();
-    fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, "d")])).unwrap();
+    fixture.catalog.commit_on(&base, deleting(t, key(0, "b"), vector("b.1", 1))).unwrap();
+    fixture.catalog.commit_on(&base, Commit::of_adds(vec![file(t, 0, "d")])).unwrap();
 }
 
 /// As the builds before delete vectors made it.
@@ -575,7 +643,7 @@ fn a_catalog_of_version_1_is_taken_over() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = Catalog::open(directory.path(), 2).unwrap();
     let t = create(&catalog, "t").id;
-    catalog.commit(Commit::of_adds(catalog.current().snapshot, vec![file(t, 0, "a")])).unwrap();
+    catalog.add_files(vec![file(t, 0, "a")]);
     drop(catalog);
     let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
     old.execute_batch("DROP TABLE delete_vectors; PRAGMA user_version = 1;").unwrap();
@@ -585,23 +653,124 @@ fn a_catalog_of_version_1_is_taken_over() {
         assert_eq!(catalog.current().table_by_id(t).unwrap().files.len(), 1);
     }
     let catalog = Catalog::open(directory.path(), 2).unwrap();
-    let base = catalog.current().snapshot;
-    catalog.commit(deleting(base, t, key(0, "a"), vector("a.1", 3))).unwrap();
+    catalog.commit_on(&catalog.current(), deleting(t, key(0, "a"), vector("a.1", 3))).unwrap();
 }
 
 #[test]
 fn what_is_removed_as_an_orphan_is_never_committed() {
     let fixture = Fixture::new();
     let t = create(&fixture.catalog, "t").id;
-    let base = fixture.catalog.current().snapshot;
-    fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, "a")])).unwrap();
+    let base = fixture.catalog.current();
+    fixture.catalog.commit_on(&base, Commit::of_adds(vec![file(t, 0, "a")])).unwrap();
     let suspects = ["a", "lost"].map(str::to_owned).into();
     assert_eq!(fixture.catalog.condemn(ContentId(0), suspects).unwrap(), ["lost"]);
-    let late = |path: &str| fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 0, path)]));
+    let late = |path: &str| fixture.catalog.commit_on(&base, Commit::of_adds(vec![file(t, 0, path)]));
     assert!(matches!(late("lost"), Err(CatalogError::Conflict { .. })));
-    let vectors = deleting(base, t, key(0, "a"), vector("lost", 1));
-    assert!(matches!(fixture.catalog.commit(vectors), Err(CatalogError::Conflict { .. })));
+    let base = fixture.catalog.current();
+    let vectors = deleting(t, key(0, "a"), vector("lost", 1));
+    assert!(matches!(fixture.catalog.commit_on(&base, vectors), Err(CatalogError::Conflict { .. })));
     late("b").unwrap();
     // Another segment's file of that name is another file.
-    fixture.catalog.commit(Commit::of_adds(base, vec![file(t, 1, "lost")])).unwrap();
+    fixture.catalog.commit_on(&base, Commit::of_adds(vec![file(t, 1, "lost")])).unwrap();
+}
+
+/// What one transaction's statements see, and what others do.
+#[test]
+fn a_workspace_is_its_own_until_it_commits() {
+    let mut fixture = Fixture::new();
+    let t = create(&fixture.catalog, "t").id;
+    fixture.catalog.add_files(vec![file(t, 0, "a"), file(t, 1, "b")]);
+    let before = describe(&fixture.catalog);
+    let files = |state: &Arc<CatalogState>, name: &str| -> Vec<String> {
+        let entry = state.table("public", name).unwrap();
+        let name = |file: &Arc<FileEntry>| match &file.deletes {
+            Some(vector) => format!("{} without {}", file.path, vector.path),
+            None => file.path.clone(),
+        };
+        entry.files.iter().map(name).collect()
+    };
+
+    let mut workspace = Workspace::new(&fixture.catalog);
+    workspace.add(Commit::of_adds(vec![file(t, 0, "c")])).unwrap();
+    workspace.add(deleting(t, key(0, "c"), vector("c.1", 1))).unwrap();
+    workspace.add(deleting(t, key(0, "a"), vector("a.1", 1))).unwrap();
+    let mark = workspace.mark();
+    workspace.add(deleting(t, key(0, "a"), vector("a.2", 2))).unwrap();
+    workspace.add(Commit { drops: vec![(t, key(1, "b"))], ..Commit::default() }).unwrap();
+    workspace.rename_table(t, "renamed").unwrap();
+    workspace.create_schema("s").unwrap();
+    let CreateTableOutcome::Created(u) = workspace.create_table(table("t"), vec![], false).unwrap() else { panic!() };
+    workspace.add(Commit::of_adds(vec![file(u.id, 0, "u")])).unwrap();
+    workspace.create_view(view("v", &["t", "renamed"]), false).unwrap();
+    let state = workspace.state();
+    assert_eq!(files(&state, "renamed"), ["a without a.2", "c without c.1"]);
+    assert_eq!(files(&state, "t"), ["u"]);
+    assert!(state.has_schema("s"));
+    assert_eq!(describe(&fixture.catalog), before, "others see nothing");
+
+    drop(state);
+    // Another's changes come in between, and a savepoint takes back what came after it.
+    fixture.catalog.add_files(vec![file(t, 1, "others")]);
+    workspace.refresh().unwrap();
+    assert_eq!(files(&workspace.state(), "renamed"), ["a without a.2", "c without c.1", "others"]);
+    let mut given_up: Vec<_> = workspace.back_to(mark).into_iter().map(|file| file.path).collect();
+    given_up.sort();
+    assert_eq!(given_up, ["a.2", "u"]);
+    assert_eq!(files(&workspace.state(), "t"), ["a without a.1", "c without c.1", "b", "others"]);
+    assert!(!workspace.state().has_schema("s"));
+    workspace.add(Commit { drops: vec![(t, key(0, "c"))], ..Commit::default() }).unwrap();
+    workspace.commit().unwrap().unwrap();
+    fixture.reopen();
+    assert_eq!(files(&fixture.catalog.current(), "t"), ["a without a.1", "b", "others"]);
+    // Files that came and went within it are collected as all others.
+    let gone = ["c", "c.1"].map(str::to_owned).to_vec();
+    assert_eq!(fixture.catalog.collectable(), [(ContentId(0), gone)]);
+}
+
+#[test]
+fn workspaces_conflict_where_one_relies_on_what_the_other_changes() {
+    type Change = fn(&mut Workspace, TableId) -> Result<(), CatalogError>;
+    let insert: Change = |w, t| w.add(Commit::of_adds(vec![file(t, 0, "new")]));
+    let insert_other: Change = |w, t| w.add(Commit::of_adds(vec![file(t, 1, "newer")]));
+    let delete: Change = |w, t| w.add(deleting(t, key(0, "a"), vector("a.1", 1)));
+    let delete_other: Change = |w, t| w.add(deleting(t, key(1, "b"), vector("b.1", 1)));
+    let truncate: Change = |w, t| w.truncate(&[t]);
+    let drop: Change = |w, _| w.drop_relations(&[name("t")], false).map(|_| ());
+    let rename: Change = |w, t| w.rename_table(t, "renamed");
+    let add: Change = |w, t| w.add_column(t, column("d"));
+    let use_it: Change = |w, _| w.create_view(view("v", &["t"]), false);
+    let take_name: Change = |w, _| w.create_table(table("other"), vec![], false).map(|_| ());
+    // The first commits; whether the second can.
+    let cases: [(&str, Change, Change, bool); 16] = [
+        ("insert, insert", insert, insert_other, true),
+        ("insert, delete", insert, delete, true),
+        ("delete, insert", delete, insert, true),
+        ("delete, delete", delete, delete, false),
+        ("delete, delete elsewhere", delete, delete_other, true),
+        ("insert, truncate", insert, truncate, false),
+        ("delete, truncate", delete, truncate, false),
+        ("truncate, delete", truncate, delete, false),
+        ("insert, drop", insert, drop, false),
+        ("drop, insert", drop, insert, false),
+        ("drop, drop", drop, drop, false),
+        ("use, drop", use_it, drop, false),
+        ("drop, use", drop, use_it, false),
+        ("rename, add column", rename, add, false),
+        ("add column, insert", add, insert, false),
+        ("one name twice", take_name, take_name, false),
+    ];
+    for (case, first, second, can) in cases {
+        let mut fixture = Fixture::new();
+        let t = create(&fixture.catalog, "t").id;
+        fixture.catalog.add_files(vec![file(t, 0, "a"), file(t, 1, "b")]);
+        let [mut one, mut two] = [Workspace::new(&fixture.catalog), Workspace::new(&fixture.catalog)];
+        first(&mut one, t).unwrap();
+        second(&mut two, t).unwrap();
+        one.commit().unwrap();
+        let before = fixture.catalog.current();
+        assert_eq!(two.commit().is_ok(), can, "{case}");
+        assert_eq!(Arc::ptr_eq(&before, &fixture.catalog.current()), !can, "{case}");
+        std::mem::drop(before);
+        fixture.reopen();
+    }
 }

@@ -1,8 +1,9 @@
 use super::super::{
-    AlterAction, CopySource, DistributionClause, ExplainFormat, InsertSource, InsertValue, SetSetting, ShowTarget,
-    Statement, parse,
+    AlterAction, CopySource, DistributionClause, ExplainFormat, InsertSource, InsertValue, Isolation, SetSetting,
+    ShowTarget, Statement, TransactionModes, TransactionStatement, parse,
 };
 use crate::error::{SqlError, SqlState};
+use crate::locks::LockMode;
 use damson_cluster::{Compression, CopyFormat, CsvOptions};
 
 fn ok(sql: &str) -> Statement {
@@ -88,8 +89,6 @@ fn known_but_unsupported_statements_are_named() {
         ("drop index i", "DROP INDEX"),
         ("alter view v rename to w", "ALTER VIEW"),
         ("alter table t drop column a", "ALTER TABLE ... DROP"),
-        ("savepoint s", "SAVEPOINT"),
-        ("rollback to savepoint s", "ROLLBACK TO SAVEPOINT"),
         ("select 1 into t", "SELECT ... INTO"),
         ("select * from t for update", "FOR UPDATE"),
         ("insert into t values (1) on conflict do nothing", "ON CONFLICT"),
@@ -426,14 +425,51 @@ fn settings_and_transactions() {
     assert!(matches!(ok("analyze"), Statement::Analyze(None)));
     assert!(matches!(ok("analyze verbose s.t (a, b)"), Statement::Analyze(Some(_))));
     assert!(matches!(ok("vacuum full t"), Statement::Vacuum(Some(_))));
-    assert!(matches!(ok("begin"), Statement::Begin));
-    assert!(matches!(ok("start transaction isolation level repeatable read"), Statement::Begin));
-    assert!(matches!(ok("commit work"), Statement::Commit));
-    assert!(matches!(ok("end"), Statement::Commit));
-    assert!(matches!(ok("rollback"), Statement::Rollback));
-    assert!(matches!(ok("abort"), Statement::Rollback));
     assert_eq!(err_at("set a b", SqlState::SYNTAX_ERROR), "b");
     assert_eq!(err_at("show", SqlState::SYNTAX_ERROR), "");
+}
+
+#[test]
+fn transactions() {
+    use TransactionStatement as T;
+    let parsed = |text: &str| match ok(text) {
+        Statement::Transaction(transaction) => transaction,
+        other => panic!("{text}: {other:?}"),
+    };
+    let modes = |isolation, read_only| TransactionModes { isolation, read_only };
+    assert_eq!(parsed("begin"), T::Begin(TransactionModes::default()));
+    assert_eq!(parsed("begin work"), T::Begin(TransactionModes::default()));
+    assert_eq!(
+        parsed("start transaction isolation level repeatable read, read only"),
+        T::Begin(modes(Some(Isolation::RepeatableRead), Some(true)))
+    );
+    assert_eq!(
+        parsed("begin transaction isolation level read uncommitted read write not deferrable"),
+        T::Begin(modes(Some(Isolation::ReadCommitted), Some(false)))
+    );
+    assert_eq!(
+        parsed("set transaction isolation level serializable"),
+        T::Set(modes(Some(Isolation::RepeatableRead), None))
+    );
+    assert_eq!(parsed("commit work"), T::Commit { chain: false });
+    assert_eq!(parsed("end and chain"), T::Commit { chain: true });
+    assert_eq!(parsed("rollback transaction and no chain"), T::Rollback { chain: false });
+    assert_eq!(parsed("abort"), T::Rollback { chain: false });
+    assert!(matches!(parsed("savepoint A"), T::Savepoint(name) if name.text == "a"));
+    assert!(matches!(parsed("release savepoint a"), T::Release(name) if name.text == "a"));
+    assert!(matches!(parsed("release a"), T::Release(name) if name.text == "a"));
+    assert!(matches!(parsed("rollback work to savepoint a"), T::RollbackTo(name) if name.text == "a"));
+    assert_eq!(err_at("begin isolation level chaos", SqlState::SYNTAX_ERROR), "chaos");
+    assert_eq!(err_at("set transaction", SqlState::SYNTAX_ERROR), "");
+    assert_eq!(err_at("commit prepared 'x'", SqlState::FEATURE_NOT_SUPPORTED), "prepared 'x'");
+    let lock = |text: &str| match ok(text) {
+        Statement::LockTable(lock) => (lock.tables.len(), lock.mode, lock.nowait),
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(lock("lock t"), (1, LockMode::AccessExclusive, false));
+    assert_eq!(lock("lock table s.t, u in share row exclusive mode nowait"), (2, LockMode::ShareRowExclusive, true));
+    assert_eq!(lock("lock table only t in access share mode"), (1, LockMode::AccessShare, false));
+    assert_eq!(err_at("lock t in some mode", SqlState::SYNTAX_ERROR), "some mode");
 }
 
 /// These run on a test thread's 2 MiB: the point is that they return.

@@ -1,0 +1,141 @@
+//! What a step makes of a state.
+
+use super::error::CatalogError;
+use super::files::{FileKey, TableFiles};
+use super::state::{Relation, StateParts, TableEntry};
+use super::store::Change;
+use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId, TableId};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Applies the changes of one statement, whose new definitions are of `snapshot`. Gives the files and delete vectors that nothing
+/// needs afterwards.
+///
+/// # Errors
+/// [`CatalogError::RelationExists`], [`CatalogError::SchemaExists`], [`CatalogError::NoSchema`],
+/// [`CatalogError::SchemaNotEmpty`] and [`CatalogError::TableGone`] where a name is not, or not any more, as the changes need it.
+pub(super) fn apply(
+    parts: &mut StateParts,
+    changes: &[Change],
+    snapshot: SnapshotId,
+) -> Result<Vec<FileKey>, CatalogError> {
+    let mut unneeded = vec![];
+    let mut added: BTreeMap<TableId, Vec<Arc<FileEntry>>> = BTreeMap::new();
+    let mut dropped: BTreeMap<TableId, HashSet<FileKey>> = BTreeMap::new();
+    let mut deletes: BTreeMap<TableId, Vec<(&FileKey, &DeleteVector)>> = BTreeMap::new();
+    // A file's delete vector goes with it, or is replaced.
+    let vectors = vectors(parts, changes);
+    let vector_of = |table: &TableId, key: &FileKey| vectors.get(table).and_then(|of| of.get(key)).cloned();
+    for change in changes {
+        refuse(parts, change)?;
+        match change {
+            Change::CreateSchema(name) => {
+                Arc::make_mut(&mut parts.schemas).insert(name.clone());
+            }
+            Change::DropSchema(name) => {
+                Arc::make_mut(&mut parts.schemas).remove(name);
+            }
+            Change::PutTable { def, redefined } => {
+                let (files, defined) = match parts.table(def.id) {
+                    Some(entry) => (entry.files.clone(), if *redefined { snapshot } else { entry.defined }),
+                    None => (TableFiles::default(), snapshot),
+                };
+                parts.put_table(TableEntry::new(Arc::new(def.clone()), files, defined));
+            }
+            Change::DropTable(id) => parts.remove_table(*id),
+            Change::PutView(view) => {
+                let key = (view.schema.clone(), view.name.clone());
+                Arc::make_mut(&mut parts.relations).insert(key, Relation::View(Arc::new(view.clone())));
+            }
+            Change::DropView { schema, name } => {
+                Arc::make_mut(&mut parts.relations).remove(&(schema.clone(), name.clone()));
+            }
+            Change::AddFile(file) => added.entry(file.table).or_default().push(Arc::new(file.clone())),
+            Change::DropFile { table, key } => {
+                unneeded.push(key.clone());
+                unneeded.extend(vector_of(table, key));
+                dropped.entry(*table).or_default().insert(key.clone());
+            }
+            Change::PutDeletes { table, file, vector } => {
+                unneeded.extend(vector_of(table, file));
+                deletes.entry(*table).or_default().push((file, vector));
+            }
+            Change::ForgetFile(_) | Change::NextTableId(_) => {}
+        }
+    }
+    replace_files(parts, added, &dropped, &deletes);
+    Ok(unneeded)
+}
+
+/// Delete vectors of the tables whose files the changes drop, or delete from, by their files.
+fn vectors(parts: &StateParts, changes: &[Change]) -> HashMap<TableId, HashMap<FileKey, FileKey>> {
+    let mut vectors = HashMap::new();
+    for change in changes {
+        if let Change::DropFile { table, .. } | Change::PutDeletes { table, .. } = change
+            && let Some(entry) = parts.table(*table)
+        {
+            vectors.entry(*table).or_insert_with(|| entry.files.vectors());
+        }
+    }
+    vectors
+}
+
+/// Whether the names that a change needs are there, and those that it takes are free.
+fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
+    let is_free = |schema: &str, name: &str| {
+        if !parts.schemas.contains(schema) {
+            return Err(CatalogError::NoSchema(schema.to_owned()));
+        }
+        match parts.relations.get(&(schema.to_owned(), name.to_owned())) {
+            Some(_) => Err(CatalogError::RelationExists(name.to_owned())),
+            None => Ok(()),
+        }
+    };
+    match change {
+        Change::CreateSchema(name) if parts.schemas.contains(name) => Err(CatalogError::SchemaExists(name.clone())),
+        Change::DropSchema(name) if !parts.schemas.contains(name) => Err(CatalogError::NoSchema(name.clone())),
+        Change::DropSchema(name) if parts.relations.keys().any(|(schema, _)| schema == name) => {
+            Err(CatalogError::SchemaNotEmpty(name.clone()))
+        }
+        Change::PutTable { def, .. } => match parts.table(def.id) {
+            Some(entry) if (&entry.def.schema, &entry.def.name) == (&def.schema, &def.name) => Ok(()),
+            _ => is_free(&def.schema, &def.name),
+        },
+        Change::DropTable(id) if parts.table(*id).is_none() => Err(CatalogError::TableGone(*id)),
+        Change::AddFile(FileEntry { table, .. }) if parts.table(*table).is_none() => {
+            Err(CatalogError::TableGone(*table))
+        }
+        Change::PutView(view) => match parts.relations.get(&(view.schema.clone(), view.name.clone())) {
+            Some(Relation::View(_)) => Ok(()),
+            _ => is_free(&view.schema, &view.name),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// New entries for the tables whose files change; the others keep theirs, statistics included.
+fn replace_files(
+    parts: &mut StateParts,
+    mut added: BTreeMap<TableId, Vec<Arc<FileEntry>>>,
+    dropped: &BTreeMap<TableId, HashSet<FileKey>>,
+    deletes: &BTreeMap<TableId, Vec<(&FileKey, &DeleteVector)>>,
+) {
+    let changed: BTreeSet<TableId> = added.keys().chain(dropped.keys()).chain(deletes.keys()).copied().collect();
+    for id in changed {
+        // A dropped table is gone already.
+        let Some(entry) = parts.table(id).map(Arc::clone) else { continue };
+        let mut files = entry.files.clone();
+        if let Some(dropped) = dropped.get(&id) {
+            files.remove(dropped);
+        }
+        let mut vectors: BTreeMap<ContentId, HashMap<&str, &DeleteVector>> = BTreeMap::new();
+        for (file, vector) in deletes.get(&id).into_iter().flatten() {
+            vectors.entry(file.content).or_default().insert(&file.path, vector);
+        }
+        vectors.into_iter().for_each(|(content, vectors)| files.put_deletes(content, vectors));
+        for file in added.remove(&id).unwrap_or_default() {
+            files.add(file);
+        }
+        parts.put_table(TableEntry::new(Arc::clone(&entry.def), files, entry.defined));
+    }
+}

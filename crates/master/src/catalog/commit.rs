@@ -1,0 +1,56 @@
+//! What a statement that writes rows changes.
+
+use super::error::CatalogError;
+use super::files::FileKey;
+use super::step::Step;
+use super::store::Change;
+use super::workspace::Workspace;
+use damson_cluster::{DeleteVector, FileEntry, TableDef, TableId};
+
+/// New and dropped files, all at once.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    pub adds: Vec<FileEntry>,
+    /// Live files to be dropped, by table.
+    pub drops: Vec<(TableId, FileKey)>,
+    /// New delete vectors of live files, made from those that the files had when the statement read them.
+    pub deletes: Vec<(TableId, FileKey, DeleteVector)>,
+    /// A table's new definition (SET DISTRIBUTED, expansion): `drops` must hold all of its files.
+    pub replace_definition: Option<TableDef>,
+}
+
+impl Commit {
+    /// New files only: INSERT, COPY.
+    pub fn of_adds(adds: Vec<FileEntry>) -> Self {
+        Commit { adds, ..Commit::default() }
+    }
+
+    /// The files that were written for it.
+    pub fn new_files(&self) -> Vec<FileKey> {
+        let vector = |(_, file, vector): &(TableId, FileKey, DeleteVector)| FileKey {
+            content: file.content,
+            path: vector.path.clone(),
+        };
+        self.adds.iter().map(FileKey::of).chain(self.deletes.iter().map(vector)).collect()
+    }
+}
+
+impl Workspace {
+    /// Adds what a statement wrote, which has read the workspace's state.
+    ///
+    /// # Errors
+    /// [`CatalogError::TableGone`] if a table is not there; [`CatalogError::Conflict`] if a table that is laid out anew has files
+    /// that are not among `drops`, or a file is not the table's.
+    pub fn add(&mut self, commit: Commit) -> Result<(), CatalogError> {
+        let Commit { adds, drops, deletes, replace_definition } = commit;
+        let replaced: Vec<TableId> = replace_definition.iter().map(|def| def.id).collect();
+        let mut changes = Vec::with_capacity(adds.len() + drops.len() + deletes.len() + 1);
+        changes.extend(replace_definition.map(|def| Change::PutTable { def, redefined: true }));
+        changes.extend(drops.into_iter().map(|(table, key)| Change::DropFile { table, key }));
+        let put = |(table, file, vector)| Change::PutDeletes { table, file, vector };
+        changes.extend(deletes.into_iter().map(put));
+        changes.extend(adds.into_iter().map(Change::AddFile));
+        self.check_files(&changes, &replaced)?;
+        self.push(|base| Step::of_all_files(changes, base, &replaced))
+    }
+}

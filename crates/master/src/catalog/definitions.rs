@@ -1,0 +1,272 @@
+//! What DDL changes.
+
+use super::error::CatalogError;
+use super::files::FileKey;
+use super::state::{CatalogState, Relation, TableEntry, ViewDef};
+use super::step::Step;
+use super::store::Change;
+use super::workspace::Workspace;
+use damson_cluster::{ColumnDef, Compression, Distribution, FileEntry, MapVersion, TableDef, TableId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A table to be made. The catalog gives it its id, unless one was reserved, and the current bucket map.
+#[derive(Clone, Debug)]
+pub struct NewTable {
+    /// From [`Catalog::reserve_table_id`], where files are written before the table is there (CREATE TABLE AS).
+    pub id: Option<TableId>,
+    pub schema: String,
+    pub name: String,
+    pub columns: Vec<ColumnDef>,
+    pub distribution: Distribution,
+    /// None is the current one; name it where files were written by it.
+    pub map_version: Option<MapVersion>,
+    pub primary_key: Vec<usize>,
+    pub compression: Compression,
+}
+
+/// What [`Catalog::create_table`] found.
+#[derive(Clone, Debug)]
+pub enum CreateTableOutcome {
+    Created(Arc<TableDef>),
+    /// There is a relation of that name, and `if_not_exists` was given.
+    Exists,
+}
+
+impl Workspace {
+    /// # Errors
+    /// [`CatalogError::SchemaExists`].
+    pub fn create_schema(&mut self, name: &str) -> Result<(), CatalogError> {
+        self.change(|state| {
+            if state.has_schema(name) {
+                return Err(CatalogError::SchemaExists(name.to_owned()));
+            }
+            Ok((vec![Change::CreateSchema(name.to_owned())], ()))
+        })
+    }
+
+    /// Drops a schema; with `cascade` what is in it, and views elsewhere that use it. Gives the qualified names of what was dropped with it.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSchema`]; [`CatalogError::SchemaNotEmpty`] without `cascade`.
+    pub fn drop_schema(&mut self, name: &str, cascade: bool) -> Result<Vec<String>, CatalogError> {
+        self.change(|state| {
+            if !state.has_schema(name) {
+                return Err(CatalogError::NoSchema(name.to_owned()));
+            }
+            let inside: BTreeSet<(String, String)> =
+                state.relations.keys().filter(|(schema, _)| schema == name).cloned().collect();
+            if !inside.is_empty() && !cascade {
+                return Err(CatalogError::SchemaNotEmpty(name.to_owned()));
+            }
+            let (mut changes, dropped) = drop_relations(state, inside);
+            changes.push(Change::DropSchema(name.to_owned()));
+            Ok((changes, dropped))
+        })
+    }
+
+    /// Makes a table, with the files that its rows are already in (CREATE TABLE AS), as one snapshot.
+    ///
+    /// # Errors
+    /// [`CatalogError::RelationExists`] unless `if_not_exists`, [`CatalogError::NoSchema`].
+    pub fn create_table(
+        &mut self,
+        new: NewTable,
+        files: Vec<FileEntry>,
+        if_not_exists: bool,
+    ) -> Result<CreateTableOutcome, CatalogError> {
+        let state = self.state();
+        if !state.has_schema(&new.schema) {
+            return Err(CatalogError::NoSchema(new.schema));
+        }
+        if state.relation(&new.schema, &new.name).is_some() {
+            return if if_not_exists {
+                Ok(CreateTableOutcome::Exists)
+            } else {
+                Err(CatalogError::RelationExists(new.name))
+            };
+        }
+        let id = match new.id {
+            Some(id) => id,
+            None => self.catalog().reserve_table_id()?,
+        };
+        self.change(|state| {
+            let mut changes = Vec::with_capacity(files.len() + 2);
+            let def = TableDef {
+                id,
+                schema: new.schema,
+                name: new.name,
+                columns: new.columns,
+                distribution: new.distribution,
+                map_version: new.map_version.unwrap_or_else(|| state.current_map().version),
+                primary_key: new.primary_key,
+                compression: new.compression,
+            };
+            changes.push(Change::PutTable { def: def.clone(), redefined: true });
+            changes.extend(files.into_iter().map(|file| {
+                assert_eq!(file.table, id, "a new table's files belong to it");
+                Change::AddFile(file)
+            }));
+            Ok((changes, CreateTableOutcome::Created(Arc::new(def))))
+        })
+    }
+
+    /// Drops relations, and with `cascade` the views that use them; gives the qualified names of those views. Names of
+    /// relations that are gone are left out.
+    ///
+    /// # Errors
+    /// [`CatalogError::Needed`] without `cascade` if a view that is not among `names` uses one of them.
+    pub fn drop_relations(&mut self, names: &[(String, String)], cascade: bool) -> Result<Vec<String>, CatalogError> {
+        self.change(|state| {
+            let asked: BTreeSet<(String, String)> = names.iter().cloned().collect();
+            if !cascade {
+                for (schema, name) in &asked {
+                    let needing = state.dependent_views(schema, name);
+                    let needing = needing.filter(|view| !asked.contains(&(view.schema.clone(), view.name.clone())));
+                    let dependents: Vec<String> = needing.map(|view| view.qualified_name()).collect();
+                    if !dependents.is_empty() {
+                        return Err(CatalogError::Needed { relation: format!("{schema}.{name}"), dependents });
+                    }
+                }
+            }
+            let (changes, dropped) = drop_relations(state, asked.clone());
+            let asked: BTreeSet<String> = asked.iter().map(|(schema, name)| format!("{schema}.{name}")).collect();
+            Ok((changes, dropped.into_iter().filter(|name| !asked.contains(name)).collect()))
+        })
+    }
+
+    /// Drops all files of the tables, as one snapshot.
+    ///
+    /// # Errors
+    /// [`CatalogError::TableGone`].
+    pub fn truncate(&mut self, ids: &[TableId]) -> Result<(), CatalogError> {
+        let state = self.state();
+        let mut changes = Vec::new();
+        for id in ids.iter().collect::<BTreeSet<_>>() {
+            let entry = state.table_by_id(*id).ok_or(CatalogError::TableGone(*id))?;
+            changes.extend(drop_files(entry));
+        }
+        self.push(|base| Step::of_all_files(changes, base, ids))
+    }
+
+    /// # Errors
+    /// [`CatalogError::RelationExists`] if the name is a table's, or a view's and not `or_replace`;
+    /// [`CatalogError::NoSchema`]; [`CatalogError::RecursiveView`] if its query uses the view itself, through other
+    /// views or not.
+    pub fn create_view(&mut self, view: ViewDef, or_replace: bool) -> Result<(), CatalogError> {
+        self.change(|state| {
+            if !state.has_schema(&view.schema) {
+                return Err(CatalogError::NoSchema(view.schema));
+            }
+            match state.relation(&view.schema, &view.name) {
+                Some(Relation::View(_)) if or_replace => {}
+                Some(_) => return Err(CatalogError::RelationExists(view.name)),
+                None => {}
+            }
+            if uses(state, &view.references, &(view.schema.clone(), view.name.clone())) {
+                return Err(CatalogError::RecursiveView(view.name));
+            }
+            Ok((vec![Change::PutView(view)], ()))
+        })
+    }
+
+    /// # Errors
+    /// [`CatalogError::RelationExists`], [`CatalogError::TableGone`].
+    pub fn rename_table(&mut self, id: TableId, name: &str) -> Result<(), CatalogError> {
+        self.change(|state| {
+            let entry = state.table_by_id(id).ok_or(CatalogError::TableGone(id))?;
+            if state.relation(&entry.def.schema, name).is_some() {
+                return Err(CatalogError::RelationExists(name.to_owned()));
+            }
+            let def = TableDef { name: name.to_owned(), ..(*entry.def).clone() };
+            Ok((vec![Change::PutTable { def, redefined: false }], ()))
+        })
+    }
+
+    /// # Errors
+    /// [`CatalogError::TableGone`]; [`CatalogError::Conflict`] if there is a column called `name`.
+    ///
+    /// # Panics
+    /// If `column` is not one of the table's positions: the caller looked it up.
+    pub fn rename_column(&mut self, id: TableId, column: usize, name: &str) -> Result<(), CatalogError> {
+        self.change(|state| {
+            let entry = state.table_by_id(id).ok_or(CatalogError::TableGone(id))?;
+            let mut def = (*entry.def).clone();
+            if def.columns.iter().any(|column| column.name == name) {
+                let table = def.qualified_name();
+                return Err(CatalogError::Conflict { table, reason: "it got a column of that name" });
+            }
+            def.columns[column].name = name.to_owned();
+            Ok((vec![Change::PutTable { def, redefined: false }], ()))
+        })
+    }
+
+    /// Adds a column at the end; rows of existing files read NULL in it.
+    ///
+    /// # Errors
+    /// [`CatalogError::TableGone`]; [`CatalogError::Conflict`] if the column may not be NULL, or has a default, and there are rows.
+    pub fn add_column(&mut self, id: TableId, column: ColumnDef) -> Result<(), CatalogError> {
+        let state = self.state();
+        let entry = state.table_by_id(id).ok_or(CatalogError::TableGone(id))?;
+        let needs_no_rows = !column.nullable || column.default.is_some();
+        if needs_no_rows && !entry.files.is_empty() {
+            return Err(CatalogError::Conflict { table: entry.def.qualified_name(), reason: "rows were added to it" });
+        }
+        let mut def = (*entry.def).clone();
+        def.columns.push(column);
+        let changes = vec![Change::PutTable { def, redefined: true }];
+        let empty = [id];
+        self.push(|base| Step::of_all_files(changes, base, if needs_no_rows { &empty } else { &[] }))
+    }
+}
+
+/// DROP of `names` and of every view that uses one of them, directly or through views; and the qualified names of all.
+fn drop_relations(state: &CatalogState, names: BTreeSet<(String, String)>) -> (Vec<Change>, Vec<String>) {
+    let mut all = names;
+    loop {
+        let using = state.views().filter(|view| view.references.iter().any(|reference| all.contains(reference)));
+        let using: Vec<_> = using.map(|view| (view.schema.clone(), view.name.clone())).collect();
+        let before = all.len();
+        all.extend(using);
+        if all.len() == before {
+            break;
+        }
+    }
+    let mut changes = Vec::new();
+    let mut dropped = Vec::new();
+    for (schema, name) in all {
+        dropped.push(format!("{schema}.{name}"));
+        match state.relation(&schema, &name) {
+            Some(Relation::Table(entry)) => changes.extend(drop_table_changes(entry)),
+            Some(Relation::View(_)) => changes.push(Change::DropView { schema, name }),
+            // Dropped by another statement since the caller looked: what was asked for is so.
+            None => {}
+        }
+    }
+    (changes, dropped)
+}
+
+/// True if one of `references` is `name`, or is a view that uses it.
+fn uses(state: &CatalogState, references: &BTreeSet<(String, String)>, name: &(String, String)) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<&(String, String)> = references.iter().collect();
+    while let Some(reference) = open.pop() {
+        if reference == name {
+            return true;
+        }
+        if seen.insert(reference)
+            && let Some(view) = state.view(&reference.0, &reference.1)
+        {
+            open.extend(&view.references);
+        }
+    }
+    false
+}
+
+fn drop_table_changes(entry: &TableEntry) -> Vec<Change> {
+    drop_files(entry).chain([Change::DropTable(entry.def.id)]).collect()
+}
+
+fn drop_files(entry: &TableEntry) -> impl Iterator<Item = Change> {
+    entry.files.iter().map(|file| Change::DropFile { table: file.table, key: FileKey::of(file) })
+}

@@ -1,0 +1,257 @@
+//! Who holds a lock and who waits, without a clock and without waiting: a state machine.
+
+use super::mode::LockMode;
+use damson_cluster::TableId;
+use std::collections::{HashMap, HashSet};
+
+/// A transaction of one master's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TransactionId(pub u64);
+
+/// What became of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Granted,
+    /// Some later call grants it.
+    Waits,
+    /// Waiting would never end. The transactions that wait for each other, from the one that asked.
+    Deadlock(Vec<TransactionId>),
+}
+
+/// Locks of all tables.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    tables: HashMap<TableId, Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    held: Vec<(TransactionId, LockMode)>,
+    /// In turn. A transaction waits for one lock at a time.
+    waiting: Vec<(TransactionId, LockMode)>,
+}
+
+impl Queue {
+    fn holds(&self, transaction: TransactionId) -> bool {
+        self.held.iter().any(|(holder, _)| *holder == transaction)
+    }
+
+    /// Those whom `transaction`, who comes after the first `before` of those that wait, has to wait for.
+    fn blockers(&self, transaction: TransactionId, mode: LockMode, before: usize) -> Vec<TransactionId> {
+        // Who holds a lock already passes those that wait: they wait for it, too.
+        let turn = if self.holds(transaction) { 0 } else { before };
+        let others = self.held.iter().chain(&self.waiting[..turn]);
+        others.filter(|(other, held)| *other != transaction && mode.excludes(*held)).map(|(other, _)| *other).collect()
+    }
+
+    fn grant(&mut self, transaction: TransactionId, mode: LockMode) {
+        if !self.held.contains(&(transaction, mode)) {
+            self.held.push((transaction, mode));
+        }
+    }
+
+    /// Grants what can be; gives the transactions that need not wait any more.
+    fn advance(&mut self) -> Vec<TransactionId> {
+        let mut granted = vec![];
+        let mut at = 0;
+        while let Some(&(transaction, mode)) = self.waiting.get(at) {
+            if self.blockers(transaction, mode, at).is_empty() {
+                self.waiting.remove(at);
+                self.grant(transaction, mode);
+                granted.push(transaction);
+                // One that was passed over may be blocked by nothing but its turn.
+                at = 0;
+            } else {
+                at += 1;
+            }
+        }
+        granted
+    }
+}
+
+impl Queues {
+    /// Asks for a lock, which is held until [`Queues::release`].
+    pub(super) fn ask(&mut self, table: TableId, transaction: TransactionId, mode: LockMode) -> Asked {
+        let queue = self.tables.entry(table).or_default();
+        let blockers = queue.blockers(transaction, mode, queue.waiting.len());
+        if blockers.is_empty() {
+            queue.grant(transaction, mode);
+            return Asked::Granted;
+        }
+        queue.waiting.push((transaction, mode));
+        match self.cycle(transaction) {
+            None => Asked::Waits,
+            Some(cycle) => {
+                self.give_up(table, transaction);
+                Asked::Deadlock(cycle)
+            }
+        }
+    }
+
+    /// Whether a request would not be granted at once.
+    pub(super) fn would_wait(&self, table: TableId, transaction: TransactionId, mode: LockMode) -> bool {
+        let blockers = |queue: &Queue| queue.blockers(transaction, mode, queue.waiting.len());
+        self.tables.get(&table).is_some_and(|queue| !blockers(queue).is_empty())
+    }
+
+    /// Takes back a request that waits; gives those that need not wait any more.
+    pub(super) fn give_up(&mut self, table: TableId, transaction: TransactionId) -> Vec<TransactionId> {
+        self.change(table, |queue| queue.waiting.retain(|(waiter, _)| *waiter != transaction))
+    }
+
+    /// Ends all locks and requests of a transaction; gives those that need not wait any more.
+    pub(super) fn release(&mut self, transaction: TransactionId) -> Vec<TransactionId> {
+        let is_in = |queue: &Queue| queue.held.iter().chain(&queue.waiting).any(|(other, _)| *other == transaction);
+        let tables: Vec<TableId> = self.tables.iter().filter(|(_, queue)| is_in(queue)).map(|(id, _)| *id).collect();
+        let release = |queue: &mut Queue| {
+            queue.held.retain(|(holder, _)| *holder != transaction);
+            queue.waiting.retain(|(waiter, _)| *waiter != transaction);
+        };
+        tables.into_iter().flat_map(|table| self.change(table, release)).collect()
+    }
+
+    /// Every lock, with whether it is granted, by table and transaction.
+    pub(super) fn all(&self) -> Vec<(TableId, TransactionId, LockMode, bool)> {
+        let mut all = vec![];
+        for (&table, queue) in &self.tables {
+            all.extend(queue.held.iter().map(|&(transaction, mode)| (table, transaction, mode, true)));
+            all.extend(queue.waiting.iter().map(|&(transaction, mode)| (table, transaction, mode, false)));
+        }
+        all.sort();
+        all
+    }
+
+    fn change(&mut self, table: TableId, change: impl FnOnce(&mut Queue)) -> Vec<TransactionId> {
+        let Some(queue) = self.tables.get_mut(&table) else { return vec![] };
+        change(queue);
+        let granted = queue.advance();
+        if queue.held.is_empty() && queue.waiting.is_empty() {
+            self.tables.remove(&table);
+        }
+        granted
+    }
+
+    /// The transactions by which `start` waits for itself.
+    fn cycle(&self, start: TransactionId) -> Option<Vec<TransactionId>> {
+        let mut seen = HashSet::new();
+        let mut open = vec![vec![start]];
+        while let Some(path) = open.pop() {
+            let last = path[path.len() - 1];
+            for next in self.waits_for(last) {
+                if next == start {
+                    return Some(path);
+                }
+                if seen.insert(next) {
+                    open.push(path.iter().copied().chain([next]).collect());
+                }
+            }
+        }
+        None
+    }
+
+    fn waits_for(&self, transaction: TransactionId) -> Vec<TransactionId> {
+        let request = |queue: &Queue| {
+            let at = queue.waiting.iter().position(|(waiter, _)| *waiter == transaction)?;
+            Some(queue.blockers(transaction, queue.waiting[at].1, at))
+        };
+        self.tables.values().find_map(request).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LockMode::{AccessExclusive, Exclusive, RowExclusive, Share};
+    use super::*;
+
+    const A: TableId = TableId(1);
+    const B: TableId = TableId(2);
+
+    fn t(id: u64) -> TransactionId {
+        TransactionId(id)
+    }
+
+    #[test]
+    fn in_turn_unless_they_agree() {
+        let mut queues = Queues::default();
+        assert_eq!(queues.ask(A, t(1), RowExclusive), Asked::Granted);
+        assert_eq!(queues.ask(A, t(2), RowExclusive), Asked::Granted);
+        assert_eq!(queues.ask(A, t(3), Exclusive), Asked::Waits);
+        // It agrees with those that hold it, and comes after one that waits.
+        assert_eq!(queues.ask(A, t(4), RowExclusive), Asked::Waits);
+        assert_eq!(queues.ask(B, t(4), Share), Asked::Granted);
+        // Who is in already need not wait for those that wait for it.
+        assert_eq!(queues.ask(A, t(1), RowExclusive), Asked::Granted);
+        assert_eq!(queues.release(t(1)), []);
+        assert_eq!(queues.release(t(2)), [t(3)]);
+        assert_eq!(queues.release(t(3)), [t(4)]);
+        assert_eq!(queues.release(t(4)), []);
+        assert!(queues.tables.is_empty(), "nothing is kept of tables that nobody locks");
+    }
+
+    #[test]
+    fn giving_up_lets_the_next_pass() {
+        let mut queues = Queues::default();
+        assert_eq!(queues.ask(A, t(1), RowExclusive), Asked::Granted);
+        assert_eq!(queues.ask(A, t(2), AccessExclusive), Asked::Waits);
+        assert_eq!(queues.ask(A, t(3), RowExclusive), Asked::Waits);
+        assert_eq!(queues.give_up(A, t(2)), [t(3)]);
+        assert_eq!(queues.release(t(2)), []);
+    }
+
+    #[test]
+    fn who_would_close_a_circle_is_told() {
+        let mut queues = Queues::default();
+        for (table, transaction) in [(A, t(1)), (B, t(2))] {
+            assert_eq!(queues.ask(table, transaction, Exclusive), Asked::Granted);
+        }
+        assert_eq!(queues.ask(B, t(1), Exclusive), Asked::Waits);
+        assert_eq!(queues.ask(A, t(2), Exclusive), Asked::Deadlock(vec![t(2), t(1)]));
+        // It waits for nothing then, and the other goes on when it has gone.
+        assert_eq!(queues.release(t(2)), [t(1)]);
+
+        // Two that both want more of what they share.
+        let mut queues = Queues::default();
+        assert_eq!(queues.ask(A, t(1), RowExclusive), Asked::Granted);
+        assert_eq!(queues.ask(A, t(2), RowExclusive), Asked::Granted);
+        assert_eq!(queues.ask(A, t(1), Exclusive), Asked::Waits);
+        assert_eq!(queues.ask(A, t(2), Exclusive), Asked::Deadlock(vec![t(2), t(1)]));
+        assert_eq!(queues.release(t(2)), [t(1)]);
+    }
+
+    /// Random requests: no two holders exclude each other, nobody waits without a reason, and no circle is left standing.
+    #[test]
+    fn invariants_hold() {
+        let mut queues = Queues::default();
+        let mut random = 7u64;
+        let mut next = move |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let (mut deadlocks, mut waits) = (0, 0);
+        for _ in 0..20_000 {
+            let transaction = t(next(6));
+            let is_waiting = queues.tables.values().any(|q| q.waiting.iter().any(|(w, _)| *w == transaction));
+            match next(4) {
+                0 => _ = queues.release(transaction),
+                _ if is_waiting => {}
+                _ => match queues.ask(TableId(next(3)), transaction, LockMode::ALL[next(8) as usize]) {
+                    Asked::Granted => {}
+                    Asked::Waits => waits += 1,
+                    Asked::Deadlock(_) => deadlocks += 1,
+                },
+            }
+            for queue in queues.tables.values() {
+                for (i, (a, mode)) in queue.held.iter().enumerate() {
+                    assert!(queue.held[..i].iter().all(|(b, other)| a == b || !mode.excludes(*other)));
+                }
+                for (at, (waiter, mode)) in queue.waiting.iter().enumerate() {
+                    assert!(!queue.blockers(*waiter, *mode, at).is_empty());
+                }
+            }
+            (0..6).for_each(|id| assert_eq!(queues.cycle(t(id)), None));
+        }
+        assert!(deadlocks > 100 && waits > 1000, "{deadlocks} {waits}");
+        (0..6).for_each(|id| _ = queues.release(t(id)));
+        assert!(queues.tables.is_empty());
+    }
+}

@@ -1,0 +1,206 @@
+//! One transaction: what its statements read, what they have changed, what they have locked.
+
+use crate::catalog::{CatalogState, Commit, FileKey, Mark, TableEntry, Workspace};
+use crate::ddl::find_table;
+use crate::dispatch::Write;
+use crate::error::{SqlError, SqlResult, SqlState};
+use crate::locks::{LockMode, TransactionLocks};
+use crate::master::Master;
+use crate::sql::{Isolation, RelationName};
+use damson_cluster::{SessionId, TableDef};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Made for each statement outside a transaction block, and for each block. Dropping it rolls it back: its locks go, and its files
+/// are orphans.
+pub(crate) struct Transaction {
+    workspace: Workspace,
+    locks: TransactionLocks,
+    /// From the first statement that may write files.
+    write: Option<Write>,
+    pub(crate) isolation: Isolation,
+    pub(crate) read_only: bool,
+    /// Whether a statement has read: REPEATABLE READ stays with what that one saw.
+    has_read: bool,
+    /// Innermost last.
+    savepoints: Vec<(String, Mark)>,
+}
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LockWait<'a> {
+    /// None: until it is granted.
+    pub timeout: Option<Duration>,
+    pub cancel: &'a CancellationToken,
+    /// Not at all.
+    pub nowait: bool,
+}
+
+impl Transaction {
+    pub(crate) fn new(master: &Master, session: SessionId, isolation: Isolation, read_only: bool) -> Self {
+        Transaction {
+            workspace: Workspace::new(&master.catalog),
+            locks: master.locks.transaction(session),
+            write: None,
+            isolation,
+            read_only,
+            has_read: false,
+            savepoints: vec![],
+        }
+    }
+
+    /// What the statement in hand reads.
+    pub(crate) fn state(&self) -> Arc<CatalogState> {
+        self.workspace.state()
+    }
+
+    /// Before every statement: READ COMMITTED sees what others have committed.
+    ///
+    /// # Errors
+    /// 40001 if the transaction's changes cannot be made of that any more.
+    pub(crate) fn begin_statement(&mut self) -> SqlResult<()> {
+        if self.isolation == Isolation::ReadCommitted || !self.has_read {
+            self.workspace.refresh()?;
+        }
+        Ok(())
+    }
+
+    /// After a statement that has read or written.
+    pub(crate) fn end_statement(&mut self) {
+        self.has_read = true;
+    }
+
+    pub(crate) fn has_read(&self) -> bool {
+        self.has_read
+    }
+
+    /// Before a statement that may change something.
+    ///
+    /// # Errors
+    /// 25006.
+    pub(crate) fn begin_change(&mut self, master: &Master, what: &str) -> SqlResult<()> {
+        if self.read_only {
+            let message = format!("cannot execute {what} in a read-only transaction");
+            return Err(SqlError::new(SqlState::READ_ONLY_TRANSACTION, message));
+        }
+        // Until it has committed, or failed, its files are not orphans.
+        self.write.get_or_insert_with(|| master.files.writes.begin());
+        Ok(())
+    }
+
+    /// Locks a table to the transaction's end. What the statement reads afterwards is what those before have left.
+    ///
+    /// # Errors
+    /// 42P01, 42809; 40P01, 55P03, 57014; 40001.
+    pub(crate) async fn lock(
+        &mut self,
+        name: &RelationName,
+        search_schema: &str,
+        mode: LockMode,
+        wait: LockWait<'_>,
+    ) -> SqlResult<Arc<TableEntry>> {
+        loop {
+            let entry = find_table(&self.state(), name, search_schema)?;
+            let id = entry.def.id;
+            if wait.nowait {
+                self.locks.try_lock(id, &name.name, mode)?;
+            } else {
+                self.locks.lock(id, &name.name, mode, wait.timeout, wait.cancel).await?;
+            }
+            self.begin_statement()?;
+            // While it waited, the name may have become another table's.
+            let entry = find_table(&self.state(), name, search_schema)?;
+            if entry.def.id == id {
+                return Ok(entry);
+            }
+        }
+    }
+
+    /// As [`Transaction::lock`], of a table that was read before: what is read stays.
+    ///
+    /// # Errors
+    /// 40P01, 55P03, 57014.
+    pub(crate) async fn lock_read(&self, table: &TableDef, mode: LockMode, wait: LockWait<'_>) -> SqlResult<()> {
+        self.locks.lock(table.id, &table.name, mode, wait.timeout, wait.cancel).await.map(|_| ())
+    }
+
+    /// Whether somebody has, or awaits, a lock that excludes this one.
+    pub(crate) fn would_wait(&self, table: &TableDef, mode: LockMode) -> bool {
+        self.locks.would_wait(table.id, mode)
+    }
+
+    /// Adds what a statement wrote that has read `read`. What is not added is the caller's to remove.
+    ///
+    /// # Errors
+    /// 40001: others have changed what the statement has read.
+    ///
+    /// # Panics
+    /// If the transaction has read anything since: rows that were deleted in between would be there again.
+    pub(crate) fn add(&mut self, read: &Arc<CatalogState>, commit: Commit) -> SqlResult<()> {
+        assert!(Arc::ptr_eq(read, &self.state()), "a statement's changes are made of what it read");
+        self.workspace.add(commit)?;
+        Ok(self.workspace.check()?)
+    }
+
+    /// Changes definitions.
+    pub(crate) fn workspace(&mut self) -> &mut Workspace {
+        &mut self.workspace
+    }
+
+    /// The files that it has written.
+    pub(crate) fn new_files(&self) -> Vec<FileKey> {
+        self.workspace.new_files()
+    }
+
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.workspace.is_unchanged()
+    }
+
+    /// Makes its changes durable and visible, and gives its locks back; on the disk's thread.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub(crate) fn commit(self) -> Result<(), crate::catalog::CatalogError> {
+        let Transaction { workspace, locks, write, .. } = self;
+        let committed = workspace.commit();
+        // Others go on with what was committed.
+        drop(locks);
+        committed?;
+        if let Some(write) = write {
+            write.succeeded();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn savepoint(&mut self, name: &str) {
+        let mark = self.workspace.mark();
+        self.savepoints.push((name.to_owned(), mark));
+    }
+
+    /// Forgets a savepoint, and those since.
+    ///
+    /// # Errors
+    /// 3B001.
+    pub(crate) fn release(&mut self, name: &str) -> SqlResult<()> {
+        let at = self.find_savepoint(name)?;
+        self.savepoints.truncate(at);
+        Ok(())
+    }
+
+    /// Gives up what was changed since a savepoint, which stays. Gives the files that were written for it.
+    ///
+    /// # Errors
+    /// 3B001.
+    pub(crate) fn back_to(&mut self, name: &str) -> SqlResult<Vec<FileKey>> {
+        let at = self.find_savepoint(name)?;
+        self.savepoints.truncate(at + 1);
+        Ok(self.workspace.back_to(self.savepoints[at].1))
+    }
+
+    fn find_savepoint(&self, name: &str) -> SqlResult<usize> {
+        let found = self.savepoints.iter().rposition(|(savepoint, _)| savepoint == name);
+        found
+            .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_SAVEPOINT, format!("savepoint \"{name}\" does not exist")))
+    }
+}

@@ -1,0 +1,5 @@
+//! Transactions of several statements: what they see of each other, and what waits.
+
+mod anomalies;
+mod histories;
+mod locks;

@@ -1,0 +1,156 @@
+//! Who waits for whom, and what ends the waiting.
+
+use damson_tests::{Damson, TestCluster};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+async fn tables(cluster: &TestCluster) {
+    let session = cluster.session();
+    for table in ["a", "b"] {
+        session.execute(&format!("CREATE TABLE {table} (k int, v int) DISTRIBUTED BY (k)")).await.unwrap();
+        session.execute(&format!("INSERT INTO {table} VALUES (1, 0), (2, 0), (3, 0)")).await.unwrap();
+    }
+}
+
+async fn ok(session: &Damson, sql: &str) {
+    session.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+}
+
+async fn fails(session: &Damson, sql: &str, state: &str) -> String {
+    let error = session.execute(sql).await.err().unwrap_or_else(|| panic!("{sql} went well"));
+    assert_eq!(error.state.0, state, "{sql}: {error}");
+    format!("{error}")
+}
+
+async fn starts(session: &Damson, sql: &str) -> JoinHandle<Result<(), String>> {
+    let (other, sql) = (session.clone(), sql.to_owned());
+    tokio::spawn(async move { other.execute(&sql).await.map(|_| ()).map_err(|e| e.state.0.to_owned()) })
+}
+
+async fn until_waiting(cluster: &TestCluster, count: usize) {
+    let session = cluster.session();
+    let began = Instant::now();
+    while session.text("SELECT count(*) FROM pg_locks WHERE NOT granted").await != count.to_string() {
+        assert!(began.elapsed() < Duration::from_secs(20), "nobody waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_is_broken() {
+    let cluster = TestCluster::start(2).await;
+    tables(&cluster).await;
+    let [one, two] = [cluster.session(), cluster.session()];
+    for session in [&one, &two] {
+        ok(session, "BEGIN").await;
+    }
+    ok(&one, "UPDATE a SET v = 1").await;
+    ok(&two, "UPDATE b SET v = 2").await;
+    let waiting = starts(&one, "UPDATE b SET v = 1").await;
+    until_waiting(&cluster, 1).await;
+    fails(&two, "UPDATE a SET v = 2", "40P01").await;
+    // It has given nothing back yet: that is its ROLLBACK's.
+    assert!(!waiting.is_finished());
+    ok(&two, "ROLLBACK").await;
+    waiting.await.unwrap().unwrap();
+    ok(&one, "COMMIT").await;
+    let session = cluster.session();
+    assert_eq!(session.text("SELECT sum(a.v + b.v) FROM a JOIN b USING (k)").await, "6");
+    assert_eq!(session.text("SELECT count(*) FROM pg_locks").await, "0");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_and_inserts_never_wait() {
+    let cluster = TestCluster::start(2).await;
+    tables(&cluster).await;
+    let [one, two] = [cluster.session(), cluster.session()];
+    ok(&one, "BEGIN").await;
+    ok(&one, "UPDATE a SET v = 1").await;
+    let held = two.text("SELECT relation_name || ' ' || mode FROM pg_locks WHERE granted").await;
+    assert_eq!(held, "public.a ShareUpdateExclusiveLock");
+    assert_eq!(two.text("SELECT sum(v) FROM a").await, "0");
+    // In Greenplum, it would wait.
+    ok(&two, "INSERT INTO a VALUES (9, 9)").await;
+    ok(&two, "SET lock_timeout = '50ms'").await;
+    fails(&two, "DELETE FROM a", "55P03").await;
+    fails(&two, "TRUNCATE a", "55P03").await;
+    fails(&two, "ALTER TABLE a ADD COLUMN w int", "55P03").await;
+    fails(&two, "DROP TABLE a", "55P03").await;
+    ok(&two, "BEGIN").await;
+    fails(&two, "LOCK TABLE a IN SHARE MODE NOWAIT", "55P03").await;
+    ok(&two, "ROLLBACK").await;
+    ok(&one, "COMMIT").await;
+    assert_eq!(two.lines("SELECT * FROM a ORDER BY k").await, ["1 | 1", "2 | 1", "3 | 1", "9 | 9"]);
+    ok(&two, "DROP TABLE a").await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_locked_is_as_the_one_before_left_it() {
+    let cluster = TestCluster::start(2).await;
+    tables(&cluster).await;
+    let [one, two] = [cluster.session(), cluster.session()];
+    ok(&one, "BEGIN").await;
+    ok(&one, "LOCK TABLE a").await;
+    let insert = starts(&two, "INSERT INTO a VALUES (7, 7)").await;
+    until_waiting(&cluster, 1).await;
+    ok(&one, "ALTER TABLE a ADD COLUMN w int DEFAULT 5").await;
+    ok(&one, "ALTER TABLE a SET DISTRIBUTED RANDOMLY").await;
+    ok(&one, "COMMIT").await;
+    insert.await.unwrap().unwrap();
+    assert_eq!(
+        two.lines("SELECT k, v, w FROM a ORDER BY k").await,
+        ["1 | 0 | 5", "2 | 0 | 5", "3 | 0 | 5", "7 | 7 | 5"]
+    );
+
+    // A table of the same name that is another one.
+    ok(&one, "BEGIN").await;
+    ok(&one, "DROP TABLE a").await;
+    ok(&one, "CREATE TABLE a (k text) DISTRIBUTED BY (k)").await;
+    let insert = starts(&two, "INSERT INTO a VALUES ('new')").await;
+    let dropping = starts(&cluster.session(), "DROP TABLE b; ").await;
+    dropping.await.unwrap().unwrap();
+    until_waiting(&cluster, 1).await;
+    ok(&one, "COMMIT").await;
+    insert.await.unwrap().unwrap();
+    assert_eq!(two.text("SELECT k FROM a").await, "new");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_holds_nothing() {
+    let cluster = TestCluster::start(2).await;
+    tables(&cluster).await;
+    let one = cluster.session();
+    ok(&one, "BEGIN").await;
+    ok(&one, "UPDATE a SET v = 1").await;
+    drop(one);
+    let two = cluster.session();
+    assert_eq!(two.text("SELECT count(*) FROM pg_locks").await, "0");
+    ok(&two, "UPDATE a SET v = 2").await;
+
+    // One that sleeps.
+    ok(&two, "SET idle_in_transaction_session_timeout = '1s'").await;
+    ok(&two, "SET search_path = nowhere").await;
+    ok(&two, "BEGIN").await;
+    ok(&two, "SET search_path = public").await;
+    ok(&two, "UPDATE a SET v = 3").await;
+    let three = cluster.session();
+    ok(&three, "UPDATE a SET v = 4").await;
+    assert_eq!(three.text("SELECT DISTINCT v FROM a").await, "4");
+    let message = fails(&two, "SELECT 1", "25P03").await;
+    assert!(message.contains("idle_in_transaction_session_timeout"), "{message}");
+    assert_eq!(two.text("SHOW search_path").await, "nowhere");
+    // One that waits, and is cancelled.
+    ok(&three, "BEGIN").await;
+    ok(&three, "UPDATE a SET v = 5").await;
+    ok(&two, "SET search_path = public").await;
+    let waiting = starts(&two, "UPDATE a SET v = 6").await;
+    until_waiting(&cluster, 1).await;
+    two.cancel();
+    assert_eq!(waiting.await.unwrap().unwrap_err(), "57014");
+    ok(&three, "COMMIT").await;
+    assert_eq!(two.text("SELECT DISTINCT v FROM a").await, "5");
+    cluster.shutdown().await;
+}
