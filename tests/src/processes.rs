@@ -2,6 +2,7 @@
 //! value goes; when the test is failing, the logs stay and are named.
 
 use crate::fault_proxy::FaultNetwork;
+use damson_cluster::FAILPOINT;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -195,6 +196,17 @@ pub struct ShellRun {
     pub stderr: String,
 }
 
+impl ShellRun {
+    fn of(mut command: Command) -> Self {
+        let output = command.stdin(Stdio::null()).output().expect("the command runs");
+        ShellRun {
+            success: output.status.success(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+}
+
 /// `damson sql`, connected to one Flight SQL port.
 #[derive(Debug, Clone)]
 pub struct Shell {
@@ -214,12 +226,7 @@ impl Shell {
     }
 
     pub fn run(&self, format: &str, arguments: &[&str]) -> ShellRun {
-        let output = self.command(format, arguments).stdin(Stdio::null()).output().expect("the shell runs");
-        ShellRun {
-            success: output.status.success(),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
+        ShellRun::of(self.command(format, arguments))
     }
 
     /// The rows of a statement, without the header.
@@ -300,6 +307,10 @@ pub struct Setup {
     pub segment_arguments: Vec<String>,
     /// Whether segments have certificates: for drivers and addresses that ask for them.
     pub has_certificates: bool,
+    /// Where the master ends itself: see [`damson_cluster::FAILPOINT`].
+    pub master_failpoint: Option<String>,
+    /// Where a segment does.
+    pub segment_failpoint: Option<(usize, String)>,
     /// Stands between the nodes, which it calls `master`, `seg0`, `seg1`, …; without one they are on one loopback.
     pub network: Option<FaultNetwork>,
 }
@@ -401,6 +412,11 @@ impl ProcessCluster {
             command.arg("--tls-dir").arg(self.directory().join(CERTIFICATE));
         }
         command.env("DAMSON_BUILD", build);
+        if let Some((at, failpoint)) = &self.setup.segment_failpoint
+            && *at == content
+        {
+            command.env(FAILPOINT, failpoint);
+        }
         let node = Node::spawn(&name, self.directory(), command);
         if let Some(network) = &self.setup.network {
             network.is_process(&name, node.pid());
@@ -430,6 +446,22 @@ impl ProcessCluster {
     /// Where peers reach a segment without a proxy.
     pub fn segment_address(&self, content: usize) -> SocketAddr {
         loopback(self.segment_ports[content])
+    }
+
+    /// From its next start, a node ends itself at a failpoint: the master, or a segment. None: no node does.
+    pub fn set_failpoint(&mut self, failpoint: Option<(Option<usize>, String)>) {
+        (self.setup.master_failpoint, self.setup.segment_failpoint) = match failpoint {
+            None => (None, None),
+            Some((None, name)) => (Some(name), None),
+            Some((Some(content), name)) => (None, Some((content, name))),
+        };
+    }
+
+    /// `damson check`, run to its end.
+    pub fn check(&self) -> ShellRun {
+        let mut command = Command::new(binary());
+        command.args(["check", "--url", &format!("flight://{}", self.client_address())]);
+        ShellRun::of(command)
     }
 
     pub fn master(&mut self) -> &mut Node {
@@ -505,6 +537,9 @@ impl MasterCommand {
         command.args(["--flight-port", &flight.to_string(), "--pg-port", &postgres.to_string()]);
         command.args(["--segments", &setup.segments.to_string()]).args(&setup.master_arguments);
         command.env("DAMSON_BUILD", BUILD);
+        if let Some(failpoint) = &setup.master_failpoint {
+            command.env(FAILPOINT, failpoint);
+        }
         Node::spawn("master", directory, command)
     }
 }

@@ -12,11 +12,13 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SEGMENTS: usize = 2;
 const ACCOUNTS: i64 = 40;
 const BALANCE: i64 = 100;
+/// A process that reaches no failpoint within this time goes on.
+const FAILPOINT_WITHIN: Duration = Duration::from_secs(5);
 /// A cluster whose processes have been started again answers within this time.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// Orphans are gone after two rounds of the collector.
@@ -26,6 +28,12 @@ const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
 const LOADED: i64 = 50;
 /// Rows of each table that is made.
 const MADE: i64 = 3;
+
+/// Where the master can end itself, and where a segment can, at each step of a commit.
+const MASTER_FAILPOINTS: [&str; 2] = ["commit.before_store", "commit.after_store"];
+const SEGMENT_FAILPOINTS: [&str; 3] = ["write.before_sync", "write.after_sync", "write.after_vector"];
+/// Times that a failpoint is passed at most.
+const PASSED_MAX: u32 = 12;
 
 /// What clients know of their statements.
 #[derive(Default)]
@@ -186,6 +194,8 @@ fn check(shell: &Shell, journal: &mut Journal) {
     journal.rounds = (round, round);
 
     check_transactions(shell, journal);
+    let problems = shell.rows("SELECT * FROM gp_check WHERE problem NOT LIKE '%orphan%'");
+    assert!(problems.is_empty(), "files are not as the catalog says: {problems:?}");
 
     let rows = shell.rows("SELECT number, count(*) FROM log GROUP BY number");
     let found: BTreeMap<i64, i64> = rows.iter().map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap())).collect();
@@ -281,8 +291,23 @@ fn what_was_acknowledged_outlives_every_kill() {
     shell.execute(&format!("INSERT INTO accounts SELECT x - 1, {BALANCE} FROM generate_series(1, {ACCOUNTS}) AS g(x)"));
     shell.execute("INSERT INTO marks SELECT x, 0 FROM generate_series(1, 16) AS g(x)");
     let journal = Mutex::new(Journal::default());
+    let mut at_failpoints = 0;
     for kill in 0..kills {
         let stop = AtomicBool::new(false);
+        // Every other time a process ends by itself, at some step of a commit.
+        let failpoint = rng.random_bool(0.5).then(|| {
+            let times = rng.random_range(1..=PASSED_MAX);
+            let (who, names): (Option<usize>, &[&str]) = match rng.random_bool(0.5) {
+                true => (None, &MASTER_FAILPOINTS),
+                false => (Some(rng.random_range(0..SEGMENTS)), &SEGMENT_FAILPOINTS),
+            };
+            (who, format!("{}={times}", names[rng.random_range(0..names.len())]))
+        });
+        if let Some((who, name)) = &failpoint {
+            println!("kill {kill}: {name} of {who:?}");
+            cluster.set_failpoint(failpoint.clone());
+            cluster.restart(who.is_none(), who.as_slice());
+        }
         // Who is killed: a segment, the master, or all at once.
         let victim = rng.random_range(0..SEGMENTS + 2);
         let segments: Vec<usize> =
@@ -302,22 +327,44 @@ fn what_was_acknowledged_outlives_every_kill() {
                     acknowledged(shell, "VACUUM");
                 }
             });
-            thread::sleep(pause);
-            if victim >= SEGMENTS {
-                cluster.master().kill();
+            match &failpoint {
+                Some((who, _)) => {
+                    let ends = Instant::now() + FAILPOINT_WITHIN;
+                    let node = match who {
+                        None => cluster.master(),
+                        Some(content) => cluster.segment(*content),
+                    };
+                    while node.try_wait().is_none() && Instant::now() < ends {
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                    at_failpoints += usize::from(node.try_wait().is_some());
+                }
+                None => {
+                    thread::sleep(pause);
+                    if victim >= SEGMENTS {
+                        cluster.master().kill();
+                    }
+                    segments.iter().for_each(|&content| cluster.kill_segment(content));
+                }
             }
-            segments.iter().for_each(|&content| cluster.kill_segment(content));
             stop.store(true, Ordering::Relaxed);
         });
-        cluster.restart(victim >= SEGMENTS, &segments);
+        cluster.set_failpoint(None);
+        match &failpoint {
+            Some((who, _)) => cluster.restart(who.is_none(), who.as_slice()),
+            None => cluster.restart(victim >= SEGMENTS, &segments),
+        }
         println!("kill {kill}: victim {victim} after {pause:?}");
         check(&shell, &mut journal.lock().unwrap());
     }
     assert!(journal.lock().unwrap().rounds.0 > 0, "nothing was tested");
     let transactions = journal.lock().unwrap().done.values().filter(|entry| matches!(entry, Entry::There)).count();
     assert!(transactions > 0, "no transaction was tested");
+    assert!(at_failpoints > 0 || kills < 5, "no failpoint was reached");
     let (_, missing) = strays(cluster.directory());
     assert!(missing.is_empty(), "the catalog names files that are not there: {missing:?}");
     wait_for("end of the orphans", COLLECTED_WITHIN, || strays(cluster.directory()).0.is_empty().then_some(()));
+    let checked = cluster.check();
+    assert!(checked.success && checked.stdout.contains("Nothing is wrong"), "{checked:?}");
     check(&shell, &mut journal.lock().unwrap());
 }

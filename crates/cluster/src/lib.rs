@@ -1,7 +1,8 @@
 //! What the nodes of a cluster must agree on: ids, topology, table and file descriptions, the bucket map and the
-//! placement hash. No I/O, no clock, no randomness.
+//! placement hash. No I/O, no clock, no randomness; [`failpoint`], for tests, alone looks at the environment.
 
 mod bucket_map;
+mod failpoint;
 mod ids;
 mod load;
 pub mod placement;
@@ -10,6 +11,7 @@ mod table;
 mod topology;
 
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
+pub use failpoint::{FAILPOINT, failpoint};
 pub use ids::{ContentId, MapVersion, MotionId, QueryId, RouteKey, SessionId, SliceId, SnapshotId, TableId};
 pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
 pub use table::{

@@ -139,8 +139,15 @@ pub struct DeleteVector {
     pub bytes: u64,
     /// XXH3-64 of the whole file.
     pub checksum: u64,
-    /// Set by the commit.
+    /// Set by the commit; 0 until then.
     pub created: SnapshotId,
+}
+
+impl DeleteVector {
+    /// Whether it is a snapshot's, and not one of a transaction that may still roll back.
+    pub fn is_committed(&self) -> bool {
+        self.created != SnapshotId(0)
+    }
 }
 
 /// System column of a scan for DELETE and UPDATE: which of its segment's files a row is in, as they were dispatched (Int32).

@@ -27,6 +27,7 @@ enum Command {
     Segment(segment_process::SegmentArgs),
     Certificate(certificate::CertificateArgs),
     Sql(shell::SqlArgs),
+    Check(shell::CheckArgs),
     Tpch(tpch_command::TpchArgs),
 }
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Segment(args) => serve(segment_process::run(args)),
         Command::Certificate(args) => ended(certificate::run(&args)),
         Command::Sql(args) => shell::run(args),
+        Command::Check(args) => shell::check(&args),
         Command::Tpch(args) => ended(tpch_command::run(&args)),
     }
 }

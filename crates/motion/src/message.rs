@@ -1,7 +1,7 @@
 //! Control messages between the master and the segments.
 
 use bytes::Bytes;
-use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
+use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableDef, TableId, Topology};
 use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
@@ -17,6 +17,8 @@ pub mod control {
     pub const REMOVE_FILES: &str = "remove_files";
     /// Master → segment: answers one JSON list of `(path, bytes)`, every data file on disk.
     pub const LIST_FILES: &str = "list_files";
+    /// Master → segment: compare files with the catalog; body: JSON [`super::CheckFiles`]; answers one JSON list of `(path, problem)`.
+    pub const CHECK_FILES: &str = "check_files";
     /// Master → segment: answers one JSON list of [`super::RunningSlice`].
     pub const RUNNING_SLICES: &str = "running_slices";
     /// Master → any content of a node: answers one JSON [`super::NodeReport`], of the whole node.
@@ -35,6 +37,15 @@ pub mod codes {
     pub const CANCELLED: &str = "57014";
     pub const CONNECTION_FAILURE: &str = "08006";
     pub const BUILD_MISMATCH: &str = "build_mismatch";
+}
+
+/// Files of one table on one segment, as the catalog has them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckFiles {
+    pub table: TableDef,
+    /// That the table is laid out by.
+    pub map: BucketMap,
+    pub files: Vec<FileEntry>,
 }
 
 /// One slice, encoded by [`crate::encode_slice`].

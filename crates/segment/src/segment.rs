@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::ContentId;
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
-use damson_motion::{ExecuteRequest, NodeReport, codes, control};
+use damson_motion::{CheckFiles, ExecuteRequest, NodeReport, codes, control};
 use damson_storage::{ColumnCache, StorageError, TableStore};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
@@ -76,6 +76,14 @@ impl ControlHandler for Segment {
                 let paths: Vec<String> = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
                 self.store.remove(&paths).await.map_err(storage_error)?;
                 answer(&paths.len())
+            }
+            control::CHECK_FILES => {
+                let CheckFiles { table, map, files } = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
+                let store = self.store.clone();
+                // Hashing rows is work for the CPU.
+                let work = self.cpu.spawn(async move { store.check(&table, &map, &files).await });
+                let problems = work.await.map_err(|e| internal(&e))?;
+                answer(&problems.into_iter().map(|found| (found.path, found.problem)).collect::<Vec<_>>())
             }
             control::LIST_FILES => answer(&self.store.list().await.map_err(storage_error)?),
             control::RUNNING_SLICES => answer(&self.running.list(self.content)),

@@ -3,7 +3,7 @@
 use crate::StorageError;
 use crate::limits::DELETES_CACHE_BYTES;
 use bytes::Bytes;
-use damson_cluster::{DeleteVector, SnapshotId, TableId};
+use damson_cluster::{DeleteVector, TableId};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use quick_cache::Weighter;
@@ -60,6 +60,11 @@ impl DeleteVectors {
         self.loaded.remove(path);
     }
 
+    /// As [`DeleteVectors::get`], from the disk, whatever was read before.
+    pub(crate) async fn verify(&self, table: TableId, vector: &DeleteVector) -> Result<DeletedRows, StorageError> {
+        self.load(table, vector).await
+    }
+
     async fn load(&self, table: TableId, vector: &DeleteVector) -> Result<DeletedRows, StorageError> {
         let corrupt = |detail: String| StorageError::Corrupt { table, path: vector.path.clone(), detail };
         let location = Path::parse(&vector.path).map_err(|error| corrupt(error.to_string()))?;
@@ -70,11 +75,6 @@ impl DeleteVectors {
         })?;
         decode(&bytes, vector).map(Arc::new).map_err(corrupt)
     }
-}
-
-/// Whether the vector is a snapshot's, and not one of a transaction that may still roll back.
-pub(crate) fn is_committed(vector: &DeleteVector) -> bool {
-    vector.created != SnapshotId(0)
 }
 
 /// The file of these rows.

@@ -122,6 +122,11 @@ impl Footers {
         slot
     }
 
+    /// As [`Footers::get`], from the disk, whatever was read before; nothing is remembered.
+    pub(crate) async fn verify(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
+        self.load(file).await
+    }
+
     async fn load(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
         let location = Path::parse(&file.path).map_err(|error| file.corrupt(error.to_string()))?;
         let checksum = self.checksum(&location, file).await?;

@@ -3,6 +3,7 @@
 
 mod blocking;
 mod cache;
+mod check;
 mod copy;
 mod deletes;
 mod durable;
@@ -17,6 +18,7 @@ pub mod text;
 mod write;
 
 pub use cache::{ColumnCache, ColumnCacheStats};
+pub use check::FileProblem;
 pub use copy::{copy_read, copy_write};
 pub use error::{RecordError, StorageError};
 pub use store::TableStore;

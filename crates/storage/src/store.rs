@@ -61,6 +61,10 @@ impl TableStore {
         self.inner.content
     }
 
+    pub(crate) fn files(&self) -> &TableFiles {
+        &self.inner.files
+    }
+
     /// A leaf that reads the columns at `projection` (positions in `table_schema`, any order) of `files`, in exactly
     /// `partitions` partitions, each batch of exactly the projected schema. Columns that a file lacks, because they
     /// were added after it was written, are NULL. Without files it is the same plan and yields nothing.

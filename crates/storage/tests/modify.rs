@@ -196,3 +196,84 @@ async fn a_damaged_vector_is_an_error() {
     std::fs::write(&path, right).unwrap();
     assert_eq!(values(&other, &files).await.len(), 98);
 }
+
+/// What a check finds, of files that were damaged in every way that it looks for.
+#[tokio::test]
+async fn a_check_finds_what_is_damaged() {
+    use damson_cluster::{BucketMap, ColumnDef, ContentId, Distribution, MapVersion, TableDef};
+    let dir = tempfile::tempdir().unwrap();
+    let store = TableStore::open(ContentId(1), dir.path()).unwrap();
+    let (one, two) = (BucketMap::uniform(MapVersion(1), 1), BucketMap::uniform(MapVersion(1), 2));
+    let column = ColumnDef {
+        name: "v".into(),
+        sql_type: "bigint".into(),
+        data_type: DataType::Int64,
+        nullable: true,
+        default: None,
+    };
+    let table = |distribution| TableDef {
+        id: TABLE,
+        schema: "public".into(),
+        name: "t".into(),
+        columns: vec![column.clone()],
+        distribution,
+        map_version: MapVersion(1),
+        primary_key: vec![],
+        compression: Compression::Zstd(1),
+    };
+    let (hashed, strewn) = (table(Distribution::Hashed(vec![0])), table(Distribution::Randomly));
+    let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]));
+    // Of a hundred values, about half belong to each of two segments.
+    let writes = WriteSpec::new(TABLE, schema, Compression::Zstd(1), vec![0]);
+    let batch = ints(0..100);
+    let (report, _) = sink(store.write(writes, memory(&batch.schema(), vec![batch.clone()])).unwrap()).await.unwrap();
+    let files: Vec<FileEntry> = serde_json::from_slice(&report).unwrap();
+    let (_, files) = modify(&store, &files, Writes::Nothing, named(&[(0, 3), (0, 7)])).await;
+    let file = files[0].clone();
+    assert_eq!(store.check(&strewn, &two, &files).await, []);
+
+    let problem = async |table: &TableDef, map: &BucketMap, file: FileEntry| -> String {
+        let problems = store.check(table, map, &[file]).await;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        problems[0].problem.clone()
+    };
+    let strays = problem(&hashed, &two, file.clone()).await;
+    assert!(strays.contains("of its 100 rows belong to other segments"), "{strays}");
+    assert!(!strays.starts_with("100 "), "{strays}");
+    let strays = problem(&hashed, &one, file.clone()).await;
+    assert!(strays.starts_with("100 of its 100 rows"), "all are the other segment's: {strays}");
+
+    let own = TableStore::open(ContentId(0), dir.path()).unwrap();
+    assert_eq!(own.check(&hashed, &one, &files).await, []);
+    let listed = FileEntry { buckets: Some((5, 5)), ..file.clone() };
+    let problems = own.check(&hashed, &one, &[listed]).await;
+    assert!(problems[0].problem.contains("in buckets that the catalog does not list"), "{problems:?}");
+
+    let rows = problem(&strewn, &two, FileEntry { rows: 99, ..file.clone() }).await;
+    assert!(rows.contains("100 rows, not 99"), "{rows}");
+    let bytes = problem(&strewn, &two, FileEntry { bytes: file.bytes + 1, ..file.clone() }).await;
+    assert!(bytes.contains("bytes, not"), "{bytes}");
+    let vector = file.deletes.clone().unwrap();
+    let short = FileEntry { rows: 5, ..file.clone() };
+    let problems = store.check(&strewn, &two, &[short]).await;
+    assert!(problems.iter().any(|p| p.path == vector.path && p.problem.contains("deletes row 7")), "{problems:?}");
+
+    // On the disk: a flipped bit, and nothing at all. What was read before does not count.
+    let flip = |path: &str| {
+        let path = dir.path().join(path);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    flip(&file.path);
+    let flipped = problem(&strewn, &two, file.clone()).await;
+    assert!(flipped.contains("checksum"), "{flipped}");
+    flip(&file.path);
+    flip(&vector.path);
+    let flipped = store.check(&strewn, &two, &files).await;
+    assert!(flipped[0].path == vector.path && flipped[0].problem.contains("checksum"), "{flipped:?}");
+    std::fs::remove_file(dir.path().join(&file.path)).unwrap();
+    std::fs::remove_file(dir.path().join(&vector.path)).unwrap();
+    assert_eq!(store.check(&strewn, &two, &files).await.len(), 2);
+}

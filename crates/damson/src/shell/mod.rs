@@ -1,5 +1,6 @@
 //! `damson sql`: the shell, over Flight SQL.
 
+mod check;
 mod connection;
 mod describe;
 mod failure;
@@ -13,6 +14,7 @@ mod script;
 mod shell;
 mod waiting;
 
+pub use check::{CheckArgs, check};
 pub use failure::{Failure, ServerError};
 pub use output::Format;
 pub use script::{Piece, is_complete, pieces};

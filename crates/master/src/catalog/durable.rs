@@ -9,7 +9,7 @@ use super::step::{Step, replay};
 use super::store::{CatalogStore, Change, Stored, StoredDeletes, StoredFile, Transaction};
 #[cfg(test)]
 use super::workspace::Workspace;
-use damson_cluster::{BucketMap, ContentId, DeleteVector, MapVersion, SnapshotId, TableId};
+use damson_cluster::{BucketMap, ContentId, DeleteVector, MapVersion, SnapshotId, TableId, failpoint};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -147,7 +147,10 @@ impl Catalog {
         }
         let changes = steps.into_iter().flat_map(|step| step.changes).collect();
         let transaction = Transaction { snapshot: Some(snapshot), changes };
-        if let Err(error) = writer.store.apply(&transaction) {
+        failpoint("commit.before_store");
+        let applied = writer.store.apply(&transaction);
+        failpoint("commit.after_store");
+        if let Err(error) = applied {
             if !matches!(error, CatalogError::Fenced { .. }) {
                 writer.in_doubt = true;
             }

@@ -1,13 +1,13 @@
 //! Files on segments that nobody needs any more.
 
 use super::{Registry, Writes};
-use crate::catalog::{Catalog, FileKey};
-use crate::error::SqlResult;
+use crate::catalog::{Catalog, CatalogState, FileKey};
+use crate::error::{SqlResult, internal};
 use crate::system::InterconnectNode;
 use bytes::Bytes;
-use damson_cluster::{ContentId, Endpoint};
+use damson_cluster::{BucketMap, ContentId, Endpoint, FileEntry, TableDef, TableId};
 use damson_interconnect::Node;
-use damson_motion::{NodeReport, RunningSlice, control};
+use damson_motion::{CheckFiles, NodeReport, RunningSlice, control};
 use futures::{TryStreamExt, future};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -20,6 +20,16 @@ pub(crate) struct FileService {
     pub registry: Arc<Registry>,
     pub catalog: Arc<Catalog>,
     pub writes: Writes,
+}
+
+/// What [`FileService::check`] found wrong.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub content: ContentId,
+    /// None for a file that is no table's.
+    pub table: Option<TableId>,
+    pub path: String,
+    pub problem: String,
 }
 
 impl FileService {
@@ -58,7 +68,7 @@ impl FileService {
 
     /// Removes what a failed statement wrote.
     pub(crate) async fn remove(&self, content: ContentId, paths: &[String]) -> SqlResult<()> {
-        let body = serde_json::to_vec(paths).map_err(crate::error::internal)?;
+        let body = serde_json::to_vec(paths).map_err(internal)?;
         self.ask::<usize>(content, control::REMOVE_FILES, body.into()).await.map(|_| ())
     }
 
@@ -101,6 +111,55 @@ impl FileService {
         future::join_all(asked).await.into_iter().flatten().collect()
     }
 
+    /// Compares every file of a snapshot with what is on the disks, and the disks with the catalog.
+    ///
+    /// # Errors
+    /// A segment that does not answer.
+    pub(crate) async fn check(&self, state: &Arc<CatalogState>) -> SqlResult<Vec<Finding>> {
+        let contents = self.registry.definitions().into_iter().map(|segment| segment.content);
+        let found = future::join_all(contents.map(|content| self.check_content(state, content))).await;
+        let found: Vec<Vec<Finding>> = found.into_iter().collect::<SqlResult<_>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn check_content(&self, state: &CatalogState, content: ContentId) -> SqlResult<Vec<Finding>> {
+        let mut findings = vec![];
+        for entry in state.tables() {
+            let files: Vec<FileEntry> = entry.files.of(content).iter().map(|file| FileEntry::clone(file)).collect();
+            let missing = || internal(format!("no bucket map {}", entry.def.map_version));
+            let map = BucketMap::clone(state.bucket_map(entry.def.map_version).ok_or_else(missing)?);
+            if files.is_empty() {
+                continue;
+            }
+            let request = CheckFiles { table: TableDef::clone(&entry.def), map, files };
+            let body = serde_json::to_vec(&request).map_err(internal)?;
+            let problems: Vec<(String, String)> = self.ask(content, control::CHECK_FILES, body.into()).await?;
+            let table = Some(entry.def.id);
+            let finding = |(path, problem)| Finding { content, table, path, problem };
+            findings.extend(problems.into_iter().map(finding));
+        }
+        findings.extend(self.orphans(content).await?.into_iter().map(|path| Finding {
+            content,
+            table: None,
+            path,
+            problem: "the catalog does not know it: an orphan, which will be removed".into(),
+        }));
+        Ok(findings)
+    }
+
+    /// Files that the catalog does not know, and that no statement can be writing. Not all of them while any statement writes.
+    async fn orphans(&self, content: ContentId) -> SqlResult<Vec<String>> {
+        let unknown = self.unknown_files(content).await?;
+        if !self.writes.have_ended_below(self.writes.next()) {
+            return Ok(vec![]);
+        }
+        // Those that wrote when the list was made have ended: they may have committed.
+        let known = self.catalog.known_paths(content)?;
+        let mut orphans: Vec<String> = unknown.into_iter().filter(|path| !known.contains(path)).collect();
+        orphans.sort();
+        Ok(orphans)
+    }
+
     async fn ask<T: DeserializeOwned>(&self, content: ContentId, kind: &str, body: Bytes) -> SqlResult<T> {
         let topology = self.registry.topology(&BTreeSet::from([content]))?;
         let answer = self.node.call(topology.endpoint(content), content, kind, body).await;
@@ -109,6 +168,6 @@ impl FileService {
             .try_collect()
             .await
             .map_err(crate::error::of_call(content))?;
-        serde_json::from_slice(&answer.concat()).map_err(crate::error::internal)
+        serde_json::from_slice(&answer.concat()).map_err(internal)
     }
 }

@@ -6,7 +6,7 @@ mod registry;
 mod routes;
 mod run;
 
-pub(crate) use files::FileService;
+pub(crate) use files::{FileService, Finding};
 pub(crate) use orphans::{OrphanCollector, Write, Writes};
 pub(crate) use registry::Registry;
 pub(crate) use run::{Dispatch, Dispatcher, Running, SliceMetrics};

@@ -47,7 +47,7 @@ impl Writes {
     }
 
     /// The number of the next statement: all that have begun have lower ones.
-    fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         self.0.lock().next
     }
 
@@ -57,7 +57,7 @@ impl Writes {
     }
 
     /// Whether every statement below `number` has ended.
-    fn have_ended_below(&self, number: u64) -> bool {
+    pub(super) fn have_ended_below(&self, number: u64) -> bool {
         self.0.lock().running.first().is_none_or(|&first| first >= number)
     }
 }

@@ -174,9 +174,21 @@ impl Session {
         let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
         let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
         let locks = self.master.locks.rows();
+        let findings = match table.needs_check() {
+            true => self.master.files.check(names.state()).await.map_err(external)?,
+            false => vec![],
+        };
         let mut segments = vec![self.master.registry.master_definition()];
         segments.extend(self.master.registry.definitions());
-        Ok(SystemContext { state: Arc::clone(names.state()), segments, view_schemas, running, interconnect, locks })
+        Ok(SystemContext {
+            state: Arc::clone(names.state()),
+            segments,
+            view_schemas,
+            running,
+            interconnect,
+            locks,
+            findings,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! System tables: the catalog's state as rows. Text columns are `Utf8View`.
 
 mod cells;
+mod check;
 mod distribution;
 mod files;
 mod information_schema;

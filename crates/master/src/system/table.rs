@@ -2,9 +2,11 @@
 
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
-    InterconnectNode, distribution, files, information_schema, interconnect, locks, pg_catalog, running, segments,
+    InterconnectNode, check, distribution, files, information_schema, interconnect, locks, pg_catalog, running,
+    segments,
 };
 use crate::catalog::CatalogState;
+use crate::dispatch::Finding;
 use crate::locks::LockRow;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -24,6 +26,8 @@ pub struct SystemContext {
     pub running: Vec<damson_motion::RunningSlice>,
     /// Every node's interconnect; asked for only by statements that name one of its tables.
     pub interconnect: Vec<InterconnectNode>,
+    /// What is wrong with files; looked for only by statements that name `gp_check`.
+    pub(crate) findings: Vec<Finding>,
     /// Locks of tables, as of now.
     pub(crate) locks: Vec<LockRow>,
 }
@@ -57,6 +61,11 @@ impl SystemTable {
         self.name == running::RUNNING_SLICES.name
     }
 
+    /// True if it shows what is wrong with files: that needs [`SystemContext::findings`].
+    pub fn needs_check(&self) -> bool {
+        self.name == check::CHECK.name
+    }
+
     /// True if it shows counters of the interconnect: that needs [`SystemContext::interconnect`].
     pub fn needs_interconnect(&self) -> bool {
         [interconnect::STATS.name, interconnect::NODES.name].contains(&self.name)
@@ -74,6 +83,7 @@ static TABLES: &[SystemTable] = &[
     interconnect::STATS,
     interconnect::NODES,
     locks::LOCKS,
+    check::CHECK,
     distribution::DISTRIBUTION_POLICY,
     files::FILES,
     files::SEGMENT_ROWS,

@@ -65,6 +65,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             running: Vec::new(),
             interconnect: interconnect(),
             locks: vec![],
+            findings: vec![],
         },
     )
 }
@@ -144,6 +145,7 @@ fn an_empty_catalog_has_empty_tables() {
         running: Vec::new(),
         interconnect: Vec::new(),
         locks: vec![],
+        findings: vec![],
     };
     for table in system_tables() {
         let rows = table.rows(&context).num_rows();

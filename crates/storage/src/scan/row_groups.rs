@@ -4,7 +4,7 @@ use super::files::TableFiles;
 use super::pruning::Pruner;
 use super::shares::Share;
 use crate::StorageError;
-use crate::deletes::{DeletedRows, is_committed};
+use crate::deletes::DeletedRows;
 use crate::footers::{FileIdentity, Footer};
 use datafusion::physical_plan::metrics::Count;
 use std::collections::VecDeque;
@@ -109,7 +109,7 @@ impl RowGroups {
                     file_number: share.number,
                     first_row,
                     deleted: deleted.clone(),
-                    is_committed: share.deletes.as_ref().is_none_or(|vector| is_committed(vector)),
+                    is_committed: share.deletes.as_ref().is_none_or(|vector| vector.is_committed()),
                 });
             }
             first_row += rows as u64;

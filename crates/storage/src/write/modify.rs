@@ -8,7 +8,7 @@ use crate::durable::{DurableFile, Finished};
 use crate::scan::TableFiles;
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
-use damson_cluster::{ContentId, DeleteVector, FileEntry, Modification, SnapshotId};
+use damson_cluster::{ContentId, DeleteVector, FileEntry, Modification, SnapshotId, failpoint};
 use datafusion::arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type, Schema};
@@ -229,6 +229,7 @@ impl Deleting<'_> {
             let mut written = DurableFile::create(self.target.data_dir.join(&path)).await?;
             written.write_block(encode(&file.rows)).await?;
             let finished = written.finish(None).await?;
+            failpoint("write.after_vector");
             let (bytes, checksum) = (finished.bytes, finished.checksum);
             let vector = DeleteVector { path, rows: file.rows.len(), bytes, checksum, created: SnapshotId(0) };
             deletes.push((entry.path.clone(), Some(vector)));

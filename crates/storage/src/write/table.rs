@@ -8,7 +8,7 @@ use crate::limits::{FILE_BYTES_MAX, FILE_ROWS_MAX, ROW_GROUP_BYTES_MAX, ROW_GROU
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
 use damson_cluster::placement;
-use damson_cluster::{Compression, ContentId, FileEntry, SnapshotId, TableId};
+use damson_cluster::{Compression, ContentId, FileEntry, SnapshotId, TableId, failpoint};
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
@@ -250,7 +250,9 @@ impl<'a> TableWriter<'a> {
         let block = std::mem::take(open.encoder.inner_mut());
         self.bytes_written.add(block.len());
         open.file.write_block(block.into()).await?;
+        failpoint("write.before_sync");
         let finished = open.file.finish(None).await?;
+        failpoint("write.after_sync");
         self.reservation.free();
         let entry = FileEntry {
             table: self.target.spec.table,

@@ -1,0 +1,98 @@
+//! Compares files with what the catalog says of them.
+
+use crate::footers::FileIdentity;
+use crate::{StorageError, TableStore};
+use damson_cluster::{BucketMap, DeleteVector, Distribution, FileEntry, TableDef, placement};
+use datafusion::arrow::array::ArrayRef;
+use datafusion::execution::TaskContext;
+use futures::StreamExt;
+use std::sync::Arc;
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileProblem {
+    /// As [`FileEntry::path`]: the file's, or its delete vector's.
+    pub path: String,
+    pub problem: String,
+}
+
+impl TableStore {
+    /// Reads every one of `files`, which are the table's on this content, from the disk: whether it is there, its length and checksum, its
+    /// rows, its delete vector, and whether every row is where `map` puts it. Gives what is wrong.
+    ///
+    /// # Memory
+    /// One block of a file, then what [`TableStore::scan`] of its distribution key takes.
+    pub async fn check(&self, table: &TableDef, map: &BucketMap, files: &[FileEntry]) -> Vec<FileProblem> {
+        let mut problems = vec![];
+        for file in files {
+            let wrong = |problem: String| FileProblem { path: file.path.clone(), problem };
+            match self.check_file(file).await {
+                Ok(()) => match self.check_placement(table, map, file).await {
+                    Ok(None) => {}
+                    Ok(Some(problem)) => problems.push(wrong(problem)),
+                    Err(error) => problems.push(wrong(error)),
+                },
+                Err(error) => problems.push(wrong(error)),
+            }
+            if let Some(vector) = &file.deletes
+                && let Err(problem) = self.check_vector(file, vector).await
+            {
+                problems.push(FileProblem { path: vector.path.clone(), problem });
+            }
+        }
+        problems
+    }
+
+    async fn check_file(&self, file: &FileEntry) -> Result<(), String> {
+        let footer = self.files().footers.verify(&FileIdentity::from(file)).await.map_err(|e| e.to_string())?;
+        let rows = footer.metadata.metadata().file_metadata().num_rows();
+        if u64::try_from(rows) != Ok(file.rows) {
+            return Err(format!("it has {rows} rows, not {}", file.rows));
+        }
+        Ok(())
+    }
+
+    async fn check_vector(&self, file: &FileEntry, vector: &DeleteVector) -> Result<(), String> {
+        let rows = self.files().deletes.verify(file.table, vector).await.map_err(|e| e.to_string())?;
+        match rows.max() {
+            Some(last) if u64::from(last) >= file.rows => {
+                Err(format!("it deletes row {last} of a file of {} rows", file.rows))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Deleted rows are looked at, too: a file is moved whole.
+    async fn check_placement(
+        &self,
+        table: &TableDef,
+        map: &BucketMap,
+        file: &FileEntry,
+    ) -> Result<Option<String>, String> {
+        let Distribution::Hashed(key) = &table.distribution else { return Ok(None) };
+        let whole = FileEntry { deletes: None, ..file.clone() };
+        let scan = self.scan(&table.arrow_schema(), key, &[whole], 1).map_err(|e| e.to_string())?;
+        let described = |error| StorageError::find(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        let mut batches = scan.execute(0, Arc::new(TaskContext::default())).map_err(described)?;
+        let (mut hashes, mut strays, mut outside, mut rows) = (vec![], 0_u64, 0_u64, 0_u64);
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(described)?;
+            let columns: Vec<ArrayRef> = batch.columns().to_vec();
+            placement::hash_rows(&columns, &mut hashes).map_err(|e| e.to_string())?;
+            rows += batch.num_rows() as u64;
+            for bucket in hashes.iter().map(|&hash| placement::bucket_of(hash)) {
+                strays += u64::from(map.owner(bucket) != self.content());
+                outside += u64::from(file.buckets.is_some_and(|(low, high)| !(low..=high).contains(&bucket)));
+            }
+        }
+        Ok(if rows != file.rows {
+            Some(format!("{rows} rows can be read of it, not {}", file.rows))
+        } else if strays > 0 {
+            Some(format!("{strays} of its {rows} rows belong to other segments"))
+        } else if outside > 0 {
+            Some(format!("{outside} of its {rows} rows are in buckets that the catalog does not list"))
+        } else {
+            None
+        })
+    }
+}
