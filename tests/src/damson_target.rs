@@ -8,6 +8,7 @@ use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -75,6 +76,18 @@ impl Damson {
                 let batches: Vec<_> = stream.try_collect().await.map_err(stream_error)?;
                 Ok(Answer::from_batches(&schema, &batches))
             }
+        }
+    }
+
+    /// A query's rows as they come.
+    ///
+    /// # Panics
+    /// When the statement fails, or is none.
+    pub async fn stream(&self, sql: &str) -> SendableRecordBatchStream {
+        match self.session.execute(sql, vec![]).await {
+            Ok(Outcome::Rows { stream, .. }) => stream,
+            Ok(Outcome::Command { tag, .. }) => panic!("{tag} is not a query"),
+            Err(error) => panic!("{sql}: {error}"),
         }
     }
 

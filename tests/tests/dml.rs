@@ -106,3 +106,40 @@ async fn a_reader_sees_a_statement_whole_or_not_at_all() {
     futures::join!(transfers, looking);
     cluster.shutdown().await;
 }
+
+/// What is in one place, or everywhere, is written by one segment.
+#[tokio::test(flavor = "multi_thread")]
+async fn copy_to_writes_each_row_once() {
+    let cluster = TestCluster::start(3).await;
+    let session = cluster.session();
+    for sql in [
+        "CREATE TABLE hashed (k int) DISTRIBUTED BY (k)",
+        "CREATE TABLE copied (k int) DISTRIBUTED REPLICATED",
+        "CREATE TABLE back (k bigint) DISTRIBUTED RANDOMLY",
+        "INSERT INTO hashed SELECT x FROM generate_series(1, 100) AS g(x)",
+        "INSERT INTO copied SELECT x FROM generate_series(1, 10) AS g(x)",
+    ] {
+        session.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+    let queries = [
+        ("(SELECT 1 AS k)", 1, 1),
+        ("(SELECT count(*) AS k FROM hashed)", 1, 100),
+        ("(SELECT k FROM hashed ORDER BY k LIMIT 4)", 4, 10),
+        ("(VALUES (1), (2))", 2, 3),
+        ("(SELECT x FROM generate_series(1, 5) AS g(x))", 5, 15),
+        ("copied", 10, 55),
+        ("hashed", 100, 5050),
+        ("(SELECT k FROM hashed WHERE k = 7)", 1, 7),
+        ("(SELECT h.k FROM hashed h JOIN copied c ON h.k = c.k)", 10, 55),
+    ];
+    for (number, (source, rows, sum)) in queries.into_iter().enumerate() {
+        let dir = cluster.data_dir().join(format!("copy{number}"));
+        let sql = format!("COPY {source} TO '{}' (FORMAT parquet)", dir.display());
+        let answer = session.execute(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        assert_eq!(answer.changed, Some(rows), "{sql}");
+        session.execute("TRUNCATE back").await.unwrap();
+        session.execute(&format!("COPY back FROM '{}' (FORMAT parquet)", dir.display())).await.unwrap();
+        assert_eq!(session.text("SELECT count(*) || ' ' || sum(k) FROM back").await, format!("{rows} {sum}"), "{sql}");
+    }
+    cluster.shutdown().await;
+}

@@ -14,12 +14,23 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub(crate) struct Blocks {
     sessions: Arc<Mutex<HashMap<SessionId, Weak<Session>>>>,
+    /// Held by every block that stays with an old snapshot.
+    snapshots: Arc<()>,
 }
 
 impl Blocks {
     /// From now on the session's block is ended when it is idle for too long.
     pub(crate) fn watch(&self, session: &Session) {
         self.sessions.lock().insert(session.id, session.own());
+    }
+
+    /// While it is held, rows stay in their files: whoever changes them later finds them where the snapshot has them.
+    pub(crate) fn keep_snapshot(&self) -> Arc<()> {
+        Arc::clone(&self.snapshots)
+    }
+
+    pub(crate) fn is_snapshot_kept(&self) -> bool {
+        Arc::strong_count(&self.snapshots) > 1
     }
 
     /// For as long as somebody else holds the master.

@@ -103,10 +103,10 @@ impl Session {
     /// What the client wrote wrong, with its position.
     pub async fn prepare(&self, text: &str) -> SqlResult<Prepared> {
         let statement = sql::parse(text);
-        let state = self.reading(&statement).await?;
+        let (state, failure) = self.reading(&statement).await?;
         let prepared = self.describe(statement?, text, state).await;
         if prepared.is_err() {
-            self.fail_block().await;
+            failure.fails();
         }
         prepared
     }
@@ -165,6 +165,27 @@ impl Session {
     ) -> SqlResult<Outcome> {
         transaction.begin_statement()?;
         let state = transaction.state();
+        // What only prepares the transaction leaves its snapshot to the first statement that reads.
+        let reads = !matches!(
+            statement,
+            Statement::Show(_) | Statement::Set(_) | Statement::Reset(_) | Statement::LockTable(_)
+        );
+        let outcome = self.execute_in(statement, text, parameters, state, transaction, cancel).await;
+        if reads {
+            transaction.end_statement(&self.master);
+        }
+        outcome
+    }
+
+    async fn execute_in(
+        self: &Arc<Self>,
+        statement: Statement,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        state: Arc<CatalogState>,
+        transaction: &mut Transaction,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
         match statement {
             Statement::Query(query) => self.query(&query, text, parameters, state, cancel).await,
             Statement::CopyTo(copy) => self.copy_to(&copy, state, cancel).await,
@@ -198,7 +219,10 @@ impl Session {
             Statement::Insert(insert) => self.insert(&insert, parameters, transaction, cancel).await,
             Statement::Modify(modify) => self.modify(&modify, parameters, transaction, cancel).await,
             Statement::CreateTableAs(create) => self.create_table_as(&create, transaction, cancel).await,
-            Statement::CreateView(create) => self.create_view(&create, transaction).await,
+            Statement::CreateView(create) => {
+                self.lock_viewed(&create, transaction, &cancel).await?;
+                self.create_view(&create, transaction).await
+            }
             Statement::CopyFrom(copy) => self.copy_from(&copy, transaction, cancel).await,
             Statement::AlterTable(alter) => self.alter_table(&alter, transaction, cancel).await,
             definition => {
@@ -225,10 +249,8 @@ impl Session {
     /// DDL: a change of the catalog alone.
     async fn define(&self, statement: &Statement, transaction: &mut Transaction) -> SqlResult<Outcome> {
         if let Statement::CreateTable(_) = statement {
-            // Off the async runtime, because it waits for the disk; what follows does not.
-            let catalog = Arc::clone(&self.master.catalog);
-            let reserved = tokio::task::spawn_blocking(move || catalog.reserve_some_table_ids());
-            reserved.await.map_err(crate::error::internal)??;
+            let id = self.reserve_table_id().await?;
+            transaction.workspace().give_table_id(id);
         }
         let done = ddl::execute(transaction.workspace(), statement, &self.search_schema());
         let not_ddl = || Err(crate::error::internal("a statement that is no definition"));

@@ -1,6 +1,6 @@
 //! One transaction: what its statements read, what they have changed, what they have locked.
 
-use crate::catalog::{CatalogState, Commit, FileKey, Mark, TableEntry, Workspace};
+use crate::catalog::{CatalogError, CatalogState, Commit, FileKey, Mark, TableEntry, Workspace};
 use crate::ddl::find_table;
 use crate::dispatch::Write;
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -25,6 +25,8 @@ pub(crate) struct Transaction {
     has_read: bool,
     /// Innermost last.
     savepoints: Vec<(String, Mark)>,
+    /// Of a block that keeps its snapshot: see [`Blocks::keep_snapshot`](crate::blocks::Blocks::keep_snapshot).
+    snapshot: Option<Arc<()>>,
 }
 
 /// How long to wait for a lock.
@@ -47,6 +49,7 @@ impl Transaction {
             read_only,
             has_read: false,
             savepoints: vec![],
+            snapshot: None,
         }
     }
 
@@ -61,14 +64,17 @@ impl Transaction {
     /// 40001 if the transaction's changes cannot be made of that any more.
     pub(crate) fn begin_statement(&mut self) -> SqlResult<()> {
         if self.isolation == Isolation::ReadCommitted || !self.has_read {
-            self.workspace.refresh()?;
+            self.workspace.refresh().map_err(conflict)?;
         }
         Ok(())
     }
 
     /// After a statement that has read or written.
-    pub(crate) fn end_statement(&mut self) {
+    pub(crate) fn end_statement(&mut self, master: &Master) {
         self.has_read = true;
+        if self.isolation == Isolation::RepeatableRead {
+            self.snapshot.get_or_insert_with(|| master.blocks.keep_snapshot());
+        }
     }
 
     pub(crate) fn has_read(&self) -> bool {
@@ -161,7 +167,7 @@ impl Transaction {
     ///
     /// # Errors
     /// The catalog's.
-    pub(crate) fn commit(self) -> Result<(), crate::catalog::CatalogError> {
+    pub(crate) fn commit(self) -> Result<(), CatalogError> {
         let Transaction { workspace, locks, write, .. } = self;
         let committed = workspace.commit();
         // Others go on with what was committed.
@@ -173,34 +179,62 @@ impl Transaction {
         Ok(())
     }
 
+    /// Whether there is a savepoint to go back to.
+    pub(crate) fn has_savepoint(&self) -> bool {
+        !self.savepoints.is_empty()
+    }
+
     pub(crate) fn savepoint(&mut self, name: &str) {
         let mark = self.workspace.mark();
         self.savepoints.push((name.to_owned(), mark));
     }
 
-    /// Forgets a savepoint, and those since.
+    /// Forgets a savepoint, and those since; gives how many are left.
     ///
     /// # Errors
     /// 3B001.
-    pub(crate) fn release(&mut self, name: &str) -> SqlResult<()> {
+    pub(crate) fn release(&mut self, name: &str) -> SqlResult<usize> {
         let at = self.find_savepoint(name)?;
         self.savepoints.truncate(at);
-        Ok(())
+        Ok(at)
     }
 
-    /// Gives up what was changed since a savepoint, which stays. Gives the files that were written for it.
+    /// Gives up what was changed since a savepoint, which stays. Gives how many there are then, and the files that were written for
+    /// what is given up.
     ///
     /// # Errors
-    /// 3B001.
-    pub(crate) fn back_to(&mut self, name: &str) -> SqlResult<Vec<FileKey>> {
+    /// 3B001; 40001, see [`Workspace::back_to`].
+    pub(crate) fn back_to(&mut self, name: &str) -> SqlResult<(usize, Vec<FileKey>)> {
         let at = self.find_savepoint(name)?;
+        let files = self.workspace.back_to(self.savepoints[at].1).map_err(conflict)?;
         self.savepoints.truncate(at + 1);
-        Ok(self.workspace.back_to(self.savepoints[at].1))
+        Ok((at + 1, files))
     }
 
     fn find_savepoint(&self, name: &str) -> SqlResult<usize> {
         let found = self.savepoints.iter().rposition(|(savepoint, _)| savepoint == name);
         found
             .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_SAVEPOINT, format!("savepoint \"{name}\" does not exist")))
+    }
+}
+
+/// What others have committed meanwhile is in the way of what the transaction has done: the client is to begin anew, whatever it is.
+pub(crate) fn conflict(error: CatalogError) -> SqlError {
+    let error = SqlError::from(error);
+    let is_in_the_way = [
+        SqlState::DUPLICATE_TABLE,
+        SqlState::DUPLICATE_SCHEMA,
+        SqlState::UNDEFINED_SCHEMA,
+        SqlState::DEPENDENT_OBJECTS,
+        SqlState::INVALID_OBJECT_DEFINITION,
+    ];
+    if !is_in_the_way.contains(&error.state) {
+        return error;
+    }
+    let message = format!("could not serialize access due to concurrent changes: {}", error.message);
+    let conflict = SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Run the transaction again.");
+    match error.detail {
+        Some(detail) => conflict.with_detail(detail),
+        None => conflict,
     }
 }

@@ -1,6 +1,7 @@
 //! Who waits for whom, and what ends the waiting.
 
 use damson_tests::{Damson, TestCluster};
+use futures::StreamExt;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -49,11 +50,11 @@ async fn a_deadlock_is_broken() {
     let waiting = starts(&one, "UPDATE b SET v = 1").await;
     until_waiting(&cluster, 1).await;
     fails(&two, "UPDATE a SET v = 2", "40P01").await;
-    // It has given nothing back yet: that is its ROLLBACK's.
-    assert!(!waiting.is_finished());
-    ok(&two, "ROLLBACK").await;
+    // Nobody waits for its ROLLBACK: what has failed holds nothing.
     waiting.await.unwrap().unwrap();
+    fails(&two, "SELECT 1", "25P02").await;
     ok(&one, "COMMIT").await;
+    ok(&two, "ROLLBACK").await;
     let session = cluster.session();
     assert_eq!(session.text("SELECT sum(a.v + b.v) FROM a JOIN b USING (k)").await, "6");
     assert_eq!(session.text("SELECT count(*) FROM pg_locks").await, "0");
@@ -139,9 +140,14 @@ async fn a_client_that_goes_away_holds_nothing() {
     let three = cluster.session();
     ok(&three, "UPDATE a SET v = 4").await;
     assert_eq!(three.text("SELECT DISTINCT v FROM a").await, "4");
-    let message = fails(&two, "SELECT 1", "25P03").await;
-    assert!(message.contains("idle_in_transaction_session_timeout"), "{message}");
+    // Nothing of it goes on as a statement of its own, until the client knows.
+    for sql in ["SELECT 1", "INSERT INTO a VALUES (8, 8)", "SAVEPOINT s", "ROLLBACK TO s"] {
+        let message = fails(&two, sql, "25P03").await;
+        assert!(message.contains("idle_in_transaction_session_timeout"), "{message}");
+    }
+    ok(&two, "COMMIT").await;
     assert_eq!(two.text("SHOW search_path").await, "nowhere");
+    assert_eq!(three.text("SELECT count(*) FROM a").await, "3");
     // One that waits, and is cancelled.
     ok(&three, "BEGIN").await;
     ok(&three, "UPDATE a SET v = 5").await;
@@ -152,5 +158,76 @@ async fn a_client_that_goes_away_holds_nothing() {
     assert_eq!(waiting.await.unwrap().unwrap_err(), "57014");
     ok(&three, "COMMIT").await;
     assert_eq!(two.text("SELECT DISTINCT v FROM a").await, "5");
+    cluster.shutdown().await;
+}
+
+/// Rows that are still sent when their transaction goes back end with an error, not with files that are not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_end_with_what_they_are_read_from() {
+    let cluster = TestCluster::start(2).await;
+    tables(&cluster).await;
+    let one = cluster.session();
+    let insert = "INSERT INTO a SELECT x, x FROM generate_series(1, 400000) AS g(x)";
+    for (end, is_whole) in [("ROLLBACK", false), ("ROLLBACK TO s", false), ("COMMIT", true)] {
+        ok(&one, "BEGIN").await;
+        ok(&one, "SAVEPOINT s").await;
+        ok(&one, insert).await;
+        let mut rows = one.stream("SELECT * FROM a").await;
+        let first = rows.next().await.unwrap().unwrap();
+        assert!(first.num_rows() > 0);
+        ok(&one, end).await;
+        let mut count = first.num_rows();
+        let mut error = None;
+        while let Some(batch) = rows.next().await {
+            match batch {
+                Ok(batch) => count += batch.num_rows(),
+                Err(e) => error = Some(e.to_string()),
+            }
+        }
+        match is_whole {
+            true => assert_eq!((count, error), (400_003, None)),
+            false => assert!(error.as_ref().is_some_and(|e| e.contains("rolled back")), "{end}: {error:?}"),
+        }
+        if end == "ROLLBACK TO s" {
+            // Those rows do not fail what goes on.
+            ok(&one, "INSERT INTO b VALUES (9, 9)").await;
+            ok(&one, "COMMIT").await;
+        }
+    }
+    assert_eq!(one.text("SELECT count(*) FROM b").await, "4");
+    // An error among rows that come later fails the block, whatever was done meanwhile.
+    ok(&one, "BEGIN").await;
+    let mut rows = one.stream("SELECT 1 / (k - 400000) FROM a ORDER BY k").await;
+    let failed = loop {
+        match rows.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => break true,
+            None => break false,
+        }
+    };
+    assert!(failed);
+    fails(&one, "SELECT 1", "25P02").await;
+    ok(&one, "ROLLBACK").await;
+    cluster.shutdown().await;
+}
+
+/// Two that make the same thing if it is not there: both are content.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_twice_at_once_is_there_once() {
+    let cluster = TestCluster::start(2).await;
+    for round in 0..10 {
+        let clients = (0..4).map(|_| {
+            let session = cluster.session();
+            async move {
+                ok(&session, &format!("CREATE SCHEMA IF NOT EXISTS s{round}")).await;
+                ok(&session, &format!("CREATE TABLE IF NOT EXISTS s{round}.t (k int) DISTRIBUTED BY (k)")).await;
+                ok(&session, &format!("CREATE TABLE IF NOT EXISTS s{round}.u AS SELECT 1 AS k DISTRIBUTED BY (k)"))
+                    .await;
+            }
+        });
+        futures::future::join_all(clients).await;
+        let session = cluster.session();
+        assert_eq!(session.text(&format!("SELECT count(*) FROM s{round}.u")).await, "1");
+    }
     cluster.shutdown().await;
 }

@@ -105,6 +105,9 @@ fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
         Change::AddFile(FileEntry { table, .. }) if parts.table(*table).is_none() => {
             Err(CatalogError::TableGone(*table))
         }
+        Change::DropView { schema, name } if parts.view(schema, name).is_none() => {
+            Err(CatalogError::Conflict { table: format!("{schema}.{name}"), reason: "the view was dropped" })
+        }
         Change::PutView(view) => match parts.relations.get(&(view.schema.clone(), view.name.clone())) {
             Some(Relation::View(_)) => Ok(()),
             _ => is_free(&view.schema, &view.name),

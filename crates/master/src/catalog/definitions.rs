@@ -3,7 +3,7 @@
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::state::{CatalogState, Relation, TableEntry, ViewDef};
-use super::step::Step;
+use super::step::{Step, uses};
 use super::store::Change;
 use super::workspace::Workspace;
 use damson_cluster::{ColumnDef, Compression, Distribution, FileEntry, MapVersion, TableDef, TableId};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// A table to be made. The catalog gives it its id, unless one was reserved, and the current bucket map.
 #[derive(Clone, Debug)]
 pub struct NewTable {
-    /// From [`Catalog::reserve_table_id`], where files are written before the table is there (CREATE TABLE AS).
+    /// From [`Catalog::reserve_table_id`](super::Catalog::reserve_table_id), where files are written before the table is there (CREATE TABLE AS).
     pub id: Option<TableId>,
     pub schema: String,
     pub name: String,
@@ -25,7 +25,7 @@ pub struct NewTable {
     pub compression: Compression,
 }
 
-/// What [`Catalog::create_table`] found.
+/// What [`Workspace::create_table`] found.
 #[derive(Clone, Debug)]
 pub enum CreateTableOutcome {
     Created(Arc<TableDef>),
@@ -86,7 +86,7 @@ impl Workspace {
                 Err(CatalogError::RelationExists(new.name))
             };
         }
-        let id = match new.id {
+        let id = match new.id.or_else(|| self.take_table_id()) {
             Some(id) => id,
             None => self.catalog().reserve_table_id()?,
         };
@@ -163,7 +163,8 @@ impl Workspace {
                 Some(_) => return Err(CatalogError::RelationExists(view.name)),
                 None => {}
             }
-            if uses(state, &view.references, &(view.schema.clone(), view.name.clone())) {
+            let name = (view.schema.clone(), view.name.clone());
+            if uses(|schema, name| state.view(schema, name), &view.references, &name) {
                 return Err(CatalogError::RecursiveView(view.name));
             }
             Ok((vec![Change::PutView(view)], ()))
@@ -244,23 +245,6 @@ fn drop_relations(state: &CatalogState, names: BTreeSet<(String, String)>) -> (V
         }
     }
     (changes, dropped)
-}
-
-/// True if one of `references` is `name`, or is a view that uses it.
-fn uses(state: &CatalogState, references: &BTreeSet<(String, String)>, name: &(String, String)) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut open: Vec<&(String, String)> = references.iter().collect();
-    while let Some(reference) = open.pop() {
-        if reference == name {
-            return true;
-        }
-        if seen.insert(reference)
-            && let Some(view) = state.view(&reference.0, &reference.1)
-        {
-            open.extend(&view.references);
-        }
-    }
-    false
 }
 
 fn drop_table_changes(entry: &TableEntry) -> Vec<Change> {

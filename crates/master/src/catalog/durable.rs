@@ -113,16 +113,6 @@ impl Catalog {
         Ok(id)
     }
 
-    /// Waits for the store now, so that the next [`Catalog::reserve_table_id`] need not.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn reserve_some_table_ids(&self) -> Result<(), CatalogError> {
-        let mut writer = self.writer.lock();
-        self.settle(&mut writer)?;
-        reserve(&mut writer)
-    }
-
     /// One durable transaction that makes the next snapshot. Files' `created` is set here.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ impl From<CatalogError> for SqlError {
             CatalogError::SegmentCount { stored, .. } => SqlError::new(SqlState::INVALID_PARAMETER, message)
                 .with_hint(format!("Start with --segments {stored}, or use another data directory.")),
             CatalogError::Conflict { .. } | CatalogError::TableGone(_) => {
-                SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Run the statement again.")
+                SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Run the transaction again.")
             }
             CatalogError::InDoubt(_) => SqlError::new(SqlState::IO_ERROR, message)
                 .with_hint("Look whether its rows are there before you run the statement again."),

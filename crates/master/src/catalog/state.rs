@@ -65,8 +65,8 @@ pub enum Relation {
     View(Arc<ViewDef>),
 }
 
-/// Everything in the catalog as of one snapshot. Made by the [`Catalog`](super::Catalog) at each commit, shared by
-/// pointer. While one is held, no file that it lists is removed.
+/// Everything in the catalog as of one snapshot, or as a transaction has changed it. Made by the [`Catalog`](super::Catalog) at each
+/// commit and by a [`Workspace`](super::Workspace) at each change, shared by pointer. While one is held, no file that it lists is removed.
 #[derive(Debug)]
 pub struct CatalogState {
     pub snapshot: SnapshotId,

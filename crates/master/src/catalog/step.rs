@@ -3,9 +3,9 @@
 use super::apply::apply;
 use super::error::CatalogError;
 use super::files::FileKey;
-use super::state::{CatalogState, StateParts, TableEntry};
+use super::state::{CatalogState, Relation, StateParts, TableEntry, ViewDef};
 use super::store::Change;
-use damson_cluster::{FileEntry, SnapshotId, TableDef, TableId};
+use damson_cluster::{ContentId, SnapshotId, TableDef, TableId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub(super) struct Step {
     pub changes: Vec<Change>,
     relies_on: BTreeMap<TableId, Reliance>,
+    /// Views that it makes, drops or names, as they were; None where there was none.
+    views: BTreeMap<(String, String), Option<Arc<ViewDef>>>,
 }
 
 /// What was read of one table.
@@ -52,6 +54,7 @@ impl Step {
     /// `base` is the snapshot below the transaction's own changes: what is only the transaction's cannot change under it.
     pub(super) fn new(changes: Vec<Change>, base: &CatalogState) -> Self {
         let mut relies_on: BTreeMap<TableId, Reliance> = BTreeMap::new();
+        let mut views = BTreeMap::new();
         let mut read: BTreeMap<TableId, BTreeSet<&FileKey>> = BTreeMap::new();
         for change in &changes {
             let (table, all_files) = match change {
@@ -62,6 +65,26 @@ impl Step {
                 }
                 Change::PutTable { def, .. } => (def.id, false),
                 Change::DropTable(id) => (*id, true),
+                Change::PutView(view) => {
+                    let named = view.references.iter().cloned().chain([(view.schema.clone(), view.name.clone())]);
+                    for name in named {
+                        match base.relation(&name.0, &name.1) {
+                            // A view's columns are those that the tables had when it was made.
+                            Some(Relation::Table(entry)) => {
+                                let reliance = relies_on.entry(entry.def.id).or_insert_with(|| Reliance::on(entry));
+                                reliance.def = Some(Arc::clone(&entry.def));
+                            }
+                            Some(Relation::View(view)) => _ = views.insert(name, Some(Arc::clone(view))),
+                            None => _ = views.insert(name, None),
+                        }
+                    }
+                    continue;
+                }
+                Change::DropView { schema, name } => {
+                    let view = base.view(schema, name).map(Arc::clone);
+                    views.insert((schema.clone(), name.clone()), view);
+                    continue;
+                }
                 _ => continue,
             };
             let Some(entry) = base.table_by_id(table) else { continue };
@@ -77,7 +100,7 @@ impl Step {
             };
             reliance.rely_on(entry, |file| files.contains(file));
         }
-        Step { changes, relies_on }
+        Step { changes, relies_on, views }
     }
 
     /// As [`Step::new`], of changes that leave nothing of the files that the tables had.
@@ -102,28 +125,29 @@ impl Step {
     pub(super) fn append(&mut self, other: Step) {
         assert!(self.only_adds() && other.only_adds(), "other steps are applied one after the other");
         self.changes.extend(other.changes);
-        // Both were planned on one base: they rely on the same of a table.
-        self.relies_on.extend(other.relies_on);
+        // What both rely on of a table was so in the later base, too.
+        for (table, reliance) in other.relies_on {
+            self.relies_on.entry(table).or_insert(reliance);
+        }
     }
 
     /// Whether all that it relies on is so in `state`.
     ///
     /// # Errors
-    /// [`CatalogError::Conflict`], [`CatalogError::TableGone`].
-    pub(super) fn check(&self, state: &CatalogState) -> Result<(), CatalogError> {
+    /// [`CatalogError::Conflict`].
+    fn check<'a>(&self, state: &'a CatalogState, files: &mut Files<'a>) -> Result<(), CatalogError> {
         for (id, reliance) in &self.relies_on {
             let conflict = |reason| Err(CatalogError::Conflict { table: reliance.name.clone(), reason });
-            let entry = state.table_by_id(*id).ok_or(CatalogError::TableGone(*id))?;
+            let Some(entry) = state.table_by_id(*id) else { return conflict("it was dropped") };
             if entry.defined != reliance.defined || reliance.def.as_ref().is_some_and(|def| *def != entry.def) {
                 return conflict("it was redefined");
             }
-            let is_as_read = |file: &FileKey, vector: Option<&String>| {
-                reliance.files.get(file).is_some_and(|read| read.as_ref() == vector)
-            };
             if !reliance.files.is_empty() {
-                let vector = |file: &FileEntry| file.deletes.as_ref().map(|vector| vector.path.clone());
-                let as_read = entry.files.iter().filter(|file| is_as_read(&FileKey::of(file), vector(file).as_ref()));
-                if as_read.count() != reliance.files.len() {
+                let now = files.entry(*id).or_insert_with(|| vectors_by_file(entry));
+                let is_as_read = |(file, read): (&FileKey, &Option<String>)| {
+                    now.get(&(file.content, file.path.as_str())).is_some_and(|vector| *vector == read.as_deref())
+                };
+                if !reliance.files.iter().all(is_as_read) {
                     return conflict("its rows were changed");
                 }
             }
@@ -131,20 +155,47 @@ impl Step {
                 return conflict("rows were added to it");
             }
         }
+        for ((schema, name), view) in &self.views {
+            if state.view(schema, name) != view.as_ref() {
+                let table = format!("{schema}.{name}");
+                return Err(CatalogError::Conflict { table, reason: "the view was changed" });
+            }
+        }
         Ok(())
     }
+}
+
+/// For each table that was asked for: its files, and their delete vectors.
+type Files<'a> = HashMap<TableId, HashMap<(ContentId, &'a str), Option<&'a str>>>;
+
+fn vectors_by_file(entry: &TableEntry) -> HashMap<(ContentId, &str), Option<&str>> {
+    let mut vectors = HashMap::with_capacity(entry.files.len());
+    for file in entry.files.iter() {
+        let vector = file.deletes.as_ref().map(|vector| vector.path.as_str());
+        vectors.insert((file.content, file.path.as_str()), vector);
+    }
+    vectors
+}
+
+/// Whether all that `steps` rely on is so in `state`.
+///
+/// # Errors
+/// [`CatalogError::Conflict`].
+pub(super) fn check(steps: &[Step], state: &CatalogState) -> Result<(), CatalogError> {
+    let mut files = Files::new();
+    steps.iter().try_for_each(|step| step.check(state, &mut files))
 }
 
 /// The state after `steps`, of which new definitions are of `snapshot`; and the files that nothing needs after it.
 ///
 /// # Errors
-/// As [`Step::check`], and where a name is not free any more, or gone.
+/// As [`check`], and where a name is not free any more, or gone.
 pub(super) fn replay(
     state: &CatalogState,
     steps: &[Step],
     snapshot: SnapshotId,
 ) -> Result<(StateParts, Vec<FileKey>), CatalogError> {
-    steps.iter().try_for_each(|step| step.check(state))?;
+    check(steps, state)?;
     make(state, steps, snapshot)
 }
 
@@ -159,28 +210,68 @@ pub(super) fn make(
     for step in steps {
         unneeded.extend(apply(&mut parts, &step.changes, snapshot)?);
     }
-    check_views(&parts, steps)?;
+    check_views(state, &parts, steps)?;
     Ok((parts, unneeded))
 }
 
-/// Views that `steps` made, or that use what `steps` dropped, must find all that they name.
-fn check_views(parts: &StateParts, steps: &[Step]) -> Result<(), CatalogError> {
+/// Views that `steps` made, or that use what `steps` took away, must find all that they name, and not themselves.
+fn check_views(before: &CatalogState, parts: &StateParts, steps: &[Step]) -> Result<(), CatalogError> {
     let changes = || steps.iter().flat_map(|step| &step.changes);
-    let is_there = |name: &(String, String)| parts.relations.contains_key(name);
-    if changes().any(|change| matches!(change, Change::DropTable(_) | Change::DropView { .. })) {
-        let views = parts.views().filter_map(|view| Some((view, view.references.iter().find(|name| !is_there(name))?)));
-        if let Some((view, (schema, name))) = views.into_iter().next() {
-            let relation = format!("{schema}.{name}");
-            return Err(CatalogError::Needed { relation, dependents: vec![view.qualified_name()] });
+    let is_gone = |name: &(String, String)| !parts.relations.contains_key(name);
+    let left = |change: &Change| match change {
+        Change::DropTable(id) => before.table_names.get(id).cloned(),
+        Change::PutTable { def, .. } => {
+            let is_other = |name: &&(String, String)| (&name.0, &name.1) != (&def.schema, &def.name);
+            before.table_names.get(&def.id).filter(is_other).cloned()
+        }
+        Change::DropView { schema, name } => Some((schema.clone(), name.clone())),
+        _ => None,
+    };
+    // What took such a name afterwards is not what the views of others were made of.
+    let left: BTreeSet<(String, String)> = changes().filter_map(left).collect();
+    if !left.is_empty() {
+        let needs = |view: &Arc<ViewDef>| {
+            let is_others = before.view(&view.schema, &view.name).is_some_and(|old| Arc::ptr_eq(old, view));
+            let name = view.references.iter().find(|name| is_others && left.contains(name))?;
+            Some((format!("{}.{}", name.0, name.1), view.qualified_name()))
+        };
+        if let Some((relation, view)) = parts.views().find_map(needs) {
+            return Err(CatalogError::Needed { relation, dependents: vec![view] });
         }
     }
     for change in changes() {
-        if let Change::PutView(view) = change
-            && parts.view(&view.schema, &view.name).is_some()
-            && let Some((schema, name)) = view.references.iter().find(|name| !is_there(name))
-        {
+        let Change::PutView(view) = change else { continue };
+        let name = (view.schema.clone(), view.name.clone());
+        // Dropped again, or replaced.
+        let Some(view) = parts.view(&name.0, &name.1) else { continue };
+        if let Some((schema, name)) = view.references.iter().find(|name| is_gone(name)) {
             return Err(CatalogError::Conflict { table: format!("{schema}.{name}"), reason: "it was dropped" });
+        }
+        if uses(|schema, name| parts.view(schema, name), &view.references, &name) {
+            return Err(CatalogError::RecursiveView(name.1));
         }
     }
     Ok(())
+}
+
+/// True if one of `references` is `name`, or is a view that uses it.
+pub(super) fn uses<'a>(
+    view: impl Fn(&str, &str) -> Option<&'a Arc<ViewDef>>,
+    references: &BTreeSet<(String, String)>,
+    name: &(String, String),
+) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<(String, String)> = references.iter().cloned().collect();
+    while let Some(reference) = open.pop() {
+        if reference == *name {
+            return true;
+        }
+        if !seen.contains(&reference)
+            && let Some(view) = view(&reference.0, &reference.1)
+        {
+            open.extend(view.references.iter().cloned());
+        }
+        seen.insert(reference);
+    }
+    false
 }

@@ -4,7 +4,7 @@ use super::durable::Catalog;
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::state::CatalogState;
-use super::step::{Step, make, replay};
+use super::step::{Step, check, make, replay};
 use super::store::Change;
 use damson_cluster::{SnapshotId, TableId};
 use std::collections::{HashMap, HashSet};
@@ -21,6 +21,7 @@ pub struct Workspace {
     steps: Vec<Step>,
     /// As many steps stay as they are: a savepoint is after them.
     kept: usize,
+    table_id: Option<TableId>,
 }
 
 /// A place in a transaction to go back to.
@@ -36,7 +37,7 @@ impl Workspace {
     /// On a snapshot.
     pub fn on(catalog: &Arc<Catalog>, base: Arc<CatalogState>) -> Self {
         let state = Arc::clone(&base);
-        Workspace { catalog: Arc::clone(catalog), base, state, steps: vec![], kept: 0 }
+        Workspace { catalog: Arc::clone(catalog), base, state, steps: vec![], kept: 0, table_id: None }
     }
 
     /// What the transaction's next statement reads.
@@ -62,7 +63,7 @@ impl Workspace {
         if Arc::ptr_eq(&newest, &self.base) {
             return Ok(());
         }
-        self.state = self.after(&newest)?;
+        self.state = self.after(&newest, self.steps.len())?;
         self.base = newest;
         Ok(())
     }
@@ -73,7 +74,7 @@ impl Workspace {
     /// As [`Workspace::refresh`].
     pub fn check(&self) -> Result<(), CatalogError> {
         let newest = self.catalog.current();
-        self.steps.iter().try_for_each(|step| step.check(&newest))
+        if Arc::ptr_eq(&newest, &self.base) { Ok(()) } else { check(&self.steps, &newest) }
     }
 
     /// The place after all changes until now.
@@ -84,16 +85,28 @@ impl Workspace {
 
     /// Gives up the changes since `mark`; gives the files that were written for them.
     ///
+    /// # Errors
+    /// As [`Workspace::refresh`], and nothing is given up: what was changed since made good what others have done, such as a view of a
+    /// table that was dropped before, and made again since.
+    ///
     /// # Panics
     /// If the workspace has been taken back behind `mark` already.
-    pub fn back_to(&mut self, mark: Mark) -> Vec<FileKey> {
+    pub fn back_to(&mut self, mark: Mark) -> Result<Vec<FileKey>, CatalogError> {
         assert!(mark.0 <= self.steps.len(), "a mark of changes that were given up");
-        let given_up = self.steps.split_off(mark.0);
-        self.kept = mark.0;
-        if !given_up.is_empty() {
-            self.state = self.after(&self.base).expect("the changes before these could be made of this snapshot");
+        if mark.0 < self.steps.len() {
+            self.state = self.after(&self.base, mark.0)?;
         }
-        new_files(&given_up)
+        self.kept = mark.0;
+        Ok(new_files(&self.steps.split_off(mark.0)))
+    }
+
+    /// An id for the next table that is made, so that making it need not wait for the store.
+    pub fn give_table_id(&mut self, id: TableId) {
+        self.table_id = Some(id);
+    }
+
+    pub(super) fn take_table_id(&mut self) -> Option<TableId> {
+        self.table_id.take()
     }
 
     /// The files that were written for the changes.
@@ -172,11 +185,12 @@ impl Workspace {
         Ok(())
     }
 
-    fn after(&self, base: &Arc<CatalogState>) -> Result<Arc<CatalogState>, CatalogError> {
-        if self.steps.is_empty() {
+    /// `base` after the first `count` steps.
+    fn after(&self, base: &Arc<CatalogState>, count: usize) -> Result<Arc<CatalogState>, CatalogError> {
+        if count == 0 {
             return Ok(Arc::clone(base));
         }
-        let (parts, _) = replay(base, &self.steps, base.snapshot)?;
+        let (parts, _) = replay(base, &self.steps[..count], base.snapshot)?;
         Ok(parts.into_state(base.snapshot, self.catalog.pins()))
     }
 }

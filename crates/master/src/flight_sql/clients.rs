@@ -19,8 +19,8 @@ use uuid::Uuid;
 pub(super) struct Client {
     pub session: Arc<Session>,
     pub statements: Arc<Statements>,
-    /// The handle of the block that the client opened by an action.
-    pub transaction: Mutex<Option<Uuid>>,
+    /// It did not log in: its session is its connection's, which another client's may seem to be when it is gone.
+    pub is_anonymous: bool,
     used: Mutex<Instant>,
 }
 
@@ -115,12 +115,8 @@ impl Clients {
             return Err(too_many("too many sessions").with_hint("close sessions that are not used any more"));
         }
         let session = self.master.session(user);
-        let client = Client {
-            session,
-            statements: Arc::default(),
-            transaction: Mutex::default(),
-            used: Mutex::new(Instant::now()),
-        };
+        let is_anonymous = matches!(key, Key::Connection(..));
+        let client = Client { session, statements: Arc::default(), is_anonymous, used: Mutex::new(Instant::now()) };
         let client = Arc::new(client);
         // Two first calls of one connection at once share the session of the first.
         Ok(Arc::clone(clients.entry(key).or_insert(client)))

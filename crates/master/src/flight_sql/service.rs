@@ -83,11 +83,18 @@ impl SqlService {
     }
 
     /// Plans a statement and gives it a handle.
-    async fn plan(&self, client: &Client, text: String, life: Life) -> Result<(Uuid, Arc<Statement>), Status> {
+    async fn plan(
+        &self,
+        client: &Client,
+        text: String,
+        life: Life,
+        transaction: Option<Bytes>,
+    ) -> Result<(Uuid, Arc<Statement>), Status> {
+        transactions::check(client, transaction.as_ref(), &text).await?;
         let session = Arc::clone(&client.session);
         let planned = on_cpu(&self.cpu, async move {
             let prepared = session.prepare(&text).await?;
-            Ok(Statement::new(text, prepared))
+            Ok(Statement::new(text, prepared).within(transaction))
         });
         let statement = planned.await.map_err(|e| status(&e))?;
         let now = Instant::now();
@@ -104,6 +111,7 @@ impl SqlService {
     }
 
     async fn rows(&self, client: &Client, handle: Uuid, statement: Arc<Statement>) -> Get {
+        transactions::check(client, statement.transaction.as_ref(), &statement.text).await?;
         let guard = client.statements.run(handle, self.shutdown.child_token());
         Ok(Response::new(run(client, statement, &self.cpu, guard).await?))
     }
@@ -199,8 +207,7 @@ impl FlightSqlService for SqlService {
         request: Request<FlightDescriptor>,
     ) -> Info {
         let client = self.client(&request)?;
-        transactions::check(&client, query.transaction_id.as_ref())?;
-        let (handle, statement) = self.plan(&client, query.query, Life::Once).await?;
+        let (handle, statement) = self.plan(&client, query.query, Life::Once, query.transaction_id).await?;
         let ticket = TicketStatementQuery { statement_handle: handle_bytes(handle) };
         statement_info(request, &statement, ticket.as_any().encode_to_vec())
     }
@@ -346,7 +353,7 @@ impl FlightSqlService for SqlService {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let client = self.client(&request)?;
-        transactions::check(&client, command.transaction_id.as_ref())?;
+        transactions::check(&client, command.transaction_id.as_ref(), &command.query).await?;
         self.update(&client, command.query, vec![]).await
     }
 
@@ -376,6 +383,7 @@ impl FlightSqlService for SqlService {
     ) -> Result<i64, Status> {
         let client = self.client(&request)?;
         let (_, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
+        transactions::check(&client, statement.transaction.as_ref(), &statement.text).await?;
         let mut rows = parameters::rows(request.into_inner());
         let Some(first) = rows.next().await.transpose()? else {
             return self.update(&client, statement.text.clone(), statement.bound()).await;
@@ -393,8 +401,7 @@ impl FlightSqlService for SqlService {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let client = self.client(&request)?;
-        transactions::check(&client, query.transaction_id.as_ref())?;
-        let (handle, statement) = self.plan(&client, query.query, Life::Prepared).await?;
+        let (handle, statement) = self.plan(&client, query.query, Life::Prepared, query.transaction_id).await?;
         let parameter = |(i, data_type): (usize, &arrow::datatypes::DataType)| {
             client_field(&format!("${}", i + 1), data_type, true, type_name(data_type))
         };
@@ -428,7 +435,7 @@ impl FlightSqlService for SqlService {
         request: Request<Action>,
     ) -> Result<ActionBeginTransactionResult, Status> {
         let client = self.client(&request)?;
-        let transaction_id = transactions::begin(&client, &self.cpu).await?;
+        let transaction_id = transactions::begin(&client).await?;
         Ok(ActionBeginTransactionResult { transaction_id })
     }
 
@@ -438,7 +445,7 @@ impl FlightSqlService for SqlService {
         request: Request<Action>,
     ) -> Result<(), Status> {
         let client = self.client(&request)?;
-        transactions::end(&client, &self.cpu, &query.transaction_id, query.action).await
+        transactions::end(&client, &query.transaction_id, query.action).await
     }
 
     async fn do_action_begin_savepoint(

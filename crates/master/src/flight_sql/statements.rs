@@ -4,6 +4,7 @@ use super::limits::{STATEMENT_IDLE, STATEMENTS_MAX};
 use super::status::{too_many, unknown_statement};
 use crate::error::SqlResult;
 use crate::session::Prepared;
+use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -16,13 +17,19 @@ use uuid::Uuid;
 pub(super) struct Statement {
     pub text: String,
     pub prepared: Prepared,
+    /// The handle of the transaction that it was made for.
+    pub transaction: Option<Bytes>,
     /// What the client bound last.
     parameters: Mutex<Vec<ScalarValue>>,
 }
 
 impl Statement {
     pub(super) fn new(text: String, prepared: Prepared) -> Self {
-        Statement { text, prepared, parameters: Mutex::default() }
+        Statement { text, prepared, transaction: None, parameters: Mutex::default() }
+    }
+
+    pub(super) fn within(self, transaction: Option<Bytes>) -> Self {
+        Statement { transaction, ..self }
     }
 
     pub(super) fn bind(&self, parameters: Vec<ScalarValue>) {

@@ -174,16 +174,16 @@ impl Drop for Request<'_> {
 }
 
 fn deadlock(cycle: &[TransactionId], mode: LockMode, name: &str) -> SqlError {
-    let others: Vec<String> = cycle[1..].iter().map(|id| id.0.to_string()).collect();
-    let detail = format!(
-        "Transaction {} waits for {mode} on relation \"{name}\", which transaction {} has or awaits, and that waits for \
-         transaction {}.",
-        cycle[0].0,
-        others.first().map_or("?", String::as_str),
-        cycle[0].0,
-    );
+    let mut edges = vec![];
+    for (at, waits) in cycle.iter().enumerate() {
+        let for_whom = cycle[(at + 1) % cycle.len()];
+        edges.push(match at {
+            0 => format!("Transaction {} waits for {mode} on relation \"{name}\", blocked by {}", waits.0, for_whom.0),
+            _ => format!("transaction {} waits for {}", waits.0, for_whom.0),
+        });
+    }
     SqlError::new(SqlState::DEADLOCK_DETECTED, "deadlock detected")
-        .with_detail(detail)
+        .with_detail(format!("{}.", edges.join("; ")))
         .with_hint("Lock tables in one order everywhere, and run the transaction again.")
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 /// From weakest to strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum LockMode {
-    /// Only by LOCK TABLE: queries read a snapshot, and lock nothing.
+    /// CREATE VIEW. Queries read a snapshot, and lock nothing.
     AccessShare,
     /// Only by LOCK TABLE.
     RowShare,

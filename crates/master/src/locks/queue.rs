@@ -22,6 +22,10 @@ pub(super) enum Asked {
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     tables: HashMap<TableId, Queue>,
+    /// The tables of which a transaction holds locks, or awaits one.
+    of: HashMap<TransactionId, HashSet<TableId>>,
+    /// The table whose lock a transaction awaits.
+    awaited: HashMap<TransactionId, TableId>,
 }
 
 #[derive(Debug, Default)]
@@ -73,12 +77,14 @@ impl Queues {
     /// Asks for a lock, which is held until [`Queues::release`].
     pub(super) fn ask(&mut self, table: TableId, transaction: TransactionId, mode: LockMode) -> Asked {
         let queue = self.tables.entry(table).or_default();
+        self.of.entry(transaction).or_default().insert(table);
         let blockers = queue.blockers(transaction, mode, queue.waiting.len());
         if blockers.is_empty() {
             queue.grant(transaction, mode);
             return Asked::Granted;
         }
         queue.waiting.push((transaction, mode));
+        self.awaited.insert(transaction, table);
         match self.cycle(transaction) {
             None => Asked::Waits,
             Some(cycle) => {
@@ -96,13 +102,14 @@ impl Queues {
 
     /// Takes back a request that waits; gives those that need not wait any more.
     pub(super) fn give_up(&mut self, table: TableId, transaction: TransactionId) -> Vec<TransactionId> {
+        self.awaited.remove(&transaction);
         self.change(table, |queue| queue.waiting.retain(|(waiter, _)| *waiter != transaction))
     }
 
     /// Ends all locks and requests of a transaction; gives those that need not wait any more.
     pub(super) fn release(&mut self, transaction: TransactionId) -> Vec<TransactionId> {
-        let is_in = |queue: &Queue| queue.held.iter().chain(&queue.waiting).any(|(other, _)| *other == transaction);
-        let tables: Vec<TableId> = self.tables.iter().filter(|(_, queue)| is_in(queue)).map(|(id, _)| *id).collect();
+        self.awaited.remove(&transaction);
+        let tables = self.of.remove(&transaction).unwrap_or_default();
         let release = |queue: &mut Queue| {
             queue.held.retain(|(holder, _)| *holder != transaction);
             queue.waiting.retain(|(waiter, _)| *waiter != transaction);
@@ -125,6 +132,7 @@ impl Queues {
         let Some(queue) = self.tables.get_mut(&table) else { return vec![] };
         change(queue);
         let granted = queue.advance();
+        granted.iter().for_each(|transaction| _ = self.awaited.remove(transaction));
         if queue.held.is_empty() && queue.waiting.is_empty() {
             self.tables.remove(&table);
         }
@@ -150,11 +158,11 @@ impl Queues {
     }
 
     fn waits_for(&self, transaction: TransactionId) -> Vec<TransactionId> {
-        let request = |queue: &Queue| {
-            let at = queue.waiting.iter().position(|(waiter, _)| *waiter == transaction)?;
-            Some(queue.blockers(transaction, queue.waiting[at].1, at))
+        let Some(queue) = self.awaited.get(&transaction).and_then(|table| self.tables.get(table)) else {
+            return vec![];
         };
-        self.tables.values().find_map(request).unwrap_or_default()
+        let at = queue.waiting.iter().position(|(waiter, _)| *waiter == transaction);
+        at.map_or_else(Vec::new, |at| queue.blockers(transaction, queue.waiting[at].1, at))
     }
 }
 
@@ -252,6 +260,6 @@ mod tests {
         }
         assert!(deadlocks > 100 && waits > 1000, "{deadlocks} {waits}");
         (0..6).for_each(|id| _ = queues.release(t(id)));
-        assert!(queues.tables.is_empty());
+        assert!(queues.tables.is_empty() && queues.of.is_empty() && queues.awaited.is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::direct_dispatch;
 use super::distribute::Tables;
-use damson_cluster::{BucketMap, MotionId, SliceId};
+use damson_cluster::{BucketMap, ContentId, MotionId, SliceId};
 use damson_motion::{Gang, MotionDef, MotionExec, MotionKind, MotionRecvExec, MotionSendExec};
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
@@ -61,6 +61,7 @@ impl Numbering<'_> {
             let id = MotionId(self.next);
             self.next += 1;
             let pinned = direct_dispatch::pinned_content(motion.input(), self.tables, self.map);
+            let pinned = pinned.or_else(|| gathered_at(motion.input()));
             let senders = match (motion.def().senders, pinned) {
                 (Gang::All(_), Some(content)) => Gang::Single(content),
                 (senders, _) => senders,
@@ -71,6 +72,17 @@ impl Numbering<'_> {
         }
         let children = plan.children().into_iter().map(|child| self.number(child, gang));
         with_children(plan, children.collect::<Result<Vec<_>>>()?)
+    }
+}
+
+/// The segment to which a motion below gathers all that the slice has: only there is it to run.
+fn gathered_at(plan: &Arc<dyn ExecutionPlan>) -> Option<ContentId> {
+    match plan.downcast_ref::<MotionExec>() {
+        Some(motion) => match motion.def().receivers {
+            Gang::Single(content) => Some(content),
+            Gang::Entry | Gang::All(_) => None,
+        },
+        None => plan.children().into_iter().find_map(gathered_at),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Outcome, Session};
 use crate::catalog::{Commit, FileKey};
 use crate::ddl::{self, Rewrite, find_table};
 use crate::engine::DamsonTable;
-use crate::error::{SqlResult, of_datafusion};
+use crate::error::{SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
 use crate::sql::{AlterAction, AlterTable, Statement};
 use crate::transaction::Transaction;
@@ -31,7 +31,11 @@ impl Session {
     ) -> SqlResult<Outcome> {
         // A table that is not there is said, or skipped, below.
         if find_table(&transaction.state(), &alter.table, &self.search_schema()).is_ok() {
-            self.lock(transaction, &alter.table, LockMode::AccessExclusive, &cancel).await?;
+            match self.lock(transaction, &alter.table, LockMode::AccessExclusive, &cancel).await {
+                // Dropped while it waited.
+                Err(error) if error.state == SqlState::UNDEFINED_TABLE => {}
+                locked => _ = locked?,
+            }
         }
         let (catalog, schema) = (transaction.state(), self.search_schema());
         let rewrite = match &alter.action {

@@ -1,43 +1,85 @@
 //! Transaction blocks: what stands between BEGIN and COMMIT.
 
+use super::bind::external;
 use super::settings::SavedSettings;
 use super::write::canceled;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CatalogState};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::sql::{Isolation, SetSetting, Statement, TransactionModes, TransactionStatement};
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, conflict};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
-use futures::StreamExt;
+use futures::{StreamExt, future, stream};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// An open block. One a session; its statements run one after the other.
 pub(super) struct Block {
-    transaction: Transaction,
-    /// Set by an error, and shared with the rows that a query is still sending.
-    failed: Arc<AtomicBool>,
+    pub(super) id: Uuid,
+    modes: TransactionModes,
+    /// None once it was given up: after an error without a savepoint to go back to, or when the block was idle for too long. Its locks
+    /// are free then, and the block waits for its end.
+    transaction: Option<Transaction>,
+    /// Of the transaction, or of what came since the savepoint that it went back to.
+    failure: Failure,
+    /// A statement has begun and not ended: its caller has gone away.
+    is_cut_off: bool,
+    has_timed_out: bool,
     /// The session's settings when it began: ROLLBACK brings them back.
     settings: SavedSettings,
     /// What SET LOCAL has changed, as it was: the end brings it back.
-    local: BTreeMap<&'static str, Option<String>>,
-    /// When its last statement ended.
-    idle_since: Instant,
+    local: LocalSettings,
+    activity: Arc<Activity>,
+    /// Ends the rows that are still sent when what they are read from goes.
+    rows: CancellationToken,
+    /// The settings at each savepoint, as the transaction has them.
+    saved: Vec<(SavedSettings, LocalSettings)>,
 }
 
-/// A session's block, or why there is none any more.
-#[derive(Default)]
-pub(super) enum Slot {
-    /// Every statement is a transaction of its own.
-    #[default]
-    Empty,
-    Open(Box<Block>),
-    /// It was idle for too long, and was rolled back; the client does not know yet.
-    TimedOut,
+/// What SET LOCAL has changed, as it was.
+type LocalSettings = BTreeMap<&'static str, Option<String>>;
+
+/// A session's block; without one, every statement is a transaction of its own.
+pub(super) type Slot = Option<Box<Block>>;
+
+/// Set by an error, never taken back; shared with the rows that a query is still sending.
+#[derive(Clone, Default)]
+pub(super) struct Failure(Arc<AtomicBool>);
+
+impl Failure {
+    pub(super) fn fails(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Since when nothing happens in a block. What holds it, such as rows that are being sent, is something.
+struct Activity {
+    idle_since: Mutex<Instant>,
+}
+
+impl Activity {
+    fn touch(&self) {
+        *self.idle_since.lock() = Instant::now();
+    }
+}
+
+/// Held while something happens.
+struct Active(Arc<Activity>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.touch();
+    }
 }
 
 impl Session {
@@ -52,46 +94,38 @@ impl Session {
             slot = self.block.lock() => slot,
             () = cancel.cancelled() => return Err(canceled()),
         };
-        let statement = crate::sql::parse(text);
-        match (&mut *slot, statement) {
-            (Slot::TimedOut, _) => {
-                *slot = Slot::Empty;
-                Err(timed_out())
-            }
-            (Slot::Empty, Ok(Statement::Transaction(statement))) => self.outside(&mut slot, statement),
-            (Slot::Empty, Ok(statement)) => {
+        match (&mut *slot, crate::sql::parse(text)) {
+            (None, Ok(Statement::Transaction(statement))) => self.outside(&mut slot, statement),
+            (None, Ok(statement)) => {
                 // Statements of a session without a block do not wait for each other.
                 drop(slot);
                 self.alone(statement, text, parameters, cancel).await
             }
-            (Slot::Empty, Err(error)) => Err(error),
-            (Slot::Open(_), Ok(Statement::Transaction(statement))) => self.inside(&mut slot, statement).await,
-            (Slot::Open(block), statement) => block.run(self, statement, text, parameters, cancel).await,
+            (None, Err(error)) => Err(error),
+            (Some(_), Ok(Statement::Transaction(statement))) => self.inside(&mut slot, statement).await,
+            (Some(block), statement) => block.run(self, statement, text, parameters, cancel).await,
         }
     }
 
-    /// What a statement would read that is only described.
+    /// What a statement would read that is only described, and what to tell when the description goes wrong.
     ///
     /// # Errors
-    /// 25P02 in a block that has failed.
-    pub(super) async fn reading(&self, statement: &SqlResult<Statement>) -> SqlResult<Arc<CatalogState>> {
+    /// 25P02, 25P03 in a block that has failed.
+    pub(super) async fn reading(&self, statement: &SqlResult<Statement>) -> SqlResult<(Arc<CatalogState>, Failure)> {
         let mut slot = self.block.lock().await;
-        let Slot::Open(block) = &mut *slot else { return Ok(self.master.catalog.current()) };
-        match statement {
-            Ok(Statement::Transaction(_)) => return Ok(block.transaction.state()),
-            _ if block.has_failed() => return Err(failed()),
-            Err(_) => block.fail(),
-            Ok(_) => {}
+        let Some(block) = &mut *slot else { return Ok((self.master.catalog.current(), Failure::default())) };
+        block.activity.touch();
+        if let Ok(Statement::Transaction(_)) = statement {
+            return Ok((self.master.catalog.current(), Failure::default()));
         }
-        block.transaction.begin_statement()?;
-        Ok(block.transaction.state())
-    }
-
-    /// A description that went wrong fails the block, as the statement itself would.
-    pub(super) async fn fail_block(&self) {
-        if let Slot::Open(block) = &*self.block.lock().await {
-            block.fail();
+        let transaction = block.open()?;
+        let began = transaction.begin_statement();
+        let state = transaction.state();
+        if statement.is_err() || began.is_err() {
+            block.failure.fails();
         }
+        began?;
+        Ok((state, block.failure.clone()))
     }
 
     /// Rolls the block back if it has been idle for longer than the session's settings allow.
@@ -99,12 +133,64 @@ impl Session {
         let Some(timeout) = self.settings.lock().idle_in_transaction_timeout() else { return };
         // Whoever holds it is not idle.
         let Ok(mut slot) = self.block.try_lock() else { return };
-        if let Slot::Open(block) = &*slot
-            && block.idle_since.elapsed() >= timeout
+        if let Some(block) = &mut *slot
+            && block.transaction.is_some()
+            && Arc::strong_count(&block.activity) == 1
+            && block.activity.idle_since.lock().elapsed() >= timeout
         {
             tracing::info!(session_id = self.id.0, "rolled back a transaction that was idle for too long");
-            self.settings.lock().restore(&block.settings);
-            *slot = Slot::TimedOut;
+            block.has_timed_out = true;
+            block.failure.fails();
+            // Its files are orphans, and are removed as such.
+            block.transaction = None;
+        }
+    }
+
+    /// Opens a block; gives its id. Of the session's statements, every one belongs to it until it ends.
+    ///
+    /// # Errors
+    /// 25001 if there is one.
+    pub(crate) async fn begin_block(&self) -> SqlResult<Uuid> {
+        let mut slot = self.block.lock().await;
+        if slot.is_some() {
+            let message = "the session has a transaction already";
+            return Err(SqlError::new(SqlState::ACTIVE_TRANSACTION, message));
+        }
+        let block = self.begin(TransactionModes::default());
+        let id = block.id;
+        *slot = Some(Box::new(block));
+        Ok(id)
+    }
+
+    pub(crate) async fn has_block(&self) -> bool {
+        self.block.lock().await.is_some()
+    }
+
+    /// Whether the session's block is that one.
+    ///
+    /// # Errors
+    /// 25P01.
+    pub(crate) async fn check_block(&self, id: Uuid) -> SqlResult<()> {
+        check_id(&*self.block.lock().await, id)
+    }
+
+    /// Commits or rolls back that block.
+    ///
+    /// # Errors
+    /// 25P01; 25P02 where it was to be committed, and had failed; those of the commit. It has ended then.
+    pub(crate) async fn end_block(&self, id: Uuid, commits: bool) -> SqlResult<()> {
+        let mut slot = self.block.lock().await;
+        check_id(&slot, id)?;
+        let statement = match commits {
+            true => TransactionStatement::Commit { chain: false },
+            false => TransactionStatement::Rollback { chain: false },
+        };
+        match self.inside(&mut slot, statement).await? {
+            Outcome::Command { tag, .. } if commits && tag != "COMMIT" => {
+                let error = SqlError::new(SqlState::IN_FAILED_TRANSACTION, "the transaction was rolled back");
+                Err(error.with_detail("One of its statements had failed, or it was idle for too long."))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -131,6 +217,26 @@ impl Session {
             }
             _ => {}
         }
+        // What appears while it is made is there already: then it looks again.
+        let again = statement.is_content_with_existing().then(|| (statement.clone(), parameters.clone()));
+        let done = self.alone_once(statement, text, parameters, cancel.clone()).await;
+        match (done, again) {
+            (Err(error), Some((statement, parameters)))
+                if [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_SCHEMA].contains(&error.state) =>
+            {
+                self.alone_once(statement, text, parameters, cancel).await
+            }
+            (done, _) => done,
+        }
+    }
+
+    async fn alone_once(
+        self: &Arc<Self>,
+        statement: Statement,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
         let mut transaction =
             Transaction::new(&self.master, self.id, Isolation::ReadCommitted, self.default_read_only());
         let outcome = self.statement(statement, text, parameters, &mut transaction, cancel.clone()).await?;
@@ -138,23 +244,27 @@ impl Session {
             self.discard(&transaction.new_files()).await;
             return Err(canceled());
         }
-        self.commit(transaction).await?;
+        self.commit(transaction, SqlError::from).await?;
         Ok(outcome)
     }
 
-    /// Commits; if the catalog refuses, the files are removed. Once it has begun, it goes on whoever waits for it.
-    pub(super) async fn commit(&self, transaction: Transaction) -> SqlResult<()> {
+    /// Commits; if the catalog refuses, as `told` tells, the files are removed. Once it has begun, it goes on whoever waits for it.
+    pub(super) async fn commit(
+        &self,
+        transaction: Transaction,
+        told: impl Fn(CatalogError) -> SqlError,
+    ) -> SqlResult<()> {
         if transaction.is_unchanged() {
-            return Ok(transaction.commit()?);
+            return transaction.commit().map_err(told);
         }
         let files = transaction.new_files();
         match tokio::task::spawn_blocking(move || transaction.commit()).await.map_err(internal)? {
             Ok(()) => Ok(()),
             // Whether the catalog lists the files is known only when it can be read again.
-            Err(error @ CatalogError::InDoubt(_)) => Err(error.into()),
+            Err(error @ CatalogError::InDoubt(_)) => Err(told(error)),
             Err(error) => {
                 self.discard(&files).await;
-                Err(error.into())
+                Err(told(error))
             }
         }
     }
@@ -177,7 +287,7 @@ impl Session {
         };
         match statement {
             TransactionStatement::Begin(modes) => {
-                *slot = Slot::Open(Box::new(self.block(modes)));
+                *slot = Some(Box::new(self.begin(modes)));
                 Ok(Outcome::command("BEGIN"))
             }
             TransactionStatement::Commit { chain: false } => nothing("COMMIT"),
@@ -194,16 +304,22 @@ impl Session {
         }
     }
 
-    fn block(&self, modes: TransactionModes) -> Block {
+    fn begin(&self, modes: TransactionModes) -> Block {
         let isolation = modes.isolation.unwrap_or_else(|| self.settings.lock().default_isolation());
         let read_only = modes.read_only.unwrap_or_else(|| self.default_read_only());
         self.master.blocks.watch(self);
         Block {
-            transaction: Transaction::new(&self.master, self.id, isolation, read_only),
-            failed: Arc::default(),
+            id: Uuid::new_v4(),
+            modes: TransactionModes { isolation: Some(isolation), read_only: Some(read_only) },
+            transaction: Some(Transaction::new(&self.master, self.id, isolation, read_only)),
+            failure: Failure::default(),
+            is_cut_off: false,
+            has_timed_out: false,
             settings: self.settings.lock().save(),
             local: BTreeMap::new(),
-            idle_since: Instant::now(),
+            activity: Arc::new(Activity { idle_since: Mutex::new(Instant::now()) }),
+            rows: CancellationToken::new(),
+            saved: vec![],
         }
     }
 
@@ -213,44 +329,62 @@ impl Session {
 
     /// What ends or divides the open block.
     async fn inside(&self, slot: &mut Slot, statement: TransactionStatement) -> SqlResult<Outcome> {
-        let Slot::Open(block) = slot else { return Err(internal("there is no block")) };
-        block.idle_since = Instant::now();
-        let (commits, chain) = match statement {
-            TransactionStatement::Commit { chain } => (!block.has_failed(), chain),
+        let no_block = || internal("there is no block");
+        let block = slot.as_mut().ok_or_else(no_block)?;
+        block.activity.touch();
+        let (is_commit, chain) = match statement {
+            TransactionStatement::Commit { chain } => (true, chain),
             TransactionStatement::Rollback { chain } => (false, chain),
             within => return block.divide(self, within).await,
         };
-        let modes = TransactionModes {
-            isolation: Some(block.transaction.isolation),
-            read_only: Some(block.transaction.read_only),
-        };
-        let Slot::Open(block) = std::mem::take(slot) else { return Err(internal("there is no block")) };
-        let Block { transaction, settings, local, .. } = *block;
-        let committed = if commits {
-            self.commit(transaction).await
-        } else {
-            self.roll_back(transaction).await;
-            Ok(())
-        };
-        match commits && committed.is_ok() {
+        let commits = is_commit && block.open().is_ok();
+        let Block { transaction, settings, local, modes, rows, .. } = *slot.take().ok_or_else(no_block)?;
+        // Before anything is waited for: whoever sent this may go away.
+        match commits {
             true => self.settings.lock().restore_some(&local),
             false => self.settings.lock().restore(&settings),
         }
-        committed?;
+        match transaction {
+            Some(transaction) if commits => {
+                let committed = self.commit(transaction, conflict).await;
+                if committed.is_err() {
+                    self.settings.lock().restore(&settings);
+                }
+                committed?;
+            }
+            Some(transaction) => {
+                rows.cancel();
+                self.roll_back(transaction).await;
+            }
+            None => {}
+        }
         if chain {
-            *slot = Slot::Open(Box::new(self.block(modes)));
+            *slot = Some(Box::new(self.begin(modes)));
         }
         Ok(Outcome::command(if commits { "COMMIT" } else { "ROLLBACK" }))
     }
 }
 
-impl Block {
-    fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+fn check_id(slot: &Slot, id: Uuid) -> SqlResult<()> {
+    match slot {
+        Some(block) if block.id == id => Ok(()),
+        _ => {
+            let error = SqlError::new(SqlState::NO_ACTIVE_TRANSACTION, "the transaction is not known");
+            Err(error.with_hint("It has ended, or is another session's."))
+        }
     }
+}
 
-    fn fail(&self) {
-        self.failed.store(true, Ordering::Release);
+impl Block {
+    /// The transaction, unless the block has failed.
+    fn open(&mut self) -> SqlResult<&mut Transaction> {
+        if self.has_timed_out {
+            return Err(timed_out());
+        }
+        if self.is_cut_off || self.failure.has_failed() {
+            return Err(failed());
+        }
+        self.transaction.as_mut().ok_or_else(failed)
     }
 
     async fn run(
@@ -261,42 +395,72 @@ impl Block {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        if self.has_failed() {
-            return Err(failed());
+        self.activity.touch();
+        self.open()?;
+        // Until it has ended: its caller may go away in the middle.
+        self.is_cut_off = true;
+        let outcome = match statement {
+            Ok(statement) => self.execute(session, statement, text, parameters, cancel).await,
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            self.failure.fails();
+            // With nothing to go back to, others need not wait for its end.
+            if let Some(transaction) = self.transaction.take_if(|transaction| !transaction.has_savepoint()) {
+                self.rows.cancel();
+                session.roll_back(transaction).await;
+            }
         }
-        // Until it has ended well: its caller may go away in the middle.
-        self.fail();
-        let statement = statement?;
+        self.is_cut_off = false;
+        self.activity.touch();
+        outcome.map(|outcome| self.watched(outcome))
+    }
+
+    async fn execute(
+        &mut self,
+        session: &Arc<Session>,
+        statement: Statement,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
         match &statement {
             Statement::Vacuum(_) => {
                 let message = "VACUUM cannot run inside a transaction block";
                 return Err(SqlError::new(SqlState::ACTIVE_TRANSACTION, message));
             }
-            Statement::Set(set) => self.note_local(session, set)?,
+            Statement::Set(set) => self.note_set(session, set)?,
+            Statement::Reset(Some(name)) => _ = self.local.remove(name.as_str()),
+            Statement::Reset(None) => self.local.clear(),
             _ => {}
         }
-        let outcome = session.statement(statement, text, parameters, &mut self.transaction, cancel).await;
-        self.transaction.end_statement();
-        self.idle_since = Instant::now();
-        let outcome = outcome?;
-        self.failed.store(false, Ordering::Release);
-        Ok(self.watched(outcome))
+        let transaction = self.transaction.as_mut().ok_or_else(failed)?;
+        session.statement(statement, text, parameters, transaction, cancel).await
     }
 
-    /// An error among a query's rows fails the block, too.
+    /// An error among a query's rows fails the block, too; they end when what they are read from is taken back; and a block whose rows
+    /// are being sent is not idle.
     fn watched(&self, outcome: Outcome) -> Outcome {
         let Outcome::Rows { schema, stream } = outcome else { return outcome };
-        let failed = Arc::clone(&self.failed);
-        let stream = stream.inspect(move |batch| {
+        let (failure, ended) = (self.failure.clone(), self.rows.clone());
+        let active = Active(Arc::clone(&self.activity));
+        let watched = stream.inspect(move |batch| {
+            let _ = &active;
             if batch.is_err() {
-                failed.store(true, Ordering::Release);
+                failure.fails();
             }
         });
-        let stream = RecordBatchStreamAdapter::new(Arc::clone(&schema), stream);
+        let told = {
+            let ended = ended.clone();
+            stream::once(async move { ended.is_cancelled().then(|| Err(external(rolled_back()))) })
+                .filter_map(future::ready)
+        };
+        let rows = watched.take_until(ended.cancelled_owned()).chain(told);
+        let stream = RecordBatchStreamAdapter::new(Arc::clone(&schema), rows);
         Outcome::Rows { schema, stream: Box::pin(stream) }
     }
 
-    fn note_local(&mut self, session: &Session, set: &SetSetting) -> SqlResult<()> {
+    fn note_set(&mut self, session: &Session, set: &SetSetting) -> SqlResult<()> {
         let (name, before) = session.settings.lock().own(&set.name)?;
         if set.local {
             self.local.entry(name).or_insert(before);
@@ -307,58 +471,71 @@ impl Block {
     }
 
     async fn divide(&mut self, session: &Session, statement: TransactionStatement) -> SqlResult<Outcome> {
-        if self.has_failed() && !matches!(statement, TransactionStatement::RollbackTo(_)) {
-            return Err(failed());
+        let goes_back = matches!(statement, TransactionStatement::RollbackTo(_));
+        if let Err(error) = self.open()
+            && (!goes_back || self.transaction.is_none())
+        {
+            return Err(error);
         }
+        let transaction = self.transaction.as_mut().ok_or_else(failed)?;
         let done = match statement {
             TransactionStatement::Begin(_) => {
                 let notices = vec!["there is already a transaction in progress".into()];
                 return Ok(Outcome::Command { tag: "BEGIN".into(), rows: 0, notices });
             }
             TransactionStatement::Savepoint(name) => {
-                self.transaction.savepoint(&name.text);
+                transaction.savepoint(&name.text);
+                self.saved.push((session.settings.lock().save(), self.local.clone()));
                 Ok("SAVEPOINT")
             }
-            TransactionStatement::Release(name) => self.transaction.release(&name.text).map(|()| "RELEASE"),
-            TransactionStatement::RollbackTo(name) => match self.transaction.back_to(&name.text) {
-                Ok(files) => {
+            TransactionStatement::Release(name) => {
+                transaction.release(&name.text).map(|left| self.saved.truncate(left)).map(|()| "RELEASE")
+            }
+            TransactionStatement::RollbackTo(name) => match transaction.back_to(&name.text) {
+                Ok((left, files)) => {
+                    self.saved.truncate(left);
+                    if let Some((settings, local)) = self.saved.last() {
+                        session.settings.lock().restore(settings);
+                        self.local.clone_from(local);
+                    }
+                    self.is_cut_off = false;
+                    // Rows that are read from what goes now end, and fail it no more.
+                    std::mem::take(&mut self.rows).cancel();
+                    self.failure = Failure::default();
                     session.discard(&files).await;
-                    // Rows of before do not fail it any more.
-                    self.failed = Arc::default();
                     Ok("ROLLBACK")
                 }
                 Err(error) => Err(error),
             },
-            TransactionStatement::Set(modes) => self.set(modes).map(|()| "SET"),
+            TransactionStatement::Set(modes) => set_modes(transaction, modes).map(|()| "SET"),
             TransactionStatement::Commit { .. } | TransactionStatement::Rollback { .. } => {
                 Err(internal("the block ends"))
             }
         };
         if done.is_err() {
-            self.fail();
+            self.failure.fails();
         }
         done.map(Outcome::command)
     }
+}
 
-    fn set(&mut self, modes: TransactionModes) -> SqlResult<()> {
-        let late = |what: &str| {
-            Err(SqlError::new(SqlState::ACTIVE_TRANSACTION, format!("{what} must be set before any query")))
-        };
-        if let Some(isolation) = modes.isolation.filter(|isolation| *isolation != self.transaction.isolation) {
-            if self.transaction.has_read() {
-                return late("transaction isolation level");
-            }
-            self.transaction.isolation = isolation;
+fn set_modes(transaction: &mut Transaction, modes: TransactionModes) -> SqlResult<()> {
+    let late =
+        |what: &str| Err(SqlError::new(SqlState::ACTIVE_TRANSACTION, format!("{what} must be set before any query")));
+    if let Some(isolation) = modes.isolation.filter(|isolation| *isolation != transaction.isolation) {
+        if transaction.has_read() {
+            return late("transaction isolation level");
         }
-        match modes.read_only {
-            Some(false) if self.transaction.read_only && self.transaction.has_read() => {
-                return late("transaction read-write mode");
-            }
-            Some(read_only) => self.transaction.read_only = read_only,
-            None => {}
-        }
-        Ok(())
+        transaction.isolation = isolation;
     }
+    match modes.read_only {
+        Some(false) if transaction.read_only && transaction.has_read() => {
+            return late("transaction read-write mode");
+        }
+        Some(read_only) => transaction.read_only = read_only,
+        None => {}
+    }
+    Ok(())
 }
 
 fn failed() -> SqlError {
@@ -366,7 +543,12 @@ fn failed() -> SqlError {
     SqlError::new(SqlState::IN_FAILED_TRANSACTION, message).with_hint("Send ROLLBACK, or ROLLBACK TO a savepoint.")
 }
 
+fn rolled_back() -> SqlError {
+    let message = "the rows end here: their transaction was rolled back";
+    SqlError::new(SqlState::IN_FAILED_TRANSACTION, message)
+}
+
 fn timed_out() -> SqlError {
     let message = "the transaction was rolled back: it was idle for longer than idle_in_transaction_session_timeout";
-    SqlError::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, message).with_hint("Begin it again.")
+    SqlError::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, message).with_hint("Send ROLLBACK, and begin it again.")
 }

@@ -63,11 +63,14 @@ impl Session {
         // Dropped since it was looked for: there is nothing to do.
         let chosen = catalog.table_by_id(table).map(|entry| (Arc::clone(entry), policy.choose(entry)));
         let Some((entry, files)) = chosen.filter(|(_, files)| !files.is_empty()) else {
-            self.commit(transaction).await?;
+            self.commit(transaction, SqlError::from).await?;
             return Ok(0);
         };
-        if policy.skips_busy && transaction.would_wait(&entry.def, LockMode::ShareUpdateExclusive) {
-            self.commit(transaction).await?;
+        // A file that is written anew is another: a transaction that stays with a snapshot could not change its rows any more.
+        let is_needed = self.master.blocks.is_snapshot_kept();
+        let is_busy = is_needed || transaction.would_wait(&entry.def, LockMode::ShareUpdateExclusive);
+        if policy.skips_busy && is_busy {
+            self.commit(transaction, SqlError::from).await?;
             return Ok(0);
         }
         let (def, count) = (Arc::clone(&entry.def), files.len());
@@ -87,7 +90,7 @@ impl Session {
         }
         self.add(&mut transaction, &bound, commit, &cancel).await?;
         drop(bound);
-        self.commit(transaction).await?;
+        self.commit(transaction, SqlError::from).await?;
         Ok(count)
     }
 }

@@ -3,9 +3,9 @@
 use super::{Outcome, Session};
 use crate::catalog::TableEntry;
 use crate::ddl::find_table;
-use crate::error::SqlResult;
+use crate::error::{SqlResult, SqlState};
 use crate::locks::LockMode;
-use crate::sql::{LockTable, RelationName, Statement};
+use crate::sql::{CreateView, LockTable, RelationName, Statement};
 use crate::transaction::{LockWait, Transaction};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,20 @@ impl Session {
         Ok(Outcome::command("LOCK TABLE"))
     }
 
+    /// The tables that a view is made of: nobody may change meanwhile what it names.
+    pub(super) async fn lock_viewed(
+        &self,
+        create: &CreateView,
+        transaction: &mut Transaction,
+        cancel: &CancellationToken,
+    ) -> SqlResult<()> {
+        let (state, schema) = (transaction.state(), self.search_schema());
+        for name in create.references.iter().filter(|name| find_table(&state, name, &schema).is_ok()) {
+            self.lock(transaction, name, LockMode::AccessShare, cancel).await?;
+        }
+        Ok(())
+    }
+
     /// The tables that DROP or TRUNCATE takes away, so that nobody writes what would be lost. Names that are none are said, or
     /// skipped, where the statement is executed.
     pub(super) async fn lock_defined(
@@ -70,7 +84,7 @@ impl Session {
         for name in names {
             match self.lock(transaction, &name, LockMode::AccessExclusive, cancel).await {
                 // Dropped while it waited.
-                Err(error) if error.state == crate::error::SqlState::UNDEFINED_TABLE => {}
+                Err(error) if error.state == SqlState::UNDEFINED_TABLE => {}
                 locked => _ = locked?,
             }
         }

@@ -26,7 +26,7 @@ pub(super) fn name_relations(
     search_schema: &str,
     target: Option<(&TableDef, (&str, &str))>,
 ) -> SqlResult<()> {
-    let mut names = Names { search_schema, target, with: HashSet::new(), relations: HashMap::new() };
+    let mut names = Names { search_schema, target, with: vec![], relations: HashMap::new() };
     let _: ControlFlow<()> = Visit::visit(statement, &mut names);
     match VisitMut::visit(statement, &mut Levels { names, scopes: vec![] }) {
         ControlFlow::Break(error) => Err(error),
@@ -56,8 +56,8 @@ impl Relation {
 struct Names<'a> {
     search_schema: &'a str,
     target: Option<(&'a TableDef, (&'a str, &'a str))>,
-    /// Queries of WITH.
-    with: HashSet<String>,
+    /// Queries of WITH, of the levels around.
+    with: Vec<HashSet<String>>,
     /// All that one name is used for.
     relations: HashMap<String, HashSet<Relation>>,
 }
@@ -86,7 +86,7 @@ impl Names<'_> {
             return Some(Relation::Alias(sql::fold(&alias.name)));
         }
         match parts.as_slice() {
-            [name] if self.with.contains(name) => Some(Relation::Alias(name.clone())),
+            [name] if self.with.iter().any(|with| with.contains(name)) => Some(Relation::Alias(name.clone())),
             [name] => Some(Relation::Table { schema: self.search_schema.into(), name: name.clone() }),
             [schema, name] => Some(Relation::Table { schema: schema.clone(), name: name.clone() }),
             [database, schema, name] if database == DATABASE => {
@@ -113,7 +113,12 @@ impl Visitor for Names<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        self.with.extend(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| sql::fold(&cte.alias.name)));
+        self.with.push(with_names(query));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.with.pop();
         ControlFlow::Continue(())
     }
 
@@ -165,6 +170,10 @@ impl Levels<'_> {
     /// Writes the qualifier with which a column, or `*`, starts.
     fn rewrite(&self, parts: &mut Vec<Ident>, is_wildcard: bool) -> SqlResult<()> {
         let qualifier = parts.len() - usize::from(!is_wildcard);
+        if qualifier >= 3 && sql::fold(&parts[0]) == DATABASE {
+            parts.remove(0);
+            return self.rewrite(parts, is_wildcard);
+        }
         let is_exposed = |name: &Ident| {
             let name = sql::fold(name);
             self.scopes.iter().flatten().any(|(relation, _)| relation.exposed() == name)
@@ -230,6 +239,7 @@ impl VisitorMut for Levels<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        self.names.with.push(with_names(query));
         // What the query has beside its SELECT, as ORDER BY, sees the same tables.
         let scope = match query.body.as_ref() {
             SetExpr::Select(select) => self.scope(&select.from),
@@ -240,6 +250,7 @@ impl VisitorMut for Levels<'_> {
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<SqlError> {
         self.scopes.pop();
+        self.names.with.pop();
         ControlFlow::Continue(())
     }
 
@@ -271,6 +282,10 @@ impl VisitorMut for Levels<'_> {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+fn with_names(query: &Query) -> HashSet<String> {
+    query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| sql::fold(&cte.alias.name)).collect()
 }
 
 fn folded(name: &ObjectName) -> Vec<String> {
@@ -312,6 +327,7 @@ mod tests {
             "SELECT t.point.x FROM t",
             "SELECT k FROM t WHERE k IN (SELECT t.k FROM t)",
             "SELECT s.u.k FROM s.u",
+            "SELECT public.t.v FROM t WHERE k IN (WITH t AS (SELECT 2 AS k) SELECT t.k FROM t)",
         ] {
             assert_eq!(named(text).unwrap(), text);
         }

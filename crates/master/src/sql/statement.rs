@@ -45,6 +45,16 @@ impl Statement {
 }
 
 impl Statement {
+    /// Whether it is content with what is there already: `IF NOT EXISTS`.
+    pub fn is_content_with_existing(&self) -> bool {
+        match self {
+            Statement::CreateTable(create) => create.if_not_exists,
+            Statement::CreateTableAs(create) => create.if_not_exists,
+            Statement::CreateSchema(create) => create.if_not_exists,
+            _ => false,
+        }
+    }
+
     /// What it is, as the tags of PostgreSQL name it.
     pub fn name(&self) -> &'static str {
         match self {
