@@ -20,7 +20,7 @@ RUST_MINIMUM := 1.94
 BIN := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test tpch bench-tpch bench-interconnect nightly fuzz fmt fmt-check clippy lint clean-data rust
+.PHONY: help demo build test tpch bench-tpch bench-dml bench-interconnect nightly fuzz fmt fmt-check clippy lint clean-data rust
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,11 @@ bench-interconnect: rust ## Measures the interconnect beside a plain TCP copy; t
 	$(CARGO) build --release --locked -p damson-bench-interconnect $(if $(QUICK),,-p damson -p damson-tpch)
 	$(BIN)/damson-bench-interconnect $(if $(QUICK),--quick) $(ARGS)
 
-nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 10,000 random changes and slice graphs, fuzz targets.
+bench-dml: rust ## Measures INSERT, UPDATE and DELETE, and what they leave to scans.
+	$(CARGO) build --release --locked -p damson-bench-dml
+	$(BIN)/damson-bench-dml $(ARGS)
+
+nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 10,000 random changes and slice graphs, 200 kills, fuzz targets.
 	$(CARGO) build --release --workspace --all-targets --locked
 	$(CARGO) test --release --workspace --locked --no-fail-fast -- --include-ignored
 	DAMSON_SIM_SEEDS=10000 $(CARGO) test --release --locked -p damson-interconnect --lib -- sim::
@@ -58,6 +62,8 @@ nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 
 	    DAMSON_SEED=$$seed $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture random::; \
 	done
 	DAMSON_DML_STATEMENTS=10000 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture dml::as_the_model_says
+	DAMSON_TRANSACTIONS=200 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture transactions::histories
+	DAMSON_KILLS=200 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture crash::
 
 # The sanitizer is not stable, but in every stable compiler.
 fuzz: rust ## Feeds damaged bytes to what reads from peers, for FUZZ_SECONDS a target.

@@ -11,10 +11,10 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Sessions that have begun a block. One a master.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Blocks {
-    sessions: Arc<Mutex<HashMap<SessionId, Weak<Session>>>>,
-    /// Held by every block that stays with an old snapshot.
+    sessions: Mutex<HashMap<SessionId, Weak<Session>>>,
+    /// Held by every block that stays with an old snapshot, and here.
     snapshots: Arc<()>,
 }
 
@@ -34,7 +34,7 @@ impl Blocks {
     }
 
     /// For as long as somebody else holds the master.
-    pub(crate) async fn end_idle_forever(self) {
+    pub(crate) async fn end_idle_forever(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let sessions: Vec<Arc<Session>> = {
@@ -44,5 +44,21 @@ impl Blocks {
             };
             sessions.iter().for_each(|session| session.end_idle_block());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_kept_while_somebody_holds_it() {
+        let blocks = Arc::new(Blocks::default());
+        let others = Arc::clone(&blocks);
+        assert!(!others.is_snapshot_kept());
+        let held = blocks.keep_snapshot();
+        assert!(others.is_snapshot_kept());
+        drop(held);
+        assert!(!others.is_snapshot_kept());
     }
 }

@@ -55,7 +55,7 @@ pub struct Master {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) files: Arc<FileService>,
     pub(crate) locks: Locks,
-    pub(crate) blocks: Blocks,
+    pub(crate) blocks: Arc<Blocks>,
     pub(crate) base: Arc<SessionState>,
     pub(crate) cpu: Handle,
     pub(crate) interconnect: InterconnectSettings,
@@ -107,7 +107,7 @@ impl Master {
         let dispatcher = Dispatcher::new(node, Arc::clone(&registry), cpu.clone(), settings.epoch);
         let master = Arc::new(Master {
             locks: Locks::default(),
-            blocks: Blocks::default(),
+            blocks: Arc::default(),
             catalog,
             registry,
             dispatcher,
@@ -118,7 +118,7 @@ impl Master {
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });
-        master.background.lock().spawn_on(master.blocks.clone().end_idle_forever(), &io);
+        master.background.lock().spawn_on(Arc::clone(&master.blocks).end_idle_forever(), &io);
         master.background.lock().spawn_on(compact_forever(Arc::downgrade(&master)), &io);
         Ok(master)
     }

@@ -13,13 +13,21 @@ use damson_cluster::{BucketMap, ContentId, DeleteVector, MapVersion, SnapshotId,
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 /// The durable catalog. One a master process; readers take [`Catalog::current`] and never wait for writers.
 pub struct Catalog {
     published: RwLock<Arc<CatalogState>>,
     writer: Mutex<Writer>,
+    /// Commits that wait for the writer, in their order.
+    queue: Mutex<Vec<Queued>>,
     pins: Arc<Pins>,
+}
+
+/// A commit, and whom to tell.
+struct Queued {
+    steps: Vec<Step>,
+    done: mpsc::Sender<Result<SnapshotId, CatalogError>>,
 }
 
 struct Writer {
@@ -71,7 +79,12 @@ impl Catalog {
         let (state, next_table_id, dropped) = state_of(stored, &pins)?;
         let (reserved_table_ids, condemned) = (next_table_id, HashSet::new());
         let writer = Writer { store, next_table_id, reserved_table_ids, dropped, condemned, in_doubt: false };
-        Ok(Arc::new(Catalog { published: RwLock::new(state), writer: Mutex::new(writer), pins }))
+        Ok(Arc::new(Catalog {
+            published: RwLock::new(state),
+            writer: Mutex::new(writer),
+            queue: Mutex::default(),
+            pins,
+        }))
     }
 
     /// The newest snapshot. Hold it for as long as a statement runs: its files stay while it is held.
@@ -113,47 +126,80 @@ impl Catalog {
         Ok(id)
     }
 
-    /// One durable transaction that makes the next snapshot. Files' `created` is set here.
+    /// Makes the next snapshot, durably. Those that come while another is written wait, and are written together: one wait for the
+    /// disk serves them all, and each is a snapshot of its own. Blocks.
     ///
     /// # Errors
     /// See [`Workspace::commit`].
-    pub(super) fn commit(&self, mut steps: Vec<Step>) -> Result<SnapshotId, CatalogError> {
+    pub(super) fn commit(&self, steps: Vec<Step>) -> Result<SnapshotId, CatalogError> {
+        let (done, result) = mpsc::channel();
+        self.queue.lock().push(Queued { steps, done });
         let mut writer = self.writer.lock();
-        let writer = &mut *writer;
-        self.settle(writer)?;
-        let state = self.current();
-        let snapshot = SnapshotId(state.snapshot.0 + 1);
-        for change in steps.iter_mut().flat_map(|step| &mut step.changes) {
-            match change {
-                Change::AddFile(file) => file.created = snapshot,
-                Change::PutDeletes { vector, .. } => vector.created = snapshot,
-                _ => {}
+        // Whoever had it before may have written this, too.
+        if let Ok(done) = result.try_recv() {
+            return done;
+        }
+        let queued = std::mem::take(&mut *self.queue.lock());
+        self.commit_all(&mut writer, queued);
+        result.recv().expect("what was queued was answered")
+    }
+
+    fn commit_all(&self, writer: &mut Writer, queued: Vec<Queued>) {
+        let mut state = self.current();
+        let (mut transactions, mut waiting, mut unneeded) = (vec![], vec![], vec![]);
+        for Queued { steps, done } in queued {
+            let planned = self.settle(writer).and_then(|()| {
+                if transactions.is_empty() {
+                    // What was in doubt may have become so.
+                    state = self.current();
+                }
+                next(&state, steps, writer)
+            });
+            match planned {
+                Ok(Next { snapshot, parts, transaction, gone }) => {
+                    state = parts.into_state(snapshot, &self.pins);
+                    unneeded.extend(gone.into_iter().map(|file| (file, snapshot)));
+                    transactions.push(transaction);
+                    waiting.push((snapshot, done));
+                }
+                // A caller that does not listen any more has gone.
+                Err(error) => _ = done.send(Err(error)),
             }
         }
-        let (next, unneeded) = replay(&state, &steps, snapshot)?;
-        if let Some(table) = steps.iter().flat_map(|step| &step.changes).find_map(|change| writer.condemns(change)) {
-            let table = next.table(table).map_or_else(|| table.to_string(), |entry| entry.def.qualified_name());
-            return Err(CatalogError::Conflict { table, reason: "the statement's files were taken for orphans" });
+        if transactions.is_empty() {
+            return;
         }
-        let changes = steps.into_iter().flat_map(|step| step.changes).collect();
-        let transaction = Transaction { snapshot: Some(snapshot), changes };
         failpoint("commit.before_store");
-        let applied = writer.store.apply(&transaction);
+        let applied = writer.store.apply(&transactions);
         failpoint("commit.after_store");
-        if let Err(error) = applied {
-            if !matches!(error, CatalogError::Fenced { .. }) {
-                writer.in_doubt = true;
+        let failure = match applied {
+            Ok(()) => {
+                writer.dropped.extend(unneeded);
+                *self.published.write() = state;
+                None
             }
-            // If the store can be read, it says at once whether the commit stands after all.
-            return match self.settle(writer) {
-                Ok(()) if self.current().snapshot == snapshot => Ok(snapshot),
-                Ok(()) => Err(error),
-                Err(_) => Err(CatalogError::InDoubt(Box::new(error))),
+            Err(error) => {
+                writer.in_doubt |= !matches!(error, CatalogError::Fenced { .. });
+                // If the store can be read, it says at once whether the commits stand after all.
+                match self.settle(writer) {
+                    Ok(()) if self.current().snapshot == state.snapshot => None,
+                    Ok(()) => Some((error, false)),
+                    Err(_) => Some((error, true)),
+                }
+            }
+        };
+        let told = failure.map(|(error, in_doubt)| (error.together(waiting.len()), in_doubt));
+        let mut told = told.map(|(errors, in_doubt)| (errors.into_iter(), in_doubt));
+        for (snapshot, done) in waiting {
+            let result = match &mut told {
+                None => Ok(snapshot),
+                Some((errors, in_doubt)) => {
+                    let error = errors.next().expect("one for each");
+                    Err(if *in_doubt { CatalogError::InDoubt(Box::new(error)) } else { error })
+                }
             };
+            let _ = done.send(result);
         }
-        writer.dropped.extend(unneeded.into_iter().map(|file| (file, snapshot)));
-        *self.published.write() = next.into_state(snapshot, &self.pins);
-        Ok(snapshot)
     }
 
     pub(super) fn pins(&self) -> &Arc<Pins> {
@@ -187,7 +233,7 @@ impl Catalog {
             return Ok(());
         }
         let changes = keys.iter().map(|key| Change::ForgetFile((*key).clone())).collect();
-        let applied = writer.store.apply(&Transaction { snapshot: None, changes });
+        let applied = writer.store.apply(&[Transaction { snapshot: None, changes }]);
         if applied.is_err() {
             writer.in_doubt = true;
         }
@@ -268,6 +314,34 @@ impl Writer {
     }
 }
 
+/// A commit that was planned on the state before it.
+struct Next {
+    snapshot: SnapshotId,
+    parts: StateParts,
+    transaction: Transaction,
+    /// Files that nothing needs after it.
+    gone: Vec<FileKey>,
+}
+
+/// Files' `created` is set here.
+fn next(state: &CatalogState, mut steps: Vec<Step>, writer: &Writer) -> Result<Next, CatalogError> {
+    let snapshot = SnapshotId(state.snapshot.0 + 1);
+    for change in steps.iter_mut().flat_map(|step| &mut step.changes) {
+        match change {
+            Change::AddFile(file) => file.created = snapshot,
+            Change::PutDeletes { vector, .. } => vector.created = snapshot,
+            _ => {}
+        }
+    }
+    let (parts, gone) = replay(state, &steps, snapshot)?;
+    if let Some(table) = steps.iter().flat_map(|step| &step.changes).find_map(|change| writer.condemns(change)) {
+        let table = parts.table(table).map_or_else(|| table.to_string(), |entry| entry.def.qualified_name());
+        return Err(CatalogError::Conflict { table, reason: "the statement's files were taken for orphans" });
+    }
+    let changes = steps.into_iter().flat_map(|step| step.changes).collect();
+    Ok(Next { snapshot, parts, transaction: Transaction { snapshot: Some(snapshot), changes }, gone })
+}
+
 fn reserve(writer: &mut Writer) -> Result<(), CatalogError> {
     let id = writer.next_table_id;
     if id != writer.reserved_table_ids {
@@ -277,7 +351,7 @@ fn reserve(writer: &mut Writer) -> Result<(), CatalogError> {
     // After a failure they may or may not be taken in the store; skipping them is right in both cases.
     (writer.next_table_id, writer.reserved_table_ids) = (reserved, reserved);
     let changes = vec![Change::NextTableId(reserved)];
-    writer.store.apply(&Transaction { snapshot: None, changes })?;
+    writer.store.apply(&[Transaction { snapshot: None, changes }])?;
     writer.next_table_id = id;
     Ok(())
 }

@@ -30,6 +30,10 @@ pub enum CatalogError {
     #[error("table {0} was dropped by another statement")]
     TableGone(TableId),
 
+    /// What happened to several commits that were written together, to one of them.
+    #[error("{message}")]
+    Together { state: SqlState, message: String },
+
     /// The store failed while it committed, and cannot be read: the change may be there, so that its files must stay.
     #[error("it is not known whether the statement was committed: {0}")]
     InDoubt(Box<CatalogError>),
@@ -47,6 +51,17 @@ pub enum CatalogError {
     Store(#[from] rusqlite::Error),
     #[error("cannot create the data directory: {0}")]
     Directory(#[from] std::io::Error),
+}
+
+impl CatalogError {
+    /// The same for each of `count` commits.
+    pub(super) fn together(self, count: usize) -> Vec<CatalogError> {
+        if count == 1 {
+            return vec![self];
+        }
+        let SqlError { state, message, .. } = SqlError::from(self);
+        (0..count).map(|_| CatalogError::Together { state, message: message.clone() }).collect()
+    }
 }
 
 impl From<CatalogError> for SqlError {
@@ -69,6 +84,7 @@ impl From<CatalogError> for SqlError {
             CatalogError::Conflict { .. } | CatalogError::TableGone(_) => {
                 SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Run the transaction again.")
             }
+            CatalogError::Together { state, .. } => SqlError::new(state, message),
             CatalogError::InDoubt(_) => SqlError::new(SqlState::IO_ERROR, message)
                 .with_hint("Look whether its rows are there before you run the statement again."),
             CatalogError::Orphaned(_) => SqlError::new(SqlState::DATA_CORRUPTED, message)

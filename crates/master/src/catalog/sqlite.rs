@@ -194,19 +194,22 @@ impl CatalogStore for SqliteStore {
         Ok(stored)
     }
 
-    fn apply(&mut self, transaction: &Transaction) -> Result<(), CatalogError> {
+    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
         let sqlite = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let stored: u64 = setting(&sqlite, "epoch")?;
         if stored != self.epoch {
             return Err(CatalogError::Fenced { ours: self.epoch, stored });
         }
-        if let Some(snapshot) = transaction.snapshot {
-            sqlite.execute("INSERT INTO snapshots VALUES (?1, ?2)", params![int(snapshot.0), now_us()])?;
-        }
         let mut sweep = false;
-        for change in &transaction.changes {
-            apply_change(&sqlite, change, transaction.snapshot)?;
-            sweep |= matches!(change, Change::DropTable(_) | Change::ForgetFile(_));
+        for Transaction { snapshot, changes } in transactions {
+            if let Some(snapshot) = snapshot {
+                let insert = "INSERT INTO snapshots VALUES (?1, ?2)";
+                sqlite.prepare_cached(insert)?.execute(params![int(snapshot.0), now_us()])?;
+            }
+            for change in changes {
+                apply_change(&sqlite, change, *snapshot)?;
+                sweep |= matches!(change, Change::DropTable(_) | Change::ForgetFile(_));
+            }
         }
         if sweep {
             // A dropped table is kept until the last of its files is forgotten.

@@ -13,12 +13,12 @@ pub(super) trait CatalogStore: Send {
     /// [`CatalogError::Store`], [`CatalogError::Damaged`].
     fn load(&mut self) -> Result<Stored, CatalogError>;
 
-    /// Applies all of `transaction` or nothing, durably.
+    /// Applies all of `transactions` or nothing, in their order, durably.
     ///
     /// # Errors
     /// [`CatalogError::Fenced`] if another master opened the store since; [`CatalogError::Store`], after which the
     /// caller must [`load`](CatalogStore::load) to learn which of the two happened.
-    fn apply(&mut self, transaction: &Transaction) -> Result<(), CatalogError>;
+    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError>;
 }
 
 /// What a store holds.

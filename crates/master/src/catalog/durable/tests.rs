@@ -6,7 +6,8 @@ use arrow::datatypes::DataType;
 use damson_cluster::{
     ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FileEntry, StatValue, TableDef, sketch,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 fn column(name: &str) -> ColumnDef {
     ColumnDef {
@@ -506,11 +507,11 @@ impl CatalogStore for Failing {
         if self.load.load(Ordering::Relaxed) { Err(failure()) } else { self.inner.load() }
     }
 
-    fn apply(&mut self, transaction: &Transaction) -> Result<(), CatalogError> {
+    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
         if self.before.load(Ordering::Relaxed) {
             return Err(failure());
         }
-        self.inner.apply(transaction)?;
+        self.inner.apply(transactions)?;
         if self.after.load(Ordering::Relaxed) { Err(failure()) } else { Ok(()) }
     }
 }
@@ -561,7 +562,7 @@ fn a_transaction_that_fails_half_way_is_rolled_back() {
     let mut store = SqliteStore::open(&directory.path().join("catalog.db"), 2).unwrap();
     // The second file's table does not exist: the foreign key refuses it after the first change was made.
     let changes = vec![Change::CreateSchema("s".into()), Change::AddFile(file(TableId(99), 0, "a"))];
-    assert!(store.apply(&Transaction { snapshot: Some(SnapshotId(2)), changes }).is_err());
+    assert!(store.apply(&[Transaction { snapshot: Some(SnapshotId(2)), changes }]).is_err());
     let stored = store.load().unwrap();
     assert_eq!((stored.snapshot, stored.schemas), (SnapshotId(1), vec!["public".to_owned()]));
 }
@@ -828,4 +829,88 @@ fn a_name_that_was_given_up_is_not_what_views_were_made_of() {
     assert!(workspace.back_to(mark).unwrap().is_empty());
     assert!(workspace.state().table("public", "t").is_none());
     assert!(matches!(workspace.commit(), Err(CatalogError::Needed { .. })));
+}
+
+/// A store that is slow, so that commits gather, and counts how often it is written to.
+struct Slow {
+    inner: SqliteStore,
+    writes: Arc<AtomicUsize>,
+    fails: Arc<AtomicBool>,
+}
+
+impl CatalogStore for Slow {
+    fn load(&mut self) -> Result<Stored, CatalogError> {
+        self.inner.load()
+    }
+
+    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        if self.fails.load(Ordering::Relaxed) { Err(failure()) } else { self.inner.apply(transactions) }
+    }
+}
+
+#[test]
+fn commits_that_wait_are_written_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = SqliteStore::open(&directory.path().join(DATABASE), 2).unwrap();
+    let (writes, fails) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let slow = Slow { inner, writes: Arc::clone(&writes), fails: Arc::clone(&fails) };
+    let catalog = Catalog::of_store(Box::new(slow), 2).unwrap();
+    let t = create(&catalog, "t").id;
+    catalog.add_files(vec![file(t, 0, "a")]);
+    let base = catalog.current();
+    writes.store(0, Ordering::Relaxed);
+    // Of those that delete from one file, one wins; the others are nobody's obstacle.
+    let outcomes: Vec<(bool, Result<SnapshotId, CatalogError>)> = std::thread::scope(|scope| {
+        let commit = |number: usize| {
+            let (catalog, base) = (&catalog, &base);
+            scope.spawn(move || {
+                let deletes = number.is_multiple_of(4);
+                let change = match deletes {
+                    true => deleting(t, key(0, "a"), vector(&format!("a.{number}"), 1)),
+                    false => Commit::of_adds(vec![file(t, 1, &format!("f{number}"))]),
+                };
+                (deletes, catalog.commit_on(base, change))
+            })
+        };
+        let threads: Vec<_> = (0..24).map(commit).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let snapshots: BTreeSet<SnapshotId> =
+        outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).copied().collect();
+    assert_eq!(outcomes.iter().filter(|(deletes, outcome)| !deletes && outcome.is_ok()).count(), 18);
+    assert_eq!(outcomes.iter().filter(|(deletes, outcome)| *deletes && outcome.is_ok()).count(), 1);
+    assert_eq!(snapshots.len(), 19, "each has a snapshot of its own");
+    assert_eq!(catalog.current().snapshot.0, base.snapshot.0 + 19);
+    let written = writes.load(Ordering::Relaxed);
+    assert!(written < 12, "{written} writes for 19 commits");
+    drop(base);
+    let known = describe(&catalog);
+    assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), known);
+}
+
+#[test]
+fn a_write_that_fails_fails_all_that_it_was_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = SqliteStore::open(&directory.path().join(DATABASE), 2).unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let slow = Slow { inner, writes: Arc::default(), fails: Arc::clone(&fails) };
+    let catalog = Catalog::of_store(Box::new(slow), 2).unwrap();
+    let t = create(&catalog, "t").id;
+    let known = describe(&catalog);
+    fails.store(true, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for number in 0..12 {
+            let catalog = &catalog;
+            scope.spawn(move || {
+                let change = Commit::of_adds(vec![file(t, 0, &format!("f{number}"))]);
+                catalog.commit_on(&catalog.current(), change).unwrap_err();
+            });
+        }
+    });
+    assert_eq!(describe(&catalog), known);
+    fails.store(false, Ordering::Relaxed);
+    catalog.add_files(vec![file(t, 0, "after")]);
+    assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), describe(&catalog));
 }
