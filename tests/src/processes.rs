@@ -2,7 +2,7 @@
 //! value goes; when the test is failing, the logs stay and are named.
 
 use crate::fault_proxy::FaultNetwork;
-use damson_cluster::FAILPOINT;
+use damson_cluster::{FAILPOINT, FAULTS};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -311,6 +311,8 @@ pub struct Setup {
     pub master_failpoint: Option<String>,
     /// Where a segment does.
     pub segment_failpoint: Option<(usize, String)>,
+    /// Whether the system refuses segments what files in `faults` say: see [`damson_cluster::fault`].
+    pub has_faults: bool,
     /// Stands between the nodes, which it calls `master`, `seg0`, `seg1`, …; without one they are on one loopback.
     pub network: Option<FaultNetwork>,
 }
@@ -412,6 +414,9 @@ impl ProcessCluster {
             command.arg("--tls-dir").arg(self.directory().join(CERTIFICATE));
         }
         command.env("DAMSON_BUILD", build);
+        if self.setup.has_faults {
+            command.env(FAULTS, self.directory().join(FAULTS_DIRECTORY));
+        }
         if let Some((at, failpoint)) = &self.setup.segment_failpoint
             && *at == content
         {
@@ -455,6 +460,17 @@ impl ProcessCluster {
             Some((None, name)) => (Some(name), None),
             Some((Some(content), name)) => (None, Some((content, name))),
         };
+    }
+
+    /// From now on segments' operations of that name fail with the system's error `number`; None ends it.
+    pub fn set_fault(&self, name: &str, number: Option<i32>) {
+        let directory = self.directory().join(FAULTS_DIRECTORY);
+        fs::create_dir_all(&directory).expect("a directory of faults");
+        let file = directory.join(name);
+        match number {
+            Some(number) => fs::write(file, number.to_string()).expect("a fault"),
+            None => fs::remove_file(file).expect("the fault was there"),
+        }
     }
 
     /// `damson check`, run to its end.
@@ -543,6 +559,9 @@ impl MasterCommand {
         Node::spawn("master", directory, command)
     }
 }
+
+/// Files that say what fails, in the cluster's directory.
+const FAULTS_DIRECTORY: &str = "faults";
 
 /// The segments' certificate, in the cluster's directory: they are on one host.
 const CERTIFICATE: &str = "segments-tls";

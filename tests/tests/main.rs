@@ -4,6 +4,7 @@ mod crash;
 mod dml;
 mod errors;
 mod explain;
+mod faults;
 mod interconnect;
 mod interconnect_scale;
 mod layout;

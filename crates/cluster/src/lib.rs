@@ -1,5 +1,6 @@
 //! What the nodes of a cluster must agree on: ids, topology, table and file descriptions, the bucket map and the
-//! placement hash. No I/O, no clock, no randomness; [`failpoint`], for tests, alone looks at the environment.
+//! placement hash. No I/O, no clock, no randomness; [`failpoint`] and [`fault`], for tests, alone look at the
+//! environment.
 
 mod bucket_map;
 mod failpoint;
@@ -11,7 +12,7 @@ mod table;
 mod topology;
 
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
-pub use failpoint::{FAILPOINT, failpoint};
+pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
 pub use ids::{ContentId, MapVersion, MotionId, QueryId, RouteKey, SessionId, SliceId, SnapshotId, TableId};
 pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
 pub use table::{

@@ -2,6 +2,7 @@
 
 use crate::{StorageError, blocking};
 use bytes::Bytes;
+use damson_cluster::fault;
 use datafusion::common::runtime::SpawnedTask;
 use parking_lot::Mutex;
 use std::fs::{self, File};
@@ -109,6 +110,7 @@ impl DurableFile {
         let held = Arc::clone(&self.partial);
         self.state = State::Writing(SpawnedTask::spawn_blocking(move || {
             let _held = held;
+            fault("write")?;
             open.file.write_all(&block)?;
             open.hasher.update(&block);
             open.bytes += block.len() as u64;
@@ -136,6 +138,7 @@ impl DurableFile {
         let (bytes, checksum) = (open.bytes, open.hasher.digest());
         let (partial, path) = (Arc::clone(&self.partial), self.path.clone());
         blocking::run("sync", &self.path, move || {
+            fault("sync")?;
             open.file.sync_all()?;
             if let Some(target) = &target {
                 let mut current = partial.path.lock();

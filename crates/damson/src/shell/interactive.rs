@@ -12,7 +12,6 @@ use rustyline::{Config, Editor, Helper};
 use std::path::PathBuf;
 use tokio::runtime::Handle;
 
-const PROMPT: &str = "damson=> ";
 /// Statements that are remembered.
 const HISTORY_MAX: usize = 10_000;
 
@@ -63,7 +62,7 @@ fn read_all(
     editor: &mut Editor<UntilSemicolon, FileHistory>,
 ) -> Result<(), ReadlineError> {
     loop {
-        let input = match editor.readline(PROMPT) {
+        let input = match editor.readline(shell.block.prompt()) {
             Ok(input) => input,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => return Ok(()),

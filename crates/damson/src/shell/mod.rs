@@ -1,5 +1,6 @@
 //! `damson sql`: the shell, over Flight SQL.
 
+mod block;
 mod check;
 mod connection;
 mod describe;

@@ -1,5 +1,6 @@
 //! The shell's state, and what it does with each piece of input.
 
+use super::block::Block;
 use super::connection::Connection;
 use super::describe::Question;
 use super::failure::Failure;
@@ -19,6 +20,7 @@ const INCLUDE_DEPTH_MAX: usize = 16;
 pub(super) struct Shell {
     pub connection: Connection,
     pub interrupt: Interrupt,
+    pub block: Block,
     format: Format,
     expanded: bool,
     timing: bool,
@@ -41,7 +43,15 @@ pub(super) enum Stop {
 
 impl Shell {
     pub(super) fn new(connection: Connection, interrupt: Interrupt, format: Format) -> Self {
-        Shell { connection, interrupt, format, expanded: false, timing: false, include_depth: 0 }
+        Shell {
+            connection,
+            interrupt,
+            block: Block::default(),
+            format,
+            expanded: false,
+            timing: false,
+            include_depth: 0,
+        }
     }
 
     /// Runs a script up to its first error.
@@ -76,8 +86,12 @@ impl Shell {
 
     async fn execute(&mut self, statement: &str) -> Result<(), Failure> {
         let mut output = self.output();
-        let report = run(&mut self.connection, statement, output.as_mut(), &mut self.interrupt).await?;
-        if let Some(report) = report {
+        let done = run(&mut self.connection, statement, output.as_mut(), &mut self.interrupt).await;
+        if done.is_err() {
+            self.block = self.block.after_error();
+        }
+        if let Some(report) = done? {
+            self.block = self.block.after(&report.tag, statement);
             report.notices.iter().for_each(|notice| eprintln!("NOTICE:  {notice}"));
             // Programs want rows on stdout and nothing else.
             if self.format == Format::Table {
@@ -168,7 +182,12 @@ impl Shell {
     pub(super) async fn revive(&mut self) {
         match self.connection.plan("SELECT 1").await {
             Err(failure) if failure.is_lost_session() => match self.connection.reopen().await {
-                Ok(()) => eprintln!("The session was lost; this is a new one, with default settings."),
+                Ok(()) => {
+                    eprintln!("The session was lost; this is a new one, with default settings.");
+                    if std::mem::take(&mut self.block) != Block::Outside {
+                        eprintln!("Its transaction was rolled back: begin it again.");
+                    }
+                }
                 Err(failure) => eprint!("{}", failure.report("")),
             },
             _ => {}

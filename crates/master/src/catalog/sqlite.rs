@@ -106,6 +106,15 @@ impl SqliteStore {
     }
 }
 
+#[cfg(test)]
+impl SqliteStore {
+    /// A disk that has room for so many pages of the database, and no more.
+    pub fn limit_pages(&self, pages: u32) -> Result<(), CatalogError> {
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
 fn connect(path: &Path) -> Result<Connection, CatalogError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

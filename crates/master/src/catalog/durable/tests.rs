@@ -7,7 +7,7 @@ use damson_cluster::{
     ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FileEntry, StatValue, TableDef, sketch,
 };
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 fn column(name: &str) -> ColumnDef {
     ColumnDef {
@@ -912,5 +912,48 @@ fn a_write_that_fails_fails_all_that_it_was_for() {
     assert_eq!(describe(&catalog), known);
     fails.store(false, Ordering::Relaxed);
     catalog.add_files(vec![file(t, 0, "after")]);
+    assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), describe(&catalog));
+}
+
+/// A store whose disk fills up.
+struct Filling {
+    inner: SqliteStore,
+    pages: Arc<AtomicU32>,
+}
+
+impl CatalogStore for Filling {
+    fn load(&mut self) -> Result<Stored, CatalogError> {
+        self.inner.load()
+    }
+
+    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
+        self.inner.limit_pages(self.pages.load(Ordering::Relaxed))?;
+        self.inner.apply(transactions)
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_commits_and_recovers() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = SqliteStore::open(&directory.path().join(DATABASE), 2).unwrap();
+    let pages = Arc::new(AtomicU32::new(u32::MAX >> 1));
+    let catalog = Catalog::of_store(Box::new(Filling { inner, pages: Arc::clone(&pages) }), 2).unwrap();
+    let t = create(&catalog, "t").id;
+    // As many as it has.
+    pages.store(1, Ordering::Relaxed);
+    let mut kept = 0;
+    let refused = loop {
+        match catalog.commit_on(&catalog.current(), Commit::of_adds(vec![file(t, 0, &format!("f{kept}"))])) {
+            Ok(_) => kept += 1,
+            Err(error) => break crate::error::SqlError::from(error),
+        }
+        assert!(kept < 1000, "the disk does not fill up");
+    };
+    assert_eq!(refused.state, crate::error::SqlState::DISK_FULL);
+    let known = describe(&catalog);
+    assert_eq!(catalog.current().table_by_id(t).unwrap().files.len(), kept, "reads go on");
+    pages.store(u32::MAX >> 1, Ordering::Relaxed);
+    catalog.add_files(vec![file(t, 0, "after")]);
+    assert_ne!(describe(&catalog), known);
     assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), describe(&catalog));
 }
