@@ -6,13 +6,13 @@ use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Output, TableOutput};
 use super::run::run as run_statement;
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, Schema};
 use std::io;
 use std::process::ExitCode;
 
 /// What is checked, for the summary.
-const FILES: &str = "SELECT count(*) || ' files, ' || coalesce(sum(bytes), 0) / 1000000 || ' MB' FROM gp_files";
+const FILES: &str = "SELECT count(*), CAST(coalesce(sum(bytes), 0) AS bigint) FROM gp_files";
 const PROBLEMS: &str = "SELECT gp_segment_id, table_name, path, problem FROM gp_check ORDER BY 1, 2, 3";
 
 /// Compares every file of every table with the catalog: whether it is there, its length, checksum and rows, its delete vector, and
@@ -44,14 +44,15 @@ pub fn check(args: &CheckArgs) -> ExitCode {
 async fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let mut interrupt = Interrupt::install().map_err(Failure::from)?;
     let mut connection = Connection::open(&args.url, &args.user).await?;
-    let files = one_text(&mut connection, FILES).await?;
+    let files = files(&mut connection).await?;
     eprintln!("Checking {files} …");
     let mut problems = Problems { output: TableOutput::new(io::stdout(), false), schema: None, rows: 0 };
     let done = run_statement(&mut connection, PROBLEMS, &mut problems, &mut interrupt).await;
     connection.close().await;
     done?;
     if problems.rows > 0 {
-        return Ok(failed(&format!("{} of the files are not as the catalog says", problems.rows)));
+        let files = if problems.rows == 1 { "1 file is".into() } else { format!("{} files are", problems.rows) };
+        return Ok(failed(&format!("{files} not as the catalog says")));
     }
     println!("Nothing is wrong: {files}.");
     Ok(ExitCode::SUCCESS)
@@ -87,14 +88,22 @@ impl Output for Problems {
     }
 }
 
-/// The first row's first column.
-async fn one_text(connection: &mut Connection, sql: &str) -> Result<String, Failure> {
-    let planned: Planned = connection.plan(sql).await?;
+/// `412 files, 3120 MB`.
+async fn files(connection: &mut Connection) -> Result<String, Failure> {
+    let planned: Planned = connection.plan(FILES).await?;
     let Reply::Rows(mut rows) = connection.fetch(&planned).await? else {
         return Err(Failure::Connection("the server gave no rows".into()));
     };
     let batch = rows.next().await?.filter(|batch| batch.num_rows() > 0);
     let batch = batch.ok_or_else(|| Failure::Connection("the server gave no rows".into()))?;
-    let text = arrow::util::display::array_value_to_string(batch.column(0), 0);
-    text.map_err(|e| Failure::Connection(format!("unreadable answer: {e}")))
+    let number = |column: usize| batch.column(column).as_primitive_opt::<Int64Type>().map(|numbers| numbers.value(0));
+    let (Some(files), Some(bytes)) = (number(0), number(1)) else {
+        return Err(Failure::Connection("the server's answer is not two numbers".into()));
+    };
+    let size = match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    };
+    Ok(format!("{files} {}, {size}", if files == 1 { "file" } else { "files" }))
 }
