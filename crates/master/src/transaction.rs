@@ -19,6 +19,8 @@ pub(crate) struct Transaction {
     locks: TransactionLocks,
     /// From the first statement that may write files.
     write: Option<Write>,
+    /// Whether a statement failed, or was taken back: a segment that was killed meanwhile may have left what it wrote.
+    has_given_up: bool,
     pub(crate) isolation: Isolation,
     pub(crate) read_only: bool,
     /// Whether a statement has read: REPEATABLE READ stays with what that one saw.
@@ -45,6 +47,7 @@ impl Transaction {
             workspace: Workspace::new(&master.catalog),
             locks: master.locks.transaction(session),
             write: None,
+            has_given_up: false,
             isolation,
             read_only,
             has_read: false,
@@ -168,12 +171,12 @@ impl Transaction {
     /// # Errors
     /// The catalog's.
     pub(crate) fn commit(self) -> Result<(), CatalogError> {
-        let Transaction { workspace, locks, write, .. } = self;
+        let Transaction { workspace, locks, write, has_given_up, .. } = self;
         let committed = workspace.commit();
         // Others go on with what was committed.
         drop(locks);
         committed?;
-        if let Some(write) = write {
+        if let Some(write) = write.filter(|_| !has_given_up) {
             write.succeeded();
         }
         Ok(())
@@ -206,6 +209,7 @@ impl Transaction {
     /// 3B001; 40001, see [`Workspace::back_to`].
     pub(crate) fn back_to(&mut self, name: &str) -> SqlResult<(usize, Vec<FileKey>)> {
         let at = self.find_savepoint(name)?;
+        self.has_given_up = true;
         let files = self.workspace.back_to(self.savepoints[at].1).map_err(conflict)?;
         self.savepoints.truncate(at + 1);
         Ok((at + 1, files))
