@@ -164,6 +164,11 @@ impl SqlError {
         SqlError { state, message: message.into(), detail: None, hint: None, position: None, lost: None }
     }
 
+    /// The user does not want the statement any more.
+    pub(crate) fn canceled() -> Self {
+        SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+    }
+
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self

@@ -188,16 +188,14 @@ impl Catalog {
                 }
             }
         };
-        let told = failure.map(|(error, in_doubt)| (error.together(waiting.len()), in_doubt));
-        let mut told = told.map(|(errors, in_doubt)| (errors.into_iter(), in_doubt));
-        for (snapshot, done) in waiting {
-            let result = match &mut told {
-                None => Ok(snapshot),
-                Some((errors, in_doubt)) => {
-                    let error = errors.next().expect("one for each");
-                    Err(if *in_doubt { CatalogError::InDoubt(Box::new(error)) } else { error })
-                }
-            };
+        let results: Vec<Result<SnapshotId, CatalogError>> = match failure {
+            None => waiting.iter().map(|(snapshot, _)| Ok(*snapshot)).collect(),
+            Some((error, in_doubt)) => {
+                let told = |error| Err(if in_doubt { CatalogError::InDoubt(Box::new(error)) } else { error });
+                error.together(waiting.len()).into_iter().map(told).collect()
+            }
+        };
+        for ((_, done), result) in waiting.into_iter().zip(results) {
             let _ = done.send(result);
         }
     }

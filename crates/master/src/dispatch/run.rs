@@ -102,7 +102,7 @@ impl Dispatcher {
         });
         let answers = tokio::select! {
             biased;
-            () = dispatch.cancel.cancelled() => return Err(canceled()),
+            () = dispatch.cancel.cancelled() => return Err(SqlError::canceled()),
             answers = future::join_all(calls) => answers,
         };
         for answer in &answers {
@@ -243,8 +243,8 @@ impl Watch {
         loop {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Err(canceled()),
-                () = sender.closed() => return Err(canceled()),
+                () = cancel.cancelled() => return Err(SqlError::canceled()),
+                () = sender.closed() => return Err(SqlError::canceled()),
                 ended = self.tasks.join_next(), if !self.tasks.is_empty() => self.slice_ended(ended).await?,
                 event = self.events.next(), if !self.events.is_empty() => {
                     if let Err(error) = self.take_or_end(event) {
@@ -256,11 +256,11 @@ impl Watch {
                     Some(Ok(batch)) => {
                         let sent = tokio::select! {
                             biased;
-                            () = cancel.cancelled() => return Err(canceled()),
+                            () = cancel.cancelled() => return Err(SqlError::canceled()),
                             sent = sender.send(Ok(batch)) => sent,
                         };
                         if sent.is_err() {
-                            return Err(canceled());
+                            return Err(SqlError::canceled());
                         }
                     }
                     Some(Err(error)) => return Err(self.cause_of(of_datafusion(error)).await),
@@ -278,7 +278,7 @@ impl Watch {
         loop {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Err(canceled()),
+                () = cancel.cancelled() => return Err(SqlError::canceled()),
                 ended = self.tasks.join_next(), if !self.tasks.is_empty() => self.slice_ended(ended).await?,
                 event = self.events.next() => {
                     let is_end = event.is_none();
@@ -361,10 +361,6 @@ async fn send(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result
         batch?;
     }
     Ok(())
-}
-
-fn canceled() -> SqlError {
-    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
 fn single_partition(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {

@@ -167,7 +167,7 @@ fn until_cancelled(
         let (mut receiver, work, guard) = state?;
         let message = tokio::select! {
             biased;
-            () = guard.cancel.cancelled() => return Some((Err(status(&cancelled())), None)),
+            () = guard.cancel.cancelled() => return Some((Err(status(&SqlError::canceled())), None)),
             message = receiver.recv() => message,
         };
         match message {
@@ -177,10 +177,6 @@ fn until_cancelled(
         }
     };
     stream::unfold(Some((receiver, work, guard)), next).boxed()
-}
-
-fn cancelled() -> SqlError {
-    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
 #[cfg(test)]

@@ -111,9 +111,7 @@ impl TransactionLocks {
         tokio::select! {
             biased;
             granted = granted => granted.map(|()| true).map_err(crate::error::internal),
-            () = cancel.cancelled() => {
-                Err(SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"))
-            }
+            () = cancel.cancelled() => Err(SqlError::canceled()),
             () = too_long => {
                 let error = SqlError::new(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout");
                 Err(error.with_detail(format!("It waited for {mode} on relation \"{name}\".")).with_hint(

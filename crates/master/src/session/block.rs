@@ -2,7 +2,6 @@
 
 use super::bind::external;
 use super::settings::SavedSettings;
-use super::write::canceled;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CatalogState};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
@@ -92,7 +91,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let mut slot = tokio::select! {
             slot = self.block.lock() => slot,
-            () = cancel.cancelled() => return Err(canceled()),
+            () = cancel.cancelled() => return Err(SqlError::canceled()),
         };
         match (&mut *slot, crate::sql::parse(text)) {
             (None, Ok(Statement::Transaction(statement))) => self.outside(&mut slot, statement),
@@ -242,7 +241,7 @@ impl Session {
         let outcome = self.statement(statement, text, parameters, &mut transaction, cancel.clone()).await?;
         if cancel.is_cancelled() && !transaction.is_unchanged() {
             self.discard(&transaction.new_files()).await;
-            return Err(canceled());
+            return Err(SqlError::canceled());
         }
         self.commit(transaction, SqlError::from).await?;
         Ok(outcome)

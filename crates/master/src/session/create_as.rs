@@ -1,7 +1,7 @@
 //! CREATE TABLE AS.
 
 use super::column_names::plain;
-use super::write::{canceled, keys, table_target};
+use super::write::{keys, table_target};
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, CreateTableOutcome, NewTable};
 use crate::ddl::{TableAs, define_table_as};
@@ -76,7 +76,7 @@ impl Session {
     ) -> SqlResult<()> {
         let keys = keys(&files);
         let created = if cancel.is_cancelled() {
-            Err(canceled())
+            Err(SqlError::canceled())
         } else {
             transaction.workspace().create_table(new, files, if_not_exists).map_err(SqlError::from)
         };

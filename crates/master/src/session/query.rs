@@ -86,16 +86,8 @@ impl Session {
         to_the_end: bool,
         cancel: CancellationToken,
     ) -> SqlResult<Running> {
-        let dispatch = Dispatch {
-            table,
-            state: &bound.state,
-            catalog: Arc::clone(bound.names.state()),
-            copy_units,
-            only_files: None,
-            to_the_end,
-            cancel,
-        };
-        self.master.dispatcher.run(dispatch).await
+        let whole = dispatch_of(bound, table, cancel);
+        self.master.dispatcher.run(Dispatch { copy_units, to_the_end, ..whole }).await
     }
 
     /// A write over some files of the tables that it reads.
@@ -106,16 +98,21 @@ impl Session {
         files: HashSet<FileKey>,
         cancel: CancellationToken,
     ) -> SqlResult<Running> {
-        let dispatch = Dispatch {
-            table,
-            state: &bound.state,
-            catalog: Arc::clone(bound.names.state()),
-            copy_units: HashMap::new(),
-            only_files: Some(files),
-            to_the_end: true,
-            cancel,
-        };
-        self.master.dispatcher.run(dispatch).await
+        let whole = dispatch_of(bound, table, cancel);
+        self.master.dispatcher.run(Dispatch { only_files: Some(files), to_the_end: true, ..whole }).await
+    }
+}
+
+/// Over all files of the tables, as of the statement's snapshot.
+fn dispatch_of<'a>(bound: &'a Bound, table: &'a SliceTable, cancel: CancellationToken) -> Dispatch<'a> {
+    Dispatch {
+        table,
+        state: &bound.state,
+        catalog: Arc::clone(bound.names.state()),
+        copy_units: HashMap::new(),
+        only_files: None,
+        to_the_end: false,
+        cancel,
     }
 }
 

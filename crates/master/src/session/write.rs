@@ -4,7 +4,7 @@ use super::Session;
 use super::bind::Bound;
 use crate::catalog::{Commit, FileKey};
 use crate::dispatch::Running;
-use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
+use crate::error::{SqlError, SqlResult, internal, of_datafusion};
 use crate::planner::{SliceTable, WriteTarget};
 use crate::transaction::Transaction;
 use damson_cluster::{ContentId, CopyUnit, Distribution, FileEntry, Modification, TableDef, TableId};
@@ -116,7 +116,11 @@ impl Session {
         cancel: &CancellationToken,
     ) -> SqlResult<()> {
         let files = commit.new_files();
-        let added = if cancel.is_cancelled() { Err(canceled()) } else { transaction.add(bound.names.state(), commit) };
+        let added = if cancel.is_cancelled() {
+            Err(SqlError::canceled())
+        } else {
+            transaction.add(bound.names.state(), commit)
+        };
         if added.is_err() {
             self.discard(&files).await;
         }
@@ -147,10 +151,6 @@ fn statement_rows(of_writers: impl Iterator<Item = u64>, def: &TableDef) -> u64 
 
 pub(super) fn keys(files: &[FileEntry]) -> Vec<FileKey> {
     files.iter().map(FileKey::of).collect()
-}
-
-pub(super) fn canceled() -> SqlError {
-    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
 /// The writers' reports, as many as came, and how it ended.
