@@ -1,16 +1,19 @@
-//! Random INSERT, UPDATE and DELETE, alone and in transactions with savepoints, against a model: from a seed, the same statements on
+//! Random INSERT, UPDATE, DELETE, MERGE and ON CONFLICT, on tables with and without constraints, alone and in transactions with savepoints, against a model: from a seed, the same statements on
 //! Damson and on SQLite, with equal contents after each.
 
 mod generate;
+mod keyed;
 mod model;
 
 pub use generate::{Generator, Step, TABLES};
+pub use keyed::Piece;
 pub use model::Model;
 
 use crate::Damson;
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
+use keyed::constraints;
 
 /// A table's rows as text, sorted.
 pub type Rows = Vec<Vec<Option<String>>>;
@@ -29,21 +32,43 @@ impl DmlCampaign {
         let mut generator = Generator::new(self.seed);
         for (name, distribution) in TABLES {
             for (_, session) in clusters {
-                let sql = format!("CREATE TABLE {name} (k int, a int, b text, c bigint) DISTRIBUTED {distribution}");
+                let constraints = constraints(name).map_or_else(String::new, |constraints| constraints.definition());
+                let columns = format!("k int, a int, b text, c bigint{constraints}");
+                let sql = format!("CREATE TABLE {name} ({columns}) DISTRIBUTED {distribution}");
                 session.execute(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
             }
         }
         for (_, session) in clusters {
             one_row_on_each_segment(session).await;
         }
+        let mut refused = 0;
         for number in 0..self.statements {
             let step = generator.next(|table| model.count(table));
-            let changed = model.run(&step.sqlite);
+            let changed = model.run(&step);
+            refused += usize::from(changed.is_err());
+            let may_fail = step.table.is_some_and(|table| constraints(table).is_some());
+            // Without it, a statement that fails would be the transaction's end.
+            let guarded = may_fail && generator.is_open();
             for (cluster, session) in clusters {
                 let told = || format!("seed {}, statement {number} on {cluster}: {}", self.seed, step.damson);
-                let answer = session.execute(&step.damson).await.unwrap_or_else(|e| panic!("{}: {e}", told()));
-                if step.table.is_some() {
-                    assert_eq!(answer.changed, Some(changed), "rows changed, {}", told());
+                if guarded {
+                    session.execute("SAVEPOINT guard").await.unwrap_or_else(|e| panic!("{}: {e}", told()));
+                }
+                let answer = session.execute(&step.damson).await;
+                match (&changed, &answer) {
+                    (Ok(_), Err(error)) => panic!("{}: {error}", told()),
+                    (Ok(changed), Ok(answer)) if step.table.is_some() && answer.changed.is_some() => {
+                        assert_eq!(answer.changed, Some(*changed), "rows changed, {}", told());
+                    }
+                    (Ok(_), Ok(_)) => {}
+                    (Err(broken), Ok(_)) => panic!("{} should fail with {broken:?}", told()),
+                    (Err(broken), Err(error)) => {
+                        assert!(broken.contains(&error.state.0), "{}: {error} instead of {broken:?}", told());
+                    }
+                }
+                if guarded {
+                    let end = if answer.is_ok() { "RELEASE guard" } else { "ROLLBACK TO guard" };
+                    session.execute(end).await.unwrap_or_else(|e| panic!("{}: {e}", told()));
                 }
                 // A statement that changed another table than its own would show up here.
                 let is_looked_at = |name: &str| step.table.is_none_or(|table| table == name) || number % 20 == 19;
@@ -60,6 +85,8 @@ impl DmlCampaign {
                 }
             }
         }
+        eprintln!("{refused} of {} statements broke a constraint", self.statements);
+        assert!(self.statements < 300 || refused * 5 < self.statements, "most statements should succeed: {refused}");
     }
 }
 

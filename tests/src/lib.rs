@@ -9,6 +9,7 @@ mod ddl;
 pub mod dml;
 pub mod fault_proxy;
 pub mod history;
+pub mod postgres;
 pub mod processes;
 pub mod random;
 pub mod slt;

@@ -313,6 +313,8 @@ pub struct Setup {
     pub segment_failpoint: Option<(usize, String)>,
     /// Whether the system refuses segments what files in `faults` say: see [`damson_cluster::fault`].
     pub has_faults: bool,
+    /// Where the catalog is, if not in the master's directory: a URL of PostgreSQL's. A second master stands by then.
+    pub catalog: Option<String>,
     /// Stands between the nodes, which it calls `master`, `seg0`, `seg1`, …; without one they are on one loopback.
     pub network: Option<FaultNetwork>,
 }
@@ -321,6 +323,8 @@ pub struct Setup {
 pub struct ProcessCluster {
     // Nodes go before the directory that they write to.
     master: Node,
+    /// The other master, where the catalog is shared.
+    standby: Option<(Node, MasterCommand)>,
     segments: Vec<Node>,
     setup: Setup,
     master_command: MasterCommand,
@@ -369,12 +373,17 @@ impl ProcessCluster {
     /// As [`ProcessCluster::start_master`].
     pub fn start_master_with(setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let ports = free_ports(3 + setup.segments);
+        let ports = free_ports(6 + setup.segments);
         let listen = loopback(ports[0]);
         let through = |name: &str, port| setup.network.as_ref().map(|network| network.add(name, loopback(port)));
         let advertised = through("master", ports[0]);
-        let master_command = MasterCommand { ports: [ports[0], ports[1], ports[2]], advertised };
-        let mut master = master_command.spawn(&setup, directory.path());
+        let master_command = MasterCommand { name: "master", ports: [ports[0], ports[1], ports[2]], advertised };
+        let mut master = master_command.spawn(&setup, directory.path(), setup.master_failpoint.as_deref());
+        let standby = setup.catalog.is_some().then(|| {
+            master.wait_until_ready();
+            let command = MasterCommand { name: "standby", ports: [ports[3], ports[4], ports[5]], advertised: None };
+            (command.spawn(&setup, directory.path(), None), command)
+        });
         if let Some(network) = &setup.network {
             network.is_process("master", master.pid());
         }
@@ -383,11 +392,12 @@ impl ProcessCluster {
             master.wait_until_ready();
             issue_certificate(directory.path());
         }
-        let segment_ports = ports[3..].to_vec();
+        let segment_ports = ports[6..].to_vec();
         let advertised_segments =
             segment_ports.iter().enumerate().map(|(content, port)| through(&format!("seg{content}"), *port)).collect();
         ProcessCluster {
             master,
+            standby,
             segments: vec![],
             master_command,
             master_address: advertised.unwrap_or(listen),
@@ -409,7 +419,12 @@ impl ProcessCluster {
         if let Some(address) = self.advertised[content] {
             command.args(["--advertise", &address.to_string()]);
         }
-        command.args(["--master", &self.master_address.to_string()]).args(&self.setup.segment_arguments);
+        let mut masters = self.master_address.to_string();
+        if let Some((_, standby)) = &self.standby {
+            // Both, whichever is active now.
+            masters = format!("{},{}", loopback(self.master_command.ports[0]), loopback(standby.ports[0]));
+        }
+        command.args(["--master", &masters]).args(&self.setup.segment_arguments);
         if self.setup.has_certificates {
             command.arg("--tls-dir").arg(self.directory().join(CERTIFICATE));
         }
@@ -434,8 +449,15 @@ impl ProcessCluster {
         self.directory.as_ref().expect("only taken by drop").path()
     }
 
+    /// Of the active master, or where there are two, of either.
     pub fn shell(&self) -> Shell {
-        Shell::new(self.flight_port)
+        match &self.standby {
+            None => Shell::new(self.flight_port),
+            Some((_, standby)) => {
+                let ports = [self.master_command.ports[1], standby.ports[1]].map(loopback);
+                Shell { url: format!("flight://{},{}", ports[0], ports[1]) }
+            }
+        }
     }
 
     /// Where clients reach the master.
@@ -476,7 +498,7 @@ impl ProcessCluster {
     /// `damson check`, run to its end.
     pub fn check(&self) -> ShellRun {
         let mut command = Command::new(binary());
-        command.args(["check", "--url", &format!("flight://{}", self.client_address())]);
+        command.args(["check", "--url", &self.shell().url]);
         ShellRun::of(command)
     }
 
@@ -498,7 +520,7 @@ impl ProcessCluster {
     pub fn restart_master(&mut self, arguments: &[&str]) {
         self.master.kill();
         self.setup.master_arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
-        self.master = self.master_command.spawn(&self.setup, self.directory());
+        self.master = self.spawn_master();
         if let Some(network) = &self.setup.network {
             network.is_process("master", self.master.pid());
         }
@@ -512,14 +534,51 @@ impl ProcessCluster {
             self.master.kill();
         }
         segments.iter().for_each(|&content| self.segments[content].kill());
-        if master {
-            self.master = self.master_command.spawn(&self.setup, self.directory());
+        if master && self.standby.is_some() {
+            if let Some(failpoint) = self.setup.master_failpoint.clone() {
+                // The killed one has it when it is active again.
+                self.fail_over_to(Some(&failpoint));
+            }
+            self.fail_over();
+        } else if master {
+            self.master = self.spawn_master();
         }
         for &content in segments {
             self.segments[content] = self.spawn_segment(content, BUILD);
         }
         self.master.wait_until_ready();
         segments.iter().for_each(|&content| _ = self.segments[content].wait_until_ready());
+    }
+
+    /// Kills the active master and waits until the other one is active; then starts the killed one, which stands by. Gives how long
+    /// it took until the other was.
+    ///
+    /// # Panics
+    /// Where the catalog is not shared, or the other master does not take over.
+    pub fn fail_over(&mut self) -> Duration {
+        self.fail_over_to(None)
+    }
+
+    fn fail_over_to(&mut self, failpoint: Option<&str>) -> Duration {
+        self.master.kill();
+        let began = Instant::now();
+        let (standby, command) = self.standby.as_mut().expect("two masters");
+        standby.wait_until_ready();
+        let took = began.elapsed();
+        std::mem::swap(&mut self.master, standby);
+        std::mem::swap(&mut self.master_command, command);
+        self.flight_port = self.master_command.ports[1];
+        let killed = self.standby.take().map(|(_, command)| command).expect("two masters");
+        self.standby = Some((killed.spawn(&self.setup, self.directory(), failpoint), killed));
+        took
+    }
+
+    pub fn standby(&mut self) -> &mut Node {
+        &mut self.standby.as_mut().expect("two masters").0
+    }
+
+    fn spawn_master(&self) -> Node {
+        self.master_command.spawn(&self.setup, self.directory(), self.setup.master_failpoint.as_deref())
     }
 
     pub fn kill_segment(&mut self, content: usize) {
@@ -536,16 +595,21 @@ impl ProcessCluster {
 
 /// How the master is started, again and again.
 struct MasterCommand {
+    /// Of its logs and its directory.
+    name: &'static str,
     /// For peers, for clients, and the one that is kept for PostgreSQL's.
     ports: [u16; 3],
     advertised: Option<SocketAddr>,
 }
 
 impl MasterCommand {
-    fn spawn(&self, setup: &Setup, directory: &Path) -> Node {
+    fn spawn(&self, setup: &Setup, directory: &Path, failpoint: Option<&str>) -> Node {
         let [peers, flight, postgres] = self.ports;
         let mut command = Command::new(binary());
-        command.arg("master").arg("--data").arg(directory.join("master"));
+        command.arg("master").arg("--data").arg(directory.join(self.name));
+        if let Some(catalog) = &setup.catalog {
+            command.args(["--catalog", catalog]);
+        }
         command.args(["--listen", &loopback(peers).to_string()]);
         if let Some(address) = self.advertised {
             command.args(["--advertise", &address.to_string()]);
@@ -553,10 +617,10 @@ impl MasterCommand {
         command.args(["--flight-port", &flight.to_string(), "--pg-port", &postgres.to_string()]);
         command.args(["--segments", &setup.segments.to_string()]).args(&setup.master_arguments);
         command.env("DAMSON_BUILD", BUILD);
-        if let Some(failpoint) = &setup.master_failpoint {
+        if let Some(failpoint) = failpoint {
             command.env(FAILPOINT, failpoint);
         }
-        Node::spawn("master", directory, command)
+        Node::spawn(self.name, directory, command)
     }
 }
 
@@ -581,6 +645,7 @@ fn loopback(port: u16) -> SocketAddr {
 impl Drop for ProcessCluster {
     fn drop(&mut self) {
         self.segments.clear();
+        self.standby = None;
         self.master.kill();
         if std::thread::panicking()
             && let Some(directory) = self.directory.take()

@@ -2,7 +2,8 @@
 //!
 //! `DAMSON_KILLS=200 cargo test --release -p damson-tests crash::` kills more often; `DAMSON_SEED` chooses other moments.
 
-use damson_tests::processes::{ProcessCluster, Shell, wait_for};
+use damson_tests::postgres::PostgresServer;
+use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
 use damson_tests::random::seed_from_env;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -64,7 +65,15 @@ fn acknowledged(shell: &Shell, sql: &str) -> bool {
 fn transfer(shell: &Shell, stop: &AtomicBool, mut rng: StdRng) {
     while !stop.load(Ordering::Relaxed) {
         let (from, to) = (rng.random_range(0..ACCOUNTS), rng.random_range(0..ACCOUNTS));
-        let sql = if rng.random_bool(0.3) {
+        let sql = if rng.random_bool(0.2) {
+            // Each account goes, and comes back on another segment.
+            format!(
+                "MERGE INTO accounts AS t USING (SELECT id, balance, copy FROM accounts CROSS JOIN (VALUES (0), (1)) AS c(copy)
+                 WHERE id % 7 = {}) AS s ON t.id = s.id AND s.copy = 0 WHEN MATCHED THEN DELETE
+                 WHEN NOT MATCHED THEN INSERT VALUES (CASE WHEN s.id < 1000 THEN s.id + 1000 ELSE s.id - 1000 END, s.balance)",
+                from % 7
+            )
+        } else if rng.random_bool(0.3) {
             format!(
                 "UPDATE accounts SET id = CASE WHEN id < 1000 THEN id + 1000 ELSE id - 1000 END WHERE id % 5 = {}",
                 from % 5
@@ -82,11 +91,17 @@ fn transfer(shell: &Shell, stop: &AtomicBool, mut rng: StdRng) {
 /// Two rows a number, on two segments: both are there, or neither.
 fn write_log(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>, mut rng: StdRng) {
     while !stop.load(Ordering::Relaxed) {
-        let there: Vec<i64> = {
+        let of = |wanted: fn(&Entry) -> bool| -> Vec<i64> {
             let journal = journal.lock().unwrap();
-            journal.log.iter().filter(|(_, entry)| matches!(entry, Entry::There)).map(|(number, _)| *number).collect()
+            journal.log.iter().filter(|(_, entry)| wanted(entry)).map(|(number, _)| *number).collect()
         };
-        if there.len() > 5 && rng.random_bool(0.4) {
+        let (there, unknown) = (of(|entry| matches!(entry, Entry::There)), of(|entry| matches!(entry, Entry::Unknown)));
+        // Who does not know whether its rows are there sends them again: the key keeps them from being there twice.
+        if let Some(&number) = unknown.last() {
+            if acknowledged(shell, &format!("{} ON CONFLICT DO NOTHING", insert_log(number))) {
+                journal.lock().unwrap().log.insert(number, Entry::There);
+            }
+        } else if there.len() > 5 && rng.random_bool(0.4) {
             let number = there[rng.random_range(0..there.len())];
             journal.lock().unwrap().log.insert(number, Entry::Unknown);
             if acknowledged(shell, &format!("DELETE FROM log WHERE number = {number}")) {
@@ -100,11 +115,15 @@ fn write_log(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>, mut rng
                 journal.log.insert(number, Entry::Unknown);
                 number
             };
-            if acknowledged(shell, &format!("INSERT INTO log VALUES ({number}, 0), ({number}, {number} + 1)")) {
+            if acknowledged(shell, &insert_log(number)) {
                 journal.lock().unwrap().log.insert(number, Entry::There);
             }
         }
     }
+}
+
+fn insert_log(number: i64) -> String {
+    format!("INSERT INTO log VALUES ({number}, 0), ({number}, {number} + 1)")
 }
 
 /// Transactions over several tables and statements, which leave a number in `done`: money that goes from one bank to the other, files that
@@ -121,7 +140,17 @@ fn transact(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>, file: &P
         let account = rng.random_range(0..ACCOUNTS);
         let (less, more) = (
             format!("UPDATE bank_a SET balance = balance - {amount} WHERE id = {account}"),
-            format!("UPDATE bank_b SET balance = balance + {amount} WHERE id = {account}"),
+            match rng.random_range(0..3) {
+                0 => format!("UPDATE bank_b SET balance = balance + {amount} WHERE id = {account}"),
+                1 => format!(
+                    "MERGE INTO bank_b AS t USING (VALUES ({account}, {amount})) AS s(id, amount) ON t.id = s.id \
+                     WHEN MATCHED THEN UPDATE SET balance = t.balance + s.amount"
+                ),
+                _ => format!(
+                    "INSERT INTO bank_b VALUES ({account}, {amount}) \
+                     ON CONFLICT (id) DO UPDATE SET balance = bank_b.balance + excluded.balance"
+                ),
+            },
         );
         let kind = rng.random_range(0..10);
         let (work, done) = match kind {
@@ -171,7 +200,13 @@ fn transact(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>, file: &P
 fn mark(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>) {
     while !stop.load(Ordering::Relaxed) {
         journal.lock().unwrap().rounds.1 += 1;
-        if acknowledged(shell, "UPDATE marks SET round = round + 1") {
+        let sql = match journal.lock().unwrap().rounds.1 % 2 {
+            0 => "UPDATE marks SET round = round + 1",
+            _ => {
+                "MERGE INTO marks AS t USING (SELECT 1 AS more) AS s ON true WHEN MATCHED THEN UPDATE SET round = round + more"
+            }
+        };
+        if acknowledged(shell, sql) {
             journal.lock().unwrap().rounds.0 += 1;
         }
     }
@@ -240,16 +275,28 @@ fn check_transactions(shell: &Shell, journal: &mut Journal) {
     }
 }
 
-/// Table files on disk that the catalog does not know, and files that it knows and that are not there.
-fn strays(directory: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
+/// The files that the catalog knows, and whether they are live.
+fn known(directory: &Path, postgres: Option<&PostgresServer>) -> Vec<(String, bool)> {
+    let sql = "SELECT content, path, dropped IS NULL FROM files UNION ALL SELECT content, path, dropped IS NULL FROM delete_vectors";
+    if let Some(server) = postgres {
+        let mut client = postgres::Client::connect(server.url(), postgres::NoTls).expect("the catalog's server");
+        client.batch_execute("SET search_path = damson").expect("the catalog's schema");
+        let file =
+            |row: postgres::Row| (format!("seg{}-data/{}", row.get::<_, i32>(0), row.get::<_, String>(1)), row.get(2));
+        return client.query(sql, &[]).expect("files").into_iter().map(file).collect();
+    }
     let catalog = directory.join("master/catalog.db");
     let catalog = Connection::open_with_flags(catalog, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a catalog");
-    let sql = "SELECT content, path, dropped IS NULL FROM files UNION ALL SELECT content, path, dropped IS NULL FROM delete_vectors";
     let mut statement = catalog.prepare(sql).expect("files");
     let file = |row: &rusqlite::Row<'_>| {
         Ok((format!("seg{}-data/{}", row.get::<_, i32>(0)?, row.get::<_, String>(1)?), row.get::<_, bool>(2)?))
     };
-    let known: Vec<(String, bool)> = statement.query_map([], file).unwrap().map(|file| file.unwrap()).collect();
+    statement.query_map([], file).unwrap().map(|file| file.unwrap()).collect()
+}
+
+/// Table files on disk that the catalog does not know, and files that it knows and that are not there.
+fn strays(directory: &Path, postgres: Option<&PostgresServer>) -> (BTreeSet<String>, BTreeSet<String>) {
+    let known = known(directory, postgres);
     let mut on_disk = BTreeSet::new();
     for content in 0..SEGMENTS {
         let base = directory.join(format!("seg{content}-data/base"));
@@ -268,17 +315,29 @@ fn strays(directory: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
 
 #[test]
 fn what_was_acknowledged_outlives_every_kill() {
-    let kills: usize = std::env::var("DAMSON_KILLS").map_or(10, |count| count.parse().expect("a number"));
+    outlives_every_kill(10, None);
+}
+
+/// Where a master is killed, the other one goes on; the database that has the catalog is killed, too.
+#[test]
+fn what_was_acknowledged_outlives_every_kill_with_a_standby() {
+    let Some(server) = PostgresServer::start() else { return };
+    outlives_every_kill(6, Some(&server));
+}
+
+fn outlives_every_kill(kills: usize, postgres: Option<&PostgresServer>) {
+    let kills: usize = std::env::var("DAMSON_KILLS").map_or(kills, |count| count.parse().expect("a number"));
     let seed = seed_from_env();
     println!("seed {seed}, {kills} kills");
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut cluster = ProcessCluster::start(SEGMENTS);
+    let catalog = postgres.map(|server| server.url().to_owned());
+    let mut cluster = ProcessCluster::start_with(Setup { segments: SEGMENTS, catalog, ..Setup::default() });
     let shell = cluster.shell();
-    shell.execute("CREATE TABLE accounts (id int, balance bigint) DISTRIBUTED BY (id)");
-    shell.execute("CREATE TABLE log (number bigint, half bigint) DISTRIBUTED BY (half)");
+    shell.execute("CREATE TABLE accounts (id int PRIMARY KEY, balance bigint) DISTRIBUTED BY (id)");
+    shell.execute("CREATE TABLE log (number bigint, half bigint, UNIQUE (half, number)) DISTRIBUTED BY (half)");
     shell.execute("CREATE TABLE marks (k int, round bigint) DISTRIBUTED BY (k)");
     for bank in ["bank_a", "bank_b"] {
-        shell.execute(&format!("CREATE TABLE {bank} (id int, balance bigint) DISTRIBUTED BY (id)"));
+        shell.execute(&format!("CREATE TABLE {bank} (id int PRIMARY KEY, balance bigint) DISTRIBUTED BY (id)"));
         shell.execute(&format!(
             "INSERT INTO {bank} SELECT x - 1, {BALANCE} FROM generate_series(1, {ACCOUNTS}) AS g(x)"
         ));
@@ -344,6 +403,9 @@ fn what_was_acknowledged_outlives_every_kill() {
                     if victim >= SEGMENTS {
                         cluster.master().kill();
                     }
+                    if let Some(server) = postgres.filter(|_| victim == 0) {
+                        server.crash();
+                    }
                     segments.iter().for_each(|&content| cluster.kill_segment(content));
                 }
             }
@@ -361,9 +423,11 @@ fn what_was_acknowledged_outlives_every_kill() {
     let transactions = journal.lock().unwrap().done.values().filter(|entry| matches!(entry, Entry::There)).count();
     assert!(transactions > 0, "no transaction was tested");
     assert!(at_failpoints > 0 || kills < 5, "no failpoint was reached");
-    let (_, missing) = strays(cluster.directory());
+    let (_, missing) = strays(cluster.directory(), postgres);
     assert!(missing.is_empty(), "the catalog names files that are not there: {missing:?}");
-    wait_for("end of the orphans", COLLECTED_WITHIN, || strays(cluster.directory()).0.is_empty().then_some(()));
+    wait_for("end of the orphans", COLLECTED_WITHIN, || {
+        strays(cluster.directory(), postgres).0.is_empty().then_some(())
+    });
     let checked = cluster.check();
     assert!(checked.success && checked.stdout.contains("Nothing is wrong"), "{checked:?}");
     check(&shell, &mut journal.lock().unwrap());

@@ -12,5 +12,6 @@ mod memory;
 mod processes;
 mod random;
 mod slt;
+mod takeover;
 mod tpch;
 mod transactions;

@@ -1,10 +1,11 @@
 //! What changing rows costs, on one machine in one go: single-row INSERTs, the scan of what they leave, UPDATE and DELETE of one
-//! percent of TPC-H's lineitem, and TPC-H after a tenth of its rows was deleted.
+//! percent of TPC-H's lineitem, keys, and TPC-H after a tenth of its rows was deleted.
 //!
 //! An embedded cluster with one segment for each core, on a disk that it syncs to.
 
 mod cluster;
 mod inserts;
+mod keys;
 mod report;
 mod tpch;
 
@@ -31,7 +32,7 @@ struct Options {
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Runs only these parts.
-    #[arg(long, value_delimiter = ',', default_value = "inserts,tpch")]
+    #[arg(long, value_delimiter = ',', default_value = "inserts,keys,tpch")]
     only: Vec<String>,
 }
 
@@ -57,6 +58,9 @@ async fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut report = Report::default();
     if options.only.iter().any(|part| part == "inserts") {
         inserts::run(&cluster, options.rows, &mut report).await?;
+    }
+    if options.only.iter().any(|part| part == "keys") {
+        keys::run(&cluster, options.sf, &mut report).await?;
     }
     if options.only.iter().any(|part| part == "tpch") {
         tpch::run(&cluster, options.sf, &mut report).await?;

@@ -3,6 +3,7 @@
 //! environment.
 
 mod bucket_map;
+mod change;
 mod failpoint;
 mod ids;
 mod load;
@@ -12,11 +13,12 @@ mod table;
 mod topology;
 
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
+pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
 pub use ids::{ContentId, MapVersion, MotionId, QueryId, RouteKey, SessionId, SliceId, SnapshotId, TableId};
 pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
 pub use table::{
-    ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FILE_COLUMN, FileEntry, Modification, ROW_COLUMN,
-    StatValue, TableDef,
+    CheckDef, ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FILE_COLUMN, FileEntry, KeyDef,
+    ROW_COLUMN, StatValue, TableDef,
 };
 pub use topology::{Endpoint, SegmentDef, Topology};

@@ -45,9 +45,33 @@ pub struct TableDef {
     pub columns: Vec<ColumnDef>,
     pub distribution: Distribution,
     pub map_version: MapVersion,
-    /// Positions of the primary key's columns; empty without one.
-    pub primary_key: Vec<usize>,
+    /// PRIMARY KEY and UNIQUE.
+    #[serde(default)]
+    pub keys: Vec<KeyDef>,
+    #[serde(default)]
+    pub checks: Vec<CheckDef>,
     pub compression: Compression,
+}
+
+/// Columns that no two rows have equal. NULL is equal to nothing. They contain the distribution key, so that equal rows meet on
+/// one segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyDef {
+    /// The constraint's name.
+    pub name: String,
+    /// Positions in [`TableDef::columns`], in the clause's order.
+    pub columns: Vec<usize>,
+    /// PRIMARY KEY; at most one of a table, and its columns are not nullable.
+    pub primary: bool,
+}
+
+/// An expression that is false for no row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckDef {
+    /// The constraint's name.
+    pub name: String,
+    /// Over the table's columns, as SQL text.
+    pub expression: String,
 }
 
 impl TableDef {
@@ -58,6 +82,10 @@ impl TableDef {
 
     pub fn qualified_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
+    }
+
+    pub fn primary_key(&self) -> Option<&KeyDef> {
+        self.keys.iter().find(|key| key.primary)
     }
 }
 
@@ -154,15 +182,6 @@ impl DeleteVector {
 pub const FILE_COLUMN: &str = "damson_file";
 /// The same: which row of the file it is, from 0 (Int64).
 pub const ROW_COLUMN: &str = "damson_row";
-
-/// What a DELETE or UPDATE changed on one segment, for the commit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Modification {
-    pub content: ContentId,
-    /// By the path of the file: its new delete vector; None where all of its rows are deleted now.
-    pub deletes: Vec<(String, Option<DeleteVector>)>,
-    pub adds: Vec<FileEntry>,
-}
 
 #[cfg(test)]
 mod tests {

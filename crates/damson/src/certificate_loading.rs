@@ -79,7 +79,7 @@ pub(crate) fn of_segment(
     directory: Option<PathBuf>,
     data_dir: &Path,
     advertised: &Endpoint,
-    master: &Endpoint,
+    masters: &[Endpoint],
 ) -> Result<Option<Arc<NodeTls>>, NodeCertificateError> {
     if tls == InterconnectTls::Off {
         return Ok(None);
@@ -91,7 +91,7 @@ pub(crate) fn of_segment(
         let tls = NodeTls::load(&directory).map_err(|error| NodeCertificateError::Segment { error, next })?;
         return Ok(Some(warned(tls)));
     }
-    if !is_on_this_host(master) {
+    if let Some(master) = masters.iter().find(|master| !is_on_this_host(master)) {
         return Err(NodeCertificateError::Needed { master: master.clone(), next });
     }
     Ok(None)
@@ -135,7 +135,7 @@ mod tests {
         master: &str,
     ) -> Result<Option<Arc<NodeTls>>, NodeCertificateError> {
         let directory = directory.map(Path::to_owned);
-        of_segment(InterconnectTls::On, directory, data, &endpoint("seg7.example.org:50061"), &endpoint(master))
+        of_segment(InterconnectTls::On, directory, data, &endpoint("seg7.example.org:50061"), &[endpoint(master)])
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         let absent = data.path().join("absent");
         let refusal = segment(data.path(), Some(&absent), "127.0.0.1:50060").unwrap_err().to_string();
         assert!(refusal.contains("ca.pem is missing") && refusal.contains("damson certificate"), "{refusal}");
-        let off = of_segment(InterconnectTls::Off, Some(absent), data.path(), &endpoint("s:1"), &endpoint(ELSEWHERE));
+        let off = of_segment(InterconnectTls::Off, Some(absent), data.path(), &endpoint("s:1"), &[endpoint(ELSEWHERE)]);
         assert!(off.expect("nothing to do").is_none());
     }
 

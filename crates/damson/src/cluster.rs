@@ -7,7 +7,7 @@ use crate::runtimes::{Runtimes, cores};
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{Driver, Node, NodeConfig};
 use damson_master::flight_sql::{self, ServeError};
-use damson_master::{Master, MasterConfig, SqlError, base_state};
+use damson_master::{CatalogLocation, CatalogSource, Master, MasterConfig, SqlError, base_state};
 use damson_motion::InterconnectSettings;
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use datafusion::error::DataFusionError;
@@ -113,7 +113,7 @@ impl LocalCluster {
             })?);
         }
         let config = MasterConfig {
-            data_dir: data_dir.join("master"),
+            catalog: CatalogSource::At(CatalogLocation::Directory(data_dir.join("master"))),
             segments: count,
             node,
             state: Arc::clone(&state),

@@ -13,7 +13,9 @@ use crate::stop::stop_signal;
 use damson_cluster::Endpoint;
 use damson_interconnect::{InterconnectError, Node, NodeConfig};
 use damson_master::flight_sql::{self, ServeError};
-use damson_master::{Master, MasterConfig, SqlError, base_state};
+use damson_master::{
+    CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SqlError, Waiting, base_state,
+};
 use damson_motion::InterconnectSettings;
 use datafusion::error::DataFusionError;
 use serde::Deserialize;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(DEFAULT_HOST, 50060);
@@ -44,9 +47,13 @@ pub struct MasterArgs {
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct MasterOptions {
-    /// Directory of the catalog.
+    /// Directory of this master: its catalog, its certificate, what queries spill.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Where the catalog is, if not in --data: a directory, or postgres://USER@HOST/DATABASE, which several masters can share: one
+    /// is active, the others stand by.
+    #[arg(long, value_name = "LOCATION")]
+    catalog: Option<String>,
     /// Number of segments of a new cluster.
     #[arg(long)]
     segments: Option<u16>,
@@ -83,6 +90,7 @@ impl MasterOptions {
     fn or(self, file: MasterOptions) -> MasterOptions {
         MasterOptions {
             data: self.data.or(file.data),
+            catalog: self.catalog.or(file.catalog),
             segments: self.segments.or(file.segments),
             listen: self.listen.or(file.listen),
             advertise: self.advertise.or(file.advertise),
@@ -115,6 +123,10 @@ pub enum MasterProcessError {
     #[error("cannot start: {0}")]
     Start(#[from] SqlError),
     #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("this master is not the active one any more: {0}")]
+    Deposed(CatalogError),
+    #[error(transparent)]
     Interconnect(#[from] InterconnectError),
     #[error(transparent)]
     FlightSql(#[from] ServeError),
@@ -139,6 +151,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let peers = listen(options.listen.unwrap_or(DEFAULT_LISTEN), "--listen")?;
     let clients = listen(flight, "--flight-port")?;
     let (peers_address, clients_address) = (peers.local_addr()?, clients.local_addr()?);
+    let location = options.catalog.as_deref().map(str::parse::<CatalogLocation>).transpose()?;
 
     let unusable = |source| MasterProcessError::DataDir { path: data_dir.clone(), source };
     std::fs::create_dir_all(&data_dir).map_err(unusable)?;
@@ -160,8 +173,27 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     options.interconnect.apply(&mut config)?;
     let interconnect = InterconnectSettings::of(&config);
     let node = Node::new(config);
+    let location = location.unwrap_or(CatalogLocation::Directory(data_dir));
+    let (lease, peers, clients) = match &location {
+        CatalogLocation::Directory(_) => (None, peers, clients),
+        CatalogLocation::Postgres { url } => {
+            // Who knocks at a standby is to try the next master at once.
+            drop((peers, clients));
+            let lease = tokio::select! {
+                signal = stop_signal() => return signal.map_err(MasterProcessError::from),
+                lease = stand_by(url, clients_address) => Arc::new(lease?),
+            };
+            (Some(lease), listen(peers_address, "--listen")?, listen(clients_address, "--flight-port")?)
+        }
+    };
+    // From before the catalog is opened, which may take longer than a lease lasts.
+    let mut deposed = lease.clone().map(|lease| AbortOnDropHandle::new(tokio::spawn(lease.keep())));
+    let catalog = match &lease {
+        Some(lease) => CatalogSource::Leased(Arc::clone(lease)),
+        None => CatalogSource::At(location),
+    };
     let config = MasterConfig {
-        data_dir,
+        catalog,
         segments,
         node: Arc::clone(&node),
         state,
@@ -192,8 +224,16 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     writeln!(out, "ready: flight://{clients_address}, segments register at {peers_address}")?;
     out.flush()?;
 
+    let lost = async {
+        match &mut deposed {
+            Some(deposed) => deposed.await,
+            None => std::future::pending().await,
+        }
+    };
     let ended = tokio::select! {
         signal = stop_signal() => signal.map_err(MasterProcessError::from),
+        // What its clients do can change nothing any more: there is nothing to wait for.
+        lost = lost => return Err(MasterProcessError::Deposed(lost?)),
         ended = servers.join_next() => match ended {
             Some(Ok(Ok(()))) | None => Err(MasterProcessError::Ended),
             Some(Ok(Err(error))) => Err(error),
@@ -205,7 +245,28 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     if tokio::time::timeout(SHUTDOWN, rest).await.is_err() {
         tracing::warn!("connections were closed with statements running");
     }
+    if let Some(lease) = lease
+        && let Err(error) = tokio::task::spawn_blocking(move || lease.release()).await?
+    {
+        tracing::warn!(%error, "the lease of the catalog was not given back: a standby waits until it ends");
+    }
     ended
+}
+
+/// Waits until this master is the active one, and says whom it waits for.
+async fn stand_by(url: &str, clients: SocketAddr) -> Result<Lease, CatalogError> {
+    let name = format!("{clients} (process {})", std::process::id());
+    let say = |waiting: &Waiting| {
+        let told = match waiting {
+            Waiting::Held(holder) => format!("standby: {holder} is active; this master takes over when it ends"),
+            Waiting::Unreachable(error) => format!("standby: the catalog cannot be reached: {error}"),
+        };
+        let mut out = io::stdout();
+        if let Err(error) = writeln!(out, "{told}").and_then(|()| out.flush()) {
+            tracing::warn!(%error, told, "nobody hears what this standby says");
+        }
+    };
+    Lease::wait(url, &name, &clients.to_string(), say).await
 }
 
 /// The listener on the runtime of the sockets.

@@ -8,7 +8,7 @@ use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::interconnect_options::InterconnectOptions;
 use crate::limits::HEARTBEAT;
 use crate::listen::{ListenError, listen};
-use crate::master_calls::{CallFailure, MasterCalls, Patience};
+use crate::master_calls::{CallFailure, MasterCalls, Masters, Patience};
 use crate::master_process::to_tokio;
 use crate::resources::{column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
@@ -59,7 +59,7 @@ struct SegmentOptions {
     /// Which segment this is, counted from 0, or which: 0-63, or 0,2,5-7. Memory and threads are shared.
     #[arg(long, value_name = "IDS")]
     content: Option<Contents>,
-    /// Where the master listens for segments [default: 127.0.0.1:50060].
+    /// Where the master listens for segments, or several masters of which one is active: a:50060,b:50060 [default: 127.0.0.1:50060].
     #[arg(long, value_name = "HOST:PORT")]
     master: Option<String>,
     /// Address to listen on [default: 127.0.0.1 and a free port].
@@ -109,6 +109,8 @@ pub enum SegmentProcessError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error("--master: {0}")]
+    Masters(String),
     #[error("cannot serve: {0}")]
     Serve(#[from] io::Error),
     #[error(transparent)]
@@ -145,7 +147,8 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let options = args.options.or(read(args.config.as_deref())?);
     let data_dir = required(options.data, "data")?;
     let contents = required(options.content, "content")?;
-    let master = Endpoint(options.master.unwrap_or_else(|| DEFAULT_MASTER.into()));
+    let masters: Masters =
+        options.master.as_deref().unwrap_or(DEFAULT_MASTER).parse().map_err(SegmentProcessError::Masters)?;
     let listener = listen(options.listen.unwrap_or(DEFAULT_LISTEN), "--listen")?;
     let address = listener.local_addr()?.to_string();
     let endpoint = Endpoint(options.advertise.unwrap_or(address));
@@ -160,7 +163,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
     let build = build_id();
     let interconnect_tls = options.interconnect_tls.unwrap_or_default();
-    let tls = certificate_loading::of_segment(interconnect_tls, options.tls_dir, &data_dir, &endpoint, &master)?;
+    let tls = certificate_loading::of_segment(interconnect_tls, options.tls_dir, &data_dir, &endpoint, masters.all())?;
     let mut config = NodeConfig {
         tls,
         allow_plain_tcp: interconnect_tls == InterconnectTls::Off,
@@ -170,7 +173,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     options.interconnect.apply(&mut config)?;
     let settings = tokio::select! {
         signal = stop_signal() => return signal.map_err(SegmentProcessError::from),
-        settings = cluster_settings(&config, &master, &contents) => settings?,
+        settings = cluster_settings(&config, &masters, &contents) => settings?,
     };
     settings.apply(&mut config);
     options.interconnect.apply(&mut config)?;
@@ -203,7 +206,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let io = runtimes.io();
     let listener = to_tokio(listener, &io)?;
     let mut server = AbortOnDropHandle::new(io.spawn(Arc::clone(&node).serve(listener, stop.child_token())));
-    let registration = Registration { calls: MasterCalls { node, master }, contents, endpoint, registers };
+    let registration = Registration { calls: MasterCalls::new(node, masters), contents, endpoint, registers };
     let ended = tokio::select! {
         signal = stop_signal() => signal.map_err(SegmentProcessError::from),
         refused = registration.keep() => refused.map(|never| match never {}),
@@ -221,12 +224,12 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
 /// them from the start.
 async fn cluster_settings(
     config: &NodeConfig,
-    master: &Endpoint,
+    masters: &Masters,
     contents: &Contents,
 ) -> Result<InterconnectSettings, SegmentProcessError> {
-    let calls = MasterCalls { node: Node::new(config.clone()), master: master.clone() };
+    let calls = MasterCalls::new(Node::new(config.clone()), masters.clone());
     let answer = calls.until_answered(control::INTERCONNECT, Bytes::new()).await;
-    let answer = answer.map_err(|refusal| refused(refusal, master, contents, &config.build))?;
+    let answer = answer.map_err(|refusal| refused(refusal, calls.master(), contents, &config.build))?;
     Ok(serde_json::from_slice(&answer)?)
 }
 
@@ -253,7 +256,7 @@ impl Registration {
     /// restarted. A master that is away is waited for.
     async fn keep(self) -> Result<Infallible, SegmentProcessError> {
         let mut was_registered = false;
-        let mut patience = Patience::new(self.calls.master.clone());
+        let mut patience = Patience::new(self.calls.masters().clone());
         loop {
             match self.once().await {
                 Ok(()) => {
@@ -280,7 +283,7 @@ impl Registration {
             // The other may end, or was killed a moment ago and is not missed yet.
             CallFailure::Refused(refusal) if refusal.code == codes::OBJECT_IN_USE => Failed::Lost(refusal.message),
             CallFailure::Refused(refusal) => {
-                Failed::For(refused(refusal, &self.calls.master, register.content, &register.build))
+                Failed::For(refused(refusal, self.calls.master(), register.content, &register.build))
             }
         })?;
         let registered: Registered = serde_json::from_slice(&answer).map_err(|e| Failed::For(e.into()))?;
@@ -296,7 +299,7 @@ impl Registration {
         match owner(&path).map_err(unusable)? {
             Some(ours) if ours == theirs => Ok(()),
             Some(ours) => {
-                let (path, master) = (data_dir.to_owned(), self.calls.master.clone());
+                let (path, master) = (data_dir.to_owned(), self.calls.master().clone());
                 Err(SegmentProcessError::OtherCluster { path, ours, master, theirs })
             }
             None => write_durably(&path, &theirs).map_err(unusable),
@@ -305,7 +308,7 @@ impl Registration {
 
     fn say_ready(&self) -> io::Result<()> {
         let mut out = io::stdout();
-        writeln!(out, "ready: {} at {}, registered with {}", self.contents, self.endpoint, self.calls.master)?;
+        writeln!(out, "ready: {} at {}, registered with {}", self.contents, self.endpoint, self.calls.master())?;
         out.flush()
     }
 }
@@ -375,7 +378,7 @@ mod tests {
         };
         let endpoint = Endpoint("127.0.0.1:1".into());
         let node = Node::new(NodeConfig::new(endpoint.clone(), "test", io));
-        let calls = MasterCalls { node, master: Endpoint("127.0.0.1:2".into()) };
+        let calls = MasterCalls::new(node, "127.0.0.1:2".parse().expect("a master"));
         let contents = "0".parse().expect("a list");
         Registration { calls, contents, endpoint, registers: vec![register] }
     }

@@ -137,7 +137,8 @@ mod tests {
             columns: vec![],
             distribution: Distribution::Randomly,
             map_version: None,
-            primary_key: vec![],
+            keys: vec![],
+            checks: vec![],
             compression: Compression::None,
         };
         let CreateTableOutcome::Created(def) = catalog.alone(|w| w.create_table(new, vec![], false)).unwrap() else {

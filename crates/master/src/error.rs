@@ -40,6 +40,14 @@ impl SqlState {
     pub const BAD_COPY: SqlState = SqlState("22P04");
     pub const INVALID_PARAMETER: SqlState = SqlState("22023");
     pub const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
+    pub const UNIQUE_VIOLATION: SqlState = SqlState("23505");
+    pub const CHECK_VIOLATION: SqlState = SqlState("23514");
+    pub const WINDOWING_ERROR: SqlState = SqlState("42P20");
+    pub const DUPLICATE_OBJECT: SqlState = SqlState("42710");
+    pub const INVALID_COLUMN_REFERENCE: SqlState = SqlState("42P10");
+    pub const OBJECT_NOT_IN_STATE: SqlState = SqlState("55000");
+    pub const SEQUENCE_EXHAUSTED: SqlState = SqlState("2200H");
+    pub const GENERATED_ALWAYS: SqlState = SqlState("428C9");
     pub const CARDINALITY_VIOLATION: SqlState = SqlState("21000");
     pub const INVALID_OBJECT_DEFINITION: SqlState = SqlState("42P17");
     pub const NAME_TOO_LONG: SqlState = SqlState("42622");
@@ -114,6 +122,14 @@ const ALL: &[SqlState] = &[
     SqlState::BAD_COPY,
     SqlState::INVALID_PARAMETER,
     SqlState::NOT_NULL_VIOLATION,
+    SqlState::UNIQUE_VIOLATION,
+    SqlState::CHECK_VIOLATION,
+    SqlState::WINDOWING_ERROR,
+    SqlState::DUPLICATE_OBJECT,
+    SqlState::INVALID_COLUMN_REFERENCE,
+    SqlState::OBJECT_NOT_IN_STATE,
+    SqlState::SEQUENCE_EXHAUSTED,
+    SqlState::GENERATED_ALWAYS,
     SqlState::CARDINALITY_VIOLATION,
     SqlState::NAME_TOO_LONG,
     SqlState::UNDEFINED_OBJECT,

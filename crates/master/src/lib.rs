@@ -18,7 +18,8 @@ mod sql;
 mod system;
 mod transaction;
 
+pub use catalog::{CatalogError, CatalogLocation, Lease, LeaseHolder, Waiting};
 pub use engine::base_state;
 pub use error::{SqlError, SqlState};
-pub use master::{Master, MasterConfig};
+pub use master::{CatalogSource, Master, MasterConfig};
 pub use session::{Outcome, Prepared, Session};

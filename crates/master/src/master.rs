@@ -1,7 +1,7 @@
 //! The running master.
 
 use crate::blocks::Blocks;
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease};
 use crate::compaction::compact_forever;
 use crate::dispatch::{Dispatcher, FileService, OrphanCollector, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,9 +28,33 @@ use tokio::task::JoinSet;
 /// were running have ended.
 const COLLECT_EVERY: Duration = Duration::from_secs(10);
 
+/// Where a master's catalog comes from.
+pub enum CatalogSource {
+    At(CatalogLocation),
+    /// Of several masters that share it: this one has the lease. Who holds it keeps it, and ends the master when it is lost.
+    Leased(Arc<Lease>),
+}
+
+impl CatalogSource {
+    fn exists(&self) -> Result<bool, CatalogError> {
+        match self {
+            CatalogSource::At(location) => Catalog::exists_at(location),
+            // Taking the lease has made it.
+            CatalogSource::Leased(_) => Ok(true),
+        }
+    }
+
+    fn open(&self, segments: usize) -> Result<Arc<Catalog>, CatalogError> {
+        match self {
+            CatalogSource::At(location) => Catalog::open_at(location, segments),
+            CatalogSource::Leased(lease) => Catalog::open_leased(lease, segments),
+        }
+    }
+}
+
 /// What a master is made of.
 pub struct MasterConfig {
-    pub data_dir: PathBuf,
+    pub catalog: CatalogSource,
     /// Number of segments of a new cluster; an existing one must have as many.
     pub segments: usize,
     pub node: Arc<Node>,
@@ -70,11 +94,11 @@ impl Master {
     /// # Errors
     /// A catalog that cannot be opened, or is of another number of segments.
     pub async fn start(config: MasterConfig) -> SqlResult<Arc<Master>> {
-        let MasterConfig { data_dir, segments, node, state, cpu, io, build, interconnect, local_segments } = config;
+        let MasterConfig { catalog, segments, node, state, cpu, io, build, interconnect, local_segments } = config;
         let owned = local_segments.clone();
         let open = move || {
-            refuse_orphaned(&data_dir, &owned)?;
-            Catalog::open(&data_dir, segments)
+            refuse_orphaned(&catalog, &owned)?;
+            catalog.open(segments)
         };
         let opened = tokio::task::spawn_blocking(open).await;
         let catalog = opened.map_err(internal)?.map_err(SqlError::from)?;
@@ -136,8 +160,8 @@ impl Master {
 }
 
 /// Segments' files without the catalog that lists them: somebody lost it, or named the wrong directory.
-fn refuse_orphaned(data_dir: &Path, segments: &[PathBuf]) -> Result<(), CatalogError> {
-    if Catalog::exists(data_dir) {
+fn refuse_orphaned(catalog: &CatalogSource, segments: &[PathBuf]) -> Result<(), CatalogError> {
+    if catalog.exists()? {
         return Ok(());
     }
     for segment in segments {

@@ -4,17 +4,23 @@ mod alter;
 mod ast;
 mod bind;
 mod block;
+mod change;
 mod column_names;
 mod compact;
+mod constraints;
 mod copy;
 mod create_as;
 mod explain;
 mod insert;
 mod lock;
+mod merge;
 mod merged_columns;
 mod modify;
+mod on_conflict;
 mod query;
 mod relation_names;
+mod returning;
+mod row_values;
 mod scalar;
 mod settings;
 mod show;
@@ -24,7 +30,7 @@ pub(crate) use compact::is_busy;
 
 use crate::catalog::CatalogState;
 use crate::ddl::{self, CommandDone};
-use crate::error::SqlResult;
+use crate::error::{SqlError, SqlResult, SqlState};
 use crate::master::Master;
 use crate::sql::{self, CreateView, Statement};
 use crate::transaction::Transaction;
@@ -117,8 +123,9 @@ impl Session {
             Statement::Query(query) => self.describe_query(query, text, state).await?,
             Statement::Explain(explain) => (explain::schema(explain), vec![]),
             Statement::Show(target) => (show::schema(target), vec![]),
-            Statement::Insert(insert) => (Arc::new(Schema::empty()), self.describe_insert(insert, state).await?),
-            Statement::Modify(modify) => (Arc::new(Schema::empty()), self.describe_modify(modify, state).await?),
+            Statement::Insert(insert) => self.describe_change(&self.bind_insert(insert, state).await?)?,
+            Statement::Modify(modify) => self.describe_change(&self.bind_modify(modify, state).await?)?,
+            Statement::Merge(merge) => self.describe_change(&self.bind_merge(merge, state).await?)?,
             _ => (Arc::new(Schema::empty()), vec![]),
         };
         Ok(Prepared { schema, parameters, is_update })
@@ -218,6 +225,7 @@ impl Session {
         match statement {
             Statement::Insert(insert) => self.insert(&insert, parameters, transaction, cancel).await,
             Statement::Modify(modify) => self.modify(&modify, parameters, transaction, cancel).await,
+            Statement::Merge(merge) => self.merge(&merge, parameters, transaction, cancel).await,
             Statement::CreateTableAs(create) => self.create_table_as(&create, transaction, cancel).await,
             Statement::CreateView(create) => {
                 self.lock_viewed(&create, transaction, &cancel).await?;
@@ -253,8 +261,14 @@ impl Session {
             transaction.workspace().give_table_id(id);
         }
         let done = ddl::execute(transaction.workspace(), statement, &self.search_schema());
-        let not_ddl = || Err(crate::error::internal("a statement that is no definition"));
-        Ok(done.unwrap_or_else(not_ddl)?.into())
+        // What is read and not done: sequences.
+        let not_ddl = || {
+            let message = format!("{} is not supported", statement.name());
+            Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message))
+        };
+        let done = done.unwrap_or_else(not_ddl)?;
+        self.try_checks(statement, &transaction.state()).await?;
+        Ok(done.into())
     }
 
     /// A view's query is bound now, so that a wrong one is refused now and not at its first use.

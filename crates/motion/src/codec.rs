@@ -109,11 +109,11 @@ impl PhysicalExtensionCodec for SliceCodec {
         } else if let Some(read) = node.downcast_ref::<CopyReadExec>() {
             (NodeType::CopyRead, to_json(read.spec())?, vec![])
         } else if let Some(write) = node.downcast_ref::<TableWriteExec>() {
-            (NodeType::TableWrite, to_json(write.spec())?, vec![])
+            (NodeType::TableWrite, to_json(write.spec())?, encode_all(write.checks().iter().collect())?)
         } else if let Some(modify) = node.downcast_ref::<TableModifyExec>() {
-            (NodeType::TableModify, to_json(modify.spec())?, vec![])
+            (NodeType::TableModify, to_json(modify.spec())?, encode_all(modify.checks().iter().collect())?)
         } else if let Some(split) = node.downcast_ref::<SplitUpdateExec>() {
-            (NodeType::SplitUpdate, to_json(&(split.key(), split.map()))?, vec![])
+            (NodeType::SplitUpdate, to_json(split.spec())?, vec![])
         } else if let Some(write) = node.downcast_ref::<CopyWriteExec>() {
             (NodeType::CopyWrite, to_json(write.spec())?, vec![])
         } else if let Some(filter) = node.downcast_ref::<HashFilterExec>() {
@@ -154,17 +154,18 @@ impl PhysicalExtensionCodec for SliceCodec {
             NodeType::TableScan => Arc::new(TableScanExec::try_new(from_json::<ScanSpec>(&node.description)?, None)?),
             NodeType::CopyRead => Arc::new(CopyReadExec::new(from_json::<CopyReadSpec>(&node.description)?)),
             NodeType::TableWrite => {
-                Arc::new(TableWriteExec::new(from_json::<TableWriteSpec>(&node.description)?, input()?))
+                let spec = from_json::<TableWriteSpec>(&node.description)?;
+                let checks = decode_all(&spec.schema)?;
+                Arc::new(TableWriteExec::new(spec, checks, input()?))
             }
             NodeType::TableModify => {
-                Arc::new(TableModifyExec::new(from_json::<TableModifySpec>(&node.description)?, input()?))
+                let spec = from_json::<TableModifySpec>(&node.description)?;
+                let checks = decode_all(&spec.write.schema)?;
+                Arc::new(TableModifyExec::new(spec, checks, input()?))
             }
-            NodeType::SplitUpdate => {
-                let (key, map) = from_json(&node.description)?;
-                Arc::new(SplitUpdateExec::new(key, map, input()?))
-            }
+            NodeType::SplitUpdate => Arc::new(SplitUpdateExec::new(from_json(&node.description)?, input()?)),
             NodeType::CopyWrite => {
-                Arc::new(CopyWriteExec::new(from_json::<CopyWriteSpec>(&node.description)?, input()?))
+                Arc::new(CopyWriteExec::new(from_json::<CopyWriteSpec>(&node.description)?, vec![], input()?))
             }
             NodeType::HashFilter => {
                 let input = input()?;

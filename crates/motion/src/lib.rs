@@ -48,8 +48,8 @@ pub use route_rows::Splitter;
 pub use segment_id::SegmentIdExec;
 pub use send::MotionSendExec;
 pub use sink::{
-    CopyWriteExec, CopyWriteSpec, ModifyKind, TableModifyExec, TableModifySpec, TableWriteExec, TableWriteSpec,
-    sink_schema,
+    CopyWriteExec, CopyWriteSpec, ModifyKind, Returning, TableModifyExec, TableModifySpec, TableWriteExec,
+    TableWriteSpec, sink_schema,
 };
-pub use split_update::SplitUpdateExec;
+pub use split_update::{SplitUpdateExec, SplitUpdateSpec};
 pub use spool::SpoolExec;

@@ -1,7 +1,7 @@
 //! Sinks that only a segment can execute: it replaces them by writers into its own directory.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{Compression, CopyFormat, TableId};
+use damson_cluster::{Compression, ContentId, CopyFormat, Once, TableId, UniqueKey};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -14,15 +14,31 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-/// One row per writer: `rows` (UInt64) and `files` (Binary: JSON, file entries of a table or paths of a COPY TO).
-pub fn sink_schema() -> SchemaRef {
+/// One row per writer, its report: `rows` (UInt64) and `files` (Binary: JSON, file entries of a table or paths of a COPY TO). With
+/// [`Returning`], its columns come after these two; rows of it come before the report, with an empty `files`.
+pub fn sink_schema(returning: Option<&Returning>) -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Arc::new(Schema::new(vec![
             Field::new("rows", DataType::UInt64, false),
             Field::new("files", DataType::Binary, false),
         ]))
     });
-    Arc::clone(&SCHEMA)
+    match returning {
+        None => Arc::clone(&SCHEMA),
+        Some(returning) => {
+            let nullable = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_nullable(true));
+            let fields = SCHEMA.fields().iter().cloned().chain(returning.columns.fields().iter().map(nullable));
+            Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        }
+    }
+}
+
+/// What comes back for each row that was changed: columns of the input, after those that are written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Returning {
+    pub columns: SchemaRef,
+    /// The content that gives them, of those that change copies of the same rows; None: each gives its own.
+    pub only: Option<ContentId>,
 }
 
 /// Rows into new files of a table.
@@ -35,6 +51,13 @@ pub struct TableWriteSpec {
     pub compression: Compression,
     /// Positions of the distribution key; empty when rows have no bucket.
     pub distribution_key: Vec<usize>,
+    /// Positions of the columns of which files have Bloom filters.
+    pub filtered: Vec<usize>,
+    /// Names of the CHECK constraints whose expressions, over the table's columns, are the operator's.
+    pub checks: Vec<String>,
+    /// Keys that new rows must not repeat; those that the statement cannot repeat are not among them.
+    pub keys: Vec<UniqueKey>,
+    pub returning: Option<Returning>,
 }
 
 /// Rows of a table that are deleted, and those that take their place.
@@ -42,8 +65,8 @@ pub struct TableWriteSpec {
 pub struct TableModifySpec {
     pub write: TableWriteSpec,
     pub kind: ModifyKind,
-    /// A row that comes twice is an error: copies of a replicated table would not agree on which of its new rows counts.
-    pub once: bool,
+    /// Why an old row that comes twice is an error; None: it is changed once.
+    pub once: Option<Once>,
 }
 
 /// What the input's columns are, after the table's [`FILE_COLUMN`](damson_cluster::FILE_COLUMN) and
@@ -53,8 +76,11 @@ pub enum ModifyKind {
     Delete,
     /// The new row, which stays on its segment.
     Update,
-    /// As [`SplitUpdateExec`](crate::SplitUpdateExec) makes it: whether the row is new, and the new row.
+    /// As [`SplitUpdateExec`](crate::SplitUpdateExec) makes it: what becomes of the row
+    /// ([`RowChange`](damson_cluster::RowChange)), and the new row.
     SplitUpdate,
+    /// The same, of which each row says by itself whether there is an old one, and a new one.
+    Merge,
 }
 
 /// Rows into files that COPY TO names.
@@ -65,28 +91,35 @@ pub struct CopyWriteSpec {
 }
 
 macro_rules! unresolved_sink {
-    ($(#[$doc:meta])* $sink:ident, $spec:ident) => {
+    ($(#[$doc:meta])* $sink:ident, $spec:ident, $returning:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $sink {
             spec: $spec,
+            checks: Vec<Arc<dyn PhysicalExpr>>,
             input: Arc<dyn ExecutionPlan>,
             properties: Arc<PlanProperties>,
         }
 
         impl $sink {
-            pub fn new(spec: $spec, input: Arc<dyn ExecutionPlan>) -> Self {
+            /// `checks` are as many as the spec names.
+            pub fn new(spec: $spec, checks: Vec<Arc<dyn PhysicalExpr>>, input: Arc<dyn ExecutionPlan>) -> Self {
+                let returning: fn(&$spec) -> Option<&Returning> = $returning;
                 let properties = PlanProperties::new(
-                    EquivalenceProperties::new(sink_schema()),
+                    EquivalenceProperties::new(sink_schema(returning(&spec))),
                     Partitioning::UnknownPartitioning(1),
                     EmissionType::Final,
                     Boundedness::Bounded,
                 );
-                $sink { spec, input, properties: Arc::new(properties) }
+                $sink { spec, checks, input, properties: Arc::new(properties) }
             }
 
             pub fn spec(&self) -> &$spec {
                 &self.spec
+            }
+
+            pub fn checks(&self) -> &[Arc<dyn PhysicalExpr>] {
+                &self.checks
             }
 
             pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
@@ -133,7 +166,7 @@ macro_rules! unresolved_sink {
                 mut children: Vec<Arc<dyn ExecutionPlan>>,
                 _: ReplaceChildrenOptions,
             ) -> Result<Arc<dyn ExecutionPlan>> {
-                Ok(Arc::new($sink::new(self.spec.clone(), children.swap_remove(0))))
+                Ok(Arc::new($sink::new(self.spec.clone(), self.checks.clone(), children.swap_remove(0))))
             }
 
             fn with_new_children(
@@ -156,7 +189,8 @@ unresolved_sink!(
     /// # Distribution
     /// As the table is distributed → Strewn, one row each of [`sink_schema`].
     TableWriteExec,
-    TableWriteSpec
+    TableWriteSpec,
+    |spec| spec.returning.as_ref()
 );
 unresolved_sink!(
     /// What deletes and replaces rows, in a plan of the master.
@@ -165,7 +199,8 @@ unresolved_sink!(
     /// Each row on the segment of its file → Strewn, one row each of [`sink_schema`], whose `files` is JSON of a
     /// [`Modification`](damson_cluster::Modification).
     TableModifyExec,
-    TableModifySpec
+    TableModifySpec,
+    |spec| spec.write.returning.as_ref()
 );
 unresolved_sink!(
     /// COPY TO's writer in a plan of the master.
@@ -173,5 +208,6 @@ unresolved_sink!(
     /// # Distribution
     /// Any → Strewn, one row each of [`sink_schema`].
     CopyWriteExec,
-    CopyWriteSpec
+    CopyWriteSpec,
+    |_| None
 );

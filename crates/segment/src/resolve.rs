@@ -5,9 +5,10 @@ use damson_motion::{
     CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
     TableWriteExec, TableWriteSpec,
 };
-use damson_storage::{ModifySpec, StorageError, TableStore, WriteSpec, Writes, copy_read, copy_write};
+use damson_storage::{Check, ModifySpec, StorageError, TableStore, WriteSpec, Writes, copy_read, copy_write};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use std::sync::Arc;
 
@@ -36,16 +37,16 @@ pub(crate) fn resolve(
             let units = head.copy_units.get(&read.spec().leaf).cloned().unwrap_or_default();
             copy_read(&read.spec().format, &read.spec().schema, units).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
-            store.write(write_spec(write.spec()), Arc::clone(write.input())).map_err(external)?
+            let spec = write_spec(head, write.spec(), write.checks());
+            store.write(spec, Arc::clone(write.input())).map_err(external)?
         } else if let Some(modify) = plan.downcast_ref::<TableModifyExec>() {
             let spec = modify.spec();
             let spec = ModifySpec {
-                write: write_spec(&spec.write),
-                files: head.files.get(&spec.write.table).cloned().unwrap_or_default(),
+                write: write_spec(head, &spec.write, modify.checks()),
                 writes: match spec.kind {
                     ModifyKind::Delete => Writes::Nothing,
                     ModifyKind::Update => Writes::InPlace,
-                    ModifyKind::SplitUpdate => Writes::Split,
+                    ModifyKind::SplitUpdate | ModifyKind::Merge => Writes::AsTold,
                 },
                 once: spec.once,
             };
@@ -61,8 +62,19 @@ pub(crate) fn resolve(
     plan.transform_up(resolve_one).data()
 }
 
-fn write_spec(spec: &TableWriteSpec) -> WriteSpec {
-    WriteSpec::new(spec.table, Arc::clone(&spec.schema), spec.compression, spec.distribution_key.clone())
+fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn PhysicalExpr>]) -> WriteSpec {
+    let named = spec.checks.iter().cloned().zip(checks.iter().cloned());
+    let returning = spec.returning.as_ref();
+    WriteSpec {
+        name: spec.name.clone(),
+        filtered: spec.filtered.clone(),
+        checks: named.map(|(constraint, expression)| Check { constraint, expression }).collect(),
+        keys: spec.keys.clone(),
+        files: head.files.get(&spec.table).cloned().unwrap_or_default(),
+        returning: returning.map_or(0, |returning| returning.columns.fields().len()),
+        gives_returned: returning.is_some_and(|returning| returning.only.is_none_or(|only| only == head.content)),
+        ..WriteSpec::new(spec.table, Arc::clone(&spec.schema), spec.compression, spec.distribution_key.clone())
+    }
 }
 
 fn external(error: StorageError) -> DataFusionError {

@@ -1,9 +1,10 @@
 //! Decoded columns of table files, kept in memory for the scans to come.
 
 use crate::deletes::DeletedRows;
+use crate::key_index::KeyIndexes;
 use crate::limits::{
     CACHE_COLLECTING_SHARE, CACHE_COLUMN_BYTES_EXPECTED, CACHE_COLUMN_SHARE, CACHE_COLUMNS_EXPECTED_MAX,
-    CACHE_COLUMNS_EXPECTED_MIN,
+    CACHE_COLUMNS_EXPECTED_MIN, KEY_INDEX_SHARE,
 };
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::DataType;
@@ -81,11 +82,12 @@ impl Weighter<ColumnKey, Column> for ByBytes {
 /// column that was read twice stays when a large table passes by once.
 ///
 /// # Memory
-/// `capacity` bytes of complete columns, and at most 1/[`CACHE_COLLECTING_SHARE`] of it of columns that are being
+/// `capacity` bytes of complete columns and of hashes of keys, and at most 1/[`CACHE_COLLECTING_SHARE`] of it of columns that are being
 /// collected. A capacity of 0 keeps nothing. What an evicted column's readers still hold is theirs.
 #[derive(Debug)]
 pub struct ColumnCache {
     columns: Option<Cache<ColumnKey, Column, ByBytes>>,
+    keys: KeyIndexes,
     capacity: u64,
     /// Bytes of columns that are not complete yet.
     collecting: AtomicU64,
@@ -104,6 +106,8 @@ pub struct ColumnCacheStats {
 
 impl ColumnCache {
     pub fn new(capacity_bytes: u64) -> Self {
+        let keys_bytes = capacity_bytes / KEY_INDEX_SHARE;
+        let capacity_bytes = capacity_bytes - keys_bytes;
         let expected = usize::try_from(capacity_bytes / CACHE_COLUMN_BYTES_EXPECTED).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
             // One lock, taken once for each column of a row group; shards would each have only a part of the capacity.
@@ -120,6 +124,7 @@ impl ColumnCache {
         };
         ColumnCache {
             columns,
+            keys: KeyIndexes::new(keys_bytes),
             capacity: capacity_bytes,
             collecting: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -134,6 +139,11 @@ impl ColumnCache {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
         }
+    }
+
+    /// The hashes of the keys of files.
+    pub(crate) fn keys(&self) -> &KeyIndexes {
+        &self.keys
     }
 
     /// The column as `data_type`, for a scan that leaves out `deleted`.

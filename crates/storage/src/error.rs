@@ -10,6 +10,9 @@ use std::io;
 use std::path::Path;
 use thiserror::Error as ThisError;
 
+/// Between an error's message and what it says in detail, as PostgreSQL prints it. The master takes them apart.
+const DETAIL: &str = "\nDETAIL:  ";
+
 /// Every error of this crate. Inside plans it travels as [`DataFusionError::External`], or, from below a Parquet reader,
 /// wrapped once more: [`StorageError::find`] digs it out.
 #[derive(Debug, ThisError)]
@@ -25,15 +28,30 @@ pub enum StorageError {
     #[error("could not {operation} {path}: {source}")]
     Io { operation: &'static str, path: String, source: io::Error },
 
-    #[error("null value in column \"{column}\" of table {table} violates not-null constraint")]
-    NotNull { table: TableId, column: String },
+    #[error(
+        "null value in column \"{column}\" of relation \"{relation}\" violates not-null constraint{}Failing row contains ({row}).",
+        DETAIL
+    )]
+    NotNull { relation: String, column: String, row: String },
+
+    #[error(
+        "new row for relation \"{relation}\" violates check constraint \"{constraint}\"{}Failing row contains ({row}).",
+        DETAIL
+    )]
+    Check { relation: String, constraint: String, row: String },
+
+    #[error(
+        "duplicate key value violates unique constraint \"{constraint}\"{}Key ({columns})=({values}) already exists.",
+        DETAIL
+    )]
+    Duplicate { constraint: String, columns: String, values: String },
 
     /// What arrives at a table is not of the table's types: a plan was made wrongly.
     #[error("table {table}: {detail}")]
     WrongRows { table: TableId, detail: String },
 
-    #[error("table {table}: a row of a replicated table would be changed a second time by the same statement")]
-    Repeated { table: TableId },
+    #[error("{command} command cannot affect row a second time")]
+    Repeated { command: &'static str },
 
     /// A record of a COPY file.
     #[error(transparent)]
@@ -94,6 +112,8 @@ impl StorageError {
             StorageError::Missing { .. } => "58P01",
             StorageError::Io { source, .. } => io_sqlstate(source),
             StorageError::NotNull { .. } => "23502",
+            StorageError::Check { .. } => "23514",
+            StorageError::Duplicate { .. } => "23505",
             StorageError::Repeated { .. } => "21000",
             StorageError::WrongRows { .. } => "XX000",
             StorageError::Record(record) => record.sqlstate,

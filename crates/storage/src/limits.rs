@@ -69,3 +69,17 @@ const _: () = assert!(COPY_BLOCK_BYTES < RECORD_BYTES_MAX, "a record may span bl
 const _: () = assert!(CACHE_COLLECTING_SHARE <= CACHE_COLUMN_SHARE, "a column that may be kept can be collected");
 // A field's length and kind share 32 bits: see `copy::csv::records`.
 const _: () = assert!(RECORD_BYTES_MAX + COPY_BLOCK_BYTES <= 1 << 30, "offsets in a block fit 30 bits");
+
+/// The part of a column cache's capacity that hashes of keys take, 8 bytes for each row of a file whose keys were looked up: one over
+/// this. Where they do not fit, Bloom filters tell most files that have none of a few keys.
+pub const KEY_INDEX_SHARE: u64 = 16;
+
+/// Keys that are looked for in a file's Bloom filters before its keys are read: of more, a filter that is wrong once in a hundred
+/// times nearly always says that one may be there.
+pub const BLOOM_PROBES_MAX: usize = 64;
+
+/// How often a Bloom filter says of a value that it may be there, and it is not: ten bits a value.
+pub const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+
+/// Characters of a value in an error's detail, as in PostgreSQL.
+pub const DETAIL_VALUE_CHARS_MAX: usize = 64;

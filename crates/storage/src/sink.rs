@@ -2,12 +2,13 @@
 
 use crate::durable::Finished;
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, BinaryArray, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{ArrayRef, BinaryArray, RecordBatch, UInt64Array, new_null_array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{internal_datafusion_err, internal_err};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -16,6 +17,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, SendableRecordBatchStream,
 };
+use futures::{Stream, StreamExt, TryStreamExt};
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
@@ -28,8 +30,13 @@ pub(crate) trait Target: Debug + Send + Sync + 'static {
     /// What EXPLAIN shows after the name.
     fn describe(&self, f: &mut Formatter<'_>) -> fmt::Result;
 
-    /// The result's columns in order: `files` and `rows`.
+    /// The report's columns in order: `files` and `rows`.
     fn columns(&self) -> [&'static str; 2];
+
+    /// Columns at the input's end that come back for the rows that were written, before the report.
+    fn returning(&self) -> usize {
+        0
+    }
 
     /// Writes all of `input`. Dropping the future, or what it returns, removes whatever was written.
     async fn write(
@@ -46,12 +53,22 @@ pub(crate) struct Written {
     /// JSON of the column `files`.
     pub report: Vec<u8>,
     pub files: Vec<Finished>,
+    /// The columns that come back.
+    pub returned: ReturnedRows,
 }
 
-/// Drains its input into a [`Target`].
+/// Batches that come back, and the memory that they take.
+#[derive(Default)]
+pub(crate) struct ReturnedRows {
+    pub batches: Vec<RecordBatch>,
+    pub reservation: Option<MemoryReservation>,
+}
+
+/// Drains its input into a [`Target`]. Its output's columns: those of the report, then those that come back. In a batch of rows that
+/// come back, the report's columns are empty; the report is the last row, and in it the others are NULL.
 ///
 /// # Distribution
-/// One partition in (several are coalesced), one row out, on the segment where it runs.
+/// One partition in (several are coalesced), on the segment where it runs.
 ///
 /// # Ordering
 /// Rows are written in the input's order.
@@ -82,7 +99,11 @@ impl SinkExec {
             "rows" => Field::new(name, DataType::UInt64, false),
             _ => Field::new(name, DataType::Binary, false),
         };
-        let schema = Arc::new(Schema::new(target.columns().map(field).to_vec()));
+        let given = input.schema();
+        let returned = given.fields().iter().skip(given.fields().len() - target.returning());
+        let returned = returned.map(|field| field.as_ref().clone().with_nullable(true));
+        let fields = target.columns().map(field).into_iter().chain(returned);
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(1),
@@ -140,14 +161,13 @@ impl ExecutionPlan for SinkExec {
             async move {
                 let baseline = BaselineMetrics::new(&metrics, 0);
                 let written = target.write(input, context, &metrics).await?;
-                let batch = report(schema, written.rows, &written.report)?;
-                baseline.record_output(batch.num_rows());
+                let returned = written.returned.batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+                baseline.record_output(returned + 1);
                 baseline.done();
-                written.files.into_iter().for_each(Finished::keep);
-                Ok(batch)
+                Ok::<_, DataFusionError>(batches(schema, written))
             }
         };
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(run))))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(run).try_flatten())))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -155,15 +175,34 @@ impl ExecutionPlan for SinkExec {
     }
 }
 
-fn report(schema: SchemaRef, rows: u64, files: &[u8]) -> Result<RecordBatch> {
+/// The rows that come back, then the report. Until that is asked for, the files are removed if the stream is dropped.
+fn batches(schema: SchemaRef, written: Written) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    let Written { rows, report, files, returned } = written;
+    let ReturnedRows { batches, reservation } = returned;
+    let of_rows = Arc::clone(&schema);
+    let before = futures::stream::iter(batches).map(move |batch| {
+        let _held = &reservation;
+        output(&of_rows, None, batch.columns(), batch.num_rows())
+    });
+    let last = futures::stream::once(async move {
+        let nulls = schema.fields()[2..].iter().map(|field| new_null_array(field.data_type(), 1));
+        let batch = output(&schema, Some((rows, &report)), &nulls.collect::<Vec<_>>(), 1)?;
+        files.into_iter().for_each(Finished::keep);
+        Ok(batch)
+    });
+    before.chain(last)
+}
+
+/// Rows of the output: the report, or rows that come back.
+fn output(schema: &SchemaRef, report: Option<(u64, &[u8])>, returned: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
     let column = |field: &Arc<Field>| -> ArrayRef {
         match field.data_type() {
-            DataType::UInt64 => Arc::new(UInt64Array::from(vec![rows])),
-            _ => Arc::new(BinaryArray::from(vec![files])),
+            DataType::UInt64 => Arc::new(UInt64Array::from(vec![report.map_or(0, |(changed, _)| changed); rows])),
+            _ => Arc::new(BinaryArray::from(vec![report.map_or(&[][..], |(_, report)| report); rows])),
         }
     };
-    let columns = schema.fields().iter().map(column).collect();
-    Ok(RecordBatch::try_new(schema, columns)?)
+    let columns = schema.fields()[..2].iter().map(column).chain(returned.iter().cloned()).collect();
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
 /// The children of an operator that has one.

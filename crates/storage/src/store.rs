@@ -114,27 +114,30 @@ impl TableStore {
 
     /// A sink that writes `input`'s rows, which have the table's columns in its order, into new files. One partition, one
     /// batch of one row: `rows` (UInt64) and `files` (Binary, JSON of `Vec<FileEntry>`, `created` 0). When that row
-    /// arrives, every file and its directory are on stable storage.
+    /// arrives, every file and its directory are on stable storage. Rows that the statement returns come in batches before it, see
+    /// [`WriteSpec::returning`].
     ///
     /// # Memory
     /// One row group while it is encoded and one while it is written, at most about
-    /// [`crate::limits::ROW_GROUP_BYTES_MAX`] each; reserved from the query's memory pool.
+    /// [`crate::limits::ROW_GROUP_BYTES_MAX`] each; 8 bytes for each row and key; the rows that are returned. Reserved from the query's
+    /// memory pool.
     ///
     /// # Cancellation
     /// Dropping the stream before its row removes every file that it made.
     ///
     /// # Errors
-    /// As on cancellation, then [`StorageError::NotNull`], [`StorageError::Io`] (53100 on a full disk), or the input's.
+    /// As on cancellation, then [`StorageError::NotNull`], [`StorageError::Check`], [`StorageError::Duplicate`], [`StorageError::Io`]
+    /// (53100 on a full disk), or the input's.
     pub fn write(
         &self,
         spec: WriteSpec,
         input: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-        write::plan(self.inner.content, &self.inner.data_dir, spec, input)
+        write::plan(self.inner.content, &self.inner.data_dir, Arc::clone(&self.inner.files), spec, input)
     }
 
     /// A sink that deletes the rows that `input` names, and writes the rows that take their place. One partition, one batch of
-    /// one row: `rows` (UInt64, those that were deleted) and `files` (Binary, JSON of a
+    /// one row: `rows` (UInt64, those that were changed) and `files` (Binary, JSON of a
     /// [`Modification`](damson_cluster::Modification)). Columns of `input`: `file` and `row` as from
     /// [`TableStore::scan_with_row_ids`] over the same files, then what [`ModifySpec::writes`] says.
     ///

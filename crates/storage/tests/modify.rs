@@ -2,7 +2,7 @@
 
 mod support;
 
-use damson_cluster::{Compression, FileEntry, Modification};
+use damson_cluster::{Compression, FileEntry, Modification, Once};
 use damson_storage::limits::CHUNK_ROWS;
 use damson_storage::{ColumnCache, ModifySpec, TableStore, WriteSpec, Writes};
 use datafusion::arrow::array::*;
@@ -33,7 +33,7 @@ fn named(rows: &[(i32, i64)]) -> RecordBatch {
 
 /// Runs a modification, and gives the files as they are after its commit.
 async fn modify(store: &TableStore, files: &[FileEntry], writes: Writes, input: RecordBatch) -> (u64, Vec<FileEntry>) {
-    let spec = ModifySpec { write: spec(1 << 20), files: files.to_vec(), writes, once: false };
+    let spec = ModifySpec { write: WriteSpec { files: files.to_vec(), ..spec(1 << 20) }, writes, once: None };
     let (report, rows) = sink(store.modify(spec, memory(&input.schema(), vec![input.clone()])).unwrap()).await.unwrap();
     let Modification { deletes, adds, .. } = serde_json::from_slice(&report).unwrap();
     let mut after = files.to_vec();
@@ -137,7 +137,8 @@ async fn new_rows_take_the_place_of_old_ones() {
     // Where once is all that is allowed, it is an error, and nothing is left of it.
     let before = files_on_disk(dir.path());
     let twice = update(&[(0, 1), (0, 1)], vec![10, 11]);
-    let spec = ModifySpec { write: spec(1 << 20), files: files.clone(), writes: Writes::InPlace, once: true };
+    let write = WriteSpec { files: files.clone(), ..spec(1 << 20) };
+    let spec = ModifySpec { write, writes: Writes::InPlace, once: Some(Once::Merge) };
     let plan = store.modify(spec, memory(&twice.schema(), vec![twice.clone()])).unwrap();
     assert_eq!(failure(plan).await.0, "21000");
     assert_eq!(files_on_disk(dir.path()), before);
@@ -146,19 +147,20 @@ async fn new_rows_take_the_place_of_old_ones() {
 /// Old rows without new ones, and new ones without old.
 #[tokio::test]
 async fn what_moves_is_deleted_here_and_written_there() {
+    use damson_cluster::RowChange::{Arrive, Delete, Depart, Insert};
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let files = write(&store, spec(1 << 20), vec![ints(0..5)]).await;
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("damson_file", Arc::new(Int32Array::from(vec![Some(0), None, Some(0)]))),
-        ("damson_row", Arc::new(Int64Array::from(vec![Some(2), None, Some(4)]))),
-        ("inserted", Arc::new(BooleanArray::from(vec![false, true, false]))),
-        ("v", Arc::new(Int64Array::from(vec![None, Some(70), None]))),
+        ("damson_file", Arc::new(Int32Array::from(vec![Some(0), None, Some(0), None]))),
+        ("damson_row", Arc::new(Int64Array::from(vec![Some(2), None, Some(4), None]))),
+        ("change", Arc::new(UInt8Array::from_iter_values([Depart, Arrive, Delete, Insert].map(|change| change as u8)))),
+        ("v", Arc::new(Int64Array::from(vec![None, Some(70), None, Some(80)]))),
     ];
     let input = RecordBatch::try_from_iter(columns).unwrap();
-    let (count, files) = modify(&store, &files, Writes::Split, input).await;
-    assert_eq!(count, 2);
-    assert_eq!(values(&store, &files).await, [0, 1, 3, 70]);
+    let (count, files) = modify(&store, &files, Writes::AsTold, input).await;
+    assert_eq!(count, 3, "what arrives was counted elsewhere");
+    assert_eq!(values(&store, &files).await, [0, 1, 3, 70, 80]);
 }
 
 #[tokio::test]
@@ -167,7 +169,8 @@ async fn rows_that_are_not_there_are_refused() {
     let store = open(dir.path());
     let files = write(&store, spec(1 << 20), vec![ints(0..5)]).await;
     for row in [(0, 5), (0, -1), (1, 0), (-1, 0)] {
-        let spec = ModifySpec { write: spec(1 << 20), files: files.clone(), writes: Writes::Nothing, once: false };
+        let write = WriteSpec { files: files.clone(), ..spec(1 << 20) };
+        let spec = ModifySpec { write, writes: Writes::Nothing, once: None };
         let input = named(&[(0, 1), row]);
         let plan = store.modify(spec, memory(&input.schema(), vec![input.clone()])).unwrap();
         assert_eq!(failure(plan).await.0, "XX000", "{row:?}");
@@ -218,7 +221,8 @@ async fn a_check_finds_what_is_damaged() {
         columns: vec![column.clone()],
         distribution,
         map_version: MapVersion(1),
-        primary_key: vec![],
+        keys: vec![],
+        checks: vec![],
         compression: Compression::Zstd(1),
     };
     let (hashed, strewn) = (table(Distribution::Hashed(vec![0])), table(Distribution::Randomly));

@@ -1,17 +1,21 @@
 //! Statements that mean the same in Damson and in SQLite: integers that stay small, texts compared by bytes, and for each row at
 //! most one new one.
 
+use super::keyed::{Constraints, Piece, constraints};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 /// Names and distributions; every table has `k int, a int, b text, c bigint`.
-pub const TABLES: [(&str, &str); 5] = [
+pub const TABLES: [(&str, &str); 8] = [
     ("hashed", "BY (k)"),
     ("other", "BY (a)"),
     ("two_keys", "BY (k, b)"),
     ("strewn", "RANDOMLY"),
     ("copied", "REPLICATED"),
+    ("keyed", "BY (k)"),
+    ("pairs", "BY (k)"),
+    ("keyed_copy", "REPLICATED"),
 ];
 
 /// A table with more is thinned out: every statement of the run reads some.
@@ -21,22 +25,22 @@ const ROWS_MAX: usize = 300;
 pub struct Step {
     pub table: Option<&'static str>,
     pub damson: String,
-    pub sqlite: String,
+    pub sqlite: Vec<Piece>,
 }
 
 impl Step {
     fn same(table: &'static str, sql: String) -> Self {
-        Step { table: Some(table), sqlite: sql.clone(), damson: sql }
+        Step { table: Some(table), sqlite: vec![Piece::counted(sql.clone())], damson: sql }
     }
 
     fn control(sql: impl Into<String>) -> Self {
         let sql = sql.into();
-        Step { table: None, sqlite: sql.clone(), damson: sql }
+        Step { table: None, sqlite: vec![Piece::silent(sql.clone())], damson: sql }
     }
 }
 
 pub struct Generator {
-    rng: StdRng,
+    pub(super) rng: StdRng,
     /// Savepoints of the open transaction, if there is one.
     open: Option<Vec<char>>,
 }
@@ -44,6 +48,11 @@ pub struct Generator {
 impl Generator {
     pub fn new(seed: u64) -> Self {
         Generator { rng: StdRng::seed_from_u64(seed), open: None }
+    }
+
+    /// Whether a transaction is open.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// `count`: how many rows a table has now.
@@ -56,7 +65,16 @@ impl Generator {
             let rest = self.rng.random_range(0..3);
             return Step::same(table, format!("DELETE FROM {table} WHERE abs(coalesce(k, 1)) % 3 <> {rest}"));
         }
-        match self.rng.random_range(0..100) {
+        if let Some(constraints) = constraints(table)
+            && self.rng.random_bool(0.3)
+        {
+            return self.upsert(table, &constraints);
+        }
+        match self.rng.random_range(0..110) {
+            100.. => {
+                let (damson, sqlite) = self.merge(table);
+                Step { table: Some(table), damson, sqlite }
+            }
             _ if count(table) < 5 => self.insert(table),
             0..18 => self.insert(table),
             18..26 => self.insert_select(table),
@@ -65,10 +83,7 @@ impl Generator {
             56..84 => self.update(table),
             84..97 => self.update_from(table),
             97 => Step::same(table, format!("DELETE FROM {table}")),
-            98 if self.open.is_none() => {
-                let sqlite = format!("DELETE FROM {table} WHERE 1 = 0");
-                Step { table: Some(table), damson: format!("VACUUM {table}"), sqlite }
-            }
+            98 if self.open.is_none() => Step { table: Some(table), damson: format!("VACUUM {table}"), sqlite: vec![] },
             _ => Step::same(table, format!("UPDATE {table} SET a = a WHERE 1 = 0")),
         }
     }
@@ -114,19 +129,29 @@ impl Generator {
         }
     }
 
-    fn table(&mut self) -> &'static str {
+    pub(super) fn table(&mut self) -> &'static str {
         TABLES.choose(&mut self.rng).expect("tables").0
     }
 
     fn insert(&mut self, table: &'static str) -> Step {
-        let rows = self.rng.random_range(1..25);
+        let most = if constraints(table).is_some() { 4 } else { 25 };
+        let rows = self.rng.random_range(1..most);
         let rows: Vec<String> = (0..rows).map(|_| self.row()).collect();
         Step::same(table, format!("INSERT INTO {table} VALUES {}", rows.join(", ")))
     }
 
+    fn upsert(&mut self, table: &'static str, constraints: &Constraints) -> Step {
+        let (damson, sqlite) = self.on_conflict(table, constraints);
+        Step { table: Some(table), damson, sqlite }
+    }
+
     fn row(&mut self) -> String {
+        format!("({})", self.row_values())
+    }
+
+    pub(super) fn row_values(&mut self) -> String {
         let (k, a, b, c) = (self.number(), self.number(), self.text(), self.number());
-        format!("({k}, {a}, {b}, {c})")
+        format!("{k}, {a}, {b}, {c}")
     }
 
     fn insert_select(&mut self, table: &'static str) -> Step {
@@ -155,7 +180,9 @@ impl Generator {
         Step {
             table: Some(table),
             damson: format!("DELETE FROM {table} AS t USING {from} AS u WHERE {condition}"),
-            sqlite: format!("DELETE FROM {table} AS t WHERE EXISTS (SELECT 1 FROM {from} AS u WHERE {condition})"),
+            sqlite: vec![Piece::counted(format!(
+                "DELETE FROM {table} AS t WHERE EXISTS (SELECT 1 FROM {from} AS u WHERE {condition})"
+            ))],
         }
     }
 
@@ -196,7 +223,7 @@ impl Generator {
     }
 
     /// A condition on the rows of `of`, a table or an alias of one.
-    fn predicate(&mut self, of: &str, depth: usize) -> String {
+    pub(super) fn predicate(&mut self, of: &str, depth: usize) -> String {
         let kinds = if depth == 0 { 5 } else { 11 };
         match self.rng.random_range(0..kinds) {
             0 => format!("{of}.{} {} {}", self.column(), self.comparison(), self.number_not_null()),

@@ -1,6 +1,7 @@
 //! What the tables should hold: SQLite, in memory.
 
-use super::{Rows, TABLES};
+use super::keyed::constraints;
+use super::{Rows, Step, TABLES};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
@@ -28,9 +29,50 @@ impl Model {
         Model { connection }
     }
 
-    /// Rows that the statement changed.
-    pub fn run(&self, sql: &str) -> u64 {
-        self.connection.execute(sql, []).unwrap_or_else(|e| panic!("SQLite: {sql}: {e}")) as u64
+    /// Rows that the statement changed; or the SQLSTATEs of the constraints that it broke, and nothing has changed.
+    pub fn run(&self, step: &Step) -> Result<u64, Vec<&'static str>> {
+        let constraints = step.table.and_then(|table| Some((table, constraints(table)?)));
+        let Some((table, constraints)) = constraints else { return Ok(self.pieces(step)) };
+        self.batch("SAVEPOINT statement");
+        let changed = self.pieces(step);
+        let mut broken = vec![];
+        for key in constraints.keys {
+            let (columns, whole) = (key.join(", "), whole_key(key));
+            if self.is_any(&format!("SELECT 1 FROM {table} WHERE {whole} GROUP BY {columns} HAVING count(*) > 1")) {
+                broken.push("23505");
+            }
+        }
+        if self.is_any(&format!("SELECT 1 FROM {table} WHERE NOT ({})", constraints.check)) {
+            broken.push("23514");
+        }
+        if broken.is_empty() {
+            self.batch("RELEASE statement");
+            return Ok(changed);
+        }
+        self.batch("ROLLBACK TO statement; RELEASE statement");
+        Err(broken)
+    }
+
+    fn pieces(&self, step: &Step) -> u64 {
+        let mut changed = 0;
+        for piece in &step.sqlite {
+            if piece.counts {
+                let of_piece = self.connection.execute(&piece.sql, []);
+                changed += of_piece.unwrap_or_else(|e| panic!("SQLite: {}: {e}", piece.sql)) as u64;
+            } else {
+                self.batch(&piece.sql);
+            }
+        }
+        changed
+    }
+
+    fn batch(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap_or_else(|e| panic!("SQLite: {sql}: {e}"));
+    }
+
+    fn is_any(&self, sql: &str) -> bool {
+        let mut statement = self.connection.prepare(sql).unwrap_or_else(|e| panic!("SQLite: {sql}: {e}"));
+        statement.exists([]).unwrap_or_else(|e| panic!("SQLite: {sql}: {e}"))
     }
 
     pub fn count(&self, table: &str) -> usize {
@@ -52,4 +94,9 @@ impl Model {
         rows.sort();
         rows
     }
+}
+
+/// The condition that a key has no NULL.
+fn whole_key(key: &[&str]) -> String {
+    key.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" AND ")
 }

@@ -231,3 +231,46 @@ async fn what_is_made_twice_at_once_is_there_once() {
     }
     cluster.shutdown().await;
 }
+
+/// Of clients that insert the same keys at once, one has each; nobody sees two, whatever level they run at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_there_once_whoever_inserts_it() {
+    let cluster = TestCluster::start(3).await;
+    let session = cluster.session();
+    for distribution in ["BY (k)", "REPLICATED"] {
+        session
+            .execute(&format!("CREATE TABLE keyed (k int PRIMARY KEY, v int) DISTRIBUTED {distribution}"))
+            .await
+            .unwrap();
+        let clients = (0..6).map(|client| {
+            let session = cluster.session();
+            async move {
+                let mut inserted = 0;
+                for k in 0..20 {
+                    let begin = if client % 2 == 0 { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ" };
+                    session.execute(begin).await.unwrap();
+                    session.execute("SELECT count(*) FROM keyed").await.unwrap();
+                    let insert = session.execute(&format!("INSERT INTO keyed VALUES ({k}, {client})")).await;
+                    let end = match insert {
+                        Ok(_) => session.execute("COMMIT").await.map(|_| ()),
+                        Err(error) => Err(error),
+                    };
+                    match end {
+                        Ok(()) => inserted += 1,
+                        Err(error) => {
+                            assert!(["23505", "40001"].contains(&error.state.0), "{error}");
+                            session.execute("ROLLBACK").await.unwrap();
+                        }
+                    }
+                }
+                inserted
+            }
+        });
+        let inserted: i32 = futures::future::join_all(clients).await.into_iter().sum();
+        let found = session.text("SELECT count(*) || ' ' || count(DISTINCT k) FROM keyed").await;
+        assert_eq!(found, format!("{inserted} {inserted}"));
+        assert_eq!(inserted, 20, "each key has somebody");
+        session.execute("DROP TABLE keyed").await.unwrap();
+    }
+    cluster.shutdown().await;
+}

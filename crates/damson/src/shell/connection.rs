@@ -31,11 +31,24 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects and logs in. `url` is `flight://host:port`.
+    /// Connects and logs in. `url` is `flight://host:port`, or has several of these with commas between: masters of which one is
+    /// active.
     ///
     /// # Errors
-    /// A URL that is none, or a server that cannot be reached.
+    /// A URL that is none, or no server that can be reached.
     pub(super) async fn open(url: &str, user: &str) -> Result<Self, Failure> {
+        let mut failures = vec![];
+        for server in servers(url)? {
+            match Connection::open_one(&server, user).await {
+                Ok(connection) => return Ok(Connection { url: url.into(), ..connection }),
+                Err(Failure::Connection(failure)) => failures.push(failure),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::Connection(failures.join("; ")))
+    }
+
+    async fn open_one(url: &str, user: &str) -> Result<Self, Failure> {
         let endpoint = Endpoint::from_shared(http_url(url)?)
             .map_err(|e| Failure::Connection(format!("{url} is no address: {e}")))?
             .connect_timeout(CONNECT_TIMEOUT)
@@ -63,6 +76,10 @@ impl Connection {
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(super) fn has_several_servers(&self) -> bool {
+        self.url.contains(',')
     }
 
     /// Plans a statement.
@@ -163,6 +180,14 @@ fn root(error: &dyn Error) -> &dyn Error {
     root
 }
 
+/// The URLs of each host of a URL.
+fn servers(url: &str) -> Result<Vec<String>, Failure> {
+    let (scheme, addresses) = url.split_once("://").unwrap_or(("flight", url));
+    let servers = addresses.split(',').map(|address| format!("{scheme}://{}", address.trim()));
+    // One that is no address is told before any is tried.
+    servers.map(|server| http_url(&server).map(|_| server)).collect()
+}
+
 /// gRPC's name of the address.
 fn http_url(url: &str) -> Result<String, Failure> {
     let (scheme, address) = url.split_once("://").unwrap_or(("flight", url));
@@ -170,13 +195,22 @@ fn http_url(url: &str) -> Result<String, Failure> {
         "flight" | "grpc" | "grpc+tcp" | "http" if !address.trim_end_matches('/').is_empty() => {
             Ok(format!("http://{}", address.trim_end_matches('/')))
         }
-        _ => Err(Failure::Connection(format!("{url} is no address: flight://HOST:PORT is one"))),
+        _ => Err(Failure::Connection(format!(
+            "{url} is no address: flight://HOST:PORT is one, or flight://HOST:PORT,HOST:PORT"
+        ))),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::http_url;
+    use super::{http_url, servers};
+
+    #[test]
+    fn several_servers() {
+        let found = servers("flight://a:1, b:2").unwrap();
+        assert_eq!(found, ["flight://a:1", "flight://b:2"]);
+        assert!(servers("flight://a:1,").is_err() && servers("postgres://a,b").is_err());
+    }
 
     #[test]
     fn addresses() {

@@ -93,6 +93,11 @@ impl Failure {
         report
     }
 
+    /// Whether the server cannot be reached.
+    pub fn is_lost_server(&self) -> bool {
+        matches!(self, Failure::Connection(_))
+    }
+
     /// True if the server does not know the session: it was restarted, or the session was forgotten.
     pub fn is_lost_session(&self) -> bool {
         matches!(self, Failure::Server(error) if error.sqlstate.as_deref() == Some("28000"))

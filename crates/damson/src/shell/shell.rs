@@ -178,18 +178,21 @@ impl Shell {
         if self.format == Format::Table { println!("{text}") } else { eprintln!("{text}") }
     }
 
-    /// After an error: a new session if the server forgot this one.
+    /// After an error: a new session if the server forgot this one, or another master took over.
     pub(super) async fn revive(&mut self) {
+        let others = self.connection.has_several_servers();
         match self.connection.plan("SELECT 1").await {
-            Err(failure) if failure.is_lost_session() => match self.connection.reopen().await {
-                Ok(()) => {
-                    eprintln!("The session was lost; this is a new one, with default settings.");
-                    if std::mem::take(&mut self.block) != Block::Outside {
-                        eprintln!("Its transaction was rolled back: begin it again.");
+            Err(failure) if failure.is_lost_session() || others && failure.is_lost_server() => {
+                match self.connection.reopen().await {
+                    Ok(()) => {
+                        eprintln!("The session was lost; this is a new one, with default settings.");
+                        if std::mem::take(&mut self.block) != Block::Outside {
+                            eprintln!("Its transaction was rolled back: begin it again.");
+                        }
                     }
+                    Err(failure) => eprint!("{}", failure.report("")),
                 }
-                Err(failure) => eprint!("{}", failure.report("")),
-            },
+            }
             _ => {}
         }
     }

@@ -17,10 +17,13 @@ pub struct Commit {
     pub deletes: Vec<(TableId, FileKey, DeleteVector)>,
     /// A table's new definition (SET DISTRIBUTED, expansion): `drops` must hold all of its files.
     pub replace_definition: Option<TableDef>,
+    /// Tables whose keys were found not to be those of any other row: others may not have added rows since.
+    pub unique: Vec<TableId>,
 }
 
 impl Commit {
     /// New files only: INSERT, COPY.
+    #[cfg(test)]
     pub fn of_adds(adds: Vec<FileEntry>) -> Self {
         Commit { adds, ..Commit::default() }
     }
@@ -42,7 +45,7 @@ impl Workspace {
     /// [`CatalogError::TableGone`] if a table is not there; [`CatalogError::Conflict`] if a table that is laid out anew has files
     /// that are not among `drops`, or a file is not the table's.
     pub fn add(&mut self, commit: Commit) -> Result<(), CatalogError> {
-        let Commit { adds, drops, deletes, replace_definition } = commit;
+        let Commit { adds, drops, deletes, replace_definition, unique } = commit;
         let replaced: Vec<TableId> = replace_definition.iter().map(|def| def.id).collect();
         let mut changes = Vec::with_capacity(adds.len() + drops.len() + deletes.len() + 1);
         changes.extend(replace_definition.map(|def| Change::PutTable { def, redefined: true }));
@@ -51,6 +54,6 @@ impl Workspace {
         changes.extend(deletes.into_iter().map(put));
         changes.extend(adds.into_iter().map(Change::AddFile));
         self.check_files(&changes, &replaced)?;
-        self.push(|base| Step::of_all_files(changes, base, &replaced))
+        self.push(|base| Step::of_all_files(changes, base, &replaced).of_all_rows(base, &unique))
     }
 }

@@ -6,7 +6,9 @@ use super::state::{CatalogState, Relation, TableEntry, ViewDef};
 use super::step::{Step, uses};
 use super::store::Change;
 use super::workspace::Workspace;
-use damson_cluster::{ColumnDef, Compression, Distribution, FileEntry, MapVersion, TableDef, TableId};
+use damson_cluster::{
+    CheckDef, ColumnDef, Compression, Distribution, FileEntry, KeyDef, MapVersion, TableDef, TableId,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -21,7 +23,8 @@ pub struct NewTable {
     pub distribution: Distribution,
     /// None is the current one; name it where files were written by it.
     pub map_version: Option<MapVersion>,
-    pub primary_key: Vec<usize>,
+    pub keys: Vec<KeyDef>,
+    pub checks: Vec<CheckDef>,
     pub compression: Compression,
 }
 
@@ -99,7 +102,8 @@ impl Workspace {
                 columns: new.columns,
                 distribution: new.distribution,
                 map_version: new.map_version.unwrap_or_else(|| state.current_map().version),
-                primary_key: new.primary_key,
+                keys: new.keys,
+                checks: new.checks,
                 compression: new.compression,
             };
             changes.push(Change::PutTable { def: def.clone(), redefined: true });
@@ -184,12 +188,20 @@ impl Workspace {
         })
     }
 
+    /// `checks` are the table's, with the new name.
+    ///
     /// # Errors
     /// [`CatalogError::TableGone`]; [`CatalogError::Conflict`] if there is a column called `name`.
     ///
     /// # Panics
     /// If `column` is not one of the table's positions: the caller looked it up.
-    pub fn rename_column(&mut self, id: TableId, column: usize, name: &str) -> Result<(), CatalogError> {
+    pub fn rename_column(
+        &mut self,
+        id: TableId,
+        column: usize,
+        name: &str,
+        checks: Vec<CheckDef>,
+    ) -> Result<(), CatalogError> {
         self.change(|state| {
             let entry = state.table_by_id(id).ok_or(CatalogError::TableGone(id))?;
             let mut def = (*entry.def).clone();
@@ -198,23 +210,38 @@ impl Workspace {
                 return Err(CatalogError::Conflict { table, reason: "it got a column of that name" });
             }
             def.columns[column].name = name.to_owned();
+            def.checks = checks;
             Ok((vec![Change::PutTable { def, redefined: false }], ()))
         })
+    }
+
+    /// Gives a table another definition of the same rows. With `all_rows`, what it says was found to hold of the rows that the
+    /// transaction reads: others may not have added any.
+    ///
+    /// # Errors
+    /// [`CatalogError::TableGone`].
+    pub fn redefine(&mut self, def: TableDef, all_rows: bool) -> Result<(), CatalogError> {
+        let id = def.id;
+        self.state().table_by_id(id).ok_or(CatalogError::TableGone(id))?;
+        let changes = vec![Change::PutTable { def, redefined: true }];
+        self.push(|base| Step::of_all_files(changes, base, if all_rows { std::slice::from_ref(&id) } else { &[] }))
     }
 
     /// Adds a column at the end; rows of existing files read NULL in it.
     ///
     /// # Errors
-    /// [`CatalogError::TableGone`]; [`CatalogError::Conflict`] if the column may not be NULL, or has a default, and there are rows.
-    pub fn add_column(&mut self, id: TableId, column: ColumnDef) -> Result<(), CatalogError> {
+    /// [`CatalogError::TableGone`]; [`CatalogError::Conflict`] if the column may not be NULL, or has a default or checks, and there are
+    /// rows.
+    pub fn add_column(&mut self, id: TableId, column: ColumnDef, checks: Vec<CheckDef>) -> Result<(), CatalogError> {
         let state = self.state();
         let entry = state.table_by_id(id).ok_or(CatalogError::TableGone(id))?;
-        let needs_no_rows = !column.nullable || column.default.is_some();
+        let needs_no_rows = !column.nullable || column.default.is_some() || !checks.is_empty();
         if needs_no_rows && !entry.files.is_empty() {
             return Err(CatalogError::Conflict { table: entry.def.qualified_name(), reason: "rows were added to it" });
         }
         let mut def = (*entry.def).clone();
         def.columns.push(column);
+        def.checks.extend(checks);
         let changes = vec![Change::PutTable { def, redefined: true }];
         let empty = [id];
         self.push(|base| Step::of_all_files(changes, base, if needs_no_rows { &empty } else { &[] }))

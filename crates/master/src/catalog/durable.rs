@@ -2,7 +2,10 @@
 
 use super::error::CatalogError;
 use super::files::{FileKey, TableFiles};
+use super::lease::Lease;
+use super::location::CatalogLocation;
 use super::pins::Pins;
+use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
 use super::state::{CatalogState, ClusterSettings, Relation, StateParts, TableEntry};
 use super::step::{Step, replay};
@@ -12,6 +15,7 @@ use super::workspace::Workspace;
 use damson_cluster::{BucketMap, ContentId, DeleteVector, MapVersion, SnapshotId, TableId, failpoint};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, HashSet};
+#[cfg(test)]
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
@@ -50,13 +54,25 @@ const DATABASE: &str = "catalog.db";
 const TABLE_IDS_AT_ONCE: u64 = 32;
 
 impl Catalog {
-    /// True if there is one in `data_dir`.
-    pub fn exists(data_dir: &Path) -> bool {
-        data_dir.join(DATABASE).exists()
+    /// True if there is one at `location`. Blocks.
+    ///
+    /// # Errors
+    /// [`CatalogError::Postgres`], if the database cannot say.
+    pub fn exists_at(location: &CatalogLocation) -> Result<bool, CatalogError> {
+        match location {
+            CatalogLocation::Directory(data_dir) => Ok(data_dir.join(DATABASE).exists()),
+            CatalogLocation::Postgres { url } => PostgresStore::exists(url),
+        }
     }
 
-    /// Opens the catalog in `data_dir`, or makes a new one for `segment_count` segments. Takes the next epoch, so that a
-    /// master that had it open can change nothing any more.
+    /// Opens the catalog in `data_dir`.
+    #[cfg(test)]
+    pub fn open(data_dir: &Path, segment_count: usize) -> Result<Arc<Self>, CatalogError> {
+        Self::open_at(&data_dir.into(), segment_count)
+    }
+
+    /// Opens the catalog at `location`, or makes a new one for `segment_count` segments. Takes the next epoch, so that a master that
+    /// had it open can change nothing any more. Blocks.
     ///
     /// # Errors
     /// [`CatalogError::SegmentCount`] if it is there with another number of segments,
@@ -64,9 +80,26 @@ impl Catalog {
     ///
     /// # Panics
     /// If `segment_count` is 0 or exceeds the number of buckets.
-    pub fn open(data_dir: &Path, segment_count: usize) -> Result<Arc<Self>, CatalogError> {
-        std::fs::create_dir_all(data_dir)?;
-        let store = SqliteStore::open(&data_dir.join(DATABASE), segment_count)?;
+    pub fn open_at(location: &CatalogLocation, segment_count: usize) -> Result<Arc<Self>, CatalogError> {
+        let store: Box<dyn CatalogStore> = match location {
+            CatalogLocation::Directory(data_dir) => {
+                std::fs::create_dir_all(data_dir)?;
+                Box::new(SqliteStore::open(&data_dir.join(DATABASE), segment_count)?)
+            }
+            CatalogLocation::Postgres { url } => Box::new(PostgresStore::open(url, segment_count, None)?),
+        };
+        Self::of_store(store, segment_count)
+    }
+
+    /// Opens the catalog that `lease` is of, with its epoch.
+    ///
+    /// # Errors
+    /// As [`Catalog::open_at`], and [`CatalogError::Fenced`] if another master came since the lease was taken.
+    ///
+    /// # Panics
+    /// As [`Catalog::open_at`].
+    pub fn open_leased(lease: &Lease, segment_count: usize) -> Result<Arc<Self>, CatalogError> {
+        let store = PostgresStore::open(lease.url(), segment_count, Some(lease.epoch()))?;
         Self::of_store(Box::new(store), segment_count)
     }
 
@@ -254,13 +287,15 @@ impl Catalog {
     }
 
     /// Those of `paths` on `content` that the catalog does not know: from now on no commit may name them, so that they can be
-    /// removed.
+    /// removed. They were listed before the call.
     ///
     /// # Errors
-    /// As [`Catalog::known_paths`].
+    /// As [`Catalog::known_paths`]; [`CatalogError::Fenced`].
     pub fn condemn(&self, content: ContentId, paths: HashSet<String>) -> Result<Vec<String>, CatalogError> {
         let mut writer = self.writer.lock();
         self.settle(&mut writer)?;
+        // A master that was deposed does not know the files of the one after it.
+        writer.store.apply(&[Transaction { snapshot: None, changes: vec![] }])?;
         let known = self.known_to(&writer, content);
         let orphans: Vec<String> = paths.into_iter().filter(|path| !known.contains(path)).collect();
         writer.condemned.extend(orphans.iter().map(|path| FileKey { content, path: path.clone() }));

@@ -1,5 +1,7 @@
 //! Why the catalog refused.
 
+use super::lease::LeaseHolder;
+use super::postgres::PostgresError;
 use crate::error::{SqlError, SqlState};
 use damson_cluster::TableId;
 use thiserror::Error;
@@ -21,8 +23,16 @@ pub enum CatalogError {
     Needed { relation: String, dependents: Vec<String> },
     #[error("infinite recursion: the query of view \"{0}\" uses the view itself")]
     RecursiveView(String),
-    #[error("the data directory holds a cluster of {stored} segments, and {asked} were asked for")]
+    #[error("the catalog is of a cluster of {stored} segments, and {asked} were asked for")]
     SegmentCount { stored: usize, asked: usize },
+
+    /// A place where no catalog can be; without the password.
+    #[error("{0}")]
+    Location(String),
+
+    // Wait.
+    #[error("{0} has the catalog")]
+    Held(LeaseHolder),
 
     // Retry the statement.
     #[error("could not serialize access due to concurrent change of table \"{table}\": {reason}")]
@@ -41,6 +51,10 @@ pub enum CatalogError {
     // Stop this master.
     #[error("this master was replaced: another one opened the catalog (epoch {stored}, ours is {ours})")]
     Fenced { ours: u64, stored: u64 },
+    #[error("this master (epoch {ours}) was deposed by {by}")]
+    Deposed { ours: u64, by: String },
+    #[error("this master could not renew its lease of the catalog, and another may have it: {failure}")]
+    LeaseExpired { failure: String },
     #[error("the catalog was written by a newer version of Damson (schema version {stored}, this build knows {known})")]
     NewerSchema { stored: i64, known: i64 },
     #[error("there is no catalog, but {0} holds table files, which a new catalog would take for orphans")]
@@ -49,6 +63,8 @@ pub enum CatalogError {
     Damaged(String),
     #[error("the catalog's database failed: {0}")]
     Store(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     #[error("cannot create the data directory: {0}")]
     Directory(#[from] std::io::Error),
 }
@@ -80,7 +96,7 @@ impl From<CatalogError> for SqlError {
                 .with_hint("Use DROP ... CASCADE to drop the dependent objects too."),
             CatalogError::RecursiveView(_) => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message),
             CatalogError::SegmentCount { stored, .. } => SqlError::new(SqlState::INVALID_PARAMETER, message)
-                .with_hint(format!("Start with --segments {stored}, or use another data directory.")),
+                .with_hint(format!("Start with --segments {stored}, or keep the catalog elsewhere.")),
             CatalogError::Conflict { .. } | CatalogError::TableGone(_) => {
                 SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Run the transaction again.")
             }
@@ -89,11 +105,18 @@ impl From<CatalogError> for SqlError {
                 .with_hint("Look whether its rows are there before you run the statement again."),
             CatalogError::Orphaned(_) => SqlError::new(SqlState::DATA_CORRUPTED, message)
                 .with_hint("Bring the catalog back, or remove the segments' directories to begin anew."),
-            CatalogError::Fenced { .. } => SqlError::new(SqlState::CANNOT_CONNECT_NOW, message),
+            CatalogError::Location(_) => SqlError::new(SqlState::INVALID_PARAMETER, message),
+            CatalogError::Fenced { .. }
+            | CatalogError::Held(_)
+            | CatalogError::Deposed { .. }
+            | CatalogError::LeaseExpired { .. } => SqlError::new(SqlState::CANNOT_CONNECT_NOW, message),
             CatalogError::NewerSchema { .. } => SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message),
             CatalogError::Damaged(_) => SqlError::new(SqlState::DATA_CORRUPTED, message),
             CatalogError::Directory(_) => SqlError::new(SqlState::IO_ERROR, message),
             CatalogError::Store(error) => SqlError::new(store_state(&error), message),
+            CatalogError::Postgres(error) => {
+                SqlError { hint: error.hint(), ..SqlError::new(postgres_state(&error), message) }
+            }
         }
     }
 }
@@ -103,6 +126,16 @@ fn store_state(error: &rusqlite::Error) -> SqlState {
         Some(rusqlite::ErrorCode::DiskFull) => SqlState::DISK_FULL,
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => SqlState::DATA_CORRUPTED,
         Some(rusqlite::ErrorCode::OutOfMemory) => SqlState::OUT_OF_MEMORY,
+        _ => SqlState::IO_ERROR,
+    }
+}
+
+/// Not 08006: to a client that would be its own connection, and to a query that of a route.
+fn postgres_state(error: &PostgresError) -> SqlState {
+    match error.code().map(|code| code.code()) {
+        Some("53100") => SqlState::DISK_FULL,
+        Some("53200") => SqlState::OUT_OF_MEMORY,
+        Some("XX001" | "XX002") => SqlState::DATA_CORRUPTED,
         _ => SqlState::IO_ERROR,
     }
 }

@@ -50,6 +50,18 @@ impl TableFiles {
         self.of(content).iter().map(|file| file.live_rows()).sum()
     }
 
+    /// Whether every file is one of `known`, whatever was deleted of it.
+    pub(super) fn adds_nothing_to(&self, known: &TableFiles) -> bool {
+        self.by_content.iter().all(|(content, files)| match known.by_content.get(content) {
+            Some(others) if Arc::ptr_eq(files, others) => true,
+            others => {
+                let others: HashSet<&str> =
+                    others.iter().flat_map(|files| files.iter()).map(|f| f.path.as_str()).collect();
+                files.iter().all(|file| others.contains(file.path.as_str()))
+            }
+        })
+    }
+
     /// Delete vectors, by their files.
     pub(super) fn vectors(&self) -> HashMap<FileKey, FileKey> {
         let vector = |file: &Arc<FileEntry>| {

@@ -6,12 +6,18 @@ mod definitions;
 mod durable;
 mod error;
 mod files;
+mod lease;
+mod location;
 mod pins;
+mod postgres;
+mod rows;
 mod sqlite;
 mod state;
 mod statistics;
 mod step;
 mod store;
+#[cfg(test)]
+mod testing;
 mod workspace;
 
 pub use commit::Commit;
@@ -19,6 +25,8 @@ pub use definitions::{CreateTableOutcome, NewTable};
 pub use durable::Catalog;
 pub use error::CatalogError;
 pub use files::FileKey;
+pub use lease::{Lease, LeaseHolder, Waiting};
+pub use location::CatalogLocation;
 pub use state::{CatalogState, Relation, TableEntry, ViewDef};
 pub use statistics::ColumnStatistics;
 pub use workspace::{Mark, Workspace};

@@ -3,17 +3,14 @@
 use super::durable::first_map;
 use super::error::CatalogError;
 use super::files::FileKey;
+use super::rows::{self, DeletesRow, FileRow, SCHEMA_VERSION, count, from_json, int, stored_table, to_json};
 use super::state::ViewDef;
 use super::store::{CatalogStore, Change, Stored, StoredDeletes, StoredFile, StoredTable, Transaction};
 use crate::sql::DEFAULT_SCHEMA;
-use damson_cluster::{BucketMap, ContentId, DeleteVector, FileEntry, SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, FileEntry, SnapshotId, TableId};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// `user_version` of a catalog that this build writes.
-const SCHEMA_VERSION: i64 = 2;
 
 /// `application_id`: "DMSN".
 const APPLICATION_ID: i64 = 0x444d_534e;
@@ -91,7 +88,7 @@ impl SqliteStore {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         match version_of(&transaction)? {
             0 => create(&transaction, segment_count)?,
-            1 => migrate(&transaction)?,
+            version if version < SCHEMA_VERSION => migrate(&transaction, version)?,
             _ => {}
         }
         let stored: usize = setting(&transaction, "segment_count")?;
@@ -104,6 +101,11 @@ impl SqliteStore {
         transaction.commit()?;
         Ok(SqliteStore { connection, epoch })
     }
+}
+
+fn refuse_fenced(transaction: &Connection, ours: u64) -> Result<(), CatalogError> {
+    let stored = setting(transaction, "epoch")?;
+    if stored == ours { Ok(()) } else { Err(CatalogError::Fenced { ours, stored }) }
 }
 
 #[cfg(test)]
@@ -139,9 +141,33 @@ fn version_of(connection: &Connection) -> Result<i64, CatalogError> {
 }
 
 /// Version 1 has no delete vectors.
-fn migrate(connection: &Connection) -> Result<(), CatalogError> {
-    connection.execute_batch(DELETE_VECTORS)?;
+fn migrate(connection: &Connection, from: i64) -> Result<(), CatalogError> {
+    if from < 2 {
+        connection.execute_batch(DELETE_VECTORS)?;
+    }
+    if from < 3 {
+        keys_of_primary_keys(connection)?;
+    }
     connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION};"))?;
+    Ok(())
+}
+
+/// Before version 3 a definition had the columns of its primary key, which was not enforced.
+fn keys_of_primary_keys(connection: &Connection) -> Result<(), CatalogError> {
+    let mut tables = connection.prepare("SELECT id, definition FROM tables")?;
+    let tables = tables.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    for table in tables.collect::<Result<Vec<_>, _>>()? {
+        let (id, definition) = table;
+        let mut definition: serde_json::Value = from_json("a table", &definition)?;
+        let Some(fields) = definition.as_object_mut() else { continue };
+        let columns = fields.remove("primary_key").unwrap_or_default();
+        if columns.as_array().is_some_and(|columns| !columns.is_empty()) {
+            let name = fields.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let key = serde_json::json!({ "name": format!("{name}_pkey"), "columns": columns, "primary": true });
+            fields.insert("keys".into(), serde_json::json!([key]));
+        }
+        connection.execute("UPDATE tables SET definition = ?2 WHERE id = ?1", params![id, definition.to_string()])?;
+    }
     Ok(())
 }
 
@@ -164,8 +190,7 @@ fn create(connection: &Connection, segment_count: usize) -> Result<(), CatalogEr
 fn setting<T: std::str::FromStr>(connection: &Connection, key: &str) -> Result<T, CatalogError> {
     let sql = "SELECT value FROM settings WHERE key = ?1";
     let value: Option<String> = connection.query_row(sql, [key], |row| row.get(0)).optional()?;
-    let damaged = || CatalogError::Damaged(format!("no setting {key}"));
-    value.ok_or_else(damaged)?.parse().map_err(|_| damaged())
+    rows::setting(key, value.as_deref())
 }
 
 fn put_setting(connection: &Connection, key: &str, value: &str) -> Result<(), CatalogError> {
@@ -178,26 +203,10 @@ fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// For SQLite, whose integers are signed. Ids count from 1, rows and bytes are of one file.
-fn int(value: u64) -> i64 {
-    i64::try_from(value).expect("ids, rows and bytes are below 2^63")
-}
-
-fn count(value: i64) -> Result<u64, CatalogError> {
-    u64::try_from(value).map_err(|_| CatalogError::Damaged(format!("a negative number, {value}, where none can be")))
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> Result<String, CatalogError> {
-    serde_json::to_string(value).map_err(|error| CatalogError::Damaged(format!("cannot encode: {error}")))
-}
-
-fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, CatalogError> {
-    serde_json::from_str(text).map_err(|error| CatalogError::Damaged(format!("{what}: {error}")))
-}
-
 impl CatalogStore for SqliteStore {
     fn load(&mut self) -> Result<Stored, CatalogError> {
         let transaction = self.connection.transaction()?;
+        refuse_fenced(&transaction, self.epoch)?;
         let stored = load(&transaction)?;
         transaction.commit()?;
         Ok(stored)
@@ -205,10 +214,7 @@ impl CatalogStore for SqliteStore {
 
     fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
         let sqlite = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let stored: u64 = setting(&sqlite, "epoch")?;
-        if stored != self.epoch {
-            return Err(CatalogError::Fenced { ours: self.epoch, stored });
-        }
+        refuse_fenced(&sqlite, self.epoch)?;
         let mut sweep = false;
         for Transaction { snapshot, changes } in transactions {
             if let Some(snapshot) = snapshot {
@@ -267,8 +273,7 @@ fn load_tables(connection: &Connection) -> Result<Vec<StoredTable>, CatalogError
     let mut rows = statement.query([])?;
     let mut tables = Vec::new();
     while let Some(row) = rows.next()? {
-        let def: TableDef = from_json("a table", &row.get::<_, String>(0)?)?;
-        tables.push(StoredTable { def, defined: SnapshotId(count(row.get(1)?)?) });
+        tables.push(stored_table(&row.get::<_, String>(0)?, row.get(1)?)?);
     }
     Ok(tables)
 }
@@ -281,24 +286,20 @@ fn load_files(connection: &Connection) -> Result<Vec<StoredFile>, CatalogError> 
     let mut rows = statement.query([])?;
     let mut files = Vec::new();
     while let Some(row) = rows.next()? {
-        let path: String = row.get(1)?;
-        let columns = from_json("a file's statistics", &row.get::<_, String>(8)?)?;
-        let buckets: (Option<u16>, Option<u16>) = (row.get(6)?, row.get(7)?);
-        let entry = FileEntry {
-            table: TableId(count(row.get(2)?)?),
-            content: ContentId(row.get(0)?),
-            path,
-            rows: count(row.get(3)?)?,
-            bytes: count(row.get(4)?)?,
-            // All 64 bits count; SQLite's integers are signed.
-            checksum: row.get::<_, i64>(5)?.cast_unsigned(),
-            buckets: buckets.0.zip(buckets.1),
-            columns,
-            deletes: None,
-            created: SnapshotId(count(row.get(9)?)?),
+        let file = FileRow {
+            content: row.get(0)?,
+            path: row.get(1)?,
+            table: row.get(2)?,
+            rows: row.get(3)?,
+            bytes: row.get(4)?,
+            checksum: row.get(5)?,
+            bucket_low: row.get(6)?,
+            bucket_high: row.get(7)?,
+            statistics: row.get(8)?,
+            created: row.get(9)?,
+            dropped: row.get(10)?,
         };
-        let dropped: Option<i64> = row.get(10)?;
-        files.push(StoredFile { entry, dropped: dropped.map(count).transpose()?.map(SnapshotId) });
+        files.push(file.stored()?);
     }
     Ok(files)
 }
@@ -309,16 +310,17 @@ fn load_deletes(connection: &Connection) -> Result<Vec<StoredDeletes>, CatalogEr
     let mut rows = statement.query([])?;
     let mut deletes = Vec::new();
     while let Some(row) = rows.next()? {
-        let vector = DeleteVector {
+        let vector = DeletesRow {
+            content: row.get(0)?,
             path: row.get(1)?,
-            rows: count(row.get(3)?)?,
-            bytes: count(row.get(4)?)?,
-            checksum: row.get::<_, i64>(5)?.cast_unsigned(),
-            created: SnapshotId(count(row.get(6)?)?),
+            file_path: row.get(2)?,
+            rows: row.get(3)?,
+            bytes: row.get(4)?,
+            checksum: row.get(5)?,
+            created: row.get(6)?,
+            dropped: row.get(7)?,
         };
-        let file = FileKey { content: ContentId(row.get(0)?), path: row.get(2)? };
-        let dropped: Option<i64> = row.get(7)?;
-        deletes.push(StoredDeletes { file, vector, dropped: dropped.map(count).transpose()?.map(SnapshotId) });
+        deletes.push(vector.stored()?);
     }
     Ok(deletes)
 }
@@ -363,8 +365,9 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
             drop_deletes(sqlite, file, snapshot)?;
             let sql = "INSERT INTO delete_vectors (content, path, file_path, rows, bytes, checksum, created)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let (rows, bytes, checksum) = (int(vector.rows), int(vector.bytes), vector.checksum.cast_signed());
-            let row = params![file.content.0, vector.path, file.path, rows, bytes, checksum, snapshot];
+            let DeletesRow { content, path, file_path, rows, bytes, checksum, created, .. } =
+                DeletesRow::of(file, vector);
+            let row = params![content, path, file_path, rows, bytes, checksum, created];
             sqlite.prepare_cached(sql)?.execute(row)?;
         }
         Change::ForgetFile(key) => {
@@ -390,22 +393,23 @@ fn drop_deletes(sqlite: &Connection, file: &FileKey, snapshot: Option<i64>) -> R
 }
 
 fn add_file(sqlite: &Connection, file: &FileEntry) -> Result<(), CatalogError> {
+    let file = FileRow::of(file)?;
     sqlite
         .prepare_cached(
             "INSERT INTO files (content, path, table_id, rows, bytes, checksum, bucket_low, bucket_high, statistics,
              created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
-            file.content.0,
+            file.content,
             file.path,
-            int(file.table.0),
-            int(file.rows),
-            int(file.bytes),
-            file.checksum.cast_signed(),
-            file.buckets.map(|buckets| buckets.0),
-            file.buckets.map(|buckets| buckets.1),
-            to_json(&file.columns)?,
-            int(file.created.0),
+            file.table,
+            file.rows,
+            file.bytes,
+            file.checksum,
+            file.bucket_low,
+            file.bucket_high,
+            file.statistics,
+            file.created,
         ])?;
     Ok(())
 }

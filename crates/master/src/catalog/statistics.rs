@@ -124,7 +124,8 @@ mod tests {
             columns: vec![column("a"), column("added")],
             distribution,
             map_version: MapVersion(1),
-            primary_key: Vec::new(),
+            keys: vec![],
+            checks: vec![],
             compression: Compression::None,
         }
     }

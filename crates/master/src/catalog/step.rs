@@ -2,7 +2,7 @@
 
 use super::apply::apply;
 use super::error::CatalogError;
-use super::files::FileKey;
+use super::files::{FileKey, TableFiles};
 use super::state::{CatalogState, Relation, StateParts, TableEntry, ViewDef};
 use super::store::Change;
 use damson_cluster::{ContentId, SnapshotId, TableDef, TableId};
@@ -32,12 +32,14 @@ struct Reliance {
     files: HashMap<FileKey, Option<String>>,
     /// Whether `files` are all that it has.
     all_files: bool,
+    /// Files that it had, if no row may be added to it: those whose rows were read, to see whether a key is free.
+    known: Option<TableFiles>,
 }
 
 impl Reliance {
     fn on(entry: &TableEntry) -> Self {
         let (name, defined) = (entry.def.qualified_name(), entry.defined);
-        Reliance { name, defined, def: None, files: HashMap::new(), all_files: false }
+        Reliance { name, defined, def: None, files: HashMap::new(), all_files: false, known: None }
     }
 
     fn rely_on(&mut self, entry: &TableEntry, is_read: impl Fn(&FileKey) -> bool) {
@@ -116,6 +118,17 @@ impl Step {
         step
     }
 
+    /// As the step, which relies on no rows being added to `tables`.
+    pub(super) fn of_all_rows(mut self, base: &CatalogState, tables: &[TableId]) -> Self {
+        for table in tables {
+            // What only the transaction has made cannot change under it.
+            let Some(entry) = base.table_by_id(*table) else { continue };
+            let reliance = self.relies_on.entry(*table).or_insert_with(|| Reliance::on(entry));
+            reliance.known = Some(entry.files.clone());
+        }
+        self
+    }
+
     /// Whether it only adds files, as INSERT and COPY do.
     pub(super) fn only_adds(&self) -> bool {
         self.changes.iter().all(|change| matches!(change, Change::AddFile(_)))
@@ -127,7 +140,9 @@ impl Step {
         self.changes.extend(other.changes);
         // What both rely on of a table was so in the later base, too.
         for (table, reliance) in other.relies_on {
-            self.relies_on.entry(table).or_insert(reliance);
+            let known = reliance.known.clone();
+            let own = self.relies_on.entry(table).or_insert(reliance);
+            own.known = own.known.take().or(known);
         }
     }
 
@@ -135,7 +150,7 @@ impl Step {
     ///
     /// # Errors
     /// [`CatalogError::Conflict`].
-    fn check<'a>(&self, state: &'a CatalogState, files: &mut Files<'a>) -> Result<(), CatalogError> {
+    fn check<'a>(&self, state: &'a CatalogState, files: &mut VectorsByFile<'a>) -> Result<(), CatalogError> {
         for (id, reliance) in &self.relies_on {
             let conflict = |reason| Err(CatalogError::Conflict { table: reliance.name.clone(), reason });
             let Some(entry) = state.table_by_id(*id) else { return conflict("it was dropped") };
@@ -154,6 +169,9 @@ impl Step {
             if reliance.all_files && entry.files.len() != reliance.files.len() {
                 return conflict("rows were added to it");
             }
+            if reliance.known.as_ref().is_some_and(|known| !entry.files.adds_nothing_to(known)) {
+                return conflict("rows were added to it");
+            }
         }
         for ((schema, name), view) in &self.views {
             if state.view(schema, name) != view.as_ref() {
@@ -166,7 +184,7 @@ impl Step {
 }
 
 /// For each table that was asked for: its files, and their delete vectors.
-type Files<'a> = HashMap<TableId, HashMap<(ContentId, &'a str), Option<&'a str>>>;
+type VectorsByFile<'a> = HashMap<TableId, HashMap<(ContentId, &'a str), Option<&'a str>>>;
 
 fn vectors_by_file(entry: &TableEntry) -> HashMap<(ContentId, &str), Option<&str>> {
     let mut vectors = HashMap::with_capacity(entry.files.len());
@@ -182,7 +200,7 @@ fn vectors_by_file(entry: &TableEntry) -> HashMap<(ContentId, &str), Option<&str
 /// # Errors
 /// [`CatalogError::Conflict`].
 pub(super) fn check(steps: &[Step], state: &CatalogState) -> Result<(), CatalogError> {
-    let mut files = Files::new();
+    let mut files = VectorsByFile::new();
     steps.iter().try_for_each(|step| step.check(state, &mut files))
 }
 

@@ -10,7 +10,8 @@ pub(super) trait CatalogStore: Send {
     /// Everything that is not forgotten.
     ///
     /// # Errors
-    /// [`CatalogError::Store`], [`CatalogError::Damaged`].
+    /// [`CatalogError::Fenced`] if another master opened the store since: what it holds is not ours any more, so that it does not
+    /// say whether our last transaction was applied. [`CatalogError::Store`], [`CatalogError::Damaged`].
     fn load(&mut self) -> Result<Stored, CatalogError>;
 
     /// Applies all of `transactions` or nothing, in their order, durably.

@@ -1,30 +1,34 @@
 //! ALTER TABLE.
 
 use super::columns::{SEGMENT_ID, check_new, define};
+use super::constraints::{self, Constraints};
 use super::relation::{already_exists, find_relation, find_table};
-use super::{CommandDone, distribution};
+use super::{CommandDone, alter_constraints, distribution};
 use crate::catalog::{CatalogError, CatalogState, TableEntry, Workspace};
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::sql::{AlterAction, AlterTable, ColumnSpec, Name};
-use damson_cluster::TableDef;
+use crate::sql::{AlterAction, AlterTable, CheckSpec, ColumnSpec, Name};
+use damson_cluster::{CheckDef, ColumnDef, TableDef};
 use std::sync::Arc;
 
 const TAG: &str = "ALTER TABLE";
 
-/// Executes RENAME and ADD COLUMN.
+/// Executes what changes the catalog alone. That the table's rows keep a constraint that is added was found out before.
 ///
 /// # Errors
-/// 42P01, 42809, 42P07, 42701, 42703, 2BP01, 0A000, and the catalog's.
+/// 42P01, 42809, 42P07, 42701, 42703, 42704, 42710, 42P16, 2BP01, 0A000, and the catalog's.
 pub fn alter_table(workspace: &mut Workspace, alter: &AlterTable, search_schema: &str) -> SqlResult<CommandDone> {
     let state = workspace.state();
     let Some(entry) = target(&state, alter, search_schema)? else { return Ok(skipped(alter)) };
     match &alter.action {
         AlterAction::RenameTo(name) => rename_table(workspace, &state, &entry, name),
         AlterAction::RenameColumn { from, to } => rename_column(workspace, &state, &entry, from, to),
-        AlterAction::AddColumn { column, if_not_exists } => add_column(workspace, &entry, column, *if_not_exists),
+        AlterAction::AddColumn { column, if_not_exists, checks } => {
+            add_column(workspace, &entry, (column, checks), *if_not_exists)
+        }
         AlterAction::SetDistributed { .. } => {
             Err(SqlError::new(SqlState::INTERNAL_ERROR, "SET DISTRIBUTED is the session's to run"))
         }
+        action => alter_constraints::alter(workspace, &entry.def, action),
     }
 }
 
@@ -85,7 +89,9 @@ fn rename_column(
     };
     check_column(entry, to)?;
     refuse_if_viewed(state, entry, &format!("column \"{}\"", from.text))?;
-    workspace.rename_column(entry.def.id, position, &to.text)?;
+    let renamed = |check| constraints::rename_column(check, &from.text, &to.text);
+    let checks = entry.def.checks.iter().map(renamed).collect::<SqlResult<Vec<_>>>()?;
+    workspace.rename_column(entry.def.id, position, &to.text, checks)?;
     Ok(CommandDone::new(TAG))
 }
 
@@ -102,7 +108,7 @@ fn check_column(entry: &TableEntry, name: &Name) -> SqlResult<()> {
 fn add_column(
     workspace: &mut Workspace,
     entry: &TableEntry,
-    column: &ColumnSpec,
+    (column, checks): (&ColumnSpec, &[CheckSpec]),
     if_not_exists: bool,
 ) -> SqlResult<CommandDone> {
     let mut done = CommandDone::new(TAG);
@@ -113,15 +119,26 @@ fn add_column(
         done.notices.push(format!("{}, skipping", error.message));
         return Ok(done);
     }
-    let def = define(column);
+    let (def, checks) = added(&entry.def, column, checks)?;
     if !entry.files.is_empty() && !def.nullable {
         let message = format!("column \"{}\" of relation \"{}\" contains null values", def.name, entry.def.name);
         return Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
             .with_hint("Existing rows have NULL in a new column.")
             .at(column.name.position));
     }
-    workspace.add_column(entry.def.id, def)?;
+    workspace.add_column(entry.def.id, def, checks)?;
     Ok(done)
+}
+
+/// The column, and the checks that come with it.
+fn added(table: &TableDef, column: &ColumnSpec, checks: &[CheckSpec]) -> SqlResult<(ColumnDef, Vec<CheckDef>)> {
+    let def = define(column)?;
+    let columns: Vec<ColumnDef> = table.columns.iter().cloned().chain([def.clone()]).collect();
+    let mut constraints = Constraints::of(table);
+    for check in checks {
+        constraints.add_check(check, &columns)?;
+    }
+    Ok((def, constraints.checks.split_off(table.checks.len())))
 }
 
 /// A table whose rows are to be written anew: read `entry`'s, write them as `def` says, and give the transaction the new
@@ -132,7 +149,7 @@ pub struct Rewrite {
     pub def: TableDef,
 }
 
-/// What ADD COLUMN with a default has to do on a table that has rows; None where [`alter_table`] does, or refuses, it.
+/// What ADD COLUMN with a default, or checks, has to do on a table that has rows; None where [`alter_table`] does, or refuses, it.
 ///
 /// # Errors
 /// 42P01, 42809, 42701.
@@ -144,14 +161,16 @@ pub fn add_column_with_default(
     alter: &AlterTable,
     search_schema: &str,
 ) -> SqlResult<Option<Rewrite>> {
-    let AlterAction::AddColumn { column, .. } = &alter.action else { panic!("not an ADD COLUMN: {alter:?}") };
+    let AlterAction::AddColumn { column, checks, .. } = &alter.action else { panic!("not an ADD COLUMN: {alter:?}") };
     let Some(entry) = target(state, alter, search_schema)? else { return Ok(None) };
-    let added = define(column);
-    if entry.files.is_empty() || added.default.is_none() || check_column(&entry, &column.name).is_err() {
+    let needs_rows = column.default.is_some() || !checks.is_empty();
+    if entry.files.is_empty() || !needs_rows || check_column(&entry, &column.name).is_err() {
         return Ok(None);
     }
+    let (added, checks) = added(&entry.def, column, checks)?;
     let mut def = (*entry.def).clone();
     def.columns.push(added);
+    def.checks.extend(checks);
     Ok(Some(Rewrite { entry, def }))
 }
 
@@ -178,7 +197,7 @@ pub fn set_distributed(
     }
     let mut def = (*entry.def).clone();
     if let Some(clause) = distribution {
-        def.distribution = distribution::of_clause(clause, &def.columns, &def.primary_key)?;
+        def.distribution = distribution::of_clause(clause, &def.columns, &def.keys)?;
     }
     def.map_version = state.current_map().version;
     if def == *entry.def && *reorganize != Some(true) {

@@ -47,14 +47,25 @@ pub(super) fn check_new(columns: &[ColumnDef], name: &str) -> SqlResult<()> {
     if columns.iter().any(|column| column.name == name) { Err(duplicate(name)) } else { Ok(()) }
 }
 
-pub(super) fn define(spec: &ColumnSpec) -> ColumnDef {
+/// # Errors
+/// 0A000 for an identity, and for a default from a sequence.
+pub(super) fn define(spec: &ColumnSpec) -> SqlResult<ColumnDef> {
+    if let Some(identity) = &spec.identity {
+        let what = if identity.serial { "serial" } else { "GENERATED AS IDENTITY" };
+        let message = format!("{what} is not supported: there are no sequences");
+        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(spec.name.position));
+    }
+    if spec.default.as_ref().is_some_and(|default| default.to_ascii_lowercase().contains("nextval(")) {
+        let message = "DEFAULT nextval(...) is not supported: there are no sequences";
+        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(spec.name.position));
+    }
     // DEFAULT NULL is what a column without one has.
     let default = spec.default.clone().filter(|default| !default.eq_ignore_ascii_case("null"));
-    ColumnDef {
+    Ok(ColumnDef {
         name: spec.name.text.clone(),
         sql_type: spec.sql_type.name.clone(),
         data_type: spec.sql_type.data_type.clone(),
         nullable: spec.nullable,
         default,
-    }
+    })
 }

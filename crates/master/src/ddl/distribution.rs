@@ -4,17 +4,17 @@ use super::columns::positions;
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{DistributionClause, Name};
 use damson_cluster::placement::hash_family;
-use damson_cluster::{ColumnDef, Distribution};
+use damson_cluster::{ColumnDef, Distribution, KeyDef};
 
 /// The policy that `clause` asks for.
 ///
 /// # Errors
-/// 42703 and 42701 for the key's names; 42P16 for a type that cannot be hashed, or a key that the primary key does not
+/// 42703 and 42701 for the key's names; 42P16 for a type that cannot be hashed, or a key that one of `keys` does not
 /// contain.
 pub(super) fn of_clause(
     clause: &DistributionClause,
     columns: &[ColumnDef],
-    primary_key: &[usize],
+    keys: &[KeyDef],
 ) -> SqlResult<Distribution> {
     let distribution = match clause {
         DistributionClause::By(names) => {
@@ -27,7 +27,7 @@ pub(super) fn of_clause(
         DistributionClause::Randomly => Distribution::Randomly,
         DistributionClause::Replicated => Distribution::Replicated,
     };
-    check_primary_key(&distribution, primary_key)?;
+    check_keys(&distribution, columns, keys)?;
     Ok(distribution)
 }
 
@@ -46,46 +46,56 @@ fn is_hashable(column: &ColumnDef) -> bool {
 }
 
 /// Equal keys must meet on one segment, or a duplicate could not be seen.
-fn check_primary_key(distribution: &Distribution, primary_key: &[usize]) -> SqlResult<()> {
-    if primary_key.is_empty() {
-        return Ok(());
-    }
-    let (message, hint) = match distribution {
-        Distribution::Replicated => return Ok(()),
-        Distribution::Hashed(key) if key.iter().all(|column| primary_key.contains(column)) => return Ok(()),
-        Distribution::Hashed(_) => (
-            "PRIMARY KEY and DISTRIBUTED BY definitions are incompatible",
-            "Each column of DISTRIBUTED BY must be in the PRIMARY KEY.",
-        ),
-        Distribution::Randomly => (
-            "PRIMARY KEY and DISTRIBUTED RANDOMLY are incompatible",
-            "Leave out the PRIMARY KEY, or distribute by columns of it.",
-        ),
+///
+/// # Errors
+/// 42P16 for the first key that does not contain the distribution key.
+pub(super) fn check_keys(distribution: &Distribution, columns: &[ColumnDef], keys: &[KeyDef]) -> SqlResult<()> {
+    let fits = |key: &KeyDef| match distribution {
+        Distribution::Replicated => true,
+        Distribution::Hashed(hashed) => hashed.iter().all(|column| key.columns.contains(column)),
+        Distribution::Randomly => false,
     };
-    Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).with_hint(hint))
+    let Some(key) = keys.iter().find(|key| !fits(key)) else { return Ok(()) };
+    let kind = if key.primary { "PRIMARY KEY" } else { "UNIQUE" };
+    let named: Vec<&str> = key.columns.iter().map(|&column| columns[column].name.as_str()).collect();
+    let named = named.join(", ");
+    let error = |message: String| SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message);
+    Err(match distribution {
+        Distribution::Randomly => error(format!("{kind} and DISTRIBUTED RANDOMLY are incompatible"))
+            .with_hint(format!("Leave out the {kind}, or distribute by columns of it.")),
+        _ => error(format!("{kind} and DISTRIBUTED BY definitions are incompatible"))
+            .with_detail(format!("Key \"{}\" is of ({named}).", key.name))
+            .with_hint(format!("Each column of DISTRIBUTED BY must be in the {kind}.")),
+    })
 }
 
-/// The policy without a clause: the primary key, else the first column that can be hashed, else none; and the notice that
-/// says so.
-pub(super) fn by_default(columns: &[ColumnDef], primary_key: &[usize]) -> (Distribution, Option<String>) {
-    if !primary_key.is_empty() && primary_key.iter().all(|column| is_hashable(&columns[*column])) {
-        return (Distribution::Hashed(primary_key.to_vec()), None);
+/// The policy without a clause: the primary key, else what all keys have in common, else the first column that can be hashed, else
+/// none; and the notice that says so.
+///
+/// # Errors
+/// 42P16 where the keys have nothing in common.
+pub(super) fn by_default(columns: &[ColumnDef], keys: &[KeyDef]) -> SqlResult<(Distribution, Option<String>)> {
+    if let Some(first) = keys.iter().find(|key| key.primary).or(keys.first()) {
+        let in_all = |column: &usize| keys.iter().all(|key| key.columns.contains(column));
+        let common: Vec<usize> = first.columns.iter().copied().filter(in_all).collect();
+        let distribution = Distribution::Hashed(if common.is_empty() { first.columns.clone() } else { common });
+        check_keys(&distribution, columns, keys)?;
+        return Ok((distribution, None));
     }
     match columns.iter().position(is_hashable) {
-        // A primary key must contain the key, and here it cannot.
-        Some(first) if primary_key.is_empty() => {
+        Some(first) => {
             let notice = format!(
                 "Table doesn't have 'DISTRIBUTED BY' clause -- Using column named '{}' as the distribution key for this \
                  table. The 'DISTRIBUTED BY' clause determines the distribution of data. Make sure column(s) chosen are \
                  the optimal data distribution key to minimize skew.",
                 columns[first].name
             );
-            (Distribution::Hashed(vec![first]), Some(notice))
+            Ok((Distribution::Hashed(vec![first]), Some(notice)))
         }
-        _ => {
+        None => {
             let notice = "Table doesn't have 'DISTRIBUTED BY' clause, and no column type is suitable for a distribution \
                           key. Using DISTRIBUTED RANDOMLY.";
-            (Distribution::Randomly, Some(notice.to_owned()))
+            Ok((Distribution::Randomly, Some(notice.to_owned())))
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Executes the statements that define things: checks them against the catalog, then changes it.
 
 mod alter;
+mod alter_constraints;
 mod columns;
+mod constraints;
 mod distribution;
 mod drop;
 mod relation;
@@ -11,6 +13,7 @@ mod table_as;
 mod view;
 
 pub use alter::{Rewrite, add_column_with_default, alter_table, set_distributed};
+pub use alter_constraints::altered;
 pub use columns::resolve_columns;
 pub use drop::{drop_schema, drop_tables, drop_views, truncate};
 pub use relation::find_table;

@@ -1,6 +1,7 @@
 //! CREATE TABLE.
 
-use super::columns::{check_new, define, positions};
+use super::columns::{check_new, define};
+use super::constraints::Constraints;
 use super::relation::{already_exists, find_relation, find_table, skipped_existing, target_schema};
 use super::{CommandDone, distribution};
 use crate::catalog::{CatalogState, CreateTableOutcome, NewTable, Workspace};
@@ -45,30 +46,31 @@ fn define_table(
     let mut columns: Vec<ColumnDef> = Vec::with_capacity(create.columns.len());
     for spec in &create.columns {
         check_new(&columns, &spec.name.text).map_err(|error| error.at(spec.name.position))?;
-        columns.push(define(spec));
+        columns.push(define(spec)?);
     }
-    let like = create.like.as_ref().map(|like| find_table(state, like, search_schema)).transpose()?;
-    if let Some(like) = &like {
-        columns = like.def.columns.clone();
+    let mut constraints = Constraints { table: create.table.name.clone(), keys: vec![], checks: vec![] };
+    let like = create.like.as_ref();
+    let entry = like.map(|like| find_table(state, &like.table, search_schema)).transpose()?;
+    if let (Some(like), Some(entry)) = (like, &entry) {
+        columns = entry.def.columns.clone();
+        if !like.including.defaults {
+            columns.iter_mut().for_each(|column| column.default = None);
+        }
+        constraints.copy(&entry.def, &like.including, &columns);
     }
-    let primary_key = match &create.primary_key {
-        Some(names) => positions(&columns, names, "named in key ")?,
-        None => Vec::new(),
-    };
-    for column in &primary_key {
-        columns[*column].nullable = false;
+    for key in &create.keys {
+        constraints.add_key(key, &mut columns)?;
     }
-    let (distribution, notice) = match (&create.distribution, &like) {
-        (Some(clause), _) => (distribution::of_clause(clause, &columns, &primary_key)?, None),
+    for check in &create.checks {
+        constraints.add_check(check, &columns)?;
+    }
+    let Constraints { keys, checks, .. } = constraints;
+    let (distribution, notice) = match (&create.distribution, &entry) {
+        (Some(clause), _) => (distribution::of_clause(clause, &columns, &keys)?, None),
         (None, Some(like)) => (like.def.distribution.clone(), like_notice(&like.def.distribution, &columns)),
-        (None, None) => distribution::by_default(&columns, &primary_key),
+        (None, None) => distribution::by_default(&columns, &keys)?,
     };
     notices.extend(notice);
-    if !primary_key.is_empty() {
-        notices.push(
-            "The PRIMARY KEY is kept in the catalog, and not enforced yet: duplicate keys are not refused.".into(),
-        );
-    }
     if create.foreign_key {
         notices.push("FOREIGN KEY constraints are not enforced, and not kept.".into());
     }
@@ -79,8 +81,9 @@ fn define_table(
         columns,
         distribution,
         map_version: None,
-        primary_key,
-        compression: create.compression.or(like.map(|like| like.def.compression)).unwrap_or(DEFAULT_COMPRESSION),
+        keys,
+        checks,
+        compression: create.compression.or(entry.map(|like| like.def.compression)).unwrap_or(DEFAULT_COMPRESSION),
     };
     Ok((new, notices))
 }

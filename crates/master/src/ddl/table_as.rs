@@ -68,7 +68,7 @@ pub fn define_table_as(
     }
     let (distribution, notice) = match &create.distribution {
         Some(clause) => (distribution::of_clause(clause, &columns, &[])?, None),
-        None => distribution::by_default(&columns, &[]),
+        None => distribution::by_default(&columns, &[])?,
     };
     let table = NewTable {
         id: None,
@@ -77,7 +77,8 @@ pub fn define_table_as(
         columns,
         distribution,
         map_version: None,
-        primary_key: Vec::new(),
+        keys: Vec::new(),
+        checks: Vec::new(),
         compression: create.compression.unwrap_or(DEFAULT_COMPRESSION),
     };
     Ok(TableAs::New { table: Box::new(table), notices: notice.into_iter().collect() })

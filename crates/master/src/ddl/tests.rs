@@ -78,7 +78,7 @@ fn distribution_defaults() {
     assert_eq!(fixture.distribution("b"), Distribution::Hashed(vec![2, 1]));
     assert!(done.notices.iter().all(|notice| !notice.contains("DISTRIBUTED")));
     let def = Arc::clone(&fixture.state().table("public", "b").unwrap().def);
-    assert_eq!(def.primary_key, [2, 1]);
+    assert_eq!(def.primary_key().unwrap().columns, [2, 1]);
     assert_eq!(def.columns.iter().map(|c| c.nullable).collect::<Vec<_>>(), [true, false, false]);
     fixture.ok("create table c (x int, y int) distributed by (y, x)");
     assert_eq!(fixture.distribution("c"), Distribution::Hashed(vec![1, 0]));

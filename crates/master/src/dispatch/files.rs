@@ -1,7 +1,7 @@
 //! Files on segments that nobody needs any more.
 
 use super::{Registry, Writes};
-use crate::catalog::{Catalog, CatalogState, FileKey};
+use crate::catalog::{Catalog, CatalogError, CatalogState, FileKey};
 use crate::error::{SqlResult, internal};
 use crate::system::InterconnectNode;
 use bytes::Bytes;
@@ -36,11 +36,16 @@ impl FileService {
     /// Removes the files whose drop is committed and that no statement reads. What cannot be removed now is tried again at
     /// the next call.
     pub(crate) async fn collect_dropped(&self) {
-        for (content, paths) in self.catalog.collectable() {
+        let collectable = self.in_catalog(|catalog| Ok(catalog.collectable())).await;
+        let collectable = collectable.unwrap_or_else(|error| {
+            warn!(%error, "could not look for dropped files");
+            vec![]
+        });
+        for (content, paths) in collectable {
             match self.remove(content, &paths).await {
                 Ok(()) => {
                     let keys: Vec<FileKey> = paths.into_iter().map(|path| FileKey { content, path }).collect();
-                    if let Err(error) = self.catalog.forget(&keys) {
+                    if let Err(error) = self.in_catalog(move |catalog| catalog.forget(&keys)).await {
                         warn!(%content, %error, "could not forget removed files");
                     }
                 }
@@ -49,10 +54,20 @@ impl FileService {
         }
     }
 
+    /// Asks the catalog where it may block: it waits for commits, and for its database.
+    pub(super) async fn in_catalog<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
+    ) -> SqlResult<T> {
+        let catalog = Arc::clone(&self.catalog);
+        let answer = tokio::task::spawn_blocking(move || ask(&catalog)).await.map_err(internal)?;
+        Ok(answer?)
+    }
+
     /// Files on a segment that the catalog does not know: of statements that have not committed yet, or never will.
     pub(super) async fn unknown_files(&self, content: ContentId) -> SqlResult<HashSet<String>> {
         let on_disk: Vec<(String, u64)> = self.ask(content, control::LIST_FILES, Bytes::new()).await?;
-        let known = self.catalog.known_paths(content)?;
+        let known = self.in_catalog(move |catalog| catalog.known_paths(content)).await?;
         Ok(on_disk.into_iter().map(|(path, _)| path).filter(|path| !known.contains(path)).collect())
     }
 
@@ -154,7 +169,7 @@ impl FileService {
             return Ok(vec![]);
         }
         // Those that wrote when the list was made have ended: they may have committed.
-        let known = self.catalog.known_paths(content)?;
+        let known = self.in_catalog(move |catalog| catalog.known_paths(content)).await?;
         let mut orphans: Vec<String> = unknown.into_iter().filter(|path| !known.contains(path)).collect();
         orphans.sort();
         Ok(orphans)

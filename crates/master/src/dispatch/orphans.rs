@@ -122,7 +122,7 @@ impl OrphanCollector {
             self.suspects.insert(content, (paths, number));
             return Ok(());
         }
-        let orphans = files.catalog.condemn(content, paths)?;
+        let orphans = files.in_catalog(move |catalog| catalog.condemn(content, paths)).await?;
         if !orphans.is_empty() {
             files.remove(content, &orphans).await?;
             info!(%content, files = orphans.len(), "removed files of statements that never committed");

@@ -10,7 +10,7 @@ use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId
 use damson_interconnect::{ControlStream, Node, QueryRoutes, QuerySecret, RouteError};
 use damson_motion::{
     ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableModifyExec,
-    TableScanExec, encode_slice,
+    TableScanExec, TableWriteExec, encode_slice,
 };
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
@@ -407,7 +407,7 @@ fn requests(
     Ok(requests)
 }
 
-/// The content's files of every table that its slices scan or change, without statistics, which only the planner needs.
+/// The content's files of every table that its slices scan, change, or look for keys in, without statistics, which only the planner needs.
 fn files_of(slices: &[&Slice], dispatch: &Dispatch<'_>, content: ContentId) -> HashMap<TableId, Vec<FileEntry>> {
     let is_read =
         |file: &&Arc<FileEntry>| dispatch.only_files.as_ref().is_none_or(|only| only.contains(&FileKey::of(file)));
@@ -416,7 +416,12 @@ fn files_of(slices: &[&Slice], dispatch: &Dispatch<'_>, content: ContentId) -> H
         visit(&slice.plan, &mut |plan| {
             let scanned = plan.downcast_ref::<TableScanExec>().map(|scan| scan.spec().table);
             let modified = || plan.downcast_ref::<TableModifyExec>().map(|modify| modify.spec().write.table);
-            let Some(table) = scanned.or_else(modified) else { return };
+            // Where its keys are looked for.
+            let written = || {
+                let spec = plan.downcast_ref::<TableWriteExec>().map(TableWriteExec::spec)?;
+                (!spec.keys.is_empty()).then_some(spec.table)
+            };
+            let Some(table) = scanned.or_else(modified).or_else(written) else { return };
             let Some(entry) = dispatch.catalog.table_by_id(table) else { return };
             let bare = |file: &Arc<FileEntry>| FileEntry { columns: vec![], ..FileEntry::clone(file) };
             files.entry(table).or_insert_with(|| entry.files.of(content).iter().filter(is_read).map(bare).collect());

@@ -4,15 +4,17 @@ use crate::error::{SqlError, SqlState};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, SkipType, Subquery, lit, when,
+    Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SkipType, Subquery, lit, when,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Rewrites the conditions of WHERE and HAVING on the binder's output:
+/// Rewrites what the binder gives. IN and EXISTS among a query's columns become counts: DataFusion makes joins of them in conditions
+/// alone. In the conditions of WHERE and HAVING:
 ///
 /// - `x IN (S)` below OR, NOT or IS, which becomes a two-valued mark join, by cases over EXISTS where it can be NULL;
 /// - `x NOT IN (S)` whose S is correlated, or x without a column, which the null-aware anti join does not do;
@@ -34,13 +36,60 @@ pub(crate) fn write_out_subqueries(plan: LogicalPlan) -> Result<LogicalPlan> {
             }
             Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?)))
         }
+        LogicalPlan::Projection(projection) if projection.expr.iter().any(has_membership) => {
+            let schema = Arc::clone(projection.input.schema());
+            let value = |expr: Expr| {
+                let name = expr.name_for_alias()?;
+                expr.transform_up(|expr| as_value(expr, &schema)).data()?.alias_if_changed(name)
+            };
+            let exprs = projection.expr.into_iter().map(value).collect::<Result<Vec<_>>>()?;
+            Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, projection.input)?)))
+        }
         other => Ok(Transformed::no(other)),
     })
     .data()
 }
 
+fn has_membership(expr: &Expr) -> bool {
+    expr.exists(|expr| Ok(matches!(expr, Expr::InSubquery(_) | Expr::Exists(_)))).unwrap_or(false)
+}
+
+/// IN and EXISTS as values of a row.
+fn as_value(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let Some(equal) = with_one_row(&expr) {
+        return Ok(Transformed::yes(equal));
+    }
+    match expr {
+        Expr::InSubquery(membership) => {
+            let Parts { found, unknown } = Parts::of(&membership, schema)?;
+            let counted = |condition: Expr| condition.transform_up(|expr| as_value(expr, schema)).data();
+            let found = counted(found)?;
+            let value = match unknown {
+                None => found,
+                Some(unknown) => {
+                    let null = lit(ScalarValue::Boolean(None));
+                    when(found, lit(true)).when(counted(unknown)?, null).otherwise(lit(false))?
+                }
+            };
+            Ok(Transformed::yes(if membership.negated { !value } else { value }))
+        }
+        Expr::Exists(exists) if is_one_row(&exists.subquery.subquery) => Ok(Transformed::yes(lit(!exists.negated))),
+        Expr::Exists(exists) => {
+            let rows = LogicalPlanBuilder::new_from_arc(Arc::clone(&exists.subquery.subquery));
+            let counted = rows.aggregate(Vec::<Expr>::new(), vec![count(lit(1i64)).alias("__count")])?;
+            let any = counted.project(vec![Expr::Column("__count".into()).gt(lit(0i64)).alias("__any")])?.build()?;
+            let value = Expr::ScalarSubquery(Subquery { subquery: Arc::new(any), ..exists.subquery });
+            Ok(Transformed::yes(if exists.negated { !value } else { value }))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
 /// A condition that keeps a row only if it is true.
 fn top_level(conjunct: Expr, schema: &DFSchema) -> Result<Expr> {
+    if let Some(equal) = with_one_row(&conjunct) {
+        return Ok(equal);
+    }
     match conjunct {
         Expr::InSubquery(membership) if !membership.negated => Ok(Expr::InSubquery(membership)),
         Expr::InSubquery(membership) => {
@@ -63,6 +112,9 @@ fn top_level(conjunct: Expr, schema: &DFSchema) -> Result<Expr> {
 }
 
 fn nested(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let Some(equal) = with_one_row(&expr) {
+        return Ok(Transformed::yes(equal));
+    }
     match expr {
         Expr::InSubquery(membership) => {
             let Parts { found, unknown } = Parts::of(&membership, schema)?;
@@ -164,6 +216,16 @@ fn outer_references(value: &Expr) -> Result<Vec<Expr>> {
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     })?;
     Ok(found)
+}
+
+/// `x IN (S)` where a correlated S has always one row: `x = (S)`. A join would have none where nothing is aggregated.
+fn with_one_row(expr: &Expr) -> Option<Expr> {
+    let Expr::InSubquery(InSubquery { expr, subquery, negated }) = expr else { return None };
+    if subquery.outer_ref_columns.is_empty() || !is_one_row(&subquery.subquery) {
+        return None;
+    }
+    let row = Expr::ScalarSubquery(subquery.clone());
+    Some(if *negated { expr.as_ref().clone().not_eq(row) } else { expr.as_ref().clone().eq(row) })
 }
 
 /// An aggregate without groups, whatever is shown of it.

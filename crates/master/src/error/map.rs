@@ -37,7 +37,15 @@ pub(crate) fn of_slice(code: &str, message: String, slice: SliceId, content: Con
     let state = SqlState::known(code);
     let users_own = state.0.starts_with("22") || state.0.starts_with("23");
     let message = if users_own { message } else { format!("{message} ({content} {slice})") };
-    SqlError::new(state, message)
+    with_detail(state, &message)
+}
+
+/// Storage's errors say what they tell in detail after the message, as PostgreSQL prints it.
+fn with_detail(state: SqlState, message: &str) -> SqlError {
+    match message.split_once("\nDETAIL:  ") {
+        Some((message, detail)) => SqlError::new(state, message).with_detail(detail),
+        None => SqlError::new(state, message),
+    }
 }
 
 /// A failure on the master, as the receivers of its motions see it.
@@ -80,7 +88,7 @@ fn of_datafusion_ref(error: &DataFusionError) -> SqlError {
 
 fn of_route(route: &RouteError) -> SqlError {
     match route {
-        RouteError::Remote { code, message } => SqlError::new(SqlState::known(code), message.clone()),
+        RouteError::Remote { code, message } => with_detail(SqlState::known(code), message),
         RouteError::Cancelled { .. } => SqlError::new(SqlState::QUERY_CANCELED, route.to_string()),
         RouteError::PeerLost { .. } => SqlError::new(SqlState::CONNECTION_FAILURE, route.to_string()),
         _ => internal(route),
@@ -90,6 +98,14 @@ fn of_route(route: &RouteError) -> SqlError {
 fn of_schema(error: &SchemaError) -> SqlError {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
+            let is_of =
+                |c: &datafusion::common::Column, name: &str| c.relation.as_ref().is_some_and(|r| r.table() == name);
+            if let Some(table) = &field.relation
+                && !valid_fields.iter().any(|c| is_of(c, table.table()))
+            {
+                let message = format!("missing FROM-clause entry for table \"{}\"", table.table());
+                return SqlError::new(SqlState::UNDEFINED_TABLE, message);
+            }
             let not_found =
                 SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{}\" does not exist", field.flat_name()));
             let same = |c: &&datafusion::common::Column| c.name.eq_ignore_ascii_case(&field.name);

@@ -4,6 +4,7 @@ use super::expression::Printer;
 use super::join;
 use super::literal::plain_name;
 use super::node::{Description, Place};
+use damson_cluster::Once;
 use damson_motion::{
     CopyReadExec, CopyWriteExec, Gang, HashFilterExec, ModifyKind, MotionDef, MotionKind, SplitUpdateExec,
     TableModifyExec, TableScanExec, TableWriteExec,
@@ -127,7 +128,12 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
     }
     if let Some(modify) = plan.downcast_ref::<TableModifyExec>() {
         let name = modify.spec().write.name.as_str();
-        let what = if modify.spec().kind == ModifyKind::Delete { "Delete" } else { "Update" };
+        let what = match (modify.spec().kind, modify.spec().once) {
+            (ModifyKind::Delete, _) => "Delete",
+            (ModifyKind::Update | ModifyKind::SplitUpdate, _) => "Update",
+            (ModifyKind::Merge, Some(Once::OnConflict)) => "Insert",
+            (ModifyKind::Merge, _) => "Merge",
+        };
         let description = Description::new(what).blocking().suffixed(format!(" on {name}"));
         return Some(description.fact("Relation Name", name));
     }

@@ -268,12 +268,16 @@ fn direct_dispatch_and_writes_name_their_gangs() {
         schema: gathered.schema(),
         compression: damson_cluster::Compression::None,
         distribution_key: vec![0],
+        filtered: vec![],
+        checks: vec![],
+        keys: vec![],
+        returning: None,
     };
     let renumbered = gather(3, Gang::Single(ContentId(2)), filter(scan("t", &["a"], 100), "a", Operator::Eq, 5));
     let keys = vec![column(&renumbered, "a")];
     let kind = MotionKind::Redistribute { keys, map: MapVersion(1) };
     let spread = motion(2, kind, Gang::Entry, Gang::All(3), renumbered);
-    let whole = gather(1, Gang::All(3), Arc::new(TableWriteExec::new(spec, spread)));
+    let whole = gather(1, Gang::All(3), Arc::new(TableWriteExec::new(spec, vec![], spread)));
     let explained = planned(whole);
     assert_lines(
         shape(&explained),

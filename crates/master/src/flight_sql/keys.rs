@@ -24,8 +24,10 @@ pub(super) fn primary_keys_schema() -> SchemaRef {
 pub(super) async fn primary_keys(listing: &Listing, command: &CommandGetPrimaryKeys) -> SqlResult<RecordBatch> {
     let rows = listing
         .rows(
-            "SELECT table_catalog, table_schema, table_name, column_name, constraint_name, ordinal_position \
-             FROM information_schema.key_column_usage ORDER BY table_schema, table_name, ordinal_position",
+            "SELECT k.table_catalog, k.table_schema, k.table_name, k.column_name, k.constraint_name, k.ordinal_position \
+             FROM information_schema.key_column_usage AS k JOIN information_schema.table_constraints AS c \
+             ON k.table_schema = c.table_schema AND k.table_name = c.table_name AND k.constraint_name = c.constraint_name \
+             WHERE c.constraint_type = 'PRIMARY KEY' ORDER BY k.table_schema, k.table_name, k.ordinal_position",
         )
         .await?;
     let wanted = |filter: &Option<String>, value: &str| filter.as_deref().is_none_or(|filter| filter == value);

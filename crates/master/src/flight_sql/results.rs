@@ -8,6 +8,7 @@ use super::statements::{RunGuard, Statement};
 use super::status::status;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
 use crate::session::{Outcome, Session};
+use crate::sql;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow_flight::FlightData;
@@ -86,9 +87,18 @@ pub(super) async fn command(
 ) -> SqlResult<CommandReport> {
     let span = info_span!("flight_sql", session_id = session.id.0);
     let (session, cancel) = (Arc::clone(session), cancel.clone());
+    let has_changed = sql::parse(&text).is_ok_and(|statement| statement.returning().is_some());
     let work = async move { session.execute_until(&text, parameters, cancel).await };
     match on_cpu(cpu, work.instrument(span)).await? {
         Outcome::Command { tag, rows, notices } => Ok(CommandReport { tag, rows, notices }),
+        // Who asks for a count gets the count of what RETURNING gives.
+        Outcome::Rows { mut stream, .. } if has_changed => {
+            let mut rows = 0;
+            while let Some(batch) = stream.next().await {
+                rows += batch.map_err(of_datafusion)?.num_rows() as u64;
+            }
+            Ok(CommandReport { tag: String::new(), rows, notices: vec![] })
+        }
         // Dropped unread: nothing was done.
         Outcome::Rows { .. } => {
             Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement returns rows").with_hint("execute it as a query"))

@@ -9,10 +9,11 @@ pub(crate) enum LockMode {
     AccessShare,
     /// Only by LOCK TABLE.
     RowShare,
-    /// INSERT and COPY.
+    /// INSERT and COPY into tables without keys.
     RowExclusive,
-    /// UPDATE and DELETE, so that they run in turn, each on the rows that the one before left; and compaction's commit. Greenplum takes
-    /// EXCLUSIVE, for which INSERT and COPY would wait, too.
+    /// UPDATE, DELETE and MERGE, so that they run in turn, each on the rows that the one before left; INSERT and COPY into tables with
+    /// keys, so that none of two has a key of the other's; and compaction's commit. Greenplum takes EXCLUSIVE, for which INSERT and COPY
+    /// would wait, too.
     ShareUpdateExclusive,
     /// Only by LOCK TABLE.
     Share,

@@ -18,7 +18,7 @@ mod write;
 pub(crate) use distribute::{Tables, row_bytes, rows_and_bytes};
 pub(crate) use join_order::JoinOrder;
 pub(crate) use slices::{Slice, SliceTable};
-pub(crate) use write::WriteTarget;
+pub(crate) use write::{TableTarget, WriteTarget};
 
 use damson_cluster::BucketMap;
 use datafusion::error::Result;
@@ -42,6 +42,7 @@ pub(crate) struct PlanContext<'a> {
 }
 
 /// What becomes of the rows of a plan.
+#[expect(clippy::large_enum_variant, reason = "one a statement")]
 pub(crate) enum Output {
     /// To the client.
     Rows,

@@ -1,9 +1,12 @@
-//! UPDATE and DELETE: each row to the segment of its file, what deletes it there, and the new row to its owner.
+//! UPDATE, DELETE and MERGE: each row to the segment of its file, what deletes it there, and the new row to its owner.
 
 use super::distribute::{Distributor, Placed, ignores_order};
 use super::locus::Locus;
-use damson_cluster::{Distribution, MapVersion};
-use damson_motion::{ModifyKind, MotionExec, SplitUpdateExec, TableModifyExec, TableModifySpec, TableScanExec};
+use super::write::TableTarget;
+use damson_cluster::{Distribution, Once};
+use damson_motion::{
+    ModifyKind, MotionExec, SplitUpdateExec, SplitUpdateSpec, TableModifyExec, TableModifySpec, TableScanExec,
+};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -12,32 +15,48 @@ use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
 use std::sync::Arc;
 
-/// Position of the row's segment; before it are its file and number, after it the new row.
+/// Position of the row's segment; before it are its file and number, after it what becomes of it, and the new row.
 const SEGMENT: usize = 2;
 
 /// Puts what changes the rows on top of a plan that names them.
 pub(super) fn modify(
     distributor: &Distributor<'_>,
     rows: Placed,
-    spec: TableModifySpec,
-    distribution: &Distribution,
-    map: MapVersion,
+    table: TableTarget,
+    kind: ModifyKind,
+    once: Option<Once>,
 ) -> Result<Placed> {
-    let ready = match (distribution, spec.kind) {
+    let split = |key: &[usize]| SplitUpdateSpec { key: key.to_vec(), map: table.map, told: kind == ModifyKind::Merge };
+    let ready = match (&table.distribution, kind) {
         (Distribution::Replicated, _) => {
-            check_copies(&rows)?;
+            check_copies(&rows, kind)?;
             without(SEGMENT, rows.plan)?
         }
+        // Where a row is new, no segment has it yet.
+        (Distribution::Hashed(key), ModifyKind::Merge) => {
+            split_to_segments(distributor, distributor.to_one_copy(rows)?, split(key))?
+        }
+        (Distribution::Randomly, ModifyKind::Merge) => {
+            split_to_segments(distributor, distributor.to_one_copy(rows)?, split(&[]))?
+        }
         (Distribution::Hashed(key), ModifyKind::SplitUpdate) => {
-            let rows = to_its_segment(distributor, rows);
-            let plan: Arc<dyn ExecutionPlan> = Arc::new(SplitUpdateExec::new(key.clone(), map, rows.plan));
-            let split = Placed { plan, locus: rows.locus };
-            let moved = distributor.to_named(split, SplitUpdateExec::SEGMENT);
-            without(SplitUpdateExec::SEGMENT, moved.plan)?
+            split_to_segments(distributor, to_its_segment(distributor, rows), split(key))?
         }
         _ => without(SEGMENT, to_its_segment(distributor, rows).plan)?,
     };
-    Ok(Placed { plan: Arc::new(TableModifyExec::new(spec, ready)), locus: Locus::Strewn })
+    let spec = TableModifySpec { write: table.spec_over(&ready), kind, once };
+    Ok(Placed { plan: Arc::new(TableModifyExec::new(spec, table.checks, ready)), locus: Locus::Strewn })
+}
+
+fn split_to_segments(
+    distributor: &Distributor<'_>,
+    rows: Placed,
+    spec: SplitUpdateSpec,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan: Arc<dyn ExecutionPlan> = Arc::new(SplitUpdateExec::new(spec, rows.plan));
+    let split = Placed { plan, locus: rows.locus };
+    let moved = distributor.to_named(split, SplitUpdateExec::SEGMENT);
+    without(SplitUpdateExec::SEGMENT, moved.plan)
 }
 
 fn to_its_segment(distributor: &Distributor<'_>, rows: Placed) -> Placed {
@@ -62,12 +81,13 @@ fn has_moved(plan: &Arc<dyn ExecutionPlan>) -> Option<bool> {
 ///
 /// # Errors
 /// 0A000 for what could give each segment something else.
-fn check_copies(rows: &Placed) -> Result<()> {
+fn check_copies(rows: &Placed, kind: ModifyKind) -> Result<()> {
     let disagree = |what: &str| {
-        let message = format!("UPDATE or DELETE of a replicated table by {what}: its copies could come to differ");
+        let command = if kind == ModifyKind::Merge { "MERGE or ON CONFLICT" } else { "UPDATE or DELETE" };
+        let message = format!("{command} of a replicated table by {what}: its copies could come to differ");
         Err(DataFusionError::NotImplemented(message))
     };
-    // Without a scan, there are no rows to change.
+    // Without a scan, no old rows are changed.
     if !rows.locus.is_whole() || has_moved(&rows.plan) == Some(true) {
         return disagree("what only one place can compute (LIMIT, a volatile function)");
     }

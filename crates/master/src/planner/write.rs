@@ -3,54 +3,87 @@
 use super::distribute::{Distributor, Placed, Target};
 use super::locus::Locus;
 use super::modify::{disagreeing, modify};
-use damson_cluster::{ContentId, Distribution, MapVersion, MotionId};
+use damson_cluster::{ContentId, Distribution, MapVersion, MotionId, OnDuplicate, Once};
 use damson_motion::{
-    CopyWriteExec, CopyWriteSpec, Gang, MotionDef, MotionExec, MotionKind, TableModifySpec, TableWriteExec,
+    CopyWriteExec, CopyWriteSpec, Gang, ModifyKind, MotionDef, MotionExec, MotionKind, Returning, TableWriteExec,
     TableWriteSpec,
 };
+use datafusion::arrow::datatypes::Schema;
 use datafusion::error::Result;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use std::sync::Arc;
 
 /// Where written rows go.
 pub(crate) enum WriteTarget {
     /// Into new files of a table.
-    Table { spec: TableWriteSpec, distribution: Distribution, map: MapVersion },
-    /// Rows of a table are deleted, and others take their place: a plan of file, row, segment and the new row.
-    Modify { spec: TableModifySpec, distribution: Distribution, map: MapVersion },
+    Table(TableTarget),
+    /// Rows of a table are deleted, and others take their place: a plan of file, row, segment, with [`ModifyKind::Merge`] what becomes of
+    /// the row, and the new row.
+    Modify { table: TableTarget, kind: ModifyKind, once: Option<Once> },
     /// Into files that each segment names by itself.
     Files(CopyWriteSpec),
+}
+
+/// A table that is written.
+#[derive(Clone)]
+pub(crate) struct TableTarget {
+    pub spec: TableWriteSpec,
+    /// Of the spec's CHECK constraints.
+    pub checks: Vec<Arc<dyn PhysicalExpr>>,
+    pub distribution: Distribution,
+    pub map: MapVersion,
+    /// Columns of the plan after the new row, which come back for each row that was changed: RETURNING. The spec gets their types.
+    pub returning: usize,
+}
+
+impl TableTarget {
+    /// The spec, of writers on top of `rows`. Copies of a row are given back once.
+    pub(super) fn spec_over(&self, rows: &Arc<dyn ExecutionPlan>) -> TableWriteSpec {
+        if self.returning == 0 {
+            return self.spec.clone();
+        }
+        let fields = rows.schema();
+        let columns = fields.fields().iter().skip(fields.fields().len() - self.returning).cloned();
+        let columns = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
+        let only = (self.distribution == Distribution::Replicated).then_some(ContentId(0));
+        TableWriteSpec { returning: Some(Returning { columns, only }), ..self.spec.clone() }
+    }
 }
 
 impl WriteTarget {
     /// True if every segment must compute all of the rows: each changes its own copy.
     pub(super) fn is_everywhere(&self) -> bool {
-        matches!(self, WriteTarget::Modify { distribution: Distribution::Replicated, .. })
+        matches!(self, WriteTarget::Modify { table, .. } if table.distribution == Distribution::Replicated)
     }
 }
 
 /// Puts the writer on top of a plan whose columns are the table's.
 pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTarget) -> Result<Placed> {
     match target {
-        WriteTarget::Table { spec, distribution, map } => {
-            let target = match distribution {
-                Distribution::Hashed(columns) => Target::Hashed { columns, map },
+        WriteTarget::Table(table) => {
+            let target = match table.distribution.clone() {
+                Distribution::Hashed(columns) => Target::Hashed { columns, map: table.map },
                 Distribution::Randomly => Target::Strewn,
                 Distribution::Replicated => Target::Everywhere,
             };
-            // Copies lie in different orders, and each has a segment of its own: what depends on that is computed once.
-            let differs = target == Target::Everywhere && rows.locus.is_whole() && disagreeing(&rows.plan).is_some();
-            let rows = if differs { distributor.to_entry(rows)? } else { rows };
+            // Copies lie in different orders, and each has a segment of its own: what depends on that is computed once. And of rows
+            // that have one key the same must come first everywhere, where the others are left out.
+            let skips = table.spec.keys.iter().any(|key| key.on_duplicate == OnDuplicate::Skip);
+            let differs = || skips || rows.locus.is_whole() && disagreeing(&rows.plan).is_some();
+            let rows = if target == Target::Everywhere && differs() { distributor.to_entry(rows)? } else { rows };
             let owned = distributor.move_to(rows, &target)?;
-            Ok(Placed { plan: Arc::new(TableWriteExec::new(spec, owned.plan)), locus: Locus::Strewn })
+            let spec = table.spec_over(&owned.plan);
+            Ok(Placed { plan: Arc::new(TableWriteExec::new(spec, table.checks, owned.plan)), locus: Locus::Strewn })
         }
-        WriteTarget::Modify { spec, distribution, map } => modify(distributor, rows, spec, &distribution, map),
+        WriteTarget::Modify { table, kind, once } => modify(distributor, rows, table, kind, once),
         WriteTarget::Files(spec) => {
             let rows = match rows.locus {
                 Locus::Entry | Locus::General => to_one_segment(rows),
                 Locus::Replicated => to_one_segment(distributor.to_entry(rows)?),
                 Locus::Hashed { .. } | Locus::Strewn => rows,
             };
-            Ok(Placed { plan: Arc::new(CopyWriteExec::new(spec, rows.plan)), locus: Locus::Strewn })
+            Ok(Placed { plan: Arc::new(CopyWriteExec::new(spec, vec![], rows.plan)), locus: Locus::Strewn })
         }
     }
 }

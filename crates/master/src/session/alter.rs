@@ -1,17 +1,18 @@
 //! ALTER TABLE: most actions change the catalog alone; SET DISTRIBUTED, and ADD COLUMN with a default, rewrite the rows.
 
 use super::bind::Bound;
+use super::constraints::Constraint;
 use super::insert::default_value;
-use super::write::table_target;
 use super::{Outcome, Session};
-use crate::catalog::{Commit, FileKey};
+use crate::catalog::{CatalogState, Commit, FileKey};
 use crate::ddl::{self, Rewrite, find_table};
 use crate::engine::DamsonTable;
 use crate::error::{SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
+use crate::planner::WriteTarget;
 use crate::sql::{AlterAction, AlterTable, Statement};
 use crate::transaction::Transaction;
-use damson_cluster::{ColumnDef, TableDef};
+use damson_cluster::{CheckDef, ColumnDef, TableDef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
 use datafusion::physical_expr::PhysicalExpr;
@@ -45,12 +46,48 @@ impl Session {
             },
             // Without a default it is a change of the catalog alone: files that lack the column give NULL.
             AlterAction::AddColumn { .. } => ddl::add_column_with_default(&catalog, alter, &schema)?,
-            AlterAction::RenameTo(_) | AlterAction::RenameColumn { .. } => None,
+            _ => None,
         };
         match rewrite {
             Some(rewrite) => self.rewrite(rewrite, transaction, cancel).await,
-            None => self.define(&Statement::AlterTable(alter.clone()), transaction).await,
+            None => {
+                self.validate_added(alter, &catalog, &cancel).await?;
+                self.define(&Statement::AlterTable(alter.clone()), transaction).await
+            }
         }
+    }
+
+    /// Whether the rows that are there keep what is added.
+    async fn validate_added(
+        self: &Arc<Self>,
+        alter: &AlterTable,
+        catalog: &Arc<CatalogState>,
+        cancel: &CancellationToken,
+    ) -> SqlResult<()> {
+        // What is not there is said, or skipped, where the statement is executed.
+        let Ok(entry) = find_table(catalog, &alter.table, &self.search_schema()) else { return Ok(()) };
+        let added = match &alter.action {
+            AlterAction::AddKey(_) | AlterAction::AddCheck(_) | AlterAction::SetNotNull(_) => {
+                ddl::altered(&entry.def, &alter.action)?.def
+            }
+            _ => return Ok(()),
+        };
+        let is_new_check = |check: &&CheckDef| !entry.def.checks.contains(check);
+        if let Some(check) = added.checks.iter().find(is_new_check) {
+            // One that cannot be evaluated is told as such.
+            self.checks(catalog, &added).await?;
+            self.validate(catalog, &alter.table, &Constraint::Check(check), cancel).await?;
+        }
+        for (old, new) in
+            entry.def.columns.iter().zip(&added.columns).filter(|(old, new)| old.nullable && !new.nullable)
+        {
+            debug_assert_eq!(old.name, new.name);
+            self.validate(catalog, &alter.table, &Constraint::NotNull(&new.name), cancel).await?;
+        }
+        if let Some(key) = added.keys.iter().find(|key| !entry.def.keys.contains(key)) {
+            self.validate(catalog, &alter.table, &Constraint::Key(key), cancel).await?;
+        }
+        Ok(())
     }
 
     /// Writes all rows anew; the new definition and files take the old ones' place at once. A column that the old definition lacks
@@ -67,10 +104,12 @@ impl Session {
         let old = DamsonTable::new(Arc::clone(&entry), false, catalog.current_map().segment_count());
         let rows = old.scan(&bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let rows = with_defaults(&bound, rows, &def)?;
-        let table = self.slice(&bound, rows, table_target(&def))?;
-        let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel.clone()).await?;
+        // Checks that came with a column are of all rows.
+        let target = WriteTarget::Table(self.checked(&catalog, &def, vec![]).await?);
+        let table = self.slice(&bound, rows, target)?;
+        let written = self.write_table(&bound, &table, HashMap::new(), &def, false, cancel.clone()).await?;
         let drops = entry.files.iter().map(|file| (def.id, FileKey::of(file))).collect();
-        let commit = Commit { drops, replace_definition: Some(def), ..Commit::of_adds(written.files) };
+        let commit = Commit { drops, replace_definition: Some(def), ..written.commit };
         self.add(transaction, &bound, commit, &cancel).await?;
         Ok(Outcome::command("ALTER TABLE"))
     }

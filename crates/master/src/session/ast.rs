@@ -2,7 +2,9 @@
 
 use crate::error::SqlResult;
 use crate::sql::{Name, RelationName};
+use damson_cluster::ColumnDef;
 use damson_motion::ScanSpec;
+use datafusion::arrow::datatypes::DataType;
 use sqlparser::ast;
 use sqlparser::ast::{Ident, ObjectName};
 use std::ops::ControlFlow;
@@ -31,7 +33,7 @@ impl Cast {
 }
 
 /// `$1`.
-pub(super) fn is_parameter(value: &ast::Expr) -> bool {
+fn is_parameter(value: &ast::Expr) -> bool {
     matches!(value, ast::Expr::Value(v) if matches!(v.value, ast::Value::Placeholder(_)))
 }
 
@@ -42,6 +44,13 @@ pub(super) fn is_literal(value: &ast::Expr) -> bool {
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => is_literal(expr),
         _ => false,
     }
+}
+
+/// Whether a value that is assigned to a column is written with a cast to its type: a literal takes the type by itself, whatever
+/// stands beside it, and a parameter has no other. A text keeps its length, which is checked when it is written.
+pub(super) fn takes_type(value: &ast::Expr, column: &ColumnDef) -> bool {
+    let is_text = matches!(column.data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    is_parameter(value) || is_literal(value) && !is_text
 }
 
 /// `SELECT columns FROM table`, all of them when none is named.
@@ -112,4 +121,45 @@ fn hide_in(body: &mut ast::SetExpr) {
 fn reads_only_tables(select: &ast::Select) -> bool {
     let is_table = |factor: &ast::TableFactor| matches!(factor, ast::TableFactor::Table { .. });
     select.from.iter().all(|from| is_table(&from.relation) && from.joins.iter().all(|j| is_table(&j.relation)))
+}
+
+/// The SELECT of a query that is one.
+pub(super) fn select_of(statement: &mut ast::Statement) -> Option<&mut ast::Select> {
+    let ast::Statement::Query(query) = statement else { return None };
+    match query.body.as_mut() {
+        ast::SetExpr::Select(select) => Some(select),
+        _ => None,
+    }
+}
+
+/// `schema.table AS alias`, as it stands in a FROM.
+pub(super) fn table_as(schema: &str, table: &str, alias: &str) -> SqlResult<ast::TableWithJoins> {
+    let mut query = select_from(schema, table, alias)?;
+    let from = select_of(&mut query).and_then(|select| select.from.pop());
+    from.ok_or_else(|| crate::error::internal("a query without FROM"))
+}
+
+/// What columns of a relation in a FROM are qualified with.
+pub(super) fn exposed(factor: &ast::TableFactor) -> Option<String> {
+    match factor {
+        ast::TableFactor::Table { alias: Some(alias), .. } | ast::TableFactor::Derived { alias: Some(alias), .. } => {
+            Some(crate::sql::fold(&alias.name))
+        }
+        ast::TableFactor::Table { name, .. } => name.0.last().and_then(|part| part.as_ident()).map(crate::sql::fold),
+        _ => None,
+    }
+}
+
+/// The same rows with one more column, `name`, that is true.
+pub(super) fn with_present(from: &ast::TableWithJoins, name: &str) -> SqlResult<ast::TableWithJoins> {
+    let alias = exposed(&from.relation).unwrap_or_else(|| "source".into());
+    let [name, alias] = [name, alias.as_str()].map(|name| Ident::with_quote('"', name));
+    let text = format!("SELECT 1 FROM (SELECT *, TRUE AS {name} FROM {from}) AS {alias}");
+    match crate::sql::parse(&text)? {
+        crate::sql::Statement::Query(mut query) => {
+            let from = select_of(&mut query).and_then(|select| select.from.pop());
+            from.ok_or_else(|| crate::error::internal("a query without FROM"))
+        }
+        other => Err(crate::error::internal(format!("{other:?} is not a query"))),
+    }
 }

@@ -5,6 +5,7 @@ use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
 use super::relation_names::name_relations;
+use super::row_values::compare_rows;
 use crate::catalog::{CatalogState, Relation, ViewDef};
 use crate::engine::{
     CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls, write_out_subqueries,
@@ -88,6 +89,7 @@ impl Session {
             let mut query = query.clone();
             name_relations(&mut query, names.search_schema(), None).map_err(external)?;
             merge_columns(&mut query).map_err(external)?;
+            compare_rows(&mut query).map_err(external)?;
             name_columns(&mut query);
             let statement = EngineStatement::Statement(Box::new(query));
             for reference in state.resolve_table_references(&statement)? {

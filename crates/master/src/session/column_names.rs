@@ -113,6 +113,15 @@ fn name_items(items: &mut [SelectItem], is_table: bool) {
     }
 }
 
+/// What PostgreSQL calls the column of a select item.
+pub(super) fn name_of_item(item: &SelectItem) -> String {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => folded(alias),
+        SelectItem::UnnamedExpr(expr) => name_of(expr).unwrap_or_else(|| NO_NAME.into()),
+        _ => NO_NAME.into(),
+    }
+}
+
 /// The column that an expression is, if it is nothing more.
 fn column_of(expr: &Expr) -> Option<Vec<String>> {
     match expr {

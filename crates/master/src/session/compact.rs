@@ -1,6 +1,6 @@
 //! VACUUM, and the background's compaction: files written anew where they are.
 
-use super::write::table_target;
+use super::write::{Reports, table_target};
 use super::{Outcome, Session};
 use crate::catalog::Commit;
 use crate::compaction::Policy;
@@ -79,9 +79,9 @@ impl Session {
         let rows = DamsonTable::new(entry, false, segments).scan(&bound.state, None, &[], None).await;
         let slices = self.slice(&bound, rows.map_err(of_datafusion)?, table_target(&def))?;
         let running = self.dispatch_over(&bound, &slices, files.clone(), cancel.clone()).await?;
-        let written = self.written(running, &def).await?;
+        let written = self.changed(&bound, running, &def, Reports::Files, false).await?;
         let drops = files.into_iter().map(|file| (table, file)).collect();
-        let commit = Commit { drops, ..Commit::of_adds(written.files) };
+        let commit = Commit { drops, ..written.commit };
         let wait = LockWait { timeout: Some(policy.lock_timeout), cancel: &cancel, nowait: false };
         let locked = transaction.lock_read(&def, LockMode::ShareUpdateExclusive, wait).await;
         if let Err(error) = locked {

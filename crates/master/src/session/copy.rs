@@ -2,18 +2,18 @@
 
 use super::bind::Bound;
 use super::column_names::plain;
+use super::constraints::unique_keys;
 use super::insert::default_value;
-use super::write::{collect, table_target};
+use super::write::{Changed, collect};
 use super::{Outcome, Session, ast};
-use crate::catalog::{CatalogState, Commit};
+use crate::catalog::CatalogState;
 use crate::copy_split::{SplitError, split};
 use crate::ddl::resolve_columns;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
-use crate::locks::LockMode;
 use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
 use crate::sql::{CopyFrom, CopySource, CopyTo};
 use crate::transaction::Transaction;
-use damson_cluster::{ColumnDef, TableDef};
+use damson_cluster::{ColumnDef, OnDuplicate, TableDef};
 use damson_motion::{CopyReadExec, CopyReadSpec, CopyWriteSpec};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
@@ -37,7 +37,7 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let entry = self.lock(transaction, &copy.table, LockMode::RowExclusive, &cancel).await?;
+        let entry = self.lock_to_add(transaction, &copy.table, &cancel).await?;
         let catalog = transaction.state();
         let def = Arc::clone(&entry.def);
         let targets = resolve_columns(&def, &copy.columns)?;
@@ -47,11 +47,15 @@ impl Session {
         let units = units.map_err(of_split)?;
         let bound = self.bind_nothing(catalog)?;
         let rows = rows_of_files(&bound, &def, &targets, copy)?;
-        let table = self.slice(&bound, rows, table_target(&def))?;
+        let keys = unique_keys(&def, |_| true, |_| OnDuplicate::Fail);
+        let unique = !keys.is_empty();
+        let target = self.checked(bound.names.state(), &def, keys).await?;
+        let table = self.slice(&bound, rows, WriteTarget::Table(target))?;
         let units = HashMap::from([(LEAF, units)]);
-        let written = self.write_table(&bound, &table, units, &def, cancel.clone()).await?;
-        self.add(transaction, &bound, Commit::of_adds(written.files), &cancel).await?;
-        Ok(Outcome::changed(format!("COPY {}", written.rows), written.rows))
+        let Changed { rows, commit, .. } =
+            self.write_table(&bound, &table, units, &def, unique, cancel.clone()).await?;
+        self.add(transaction, &bound, commit, &cancel).await?;
+        Ok(Outcome::changed(format!("COPY {rows}"), rows))
     }
 
     /// Each segment writes its own part files.
@@ -73,7 +77,7 @@ impl Session {
         let target = WriteTarget::Files(CopyWriteSpec { dir: copy.path.clone(), format: copy.format.clone() });
         let table = self.plan(&bound, Output::Write(target)).await?;
         let running = self.dispatch(&bound, &table, HashMap::new(), true, cancel).await?;
-        let (reports, outcome) = collect::<Vec<String>>(running).await;
+        let (reports, _, outcome) = collect::<Vec<String>>(&bound, running).await;
         outcome?;
         let rows = reports.iter().map(|(rows, _)| rows).sum();
         Ok(Outcome::changed(format!("COPY {rows}"), rows))

@@ -39,8 +39,8 @@ impl Session {
             bound.names.add_new_table(Arc::clone(&def));
             let bound = with_types(bound, &def)?;
             let table = self.plan(&bound, Output::Write(table_target(&def))).await?;
-            let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel.clone()).await?;
-            (written.rows, written.files, Some((def.id, def.map_version)))
+            let written = self.write_table(&bound, &table, HashMap::new(), &def, false, cancel.clone()).await?;
+            (written.rows, written.commit.adds, Some((def.id, def.map_version)))
         } else {
             (0, vec![], None)
         };
@@ -106,7 +106,8 @@ pub(super) fn definition(state: &CatalogState, new: &NewTable, id: TableId) -> T
         columns: new.columns.clone(),
         distribution: new.distribution.clone(),
         map_version: state.current_map().version,
-        primary_key: new.primary_key.clone(),
+        keys: new.keys.clone(),
+        checks: new.checks.clone(),
         compression: new.compression,
     }
 }

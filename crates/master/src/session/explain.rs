@@ -1,14 +1,14 @@
 //! EXPLAIN and EXPLAIN ANALYZE.
 
 use super::bind::{Bound, external};
+use super::change::BoundChange;
 use super::create_as::{definition, with_types};
-use super::modify::BoundModify;
 use super::query::with_parameters;
 use super::scalar::{SubqueryRunner, one_value};
 use super::show::text_rows;
-use super::write::{Written, table_target};
+use super::write::{Changed, Reports, table_target};
 use super::{Outcome, Session};
-use crate::catalog::{Commit, NewTable};
+use crate::catalog::NewTable;
 use crate::ddl::{TableAs, define_table_as};
 use crate::dispatch::{Running, SliceMetrics};
 use crate::engine::{ScalarRunner, replace_scalar_subqueries};
@@ -16,9 +16,9 @@ use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::explain::{Execution, Explained, Part, json, lines, placeholder};
 use crate::locks::LockMode;
 use crate::planner::{Output, SliceTable};
-use crate::sql::{CreateTableAs, Explain, ExplainFormat, Insert, Modify, Statement};
+use crate::sql::{CreateTableAs, Explain, ExplainFormat, RelationName, Statement};
 use crate::transaction::Transaction;
-use damson_cluster::{FileEntry, TableDef, TableId};
+use damson_cluster::{TableDef, TableId};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -52,16 +52,11 @@ impl Session {
         let mut explainer = Explainer { session: self, explain, transaction, cancel, began: Instant::now() };
         let explained = match &*explain.statement {
             Statement::Query(query) => explainer.query(query, text).await?,
-            Statement::Insert(insert) => explainer.insert(insert).await?,
-            Statement::Modify(modify) => explainer.modify(modify).await?,
             Statement::CreateTableAs(create) => match explainer.create_table_as(create).await? {
                 Shown::Plan(explained) => *explained,
                 Shown::Notices(notices) => return text_rows(schema(explain), vec![notices]),
             },
-            _ => {
-                let message = "EXPLAIN is for queries, INSERT, UPDATE, DELETE and CREATE TABLE AS";
-                return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
-            }
+            change => explainer.change(change).await?,
         };
         let rows = match explain.format {
             ExplainFormat::Text => lines(&explained),
@@ -114,30 +109,30 @@ impl Explainer<'_> {
         Ok(self.analyzed(planned, Some(metrics), rows, started))
     }
 
-    async fn insert(&mut self, insert: &Insert) -> SqlResult<Explained> {
-        if self.explain.analyze {
-            self.session.lock(self.transaction, &insert.table, LockMode::RowExclusive, &self.cancel).await?;
-        }
-        let (def, bound) = self.session.bind_insert(insert, self.transaction.state()).await?;
-        let (bound, init_plans) = self.init_plans(with_parameters(bound, vec![])?).await?;
-        let planned = self.plan(bound, init_plans, Output::Write(table_target(&def))).await?;
-        if !self.explain.analyze {
-            return Ok(self.shown(planned));
-        }
-        let started = Instant::now();
-        let (metrics, written) = self.write(&planned, &def).await?;
-        self.session.add(self.transaction, &planned.bound, Commit::of_adds(written.files), &self.cancel).await?;
-        Ok(self.analyzed(planned, Some(metrics), written.rows, started))
-    }
-
-    async fn modify(&mut self, modify: &Modify) -> SqlResult<Explained> {
+    async fn change(&mut self, statement: &Statement) -> SqlResult<Explained> {
         let session = self.session;
-        if self.explain.analyze {
-            session.lock(self.transaction, &modify.table, LockMode::ShareUpdateExclusive, &self.cancel).await?;
-        }
-        let modify = session.bind_modify(modify, self.transaction.state()).await?;
-        let target = modify.target();
-        let BoundModify { bound, entry, spec } = modify;
+        let change = match statement {
+            Statement::Insert(insert) => {
+                if self.explain.analyze {
+                    session.lock_to_add(self.transaction, &insert.table, &self.cancel).await?;
+                }
+                session.bind_insert(insert, self.transaction.state()).await?
+            }
+            Statement::Modify(modify) => {
+                self.lock_to_change(&modify.table).await?;
+                session.bind_modify(modify, self.transaction.state()).await?
+            }
+            Statement::Merge(merge) => {
+                self.lock_to_change(&merge.table).await?;
+                session.bind_merge(merge, self.transaction.state()).await?
+            }
+            _ => {
+                let message = "EXPLAIN is for queries, INSERT, UPDATE, DELETE, MERGE and CREATE TABLE AS";
+                return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+            }
+        };
+        let (reports, unique) = (change.reports(), change.is_unique());
+        let BoundChange { def, bound, target, .. } = change;
         let (bound, init_plans) = self.init_plans(with_parameters(bound, vec![])?).await?;
         let planned = self.plan(bound, init_plans, Output::Write(target)).await?;
         if !self.explain.analyze {
@@ -146,11 +141,17 @@ impl Explainer<'_> {
         let started = Instant::now();
         let running = self.dispatch(&planned).await?;
         let metrics = Arc::clone(&running.metrics);
-        let modified = session.modified(running, &entry.def).await?;
-        let rows = modified.rows;
-        session.add(self.transaction, &planned.bound, modified.commit(spec.write.table), &self.cancel).await?;
+        let changed = session.changed(&planned.bound, running, &def, reports, unique).await?;
+        session.add(self.transaction, &planned.bound, changed.commit, &self.cancel).await?;
         let metrics = std::mem::take(&mut *metrics.lock());
-        Ok(self.analyzed(planned, Some(metrics), rows, started))
+        Ok(self.analyzed(planned, Some(metrics), changed.rows, started))
+    }
+
+    async fn lock_to_change(&mut self, table: &RelationName) -> SqlResult<()> {
+        if self.explain.analyze {
+            self.session.lock(self.transaction, table, LockMode::ShareUpdateExclusive, &self.cancel).await?;
+        }
+        Ok(())
     }
 
     async fn create_table_as(&mut self, create: &CreateTableAs) -> SqlResult<Shown> {
@@ -174,7 +175,7 @@ impl Explainer<'_> {
         let (metrics, rows, new, files) = if runs {
             let (metrics, written) = self.write(&planned, &def).await?;
             let new = NewTable { id: Some(def.id), map_version: Some(def.map_version), ..new };
-            (Some(metrics), written.rows, new, written.files)
+            (Some(metrics), written.rows, new, written.commit.adds)
         } else {
             (None, 0, new, vec![])
         };
@@ -183,10 +184,10 @@ impl Explainer<'_> {
     }
 
     /// Runs a plan with a writer on top; the caller commits.
-    async fn write(&self, planned: &Planned, def: &TableDef) -> SqlResult<(SliceMetrics, Written<FileEntry>)> {
+    async fn write(&self, planned: &Planned, def: &TableDef) -> SqlResult<(SliceMetrics, Changed)> {
         let running = self.dispatch(planned).await?;
         let metrics = Arc::clone(&running.metrics);
-        let written = self.session.written(running, def).await?;
+        let written = self.session.changed(&planned.bound, running, def, Reports::Files, false).await?;
         Ok((std::mem::take(&mut *metrics.lock()), written))
     }
 

@@ -1,24 +1,24 @@
 //! INSERT.
 
 use super::bind::Bound;
-use super::query::{parameter_types, with_parameters};
-use super::write::table_target;
+use super::change::BoundChange;
+use super::constraints::unique_keys;
+use super::on_conflict::arbiter;
+use super::returning::{visible_row, with_returning};
 use super::{Outcome, Session, ast};
-use crate::catalog::{CatalogState, Commit, TableEntry};
+use crate::catalog::{CatalogState, TableEntry};
 use crate::ddl::{find_table, resolve_columns};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
-use crate::locks::LockMode;
-use crate::planner::Output;
-use crate::sql::{self, Insert, InsertSource, InsertValue, RelationName};
+use crate::planner::WriteTarget;
+use crate::sql::{self, ConflictAction, Insert, InsertSource, InsertValue, OnConflict, RelationName};
 use crate::transaction::Transaction;
-use damson_cluster::{ColumnDef, TableDef};
+use damson_cluster::{ColumnDef, KeyDef, OnDuplicate, TableDef};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast as syntax;
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -30,37 +30,41 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        self.lock(transaction, &insert.table, LockMode::RowExclusive, &cancel).await?;
-        let (def, bound) = self.bind_insert(insert, transaction.state()).await?;
-        let bound = with_parameters(bound, parameters)?;
-        let bound = self.run_init_plans(bound, &cancel).await?;
-        let table = self.plan(&bound, Output::Write(table_target(&def))).await?;
-        let written = self.write_table(&bound, &table, HashMap::new(), &def, cancel.clone()).await?;
-        self.add(transaction, &bound, Commit::of_adds(written.files), &cancel).await?;
-        Ok(Outcome::changed(format!("INSERT 0 {}", written.rows), written.rows))
+        self.lock_to_add(transaction, &insert.table, &cancel).await?;
+        let change = self.bind_insert(insert, transaction.state()).await?;
+        self.run_change(change, parameters, transaction, cancel).await
     }
 
-    pub(super) async fn describe_insert(
-        &self,
-        insert: &Insert,
-        catalog: Arc<CatalogState>,
-    ) -> SqlResult<Vec<DataType>> {
-        let (_, bound) = self.bind_insert(insert, catalog).await?;
-        parameter_types(&bound.plan)
-    }
-
-    /// The rows to insert, with the table's columns and types in its order.
-    pub(super) async fn bind_insert(
-        &self,
-        insert: &Insert,
-        catalog: Arc<CatalogState>,
-    ) -> SqlResult<(Arc<TableDef>, Bound)> {
+    /// The rows to insert, with the table's columns and types in its order, and RETURNING's after them.
+    pub(super) async fn bind_insert(&self, insert: &Insert, catalog: Arc<CatalogState>) -> SqlResult<BoundChange> {
         let entry = self.table(&catalog, &insert.table)?;
         let def = Arc::clone(&entry.def);
-        let targets = resolve_columns(&def, &insert.columns)?;
+        let bound = self.bind_rows(insert, &def, Arc::clone(&catalog)).await?;
+        let arbiter = arbiter(&def, insert)?;
+        if let Some(OnConflict { action: ConflictAction::Update { assignments, selection }, .. }) = &insert.on_conflict
+        {
+            return self.bind_upsert(insert, &entry, bound, (assignments, selection.as_ref()), &arbiter).await;
+        }
+        let skips = |key: &KeyDef| if arbiter.contains(&key.name) { OnDuplicate::Skip } else { OnDuplicate::Fail };
+        let mut table = self.checked(&catalog, &def, unique_keys(&def, |_| true, skips)).await?;
+        let (bound, returning) = match &insert.returning {
+            None => (bound, None),
+            Some(items) => {
+                let visible = visible_row(&def, insert.alias.as_deref(), 0);
+                let (bound, names) = with_returning(bound, def.columns.len(), &visible, items)?;
+                (bound, Some(names))
+            }
+        };
+        table.returning = returning.as_ref().map_or(0, Vec::len);
+        Ok(BoundChange { def, bound, target: WriteTarget::Table(table), tag: "INSERT 0", returning })
+    }
+
+    /// The rows that the statement gives, as the table's.
+    async fn bind_rows(&self, insert: &Insert, def: &Arc<TableDef>, catalog: Arc<CatalogState>) -> SqlResult<Bound> {
+        let targets = resolve_columns(def, &insert.columns)?;
         let (source, from_values) = match &insert.source {
             InsertSource::Query(query) => (Some(query.as_ref().clone()), false),
-            InsertSource::Values(rows) => (Some(values_query(&def, &targets, rows)?), true),
+            InsertSource::Values(rows) => (Some(values_query(def, &targets, rows)?), true),
             InsertSource::DefaultValues => (None, true),
         };
         let bound = match source {
@@ -72,8 +76,8 @@ impl Session {
             }
         };
         let given = if matches!(insert.source, InsertSource::DefaultValues) { vec![] } else { targets };
-        let plan = assign(&bound.state, bound.plan, &def, &given, from_values, !insert.columns.is_empty())?;
-        Ok((def, Bound { plan, ..bound }))
+        let plan = assign(&bound.state, bound.plan, def, &given, from_values, !insert.columns.is_empty())?;
+        Ok(Bound { plan, ..bound })
     }
 
     pub(super) fn table(&self, catalog: &CatalogState, name: &RelationName) -> SqlResult<Arc<TableEntry>> {
@@ -81,8 +85,7 @@ impl Session {
     }
 }
 
-/// `VALUES …` as a query, DEFAULT written out, parameters typed by their columns, and numbers too: a literal takes its
-/// column's type by itself, whatever the other rows hold.
+/// `VALUES …` as a query, DEFAULT written out, parameters and literals typed by their columns.
 fn values_query(def: &TableDef, targets: &[usize], rows: &[Vec<InsertValue>]) -> SqlResult<syntax::Statement> {
     let cast = |&column: &usize| ast::Cast::to(&def.columns[column].sql_type);
     let casts = targets.iter().map(cast).collect::<SqlResult<Vec<_>>>()?;
@@ -93,8 +96,7 @@ fn values_query(def: &TableDef, targets: &[usize], rows: &[Vec<InsertValue>]) ->
                 None => Ok(ast::null()),
             },
             (InsertValue::Expr(expr), Some(column)) => {
-                let typed = ast::is_parameter(expr) || column.data_type.is_numeric() && ast::is_literal(expr);
-                Ok(if typed { casts[i].of(expr.clone()) } else { expr.clone() })
+                Ok(if ast::takes_type(expr, column) { casts[i].of(expr.clone()) } else { expr.clone() })
             }
             (InsertValue::Expr(expr), None) => Ok(expr.clone()),
             (InsertValue::Default, None) => Err(too_many()),

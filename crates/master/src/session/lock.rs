@@ -26,6 +26,31 @@ impl Session {
         transaction.lock(name, &self.search_schema(), mode, LockWait { timeout, cancel, nowait: false }).await
     }
 
+    /// Locks a table to add rows to it: with keys, alone, so that no other's rows have them. Others read, and wait only to write.
+    ///
+    /// # Errors
+    /// As [`Transaction::lock`].
+    pub(super) async fn lock_to_add(
+        &self,
+        transaction: &mut Transaction,
+        name: &RelationName,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Arc<TableEntry>> {
+        let mode = |entry: &TableEntry| match entry.def.keys.is_empty() {
+            true => LockMode::RowExclusive,
+            false => LockMode::ShareUpdateExclusive,
+        };
+        let mut wanted = mode(&*find_table(&transaction.state(), name, &self.search_schema())?);
+        loop {
+            let entry = self.lock(transaction, name, wanted, cancel).await?;
+            // It may have got a key while this waited.
+            if mode(&entry) == wanted {
+                return Ok(entry);
+            }
+            wanted = mode(&entry);
+        }
+    }
+
     /// LOCK TABLE.
     pub(super) async fn lock_tables(
         &self,

@@ -1,22 +1,24 @@
 //! UPDATE and DELETE: a query for the rows to change, each named by segment, file and number, and what they become.
 
 use super::bind::Bound;
+use super::change::BoundChange;
+use super::constraints::unique_keys;
 use super::insert::{assign_value, check_assignable, default_value};
-use super::query::{parameter_types, with_parameters};
 use super::relation_names::name_relations;
-use super::write::table_spec;
+use super::returning::{Visible, visible_row, with_returning};
+use super::write::unchecked;
 use super::{Outcome, Session, ast};
-use crate::catalog::{CatalogState, TableEntry};
+use crate::catalog::CatalogState;
 use crate::ddl::{find_table, resolve_columns};
-use crate::engine::DamsonTable;
+use crate::engine::{DamsonTable, StatementNames};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
-use crate::planner::{Output, WriteTarget};
-use crate::sql::{self, InsertValue, Modify};
+use crate::planner::WriteTarget;
+use crate::sql::{self, InsertValue, Modify, Name};
 use crate::transaction::Transaction;
-use damson_cluster::{Distribution, FILE_COLUMN, ROW_COLUMN, TableDef};
-use damson_motion::{ModifyKind, ScanSpec, TableModifySpec};
-use datafusion::arrow::datatypes::DataType;
+use damson_cluster::{Distribution, FILE_COLUMN, OnDuplicate, Once, ROW_COLUMN, TableDef};
+use damson_motion::{ModifyKind, ScanSpec};
+use datafusion::common::TableReference;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast as syntax;
@@ -27,32 +29,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// What the query for the rows calls the table. A user's statement that names it is refused.
-const TARGET: (&str, &str) = ("pg_damson", "target");
+pub(super) const TARGET: (&str, &str) = ("pg_damson", "target");
 
 /// Columns of that query before the new row: file, row, segment.
-const LEAD: [&str; 3] = [FILE_COLUMN, ROW_COLUMN, ScanSpec::SEGMENT_ID];
-
-/// A bound UPDATE or DELETE.
-pub(super) struct BoundModify {
-    pub entry: Arc<TableEntry>,
-    pub bound: Bound,
-    pub spec: TableModifySpec,
-}
-
-impl BoundModify {
-    pub(super) fn target(&self) -> WriteTarget {
-        let def = &self.entry.def;
-        WriteTarget::Modify { spec: self.spec.clone(), distribution: def.distribution.clone(), map: def.map_version }
-    }
-
-    /// `UPDATE 3`.
-    pub(super) fn tag(&self, rows: u64) -> String {
-        match self.spec.kind {
-            ModifyKind::Delete => format!("DELETE {rows}"),
-            ModifyKind::Update | ModifyKind::SplitUpdate => format!("UPDATE {rows}"),
-        }
-    }
-}
+pub(super) const LEAD: [&str; 3] = [FILE_COLUMN, ROW_COLUMN, ScanSpec::SEGMENT_ID];
 
 impl Session {
     pub(super) async fn modify(
@@ -63,38 +43,24 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         self.lock(transaction, &modify.table, LockMode::ShareUpdateExclusive, &cancel).await?;
-        let modify = self.bind_modify(modify, transaction.state()).await?;
-        let bound = with_parameters(modify.bound, parameters)?;
-        let bound = self.run_init_plans(bound, &cancel).await?;
-        let modify = BoundModify { bound, ..modify };
-        let table = self.plan(&modify.bound, Output::Write(modify.target())).await?;
-        let running = self.dispatch(&modify.bound, &table, HashMap::new(), true, cancel.clone()).await?;
-        let modified = self.modified(running, &modify.entry.def).await?;
-        let rows = modified.rows;
-        self.add(transaction, &modify.bound, modified.commit(modify.spec.write.table), &cancel).await?;
-        Ok(Outcome::changed(modify.tag(rows), rows))
-    }
-
-    pub(super) async fn describe_modify(
-        &self,
-        modify: &Modify,
-        catalog: Arc<CatalogState>,
-    ) -> SqlResult<Vec<DataType>> {
-        parameter_types(&self.bind_modify(modify, catalog).await?.bound.plan)
+        let change = self.bind_modify(modify, transaction.state()).await?;
+        self.run_change(change, parameters, transaction, cancel).await
     }
 
     /// The rows to change.
-    pub(super) async fn bind_modify(&self, modify: &Modify, catalog: Arc<CatalogState>) -> SqlResult<BoundModify> {
+    pub(super) async fn bind_modify(&self, modify: &Modify, catalog: Arc<CatalogState>) -> SqlResult<BoundChange> {
         let entry = find_table(&catalog, &modify.table, &self.search_schema())?;
         let def = Arc::clone(&entry.def);
-        refuse_names(modify)?;
+        values_of(modify).chain(&modify.selection).try_for_each(refuse_hidden)?;
+        refuse_hidden(&modify.from)?;
         let assigned = assigned_columns(&def, modify)?;
-        let mut query = query_for(modify, &def, &assigned)?;
-        name_relations(&mut query, &self.search_schema(), modify.alias.is_none().then_some((&def, TARGET)))?;
-        sql::check_query(&query)?;
         let names = self.names(Arc::clone(&catalog), mentions_segment_id(modify));
         let target = DamsonTable::with_row_ids(Arc::clone(&entry), catalog.current_map().segment_count());
         names.prepare(TARGET.0, TARGET.1, Arc::new(target));
+        let others = if modify.returning.is_some() { self.others(modify, &def, &names).await? } else { vec![] };
+        let mut query = query_for(modify, &def, &assigned, &others)?;
+        name_relations(&mut query, &self.search_schema(), modify.alias.is_none().then_some((&def, TARGET)))?;
+        sql::check_query(&query)?;
         let bound = self.bind_named(names, query, "").await?;
         let (kind, plan) = match &modify.assignments {
             None => (ModifyKind::Delete, bound.plan.clone()),
@@ -104,22 +70,86 @@ impl Session {
                 (kind, new_rows(&bound, &def, &assigned)?)
             }
         };
-        let once = kind != ModifyKind::Delete && def.distribution == Distribution::Replicated;
-        let spec = TableModifySpec { write: table_spec(&def), kind, once };
-        Ok(BoundModify { entry, bound: Bound { plan, ..bound }, spec })
+        let bound = Bound { plan, ..bound };
+        let (bound, returning) = match &modify.returning {
+            None => (bound, None),
+            Some(items) => {
+                let row = LEAD.len() + def.columns.len();
+                let mut visible = visible_row(&def, modify.alias.as_deref(), LEAD.len());
+                let others = others.into_iter().enumerate();
+                visible.extend(others.map(|(i, (table, name))| Visible { table, name, position: row + i }));
+                let kept = if kind == ModifyKind::Delete { LEAD.len() } else { row };
+                let (bound, names) = with_returning(bound, kept, &visible, items)?;
+                (bound, Some(names))
+            }
+        };
+        let keys = unique_keys(&def, |column| assigned.contains_key(column), |_| OnDuplicate::Fail);
+        let mut table = match kind {
+            ModifyKind::Delete => unchecked(&def),
+            _ => self.checked(&catalog, &def, keys).await?,
+        };
+        table.returning = returning.as_ref().map_or(0, Vec::len);
+        let copies = kind != ModifyKind::Delete && def.distribution == Distribution::Replicated;
+        let target = WriteTarget::Modify { table, kind, once: copies.then_some(Once::Copies) };
+        let tag = if kind == ModifyKind::Delete { "DELETE" } else { "UPDATE" };
+        Ok(BoundChange { def, bound, target, tag, returning })
+    }
+
+    /// The columns of the tables after FROM or USING.
+    async fn others(
+        &self,
+        modify: &Modify,
+        def: &TableDef,
+        names: &StatementNames,
+    ) -> SqlResult<Vec<(Option<TableReference>, String)>> {
+        if modify.from.is_empty() {
+            return Ok(vec![]);
+        }
+        let alias = modify.alias.as_deref().unwrap_or(&def.name);
+        let mut probe = ast::select_from(TARGET.0, TARGET.1, alias)?;
+        if let Some(select) = ast::select_of(&mut probe) {
+            select.projection = vec![syntax::SelectItem::Wildcard(Default::default())];
+            select.from.extend(modify.from.iter().cloned());
+        }
+        name_relations(&mut probe, &self.search_schema(), modify.alias.is_none().then_some((def, TARGET)))?;
+        let bound = self.bind_named(names.clone(), probe, "").await?;
+        let is_hidden = |name: &str| LEAD.contains(&name);
+        let own = def.columns.len() + if names.has_segment_id() { LEAD.len() - 1 } else { LEAD.len() };
+        let columns = bound.plan.schema().iter().skip(own);
+        let columns = columns.map(|(table, field)| (table.cloned(), field.name().clone()));
+        Ok(columns.filter(|(_, name)| !is_hidden(name)).collect())
     }
 }
 
 /// The assigned columns' values, by position.
 fn assigned_columns<'a>(def: &TableDef, modify: &'a Modify) -> SqlResult<HashMap<usize, &'a InsertValue>> {
     let Some(assignments) = &modify.assignments else { return Ok(HashMap::new()) };
-    let names: Vec<_> = assignments.iter().map(|(name, _)| name.clone()).collect();
-    let positions = resolve_columns(def, &names)?;
+    let positions = assigned_positions(def, assignments)?;
     Ok(positions.into_iter().zip(assignments.iter().map(|(_, value)| value)).collect())
 }
 
-/// `SELECT file, row, segment, new row FROM target, … WHERE …`.
-fn query_for(modify: &Modify, def: &TableDef, assigned: &HashMap<usize, &InsertValue>) -> SqlResult<syntax::Statement> {
+/// Positions of the columns that SET names.
+///
+/// # Errors
+/// 42703; 42601 for a column that is named twice.
+pub(super) fn assigned_positions(def: &TableDef, assignments: &[(Name, InsertValue)]) -> SqlResult<Vec<usize>> {
+    let names: Vec<_> = assignments.iter().map(|(name, _)| name.clone()).collect();
+    for (i, name) in names.iter().enumerate() {
+        if names[..i].iter().any(|other| other.text == name.text) {
+            let message = format!("multiple assignments to same column \"{}\"", name.text);
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(name.position));
+        }
+    }
+    resolve_columns(def, &names)
+}
+
+/// `SELECT file, row, segment, new row, columns of others FROM target, … WHERE …`.
+fn query_for(
+    modify: &Modify,
+    def: &TableDef,
+    assigned: &HashMap<usize, &InsertValue>,
+    others: &[(Option<TableReference>, String)],
+) -> SqlResult<syntax::Statement> {
     let quoted = |name: &str| syntax::Ident::with_quote('"', name);
     let alias = modify.alias.as_deref().unwrap_or(&modify.table.name);
     let qualifier = match &modify.alias {
@@ -134,23 +164,28 @@ fn query_for(modify: &Modify, def: &TableDef, assigned: &HashMap<usize, &InsertV
         // Every copy is changed where it is, and a copy's segment is nothing that may decide what becomes of it.
         items[2] = sql::parse_expression("CAST(0 AS int)")?;
     }
-    if modify.assignments.is_some() {
+    if modify.assignments.is_some() || modify.returning.is_some() {
         for (position, definition) in def.columns.iter().enumerate() {
             items.push(match assigned.get(&position) {
                 None => column(&definition.name),
                 // Its own plan puts it in: it does not depend on rows.
                 Some(InsertValue::Default) => ast::null(),
                 Some(InsertValue::Expr(expr)) => {
-                    let typed = ast::is_parameter(expr) || definition.data_type.is_numeric() && ast::is_literal(expr);
-                    if typed { ast::Cast::to(&definition.sql_type)?.of(expr.clone()) } else { expr.clone() }
+                    if ast::takes_type(expr, definition) {
+                        ast::Cast::to(&definition.sql_type)?.of(expr.clone())
+                    } else {
+                        expr.clone()
+                    }
                 }
             });
         }
     }
+    for (table, name) in others {
+        let parts = table.iter().flat_map(|table| [table.schema(), Some(table.table())]).flatten();
+        items.push(syntax::Expr::CompoundIdentifier(parts.chain([name.as_str()]).map(quoted).collect()));
+    }
     let mut query = ast::select_from(TARGET.0, TARGET.1, alias)?;
-    if let syntax::Statement::Query(query) = &mut query
-        && let syntax::SetExpr::Select(select) = query.body.as_mut()
-    {
+    if let Some(select) = ast::select_of(&mut query) {
         let named = |(i, expr): (usize, syntax::Expr)| {
             let alias = quoted(&format!("column {i}"));
             syntax::SelectItem::ExprWithAlias { expr, alias }
@@ -180,6 +215,8 @@ fn new_rows(bound: &Bound, def: &TableDef, assigned: &HashMap<usize, &InsertValu
         };
         projected.push(value.alias(&definition.name));
     }
+    let others = columns[LEAD.len() + def.columns.len()..].iter().enumerate();
+    projected.extend(others.map(|(i, column)| Expr::Column(column.clone()).alias(format!("pg_damson other {i}"))));
     let source = LogicalPlanBuilder::from(bound.plan.clone());
     source.project(projected).and_then(LogicalPlanBuilder::build).map_err(of_datafusion)
 }
@@ -188,12 +225,9 @@ fn new_rows(bound: &Bound, def: &TableDef, assigned: &HashMap<usize, &InsertValu
 ///
 /// # Errors
 /// 42703 and 42P01, as for what does not exist.
-fn refuse_names(modify: &Modify) -> SqlResult<()> {
+pub(super) fn refuse_hidden(written: &impl Visit) -> SqlResult<()> {
     let mut hidden = Hidden { found: None };
-    for part in values_of(modify).chain(&modify.selection) {
-        let _ = part.visit(&mut hidden);
-    }
-    let _ = modify.from.visit(&mut hidden);
+    let _ = written.visit(&mut hidden);
     hidden.found.map_or(Ok(()), Err)
 }
 

@@ -1,13 +1,18 @@
 //! ALTER TABLE.
 
+use super::constraint::{self, Constraint};
 use super::cursor::Cursor;
 use super::statement::{AlterAction, AlterTable, Statement};
-use super::{create, distributed, table_options, unsupported};
+use super::{column, distributed, expression, sequence, table_options, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
 
+/// Also ALTER SEQUENCE.
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let start = cursor.position();
     cursor.expect_word("ALTER")?;
+    if cursor.word("SEQUENCE") {
+        return sequence::alter(cursor).map(Statement::AlterSequence);
+    }
     if !cursor.word("TABLE") {
         return Err(unsupported::object(cursor, "ALTER", start));
     }
@@ -24,46 +29,104 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
 
 fn action(cursor: &mut Cursor<'_>) -> SqlResult<AlterAction> {
     let at = cursor.position();
-    if cursor.words(&["RENAME", "TO"]) {
-        return Ok(AlterAction::RenameTo(cursor.name()?));
-    }
-    if cursor.words(&["RENAME", "CONSTRAINT"]) {
-        return Err(not_yet("ALTER TABLE ... RENAME CONSTRAINT", at));
-    }
     if cursor.word("RENAME") {
-        cursor.word("COLUMN");
-        let from = cursor.name()?;
-        cursor.expect_word("TO")?;
-        return Ok(AlterAction::RenameColumn { from, to: cursor.name()? });
+        return rename(cursor);
     }
     if cursor.word("ADD") {
-        for constraint in ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "PARTITION"] {
-            if cursor.peek_word(0, constraint) && !cursor.peek_word(0, "COLUMN") {
-                return Err(not_yet(&format!("ALTER TABLE ... ADD {constraint}"), at));
-            }
-        }
-        return add_column(cursor);
+        return add(cursor, at);
+    }
+    if cursor.word("DROP") {
+        return drop(cursor, at);
+    }
+    if cursor.word("ALTER") {
+        return alter_column(cursor, at);
     }
     if cursor.word("SET") {
         return set(cursor, at);
     }
-    for known in ["DROP", "ALTER", "OWNER", "INHERIT", "ENABLE", "DISABLE", "CLUSTER", "VALIDATE", "EXPAND", "SPLIT"] {
+    for known in ["OWNER", "INHERIT", "ENABLE", "DISABLE", "CLUSTER", "VALIDATE", "EXPAND", "SPLIT"] {
         if cursor.peek_word(0, known) {
             return Err(not_yet(&format!("ALTER TABLE ... {known}"), at));
         }
     }
-    Err(cursor.expected("RENAME, ADD COLUMN or SET DISTRIBUTED"))
+    Err(cursor.expected("RENAME, ADD, DROP, ALTER or SET DISTRIBUTED"))
 }
 
-fn add_column(cursor: &mut Cursor<'_>) -> SqlResult<AlterAction> {
-    cursor.word("COLUMN");
-    let if_not_exists = cursor.if_not_exists();
-    let column = cursor.run(|parser| parser.parse_column_def())?;
-    let parsed = create::column(cursor, &column)?;
-    if parsed.primary_key || parsed.foreign_key {
-        return Err(not_yet("a key of a column that is added", parsed.spec.name.position));
+fn rename(cursor: &mut Cursor<'_>) -> SqlResult<AlterAction> {
+    if cursor.word("TO") {
+        return Ok(AlterAction::RenameTo(cursor.name()?));
     }
-    Ok(AlterAction::AddColumn { column: parsed.spec, if_not_exists })
+    let constraint = cursor.word("CONSTRAINT");
+    if !constraint {
+        cursor.word("COLUMN");
+    }
+    let from = cursor.name()?;
+    cursor.expect_word("TO")?;
+    let to = cursor.name()?;
+    Ok(if constraint { AlterAction::RenameConstraint { from, to } } else { AlterAction::RenameColumn { from, to } })
+}
+
+fn add(cursor: &mut Cursor<'_>, at: usize) -> SqlResult<AlterAction> {
+    if cursor.peek_word(0, "PARTITION") {
+        return Err(not_yet("ALTER TABLE ... ADD PARTITION", at));
+    }
+    let constraint = if cursor.word("COLUMN") { None } else { constraint::of_table(cursor)? };
+    match constraint {
+        Some(Constraint::Key(key)) => return Ok(AlterAction::AddKey(key)),
+        Some(Constraint::Check(check)) => return Ok(AlterAction::AddCheck(check)),
+        Some(Constraint::ForeignKey) => return Ok(AlterAction::AddForeignKey),
+        None => {}
+    }
+    let if_not_exists = cursor.if_not_exists();
+    let column = column::parse(cursor)?;
+    if !column.keys.is_empty() {
+        return Err(not_yet("a key of a column that is added", column.spec.name.position));
+    }
+    Ok(AlterAction::AddColumn { column: column.spec, if_not_exists, checks: column.checks })
+}
+
+fn drop(cursor: &mut Cursor<'_>, at: usize) -> SqlResult<AlterAction> {
+    for partition in [&["PARTITION"] as &[&str], &["DEFAULT", "PARTITION"]] {
+        if cursor.words(partition) {
+            return Err(not_yet("ALTER TABLE ... DROP PARTITION", at));
+        }
+    }
+    if cursor.word("CONSTRAINT") {
+        let if_exists = cursor.if_exists();
+        return Ok(AlterAction::DropConstraint { name: cursor.name()?, if_exists, cascade: cursor.cascade() });
+    }
+    cursor.word("COLUMN");
+    let if_exists = cursor.if_exists();
+    Ok(AlterAction::DropColumn { column: cursor.name()?, if_exists, cascade: cursor.cascade() })
+}
+
+fn alter_column(cursor: &mut Cursor<'_>, at: usize) -> SqlResult<AlterAction> {
+    if cursor.word("CONSTRAINT") {
+        return Err(not_yet("ALTER TABLE ... ALTER CONSTRAINT", at));
+    }
+    cursor.word("COLUMN");
+    let column = cursor.name()?;
+    if cursor.words(&["SET", "NOT", "NULL"]) {
+        return Ok(AlterAction::SetNotNull(column));
+    }
+    if cursor.words(&["DROP", "NOT", "NULL"]) {
+        return Ok(AlterAction::DropNotNull(column));
+    }
+    if cursor.words(&["DROP", "DEFAULT"]) {
+        return Ok(AlterAction::DropDefault(column));
+    }
+    if cursor.words(&["SET", "DEFAULT"]) {
+        let at = cursor.position();
+        let value = cursor.run(|parser| parser.parse_expr())?;
+        let default = expression::default_text(&value).map_err(|error| error.at(at))?;
+        return Ok(AlterAction::SetDefault { column, default });
+    }
+    for known in ["TYPE", "SET", "ADD", "DROP", "RESTART", "RESET"] {
+        if cursor.peek_word(0, known) {
+            return Err(cursor.unsupported(format!("ALTER TABLE ... ALTER COLUMN ... {known}")));
+        }
+    }
+    Err(cursor.expected("SET or DROP, and NOT NULL or DEFAULT"))
 }
 
 fn set(cursor: &mut Cursor<'_>, at: usize) -> SqlResult<AlterAction> {

@@ -1,14 +1,14 @@
-//! CREATE TABLE, CREATE TABLE AS, CREATE VIEW, CREATE SCHEMA.
+//! CREATE TABLE, CREATE TABLE AS, CREATE VIEW, CREATE SCHEMA, CREATE SEQUENCE.
 
+use super::constraint::{self, Constraint};
 use super::cursor::Cursor;
 use super::distributed::{self, Clauses};
 use super::statement::{
-    ColumnSpec, CreateSchema, CreateTable, CreateTableAs, CreateView, Name, RelationName, Statement,
+    CreateSchema, CreateTable, CreateTableAs, CreateView, Including, Like, RelationName, Statement,
 };
-use super::{expression, names, query, table_options, types, unsupported};
+use super::{column, query, sequence, table_options, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
 use damson_cluster::Compression;
-use sqlparser::ast::{self, ColumnOption, TableConstraint};
 use sqlparser::tokenizer::Token;
 
 pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Statement> {
@@ -20,6 +20,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Stat
     }
     if cursor.word("VIEW") {
         return view(cursor, or_replace).map(Statement::CreateView);
+    }
+    if !or_replace && cursor.word("SEQUENCE") {
+        return sequence::create(cursor).map(Statement::CreateSequence);
     }
     if cursor.word("TABLE") && !or_replace {
         return table(cursor, clauses);
@@ -94,7 +97,8 @@ fn table(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Statement> {
         if_not_exists,
         columns: Vec::new(),
         like: None,
-        primary_key: None,
+        keys: Vec::new(),
+        checks: Vec::new(),
         foreign_key: false,
         distribution: None,
         compression: None,
@@ -154,120 +158,83 @@ fn refuse_clauses(cursor: &Cursor<'_>) -> SqlResult<()> {
     Ok(())
 }
 
-/// `(LIKE other [INCLUDING …])`.
-fn like(cursor: &mut Cursor<'_>) -> SqlResult<Option<RelationName>> {
+/// `(LIKE other [{INCLUDING | EXCLUDING} …])`.
+fn like(cursor: &mut Cursor<'_>) -> SqlResult<Option<Like>> {
     if *cursor.peek() != Token::LParen || !cursor.peek_word(1, "LIKE") {
         return Ok(None);
     }
     cursor.parser.advance_token();
     cursor.parser.advance_token();
-    let other = cursor.relation()?;
-    while cursor.word("INCLUDING") || cursor.word("EXCLUDING") {
-        // Defaults are copied; constraints other than NOT NULL, and storage options, are not.
-        cursor.name()?;
+    let table = cursor.relation()?;
+    let mut including = Including::default();
+    loop {
+        let included = cursor.word("INCLUDING");
+        if !included && !cursor.word("EXCLUDING") {
+            break;
+        }
+        let expected = cursor.expected("CONSTRAINTS, INDEXES, IDENTITY, DEFAULTS or ALL");
+        match cursor.name()?.text.as_str() {
+            "all" => {
+                including =
+                    Including { constraints: included, defaults: included, indexes: included, identity: included };
+            }
+            "constraints" => including.constraints = included,
+            "defaults" => including.defaults = included,
+            "indexes" => including.indexes = included,
+            "identity" => including.identity = included,
+            // There is nothing of these to copy.
+            "storage" | "comments" | "generated" | "statistics" | "compression" => {}
+            _ => return Err(expected),
+        }
     }
     cursor.expect_token(&Token::RParen)?;
-    Ok(Some(other))
+    Ok(Some(Like { table, including }))
 }
 
 fn columns(cursor: &mut Cursor<'_>, statement: &mut CreateTable) -> SqlResult<()> {
     let at = cursor.position();
-    if *cursor.peek() != Token::LParen {
+    if !cursor.token(&Token::LParen) {
         return Err(cursor.expected("( and the columns, or AS and a query"));
     }
-    let (columns, constraints) = cursor.run(|parser| parser.parse_columns())?;
-    if columns.is_empty() {
+    // No columns at all: the error is below.
+    let mut more = !cursor.token(&Token::RParen);
+    while more {
+        match constraint::of_table(cursor)? {
+            Some(constraint) => table_constraint(statement, constraint)?,
+            None => {
+                let column = column::parse(cursor)?;
+                statement.foreign_key |= column.foreign_key;
+                for key in column.keys {
+                    table_constraint(statement, Constraint::Key(key))?;
+                }
+                statement.checks.extend(column.checks);
+                statement.columns.push(column.spec);
+            }
+        }
+        more = !cursor.token(&Token::RParen);
+        if more && !cursor.token(&Token::Comma) {
+            return Err(cursor.expected(", or )"));
+        }
+    }
+    if statement.columns.is_empty() {
         let message = "a table must have at least one column";
         return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(at));
-    }
-    for column in &columns {
-        let parsed = self::column(cursor, column)?;
-        statement.foreign_key |= parsed.foreign_key;
-        if parsed.primary_key {
-            set_primary_key(statement, vec![parsed.spec.name.clone()])?;
-        }
-        statement.columns.push(parsed.spec);
-    }
-    for constraint in &constraints {
-        table_constraint(cursor, statement, constraint)?;
     }
     Ok(())
 }
 
-/// A column definition, and what it says about the table.
-pub(super) struct ParsedColumn {
-    pub spec: ColumnSpec,
-    pub primary_key: bool,
-    pub foreign_key: bool,
-}
-
-pub(super) fn column(cursor: &Cursor<'_>, column: &ast::ColumnDef) -> SqlResult<ParsedColumn> {
-    let name = names::name(cursor.text, &column.name)?;
-    let position = name.position;
-    let sql_type = types::sql_type_of(&column.data_type).map_err(|error| error.at(position))?;
-    let spec = ColumnSpec { name, sql_type, nullable: true, default: None };
-    let mut parsed = ParsedColumn { spec, primary_key: false, foreign_key: false };
-    let unsupported = |what: &str| {
-        Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported")).at(position))
-    };
-    let mut null = false;
-    for option in &column.options {
-        match &option.option {
-            ColumnOption::Null => null = true,
-            ColumnOption::NotNull => parsed.spec.nullable = false,
-            ColumnOption::Default(value) => {
-                let default = expression::constant_text(value).map_err(|error| error.at(position))?;
-                if parsed.spec.default.replace(default).is_some() {
-                    let message = format!("multiple default values specified for column \"{}\"", parsed.spec.name.text);
-                    return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(position));
-                }
-            }
-            ColumnOption::PrimaryKey(_) => parsed.primary_key = true,
-            ColumnOption::ForeignKey(_) => parsed.foreign_key = true,
-            ColumnOption::Unique(_) => return unsupported("UNIQUE"),
-            ColumnOption::Check(_) => return unsupported("CHECK"),
-            ColumnOption::Collation(_) => return unsupported("COLLATE"),
-            ColumnOption::Generated { .. } => return unsupported("GENERATED"),
-            other => return unsupported(&format!("column option {other}")),
-        }
-    }
-    if null && (!parsed.spec.nullable || parsed.primary_key) {
-        let message = format!("conflicting NULL/NOT NULL declarations for column \"{}\"", parsed.spec.name.text);
-        return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(position));
-    }
-    Ok(parsed)
-}
-
-fn table_constraint(cursor: &Cursor<'_>, statement: &mut CreateTable, constraint: &TableConstraint) -> SqlResult<()> {
-    let unsupported =
-        |what: &str| Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported")));
+fn table_constraint(statement: &mut CreateTable, constraint: Constraint) -> SqlResult<()> {
     match constraint {
-        TableConstraint::PrimaryKey(key) => {
-            let mut names = Vec::with_capacity(key.columns.len());
-            for column in &key.columns {
-                let ast::Expr::Identifier(ident) = &column.column.expr else {
-                    let message = format!("\"{column}\" is not a column of the primary key");
-                    return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
-                };
-                names.push(names::name(cursor.text, ident)?);
+        Constraint::Key(key) => {
+            let again = key.primary && statement.keys.iter().any(|before| before.primary);
+            if let (true, Some(first)) = (again, key.columns.first()) {
+                let message = format!("multiple primary keys for table \"{}\" are not allowed", statement.table.name);
+                return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(first.position));
             }
-            set_primary_key(statement, names)
+            statement.keys.push(key);
         }
-        TableConstraint::ForeignKey(_) => {
-            statement.foreign_key = true;
-            Ok(())
-        }
-        TableConstraint::Unique(_) => unsupported("UNIQUE"),
-        TableConstraint::Check(_) => unsupported("CHECK"),
-        other => unsupported(&format!("constraint {other}")),
+        Constraint::Check(check) => statement.checks.push(check),
+        Constraint::ForeignKey => statement.foreign_key = true,
     }
-}
-
-fn set_primary_key(statement: &mut CreateTable, key: Vec<Name>) -> SqlResult<()> {
-    if let (Some(_), Some(first)) = (&statement.primary_key, key.first()) {
-        let message = format!("multiple primary keys for table \"{}\" are not allowed", statement.table.name);
-        return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(first.position));
-    }
-    statement.primary_key = Some(key);
     Ok(())
 }

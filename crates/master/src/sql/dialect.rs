@@ -95,6 +95,11 @@ impl Dialect for Guarded {
         POSTGRESQL.get_next_precedence(parser)
     }
 
+    /// ON is none, as PostgreSQL has it: `INSERT … SELECT 1 ON CONFLICT …`.
+    fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        *keyword != Keyword::ON && POSTGRESQL.is_column_alias(keyword, parser)
+    }
+
     /// `f(expression : value)` of json_object, for which each argument of every function is parsed twice: off, unlike
     /// PostgreSQL's.
     fn supports_named_fn_args_with_expr_name(&self) -> bool {

@@ -14,6 +14,8 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
         list(cursor, Cursor::relation).map(Statement::DropView)
     } else if cursor.word("SCHEMA") {
         list(cursor, Cursor::name).map(Statement::DropSchema)
+    } else if cursor.word("SEQUENCE") {
+        list(cursor, Cursor::relation).map(Statement::DropSequence)
     } else {
         Err(unsupported::object(cursor, "DROP", start))
     }

@@ -47,10 +47,14 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Stat
     let statement = statement(cursor, clauses)?;
     let is_planned = matches!(
         statement,
-        Statement::Query(_) | Statement::Insert(_) | Statement::Modify(_) | Statement::CreateTableAs(_)
+        Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Modify(_)
+            | Statement::Merge(_)
+            | Statement::CreateTableAs(_)
     );
     if !is_planned {
-        let message = "EXPLAIN is for queries, INSERT, UPDATE, DELETE and CREATE TABLE AS";
+        let message = "EXPLAIN is for queries, INSERT, UPDATE, DELETE, MERGE and CREATE TABLE AS";
         return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(at));
     }
     Ok(Statement::Explain(Explain { analyze, verbose, format, statement: Box::new(statement) }))

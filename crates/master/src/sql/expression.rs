@@ -1,10 +1,12 @@
 //! Expressions as text and back: defaults, and rows of values.
 
 use super::cursor::{Cursor, tokenize};
-use super::guard;
 use super::text::Text;
+use super::{guard, names};
 use crate::error::{SqlError, SqlResult, SqlState};
-use sqlparser::ast::{self, Expr, Query, SetExpr, Visit, Visitor};
+use sqlparser::ast::{
+    self, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Visit, Visitor,
+};
 use std::ops::ControlFlow;
 
 /// An expression's text, such as a column's DEFAULT, as an AST.
@@ -42,11 +44,22 @@ pub fn values_query(rows: Vec<Vec<Expr>>) -> Box<ast::Statement> {
 /// A DEFAULT's text. It must not depend on a row: no columns, subqueries or parameters.
 ///
 /// # Errors
-/// 0A000, 42P10 and such, without a position.
-pub(super) fn constant_text(expression: &Expr) -> SqlResult<String> {
-    let mut check = Constant(None);
+/// 0A000, 54001, without a position.
+pub(super) fn default_text(expression: &Expr) -> SqlResult<String> {
+    kept_text(expression, Restricted { place: "DEFAULT expression", of_row: false, error: None })
+}
+
+/// A CHECK's text. It must depend on nothing but its row: no subqueries, parameters or sequences.
+///
+/// # Errors
+/// 0A000, 54001, without a position.
+pub(super) fn check_text(expression: &Expr) -> SqlResult<String> {
+    kept_text(expression, Restricted { place: "check constraint", of_row: true, error: None })
+}
+
+fn kept_text(expression: &Expr, mut check: Restricted) -> SqlResult<String> {
     let _ = expression.visit(&mut check);
-    if let Some(error) = check.0 {
+    if let Some(error) = check.error {
         return Err(error);
     }
     let text = expression.to_string();
@@ -55,38 +68,70 @@ pub(super) fn constant_text(expression: &Expr) -> SqlResult<String> {
     Ok(text)
 }
 
-struct Constant(Option<SqlError>);
+/// Finds what an expression of a table's definition must not have.
+struct Restricted {
+    /// What it is, in errors.
+    place: &'static str,
+    /// Columns are allowed and sequences are not, or the other way round.
+    of_row: bool,
+    error: Option<SqlError>,
+}
 
-impl Visitor for Constant {
+impl Visitor for Restricted {
     type Break = ();
 
     fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.refuse("cannot use subquery in DEFAULT expression")
+        self.refuse(format!("cannot use subquery in {}", self.place))
     }
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
         match expression {
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
-                self.refuse("cannot use column reference in DEFAULT expression")
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) if !self.of_row => {
+                self.refuse(format!("cannot use column reference in {}", self.place))
             }
             Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_)) => {
-                self.refuse("cannot use a parameter in DEFAULT expression")
+                self.refuse(format!("cannot use a parameter in {}", self.place))
             }
             Expr::Function(function) if function.over.is_some() => {
-                self.refuse("window functions are not allowed in DEFAULT expressions")
+                self.refuse(format!("window functions are not allowed in {}s", self.place))
             }
-            Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("nextval") => {
-                self.refuse("sequences are not supported")
+            Expr::Function(function) if is_nextval(function) => {
+                if self.of_row {
+                    self.refuse(format!("cannot use nextval in {}", self.place))
+                } else if !names_sequence(function) {
+                    self.refuse("nextval of anything but a sequence's name in quotes is not supported".to_owned())
+                } else {
+                    ControlFlow::Continue(())
+                }
             }
             _ => ControlFlow::Continue(()),
         }
     }
 }
 
-impl Constant {
-    fn refuse(&mut self, message: &str) -> ControlFlow<()> {
-        self.0 = Some(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+impl Restricted {
+    fn refuse(&mut self, message: String) -> ControlFlow<()> {
+        self.error = Some(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
         ControlFlow::Break(())
+    }
+}
+
+fn is_nextval(function: &ast::Function) -> bool {
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| names::fold(name) == "nextval")
+}
+
+/// True for `('s')` and `('s'::regclass)`.
+fn names_sequence(function: &ast::Function) -> bool {
+    let is_string =
+        |expression: &Expr| matches!(expression, Expr::Value(value) if value.value.clone().into_string().is_some());
+    let FunctionArguments::List(list) = &function.args else { return false };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Cast { expr, data_type: DataType::Regclass, .. }))] => {
+            is_string(expr)
+        }
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expression))] => is_string(expression),
+        _ => false,
     }
 }
 
@@ -96,18 +141,58 @@ mod tests {
 
     #[test]
     fn expressions_round_trip() {
-        for sql in ["1", "'it''s'", "CURRENT_DATE", "now()", "-1.5::numeric(10,2)", "DATE '2020-01-01'", "true"] {
-            let text = constant_text(&parse_expression(sql).unwrap()).unwrap();
+        for sql in [
+            "1",
+            "'it''s'",
+            "CURRENT_DATE",
+            "now()",
+            "-1.5::numeric(10,2)",
+            "DATE '2020-01-01'",
+            "true",
+            "nextval('s')",
+            "1 + pg_catalog.nextval('a.\"S\"'::regclass)",
+        ] {
+            let text = default_text(&parse_expression(sql).unwrap()).unwrap();
             assert_eq!(parse_expression(&text).unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn defaults_are_constant() {
-        for sql in ["a", "a.b + 1", "(select 1)", "$1", "nextval('s')", "1 + (1 in (select 2))::int"] {
+    fn defaults_do_not_depend_on_a_row() {
+        for sql in [
+            "a",
+            "a.b + 1",
+            "(select 1)",
+            "$1",
+            "1 + (1 in (select 2))::int",
+            "row_number() over ()",
+            "nextval()",
+            "nextval('s' || 't')",
+            "nextval('s'::text)",
+            "NEXTVAL(1)",
+        ] {
             let expression = parse_expression(sql).unwrap();
-            let error = constant_text(&expression).unwrap_err();
+            let error = default_text(&expression).unwrap_err();
             assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{sql}");
+        }
+    }
+
+    #[test]
+    fn checks_depend_on_a_row_only() {
+        for (sql, text) in
+            [("a>0 and t.B is not null", "a > 0 AND t.B IS NOT NULL"), ("\"A\" in (1,2)", "\"A\" IN (1, 2)")]
+        {
+            assert_eq!(check_text(&parse_expression(sql).unwrap()).unwrap(), text);
+        }
+        for (sql, message) in [
+            ("a in (select 1)", "cannot use subquery in check constraint"),
+            ("exists (select 1)", "cannot use subquery in check constraint"),
+            ("a > $1", "cannot use a parameter in check constraint"),
+            ("sum(a) over () > 1", "window functions are not allowed in check constraints"),
+            ("a > nextval('s')", "cannot use nextval in check constraint"),
+        ] {
+            let error = check_text(&parse_expression(sql).unwrap()).unwrap_err();
+            assert_eq!((error.state, error.message.as_str()), (SqlState::FEATURE_NOT_SUPPORTED, message), "{sql}");
         }
     }
 

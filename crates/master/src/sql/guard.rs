@@ -74,7 +74,10 @@ impl Level {
 /// 54001.
 pub(super) fn check(tokens: &[TokenWithSpan]) -> SqlResult<()> {
     let mut levels = vec![Level::default()];
-    for token in tokens {
+    let mut before = &Token::EOF;
+    let mut is_operand = false;
+    for token in tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))) {
+        let next_is_operand = operand_follows(before, &token.token);
         let level = levels.last_mut().expect("the outermost level is never closed");
         match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
@@ -85,14 +88,15 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> SqlResult<()> {
             Token::Word(word) if word.quote_style.is_none() => match word.keyword {
                 Keyword::CASE => levels.push(Level { case: true, ..Level::default() }),
                 Keyword::END if level.case => close(&mut levels, false),
-                keyword => level.keyword(keyword),
+                keyword => level.keyword(keyword, is_operand),
             },
             Token::Comma | Token::SemiColon => level.end_expression(),
-            Token::Whitespace(_) | Token::Word(_) | Token::Number(..) | Token::Period | Token::EOF => {}
+            Token::Word(_) | Token::Number(..) | Token::Period | Token::EOF => {}
             token if is_literal(token) => {}
             _ => level.others.add(),
         }
         check_level(&levels)?;
+        (before, is_operand) = (&token.token, next_is_operand);
     }
     while levels.len() > 1 {
         close(&mut levels, false);
@@ -100,44 +104,88 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> SqlResult<()> {
     check_level(&levels)
 }
 
+/// True if what stands behind `token` is part of the same expression, and a column's name if it is a word: the parser takes
+/// it for one in `t.limit` and `1 + limit`. So is the FROM of IS DISTINCT FROM no clause.
+fn operand_follows(before: &Token, token: &Token) -> bool {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+            Keyword::OR | Keyword::AND | Keyword::DISTINCT => true,
+            Keyword::FROM => is_word(before, Keyword::DISTINCT),
+            keyword => is_operator(keyword),
+        },
+        Token::Word(_) | Token::Number(..) | Token::Comma | Token::SemiColon | Token::EOF => false,
+        Token::LParen | Token::LBracket | Token::LBrace | Token::RParen | Token::RBracket | Token::RBrace => false,
+        Token::Mul => !is_wildcard(before),
+        token => !is_literal(token),
+    }
+}
+
+/// True for a `*` behind `before` that is no multiplication.
+fn is_wildcard(before: &Token) -> bool {
+    const LISTS: [Keyword; 4] = [Keyword::SELECT, Keyword::RETURNING, Keyword::DISTINCT, Keyword::ALL];
+    matches!(before, Token::Comma | Token::Period | Token::LParen) || LISTS.iter().any(|list| is_word(before, *list))
+}
+
+fn is_word(token: &Token, keyword: Keyword) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.keyword == keyword)
+}
+
+fn is_operator(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::NOT
+            | Keyword::IS
+            | Keyword::IN
+            | Keyword::LIKE
+            | Keyword::ILIKE
+            | Keyword::BETWEEN
+            | Keyword::SIMILAR
+            | Keyword::COLLATE
+            | Keyword::AT
+            | Keyword::NOTNULL
+            | Keyword::OVERLAPS
+            | Keyword::XOR
+            | Keyword::RLIKE
+            | Keyword::REGEXP
+            | Keyword::OPERATOR
+            | Keyword::INTERVAL
+            | Keyword::EXPLAIN
+    )
+}
+
 impl Level {
-    fn keyword(&mut self, keyword: Keyword) {
+    /// An operand ends no expression.
+    fn keyword(&mut self, keyword: Keyword, is_operand: bool) {
         match keyword {
             Keyword::OR => {
                 self.ors += 1;
                 self.ands.now = 0;
                 self.others.now = 0;
+                return;
             }
             Keyword::AND => {
                 self.ands.add();
                 self.others.now = 0;
+                return;
             }
-            Keyword::NOT | Keyword::IS | Keyword::IN | Keyword::LIKE | Keyword::ILIKE | Keyword::BETWEEN => {
-                self.others.add();
-            }
-            Keyword::SIMILAR | Keyword::COLLATE | Keyword::AT | Keyword::NOTNULL | Keyword::OVERLAPS => {
-                self.others.add();
-            }
-            Keyword::OPERATOR | Keyword::INTERVAL | Keyword::EXPLAIN => self.others.add(),
-            Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => {
-                self.set_operations += 1;
-                self.end_expression();
-            }
+            keyword if is_operator(keyword) => return self.others.add(),
+            Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => self.set_operations += 1,
             Keyword::JOIN => {
                 self.joins += 1;
                 self.joined = true;
-                self.end_expression();
             }
             Keyword::SELECT => {
-                self.joins = 0;
                 self.query = true;
-                self.end_expression();
+                if !is_operand {
+                    self.joins = 0;
+                }
             }
-            Keyword::FROM | Keyword::WHERE | Keyword::HAVING | Keyword::ON | Keyword::GROUP | Keyword::ORDER => {
-                self.end_expression();
-            }
-            Keyword::WHEN | Keyword::THEN | Keyword::ELSE | Keyword::LIMIT | Keyword::VALUES => self.end_expression(),
-            _ => {}
+            Keyword::FROM | Keyword::WHERE | Keyword::HAVING | Keyword::ON | Keyword::GROUP | Keyword::ORDER => {}
+            Keyword::WHEN | Keyword::THEN | Keyword::ELSE | Keyword::LIMIT | Keyword::VALUES | Keyword::RETURNING => {}
+            _ => return,
+        }
+        if !is_operand {
+            self.end_expression();
         }
     }
 }
@@ -190,7 +238,7 @@ fn is_literal(token: &Token) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cursor::{is_word, tokenize};
+    use super::super::cursor::{self, tokenize};
     use super::super::text::Text;
     use super::*;
 
@@ -224,6 +272,34 @@ mod tests {
         assert!(!allowed(&format!("select {}true", "not ".repeat(2_500))));
         assert!(!allowed(&format!("select a{}", "::int".repeat(2_500))));
         assert!(!allowed(&format!("select a{}", "[1]".repeat(2_500))));
+        assert!(!allowed(&format!("select a{}", " is not distinct from a".repeat(2_500))));
+    }
+
+    #[test]
+    fn words_that_are_operands_end_no_chain() {
+        for word in ["limit", "t.limit", "from", "returning", "select", "t.\"limit\"", "on"] {
+            for operator in ["+", "and", "or", "is distinct from", "like", "xor", "rlike", "regexp"] {
+                let chain = |n: usize| format!("select a {}", format!("{operator} {word} ").repeat(n));
+                assert!(allowed(&chain(400)), "{word} {operator}");
+                assert!(!allowed(&chain(2_500)), "{word} {operator}");
+            }
+        }
+        let stars = |n: usize| vec!["select *"; n].join(" union ");
+        assert!(allowed(&stars(250)) && !allowed(&stars(300)));
+        assert!(!allowed(&format!("select * from t {}", "join u on a = select ".repeat(600))));
+    }
+
+    #[test]
+    fn parts_of_a_statement_are_trees_of_their_own() {
+        let plus = "1+".repeat(900);
+        for sql in [
+            format!("insert into t select {plus}1 returning {plus}1"),
+            format!("update t set a = {plus}1 where {plus}1 returning *"),
+            format!("merge into t using u on {plus}1 when matched and {plus}1 then delete returning {plus}1"),
+            format!("select distinct {plus}1 from t where {plus}1 group by {plus}1 limit {plus}1"),
+        ] {
+            assert!(allowed(&sql), "{}", &sql[..30]);
+        }
     }
 
     #[test]
@@ -262,6 +338,6 @@ mod tests {
     #[test]
     fn words_in_quotes_are_names() {
         assert!(allowed(&format!("select {}1", "\"or\" , ".repeat(3_000))));
-        assert!(!is_word(&tokenize(&Text::new("\"OR\"")).unwrap()[0].token, "OR"));
+        assert!(!cursor::is_word(&tokenize(&Text::new("\"OR\"")).unwrap()[0].token, "OR"));
     }
 }

@@ -1,6 +1,9 @@
 //! Stop 1½ of a query's walk: text → [`Statement`], with PostgreSQL's errors and positions.
 
 mod alter;
+mod assign;
+mod column;
+mod constraint;
 mod copy;
 mod create;
 mod cursor;
@@ -12,10 +15,13 @@ mod expression;
 mod guard;
 mod insert;
 mod limits;
+mod merge;
 mod modify;
 mod names;
 mod parse;
 mod query;
+mod returning;
+mod sequence;
 mod settings;
 mod split;
 mod statement;
@@ -32,8 +38,9 @@ pub use parse::parse;
 pub use query::check_query;
 pub use split::split;
 pub use statement::{
-    AlterAction, AlterTable, ColumnSpec, CopyFrom, CopySource, CopyTo, CreateSchema, CreateTable, CreateTableAs,
-    CreateView, DistributionClause, Drop, Explain, ExplainFormat, Insert, InsertSource, InsertValue, Isolation,
-    LockTable, Modify, Name, RelationName, SetSetting, ShowTarget, Statement, TransactionModes, TransactionStatement,
+    AlterAction, AlterTable, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget, CopyFrom, CopySource, CopyTo,
+    CreateSchema, CreateTable, CreateTableAs, CreateView, DistributionClause, Drop, Explain, ExplainFormat, Including,
+    Insert, InsertSource, InsertValue, Isolation, KeySpec, LockTable, Merge, MergeAction, MergeClause, MergeWhen,
+    Modify, Name, OnConflict, RelationName, SetSetting, ShowTarget, Statement, TransactionModes, TransactionStatement,
 };
 pub use types::{sql_type_name, stored_type_of};

@@ -5,7 +5,8 @@ use super::limits::STATEMENT_BYTES_MAX;
 use super::statement::Statement;
 use super::text::Text;
 use super::{
-    alter, copy, create, distributed, drop, explain, guard, insert, modify, query, settings, transaction, unsupported,
+    alter, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, settings, transaction,
+    unsupported,
 };
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -83,6 +84,7 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, clauses: distributed::Clauses) 
         "INSERT" => insert::parse(cursor),
         "UPDATE" => modify::update(cursor),
         "DELETE" => modify::delete(cursor),
+        "MERGE" => merge::parse(cursor),
         "CREATE" => create::parse(cursor, clauses),
         "DROP" => drop::parse(cursor),
         "TRUNCATE" => drop::truncate(cursor),

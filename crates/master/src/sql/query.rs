@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::names;
 use super::statement::RelationName;
 use crate::error::{SqlError, SqlResult, SqlState};
-use sqlparser::ast::{self, Query, SetExpr, Visit, Visitor};
+use sqlparser::ast::{self, Expr, Query, SetExpr, Visit, Visitor};
 use std::ops::ControlFlow;
 
 /// The query at the cursor, as an `ast::Statement::Query`.
@@ -29,14 +29,37 @@ pub fn check_query(statement: &ast::Statement) -> SqlResult<()> {
     }
 }
 
+/// The expression at the cursor, which a statement that changes rows has besides its query.
+///
+/// # Errors
+/// 42601, 0A000.
+pub(super) fn expression(cursor: &mut Cursor<'_>) -> SqlResult<Expr> {
+    let at = cursor.position();
+    let expression = cursor.run(|parser| parser.parse_expr())?;
+    check_inside(&expression).map_err(|error| error.at(at))?;
+    Ok(expression)
+}
+
+/// Checks the subqueries in a part of a statement that is not a query itself.
+///
+/// # Errors
+/// 0A000, without a position.
+pub(super) fn check_inside(part: &impl Visit) -> SqlResult<()> {
+    match part.visit(&mut Sampled) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(unsupported("TABLESAMPLE")),
+    }
+}
+
+fn unsupported(what: &str) -> SqlError {
+    SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported"))
+}
+
 pub(super) fn check(query: &Query) -> SqlResult<()> {
-    let unsupported = |what: &str| SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported"));
     if !query.locks.is_empty() {
         return Err(unsupported("SELECT ... FOR UPDATE/SHARE"));
     }
-    if query.visit(&mut Sampled).is_break() {
-        return Err(unsupported("TABLESAMPLE"));
-    }
+    check_inside(query)?;
     match query.body.as_ref() {
         SetExpr::Select(select) if select.into.is_some() => {
             Err(unsupported("SELECT ... INTO").with_hint("Use CREATE TABLE ... AS SELECT."))

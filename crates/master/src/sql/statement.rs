@@ -13,15 +13,22 @@ pub enum Statement {
     Insert(Insert),
     /// UPDATE or DELETE.
     Modify(Box<Modify>),
+    Merge(Box<Merge>),
     CreateTable(CreateTable),
     CreateTableAs(CreateTableAs),
     CreateView(CreateView),
     CreateSchema(CreateSchema),
+    /// Refused, as the next two, when it is executed.
+    CreateSequence(CreateSequence),
     DropTable(Drop<RelationName>),
     DropView(Drop<RelationName>),
     DropSchema(Drop<Name>),
+    #[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
+    DropSequence(Drop<RelationName>),
     Truncate(Vec<RelationName>),
     AlterTable(AlterTable),
+    #[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
+    AlterSequence(AlterSequence),
     CopyFrom(CopyFrom),
     CopyTo(CopyTo),
     Explain(Explain),
@@ -38,9 +45,19 @@ pub enum Statement {
 }
 
 impl Statement {
-    /// True for what changes the catalog or its rows, or gives no rows: everything but queries, EXPLAIN and SHOW.
+    /// True for what gives no rows: everything but queries, EXPLAIN, SHOW, and changes with RETURNING.
     pub fn is_update(&self) -> bool {
-        !matches!(self, Statement::Query(_) | Statement::Explain(_) | Statement::Show(_))
+        !matches!(self, Statement::Query(_) | Statement::Explain(_) | Statement::Show(_)) && self.returning().is_none()
+    }
+
+    /// What RETURNING names, if it was written.
+    pub fn returning(&self) -> Option<&[ast::SelectItem]> {
+        match self {
+            Statement::Insert(insert) => insert.returning.as_deref(),
+            Statement::Modify(modify) => modify.returning.as_deref(),
+            Statement::Merge(merge) => merge.returning.as_deref(),
+            _ => None,
+        }
     }
 }
 
@@ -51,6 +68,7 @@ impl Statement {
             Statement::CreateTable(create) => create.if_not_exists,
             Statement::CreateTableAs(create) => create.if_not_exists,
             Statement::CreateSchema(create) => create.if_not_exists,
+            Statement::CreateSequence(create) => create.if_not_exists,
             _ => false,
         }
     }
@@ -62,15 +80,19 @@ impl Statement {
             Statement::Insert(_) => "INSERT",
             Statement::Modify(modify) if modify.assignments.is_some() => "UPDATE",
             Statement::Modify(_) => "DELETE",
+            Statement::Merge(_) => "MERGE",
             Statement::CreateTable(_) => "CREATE TABLE",
             Statement::CreateTableAs(_) => "CREATE TABLE AS",
             Statement::CreateView(_) => "CREATE VIEW",
             Statement::CreateSchema(_) => "CREATE SCHEMA",
+            Statement::CreateSequence(_) => "CREATE SEQUENCE",
             Statement::DropTable(_) => "DROP TABLE",
             Statement::DropView(_) => "DROP VIEW",
             Statement::DropSchema(_) => "DROP SCHEMA",
+            Statement::DropSequence(_) => "DROP SEQUENCE",
             Statement::Truncate(_) => "TRUNCATE TABLE",
             Statement::AlterTable(_) => "ALTER TABLE",
+            Statement::AlterSequence(_) => "ALTER SEQUENCE",
             Statement::CopyFrom(_) | Statement::CopyTo(_) => "COPY",
             Statement::Explain(_) => "EXPLAIN",
             Statement::Show(_) => "SHOW",
@@ -181,9 +203,51 @@ impl std::fmt::Display for RelationName {
 #[derive(Clone, Debug)]
 pub struct Insert {
     pub table: RelationName,
+    /// What ON CONFLICT and RETURNING call the table, if not by its name.
+    pub alias: Option<String>,
     /// Empty: all columns, in the table's order.
     pub columns: Vec<Name>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "without identity columns it says nothing"))]
+    pub overriding: Option<Overriding>,
     pub source: InsertSource,
+    pub on_conflict: Option<OnConflict>,
+    pub returning: Option<Vec<ast::SelectItem>>,
+}
+
+/// `OVERRIDING {SYSTEM | USER} VALUE`: whose value an identity column takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overriding {
+    /// The statement's, also for a column that is GENERATED ALWAYS.
+    System,
+    /// The sequence's: what the statement gives is not read.
+    User,
+}
+
+/// `ON CONFLICT [target] DO …`.
+#[derive(Clone, Debug)]
+pub struct OnConflict {
+    pub target: ConflictTarget,
+    pub action: ConflictAction,
+}
+
+/// Which key's conflicts are meant.
+#[derive(Clone, Debug)]
+pub enum ConflictTarget {
+    /// Any key's: none was written. Never with an update.
+    Any,
+    /// The key of these columns, in any order.
+    Columns(Vec<Name>),
+    Constraint(Name),
+}
+
+/// What becomes of a row whose key is there already.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a statement")]
+pub enum ConflictAction {
+    /// It is left out.
+    Nothing,
+    /// The row that is there changes, if it fulfils `selection`.
+    Update { assignments: Vec<(Name, InsertValue)>, selection: Option<ast::Expr> },
 }
 
 /// UPDATE, or DELETE without assignments.
@@ -197,6 +261,56 @@ pub struct Modify {
     /// What stands after FROM or USING.
     pub from: Vec<ast::TableWithJoins>,
     pub selection: Option<ast::Expr>,
+    pub returning: Option<Vec<ast::SelectItem>>,
+}
+
+/// MERGE.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    pub table: RelationName,
+    /// What the rest of the statement calls the table, if not by its name.
+    pub alias: Option<String>,
+    /// What stands after USING: one factor, without joins.
+    pub source: ast::TableWithJoins,
+    pub on: ast::Expr,
+    /// At least one. The first that applies to a row is done; none that could never be reached.
+    pub clauses: Vec<MergeClause>,
+    pub returning: Option<Vec<ast::SelectItem>>,
+}
+
+/// `WHEN … [AND condition] THEN action`.
+#[derive(Clone, Debug)]
+pub struct MergeClause {
+    pub when: MergeWhen,
+    pub condition: Option<ast::Expr>,
+    /// An insert for [`MergeWhen::NotMatched`], an update or a delete for the others, nothing for all.
+    pub action: MergeAction,
+}
+
+/// The rows that a clause of a MERGE is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeWhen {
+    /// Of both sides.
+    Matched,
+    /// Of the source only: NOT MATCHED, NOT MATCHED BY TARGET.
+    NotMatched,
+    /// Of the table only.
+    NotMatchedBySource,
+}
+
+#[derive(Clone, Debug)]
+pub enum MergeAction {
+    Nothing,
+    Delete,
+    Update(Vec<(Name, InsertValue)>),
+    Insert {
+        /// Empty: all columns, in the table's order.
+        columns: Vec<Name>,
+        #[cfg_attr(not(test), expect(dead_code, reason = "without identity columns it says nothing"))]
+        overriding: Option<Overriding>,
+        /// None: DEFAULT VALUES.
+        values: Option<Vec<InsertValue>>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -223,13 +337,55 @@ pub struct CreateTable {
     pub if_not_exists: bool,
     pub columns: Vec<ColumnSpec>,
     /// `(LIKE other)`: takes the other table's columns; `columns` is empty then.
-    pub like: Option<RelationName>,
-    /// PRIMARY KEY of a column or of the table; None without one.
-    pub primary_key: Option<Vec<Name>>,
+    pub like: Option<Like>,
+    /// PRIMARY KEY, at most one, and UNIQUE, of columns or of the table.
+    pub keys: Vec<KeySpec>,
+    /// CHECK, of columns or of the table.
+    pub checks: Vec<CheckSpec>,
     /// True if a FOREIGN KEY or REFERENCES was written.
     pub foreign_key: bool,
     pub distribution: Option<DistributionClause>,
     pub compression: Option<Compression>,
+}
+
+/// `LIKE other [INCLUDING …]`.
+#[derive(Clone, Debug)]
+pub struct Like {
+    pub table: RelationName,
+    pub including: Including,
+}
+
+/// What LIKE copies besides names, types and NOT NULL, which it always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Including {
+    /// CHECK.
+    pub constraints: bool,
+    pub defaults: bool,
+    /// PRIMARY KEY and UNIQUE.
+    pub indexes: bool,
+    pub identity: bool,
+}
+
+/// PRIMARY KEY or UNIQUE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    /// After CONSTRAINT.
+    pub name: Option<Name>,
+    pub columns: Vec<Name>,
+    pub primary: bool,
+}
+
+/// CHECK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckSpec {
+    /// After CONSTRAINT.
+    pub name: Option<Name>,
+    /// As SQL text, without CHECK's parentheses; it has no subqueries, parameters, window functions or nextval.
+    pub expression: String,
+    /// The column whose definition it stands in.
+    pub column: Option<Name>,
+    /// 1-based character position in the statement's text.
+    pub position: usize,
 }
 
 /// `CREATE TABLE t AS query`.
@@ -251,9 +407,42 @@ pub struct CreateTableAs {
 pub struct ColumnSpec {
     pub name: Name,
     pub sql_type: SqlType,
+    /// False also for an identity or serial column; what a primary key forbids, the key says.
     pub nullable: bool,
-    /// DEFAULT's expression as SQL text; a constant expression.
+    /// DEFAULT's expression as SQL text: of constants, and of nextval with a sequence's name, `nextval('s')` or
+    /// `nextval('s'::regclass)`. None with an identity.
     pub default: Option<String>,
+    pub identity: Option<IdentitySpec>,
+}
+
+/// `GENERATED {ALWAYS | BY DEFAULT} AS IDENTITY [(options)]`, or a type such as serial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentitySpec {
+    pub always: bool,
+    /// serial, bigserial, smallserial: a sequence and a default, not an identity.
+    pub serial: bool,
+    pub options: SequenceOptions,
+}
+
+/// What is None was not written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceOptions {
+    /// smallint, integer or bigint.
+    pub data_type: Option<SqlType>,
+    /// Not 0.
+    pub increment: Option<i64>,
+    /// `Some(None)`: NO MINVALUE.
+    pub min: Option<Option<i64>>,
+    /// `Some(None)`: NO MAXVALUE.
+    pub max: Option<Option<i64>>,
+    pub start: Option<i64>,
+    /// Of ALTER only. `Some(None)`: RESTART without a value.
+    pub restart: Option<Option<i64>>,
+    /// At least 1.
+    pub cache: Option<i64>,
+    pub cycle: Option<bool>,
+    /// `Some(None)`: OWNED BY NONE.
+    pub owned_by: Option<Option<(RelationName, Name)>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,6 +473,23 @@ pub struct CreateSchema {
 }
 
 #[derive(Clone, Debug)]
+pub struct CreateSequence {
+    #[expect(dead_code, reason = "read once there are sequences")]
+    pub sequence: RelationName,
+    pub if_not_exists: bool,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
+    pub options: SequenceOptions,
+}
+
+#[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
+#[derive(Clone, Debug)]
+pub struct AlterSequence {
+    pub sequence: RelationName,
+    pub if_exists: bool,
+    pub options: SequenceOptions,
+}
+
+#[derive(Clone, Debug)]
 pub struct Drop<N> {
     pub names: Vec<N>,
     pub if_exists: bool,
@@ -297,6 +503,7 @@ pub struct AlterTable {
     pub action: AlterAction,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one a statement")]
 #[derive(Clone, Debug)]
 pub enum AlterAction {
     RenameTo(Name),
@@ -307,7 +514,36 @@ pub enum AlterAction {
     AddColumn {
         column: ColumnSpec,
         if_not_exists: bool,
+        checks: Vec<CheckSpec>,
     },
+    #[cfg_attr(not(test), expect(dead_code, reason = "refused when it is executed"))]
+    DropColumn {
+        column: Name,
+        if_exists: bool,
+        cascade: bool,
+    },
+    AddKey(KeySpec),
+    AddCheck(CheckSpec),
+    /// Accepted, not kept, as in Greenplum.
+    AddForeignKey,
+    DropConstraint {
+        name: Name,
+        if_exists: bool,
+        #[cfg_attr(not(test), expect(dead_code, reason = "nothing depends on a constraint"))]
+        cascade: bool,
+    },
+    RenameConstraint {
+        from: Name,
+        to: Name,
+    },
+    SetNotNull(Name),
+    DropNotNull(Name),
+    /// `default` as [`ColumnSpec`] has it.
+    SetDefault {
+        column: Name,
+        default: String,
+    },
+    DropDefault(Name),
     /// `SET DISTRIBUTED …` or `SET WITH (REORGANIZE=true)`; None keeps the policy and only rewrites the rows.
     SetDistributed {
         distribution: Option<DistributionClause>,
@@ -347,7 +583,7 @@ pub struct Explain {
     pub analyze: bool,
     pub verbose: bool,
     pub format: ExplainFormat,
-    /// A query, an INSERT or a CREATE TABLE AS.
+    /// A query, an INSERT, UPDATE, DELETE or MERGE, or a CREATE TABLE AS.
     pub statement: Box<Statement>,
 }
 

@@ -72,6 +72,21 @@ pub fn sql_type_of(sql: &ast::DataType) -> SqlResult<SqlType> {
     }
 }
 
+/// The type beneath serial and its like, which only columns may be declared with; None for a type that is one.
+pub fn serial_type_of(sql: &ast::DataType) -> Option<SqlType> {
+    let ast::DataType::Custom(name, modifiers) = sql else { return None };
+    if !modifiers.is_empty() {
+        return None;
+    }
+    let (name, data_type) = match name.to_string().to_ascii_lowercase().as_str() {
+        "smallserial" | "serial2" => ("smallint", DataType::Int16),
+        "serial" | "serial4" => ("integer", DataType::Int32),
+        "bigserial" | "serial8" => ("bigint", DataType::Int64),
+        _ => return None,
+    };
+    Some(SqlType { name: name.into(), data_type })
+}
+
 fn timestamptz() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from(UTC)))
 }
@@ -168,7 +183,7 @@ fn custom(name: &ast::ObjectName, modifiers: &[String]) -> SqlResult<SqlType> {
         ("serial" | "serial4" | "bigserial" | "serial8" | "smallserial" | "serial2", _) => {
             let message = format!("type {name} is not supported");
             Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
-                .with_hint("There are no sequences: use integer or bigint and give the values."))
+                .with_hint("It is for the columns of CREATE TABLE and ALTER TABLE ... ADD COLUMN."))
         }
         ("money" | "xml" | "inet" | "cidr" | "macaddr" | "tsvector" | "tsquery" | "point" | "oid" | "timetz", _) => {
             Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("type {name} is not supported")))

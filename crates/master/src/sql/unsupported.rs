@@ -6,7 +6,6 @@ use sqlparser::tokenizer::Token;
 
 /// First words of statements that are SQL, and a hint where there is another way.
 const STATEMENTS: &[(&str, &str)] = &[
-    ("MERGE", "Use UPDATE ... FROM, then INSERT ... SELECT ... WHERE NOT EXISTS."),
     ("GRANT", ""),
     ("REVOKE", ""),
     ("PREPARE", "Use the client protocol's prepared statements."),
@@ -58,7 +57,6 @@ const OBJECTS: &[(&str, &str)] = &[
     ("TRIGGER", ""),
     ("EVENT", ""),
     ("RULE", ""),
-    ("SEQUENCE", ""),
     ("TYPE", ""),
     ("DOMAIN", ""),
     ("CAST", ""),

@@ -3,10 +3,11 @@
 use super::cells::{Cell, Row, integer, row, text};
 use super::table::{SystemContext, SystemTable, system_tables};
 use super::{INFORMATION_SCHEMA, OWNER, PG_CATALOG};
-use crate::catalog::Relation;
+use crate::catalog::{Relation, TableEntry};
 use crate::sql::{DATABASE, sql_type_name};
 use arrow::datatypes::{DataType, Field};
-use damson_cluster::{ColumnDef, TableDef};
+use damson_cluster::{CheckDef, ColumnDef, KeyDef};
+use std::sync::Arc;
 
 pub(super) const SCHEMATA: SystemTable = SystemTable {
     schema_name: INFORMATION_SCHEMA,
@@ -240,24 +241,34 @@ pub(super) const TABLE_CONSTRAINTS: SystemTable = SystemTable {
 };
 
 fn table_constraints(context: &SystemContext) -> Vec<Row> {
-    let keyed = context.state.tables().map(|entry| &entry.def).filter(|def| !def.primary_key.is_empty());
-    keyed
-        .map(|def| {
-            let schema = def.schema.as_str();
-            row![
-                DATABASE,
-                schema,
-                primary_key_name(def),
-                DATABASE,
-                schema,
-                def.name.as_str(),
-                "PRIMARY KEY",
-                "NO",
-                "NO",
-                "NO"
-            ]
-        })
-        .collect()
+    let mut rows = Vec::new();
+    for entry in context.state.tables() {
+        let (schema, table) = (entry.def.schema.as_str(), entry.def.name.as_str());
+        let kind = |key: &KeyDef| if key.primary { "PRIMARY KEY" } else { "UNIQUE" };
+        let keys = entry.def.keys.iter().map(|key| (key.name.as_str(), kind(key)));
+        let checks = entry.def.checks.iter().map(|check| (check.name.as_str(), "CHECK"));
+        for (name, kind) in keys.chain(checks) {
+            rows.push(row![DATABASE, schema, name, DATABASE, schema, table, kind, "NO", "NO", "YES"]);
+        }
+    }
+    rows
+}
+
+pub(super) const CHECK_CONSTRAINTS: SystemTable = SystemTable {
+    schema_name: INFORMATION_SCHEMA,
+    name: "check_constraints",
+    columns: &[text("constraint_catalog"), text("constraint_schema"), text("constraint_name"), text("check_clause")],
+    rows: check_constraints,
+};
+
+fn check_constraints(context: &SystemContext) -> Vec<Row> {
+    let checks = |entry: &Arc<TableEntry>| {
+        let schema = entry.def.schema.clone();
+        let row =
+            move |check: &CheckDef| row![DATABASE, schema.as_str(), check.name.as_str(), check.expression.as_str()];
+        entry.def.checks.iter().map(row).collect::<Vec<_>>()
+    };
+    context.state.tables().flat_map(checks).collect()
 }
 
 pub(super) const KEY_COLUMN_USAGE: SystemTable = SystemTable {
@@ -281,26 +292,23 @@ fn key_column_usage(context: &SystemContext) -> Vec<Row> {
     let mut rows = Vec::new();
     for entry in context.state.tables() {
         let def = &entry.def;
-        for (index, column) in def.primary_key.iter().enumerate() {
-            rows.push(row![
-                DATABASE,
-                def.schema.as_str(),
-                primary_key_name(def),
-                DATABASE,
-                def.schema.as_str(),
-                def.name.as_str(),
-                def.columns[*column].name.as_str(),
-                index + 1,
-                Cell::Null
-            ]);
+        for key in &def.keys {
+            for (index, column) in key.columns.iter().enumerate() {
+                rows.push(row![
+                    DATABASE,
+                    def.schema.as_str(),
+                    key.name.as_str(),
+                    DATABASE,
+                    def.schema.as_str(),
+                    def.name.as_str(),
+                    def.columns[*column].name.as_str(),
+                    index + 1,
+                    Cell::Null
+                ]);
+            }
         }
     }
     rows
-}
-
-/// As PostgreSQL names it.
-fn primary_key_name(def: &TableDef) -> String {
-    format!("{}_pkey", def.name)
 }
 
 fn yes_no(yes: bool) -> &'static str {

@@ -95,6 +95,7 @@ static TABLES: &[SystemTable] = &[
     information_schema::COLUMNS,
     information_schema::VIEWS,
     information_schema::TABLE_CONSTRAINTS,
+    information_schema::CHECK_CONSTRAINTS,
     information_schema::KEY_COLUMN_USAGE,
 ];
 

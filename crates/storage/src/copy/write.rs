@@ -159,7 +159,7 @@ impl Target for CopyWrite {
         let finished = file.finish(Some(self.path.clone())).await?;
         let report = serde_json::to_vec(&[self.path.display().to_string()])
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(Written { rows, report, files: vec![finished] })
+        Ok(Written { rows, report, files: vec![finished], returned: Default::default() })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::footers::Footers;
 use object_store::ObjectStore;
 use std::sync::Arc;
 
-/// A content's files, their footers and delete vectors, and the node's cache of their columns. Made by [`crate::TableStore`].
+/// A content's files, their footers and delete vectors, and the node's cache of their columns and keys. Made by [`crate::TableStore`].
 #[derive(Debug)]
 pub(crate) struct TableFiles {
     pub store: Arc<dyn ObjectStore>,

@@ -11,3 +11,4 @@ mod stream;
 
 pub(crate) use exec::scan;
 pub(crate) use files::TableFiles;
+pub(crate) use pruning::Pruner;

@@ -1,8 +1,13 @@
-//! Writing table files: the table writer and the statistics that it collects.
+//! Writing table files: the table writer, the constraints that it keeps, and the statistics that it collects.
 
+mod constraints;
+mod keys;
 mod modify;
+mod returned;
 mod stats;
 mod table;
+
+pub use constraints::Check;
 
 pub(crate) use modify::modify;
 pub use modify::{ModifySpec, Writes};

@@ -1,17 +1,18 @@
-//! DELETE and UPDATE on one segment: rows to delete vectors, and the rows that take their place to new files.
+//! DELETE, UPDATE and MERGE on one segment: old rows to delete vectors, new ones to new files.
 
 use super::WriteSpec;
-use super::table::{TableWrite, TableWriter};
+use super::returned::Returned;
+use super::table::{NewRows, TableWrite, TableWriter};
 use crate::StorageError;
 use crate::deletes::encode;
 use crate::durable::{DurableFile, Finished};
 use crate::scan::TableFiles;
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
-use damson_cluster::{ContentId, DeleteVector, FileEntry, Modification, SnapshotId, failpoint};
+use damson_cluster::{ContentId, DeleteVector, Modification, Once, RowChange, SnapshotId, failpoint};
 use datafusion::arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type, Schema};
+use datafusion::arrow::compute::{filter, filter_record_batch};
+use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type, Schema, UInt8Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -28,12 +29,11 @@ use uuid::Uuid;
 /// What to change: decoded from a plan by the segment, handed to [`crate::TableStore::modify`].
 #[derive(Clone, Debug)]
 pub struct ModifySpec {
+    /// Its files are those that `file` is a position in.
     pub write: WriteSpec,
-    /// This segment's files at the statement's snapshot; `file` is a position in it.
-    pub files: Vec<FileEntry>,
     pub writes: Writes,
-    /// A row that comes twice is an error.
-    pub once: bool,
+    /// Why an old row that comes twice is an error; None: it is changed once.
+    pub once: Option<Once>,
 }
 
 /// What comes after `file` and `row`.
@@ -43,9 +43,9 @@ pub enum Writes {
     Nothing,
     /// The table's columns: each row is deleted, and written with these values.
     InPlace,
-    /// `file` and `row` may be NULL. Then `inserted` (Boolean), and the table's columns: a row is deleted unless `row` is NULL,
-    /// and written where `inserted` is true.
-    Split,
+    /// A [`RowChange`] (UInt8), and the table's columns; `file` and `row` are NULL where there is no old row, the table's columns
+    /// anything where there is no new one.
+    AsTold,
 }
 
 /// See [`crate::TableStore::modify`].
@@ -59,7 +59,7 @@ pub(crate) fn modify(
     let schema = input.schema();
     let lead: &[DataType] = match spec.writes {
         Writes::Nothing | Writes::InPlace => &[DataType::Int32, DataType::Int64],
-        Writes::Split => &[DataType::Int32, DataType::Int64, DataType::Boolean],
+        Writes::AsTold => &[DataType::Int32, DataType::Int64, DataType::UInt8],
     };
     let types: Vec<_> = schema.fields().iter().take(lead.len()).map(|field| field.data_type().clone()).collect();
     if types != lead {
@@ -69,12 +69,14 @@ pub(crate) fn modify(
     let lead = lead.len();
     let rest = &schema.fields()[lead..];
     let write = match spec.writes {
-        Writes::Nothing if rest.is_empty() => None,
+        Writes::Nothing if rest.len() == spec.write.returning => None,
         Writes::Nothing => {
             let detail = format!("{} columns more than name the rows to delete", rest.len());
             return Err(StorageError::WrongRows { table: spec.write.table, detail });
         }
-        Writes::InPlace | Writes::Split => Some(TableWrite::new(content, data_dir, spec.write.clone(), rest)?),
+        Writes::InPlace | Writes::AsTold => {
+            Some(TableWrite::new(content, data_dir, Arc::clone(&files), spec.write.clone(), rest)?)
+        }
     };
     let target = TableModify { content, data_dir: data_dir.into(), files, spec, write, lead };
     Ok(Arc::new(SinkExec::new(input, Arc::new(target))))
@@ -106,6 +108,10 @@ impl Target for TableModify {
         ["rows", "files"]
     }
 
+    fn returning(&self) -> usize {
+        self.spec.write.returning
+    }
+
     async fn write(
         &self,
         mut input: SendableRecordBatchStream,
@@ -115,39 +121,57 @@ impl Target for TableModify {
         let consumer = MemoryConsumer::new(format!("TableModify[{}]", self.spec.write.table));
         let reservation = consumer.register(context.memory_pool());
         let mut deleting = Deleting { target: self, files: BTreeMap::new(), rows: 0, reservation };
-        let mut writer = self.write.as_ref().map(|write| TableWriter::new(write, &context, metrics));
+        let mut writer = self.write.as_ref().map(|write| TableWriter::new(write, &context, metrics)).transpose()?;
+        let mut returned = Returned::new(&self.spec.write, &context);
         let deleted = MetricBuilder::new(metrics).counter("rows_deleted", 0);
+        let mut rows = 0;
         while let Some(batch) = input.next().await {
             let batch = batch?;
             let before = deleting.rows;
-            let inserted = deleting.take(&batch).await?;
+            let taken = deleting.take(&batch).await?;
             deleted.add((deleting.rows - before) as usize);
+            rows += taken.counted;
             if let Some(writer) = &mut writer {
-                writer.write(&self.new_rows(&batch, &inserted)?).await?;
+                let replaces = filter(&taken.replaces, &taken.written)?;
+                writer.write_told(&self.new_rows(&batch, &taken.written)?, replaces.as_boolean()).await?;
             }
+            returned.add_some(&batch, &taken.returned)?;
         }
-        let (adds, mut files) = match writer {
-            Some(writer) => writer.finish().await?,
-            None => (vec![], vec![]),
+        let new = match writer {
+            Some(writer) => Some(writer.finish(&|file, row| deleting.has_deleted(file, row)).await?),
+            None => None,
         };
-        let rows = deleting.rows;
         let (deletes, vectors) = deleting.finish().await?;
+        let (adds, mut files) = new.map_or_else(Default::default, |NewRows { entries, files, .. }| (entries, files));
         files.extend(vectors);
         let report = serde_json::to_vec(&Modification { content: self.content, deletes, adds });
         let report = report.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(Written { rows, report, files })
+        Ok(Written { rows, report, files, returned: returned.without(&Default::default())? })
     }
 }
 
 impl TableModify {
     /// The batch's rows to write, with the table's columns. The writer says which of them may not be NULL.
-    fn new_rows(&self, batch: &RecordBatch, inserted: &BooleanArray) -> Result<RecordBatch> {
-        let columns = batch.columns()[self.lead..].to_vec();
-        let schema = Arc::new(Schema::new(batch.schema_ref().fields()[self.lead..].to_vec()));
+    fn new_rows(&self, batch: &RecordBatch, written: &BooleanArray) -> Result<RecordBatch> {
+        let end = batch.num_columns() - self.spec.write.returning;
+        let columns = batch.columns()[self.lead..end].to_vec();
+        let schema = Arc::new(Schema::new(batch.schema_ref().fields()[self.lead..end].to_vec()));
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
-        if inserted.true_count() == rows.num_rows() { Ok(rows) } else { Ok(filter_record_batch(&rows, inserted)?) }
+        if written.true_count() == rows.num_rows() { Ok(rows) } else { Ok(filter_record_batch(&rows, written)?) }
     }
+}
+
+/// What becomes of a batch.
+struct Taken {
+    /// True for each row that is to be written.
+    written: BooleanArray,
+    /// True for each row whose new one takes the old one's place, here or elsewhere.
+    replaces: BooleanArray,
+    /// True for each row that the statement gives back.
+    returned: BooleanArray,
+    /// Rows of the statement's count.
+    counted: u64,
 }
 
 /// The rows that a statement deletes.
@@ -166,35 +190,55 @@ struct FileDeletes {
 }
 
 impl Deleting<'_> {
-    /// Deletes the batch's rows; true for each row that is to be written, and has not been before.
-    async fn take(&mut self, batch: &RecordBatch) -> Result<BooleanArray> {
+    /// Deletes the batch's old rows. What comes with a row that has been deleted before does not count.
+    async fn take(&mut self, batch: &RecordBatch) -> Result<Taken> {
         let files: &Int32Array = batch.column(0).as_primitive::<Int32Type>();
         let rows: &Int64Array = batch.column(1).as_primitive::<Int64Type>();
-        let inserts = match self.target.spec.writes {
-            Writes::Split => Some(batch.column(2).as_boolean().clone()),
+        let told = match self.target.spec.writes {
+            Writes::AsTold => Some(batch.column(2).as_primitive::<UInt8Type>().clone()),
             Writes::Nothing | Writes::InPlace => None,
         };
-        let mut inserted = Vec::with_capacity(batch.num_rows());
+        let always = if self.target.write.is_some() { RowChange::Replace } else { RowChange::Delete };
+        let mut written = Vec::with_capacity(batch.num_rows());
+        let mut returned = Vec::with_capacity(batch.num_rows());
+        let mut replaces = Vec::with_capacity(batch.num_rows());
+        let mut counted = 0;
         for at in 0..batch.num_rows() {
-            let is_new = if files.is_null(at) { true } else { self.delete(files.value(at), rows.value(at)).await? };
-            inserted.push(is_new && inserts.as_ref().is_none_or(|inserts| inserts.value(at)));
+            let change = match &told {
+                Some(told) => RowChange::of(told.value(at)).ok_or_else(|| self.wrong("an unknown change of a row"))?,
+                None => always,
+            };
+            let has_old = files.is_valid(at) && rows.is_valid(at);
+            if change.deletes() != has_old {
+                return Err(self.wrong(&format!("{change:?} of a row that is {has_old} there")));
+            }
+            let is_new = !change.deletes() || self.delete(files.value(at), rows.value(at)).await?;
+            written.push(is_new && change.writes());
+            replaces.push(change != RowChange::Insert);
+            returned.push(is_new && change.returns());
+            counted += u64::from(is_new && change.counts());
         }
         let bytes: usize = self.files.values().map(|file| file.rows.serialized_size()).sum();
         self.reservation.try_resize(bytes)?;
-        Ok(inserted.into())
+        Ok(Taken { written: written.into(), replaces: replaces.into(), returned: returned.into(), counted })
+    }
+
+    fn wrong(&self, detail: &str) -> DataFusionError {
+        StorageError::WrongRows { table: self.target.spec.write.table, detail: detail.into() }.into()
+    }
+
+    /// Whether the statement deletes the row, or an earlier one has.
+    fn has_deleted(&self, file: usize, row: u32) -> bool {
+        self.files.get(&file).is_some_and(|deletes| deletes.rows.contains(row))
     }
 
     /// False if the statement has deleted the row before.
     async fn delete(&mut self, file: i32, row: i64) -> Result<bool> {
-        let wrong = |detail: String| {
-            let table = self.target.spec.write.table;
-            DataFusionError::External(Box::new(StorageError::WrongRows { table, detail }))
-        };
-        let number = usize::try_from(file).ok().filter(|&number| number < self.target.spec.files.len());
-        let number = number.ok_or_else(|| wrong(format!("it has no file {file}")))?;
-        let entry = &self.target.spec.files[number];
+        let number = usize::try_from(file).ok().filter(|&number| number < self.target.spec.write.files.len());
+        let number = number.ok_or_else(|| self.wrong(&format!("it has no file {file}")))?;
+        let entry = &self.target.spec.write.files[number];
         let row = u32::try_from(row).ok().filter(|&row| u64::from(row) < entry.rows);
-        let row = row.ok_or_else(|| wrong(format!("{} has no such row", entry.path)))?;
+        let row = row.ok_or_else(|| self.wrong(&format!("{} has no such row", entry.path)))?;
         if !self.files.contains_key(&number) {
             let rows = match &entry.deletes {
                 Some(vector) => {
@@ -207,9 +251,13 @@ impl Deleting<'_> {
             self.files.insert(number, FileDeletes { before: rows.len(), rows });
         }
         let is_new = self.files.get_mut(&number).is_some_and(|file| file.rows.insert(row));
-        if !is_new && self.target.spec.once {
-            let error = StorageError::Repeated { table: self.target.spec.write.table };
-            return Err(DataFusionError::External(Box::new(error)));
+        if let Some(once) = self.target.spec.once.filter(|_| !is_new) {
+            let command = match once {
+                Once::Copies => "UPDATE of a replicated table:",
+                Once::Merge => "MERGE",
+                Once::OnConflict => "ON CONFLICT DO UPDATE",
+            };
+            return Err(StorageError::Repeated { command }.into());
         }
         self.rows += u64::from(is_new);
         Ok(is_new)
@@ -219,7 +267,7 @@ impl Deleting<'_> {
     async fn finish(self) -> Result<(Vec<(String, Option<DeleteVector>)>, Vec<Finished>)> {
         let (mut deletes, mut files) = (vec![], vec![]);
         for (number, file) in self.files {
-            let entry = &self.target.spec.files[number];
+            let entry = &self.target.spec.write.files[number];
             debug_assert!(file.rows.len() > file.before, "a file is here because a row of it was deleted");
             if file.rows.len() == entry.rows {
                 deletes.push((entry.path.clone(), None));

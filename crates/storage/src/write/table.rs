@@ -1,22 +1,28 @@
 //! The table writer: rows to new Parquet files, and their catalog entries.
 
+use super::constraints::{Check, check_nulls, check_rows};
+use super::keys::{Existing, NewKeys, Skipped, without_skipped};
+use super::returned::Returned;
 use super::stats::StatsCollector;
 use crate::StorageError;
 use crate::durable::{DurableFile, Finished};
 use crate::interval::{stored_schema, to_stored};
-use crate::limits::{FILE_BYTES_MAX, FILE_ROWS_MAX, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX};
+use crate::key_index::has_filter;
+use crate::limits::{BLOOM_FALSE_POSITIVES, FILE_BYTES_MAX, FILE_ROWS_MAX, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX};
+use crate::scan::{TableFiles, scan};
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
 use damson_cluster::placement;
-use damson_cluster::{Compression, ContentId, FileEntry, SnapshotId, TableId, failpoint};
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
+use damson_cluster::{Compression, ContentId, FileEntry, SnapshotId, TableId, UniqueKey, failpoint};
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{Field, FieldRef, Int64Type, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression as ParquetCompression, ZstdLevel};
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use datafusion::parquet::schema::types::ColumnPath;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
@@ -29,18 +35,45 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub struct WriteSpec {
     pub table: TableId,
+    /// For messages.
+    pub name: String,
     /// The table's columns. A column that is not nullable refuses NULL.
     pub schema: SchemaRef,
     pub compression: Compression,
     /// Positions of the key's columns in its order; empty: rows have no bucket.
     pub distribution_key: Vec<usize>,
+    /// Positions of the columns of which files have Bloom filters, where their type is one that is looked for in them.
+    pub filtered: Vec<usize>,
+    pub checks: Vec<Check>,
+    /// Keys that new rows must not repeat.
+    pub keys: Vec<UniqueKey>,
+    /// This segment's files at the statement's snapshot: where keys are looked for, and what a modification names by position.
+    pub files: Vec<FileEntry>,
+    /// Columns of the input after the table's, which are not written but come back, before the report, for the rows that were: RETURNING.
+    pub returning: usize,
+    /// False: they do not come back, because another copy of the table gives them.
+    pub gives_returned: bool,
     /// Rows after which the next file begins; [`FILE_ROWS_MAX`] unless a test says otherwise.
     pub file_rows_max: u64,
 }
 
 impl WriteSpec {
+    /// Of a table without constraints.
     pub fn new(table: TableId, schema: SchemaRef, compression: Compression, distribution_key: Vec<usize>) -> Self {
-        WriteSpec { table, schema, compression, distribution_key, file_rows_max: FILE_ROWS_MAX }
+        WriteSpec {
+            table,
+            name: table.to_string(),
+            schema,
+            compression,
+            distribution_key,
+            filtered: vec![],
+            checks: vec![],
+            keys: vec![],
+            files: vec![],
+            returning: 0,
+            gives_returned: true,
+            file_rows_max: FILE_ROWS_MAX,
+        }
     }
 }
 
@@ -48,21 +81,22 @@ impl WriteSpec {
 pub(crate) fn plan(
     content: ContentId,
     data_dir: &Path,
+    files: Arc<TableFiles>,
     spec: WriteSpec,
     input: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-    let target = TableWrite::new(content, data_dir, spec, input.schema().fields())?;
+    let target = TableWrite::new(content, data_dir, files, spec, input.schema().fields())?;
     Ok(Arc::new(SinkExec::new(input, Arc::new(target))))
 }
 
-fn properties(compression: Compression) -> datafusion::parquet::errors::Result<WriterProperties> {
-    let compression = match compression {
+fn properties(spec: &WriteSpec) -> datafusion::parquet::errors::Result<WriterProperties> {
+    let compression = match spec.compression {
         Compression::None => ParquetCompression::UNCOMPRESSED,
         Compression::Snappy => ParquetCompression::SNAPPY,
         Compression::Lz4 => ParquetCompression::LZ4_RAW,
         Compression::Zstd(level) => ParquetCompression::ZSTD(ZstdLevel::try_new(level)?),
     };
-    Ok(WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_created_by(concat!("damson ", env!("CARGO_PKG_VERSION")).into())
         .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
@@ -70,8 +104,14 @@ fn properties(compression: Compression) -> datafusion::parquet::errors::Result<W
         // Row groups are pruned by their statistics; page indexes would double the footers for tables that are
         // seldom sorted.
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true)
-        .build())
+        .set_offset_index_disabled(true);
+    let fields = spec.filtered.iter().map(|&position| spec.schema.field(position));
+    let filtered = fields.filter(|field| has_filter(field.data_type()));
+    let with_filter = |properties: WriterPropertiesBuilder, field: &Field| {
+        // Made for a full row group, and folded to the size that its values need.
+        properties.set_column_bloom_filter_fpp(ColumnPath::new(vec![field.name().clone()]), BLOOM_FALSE_POSITIVES)
+    };
+    Ok(filtered.fold(properties, with_filter).build())
 }
 
 /// One segment's writer of a table.
@@ -79,6 +119,7 @@ fn properties(compression: Compression) -> datafusion::parquet::errors::Result<W
 pub(super) struct TableWrite {
     pub(super) content: ContentId,
     pub(super) data_dir: PathBuf,
+    files: Arc<TableFiles>,
     pub(super) spec: WriteSpec,
     /// The schema of the files: see [`stored_schema`].
     stored: SchemaRef,
@@ -99,21 +140,45 @@ impl Target for TableWrite {
         ["rows", "files"]
     }
 
+    fn returning(&self) -> usize {
+        self.spec.returning
+    }
+
     async fn write(
         &self,
         mut input: SendableRecordBatchStream,
         context: Arc<TaskContext>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Written> {
-        let mut writer = TableWriter::new(self, &context, metrics);
+        let columns = self.spec.schema.fields().len();
+        let mut writer = TableWriter::new(self, &context, metrics)?;
+        let mut returned = Returned::new(&self.spec, &context);
         while let Some(batch) = input.next().await {
-            writer.write(&batch?).await?;
+            let batch = batch?;
+            writer.write(&leading(&batch, columns)?).await?;
+            returned.add(&batch)?;
         }
-        let rows = writer.rows;
-        let (entries, files) = writer.finish().await?;
+        let NewRows { rows, entries, files, skipped } = writer.finish(&|_, _| false).await?;
         let report = serde_json::to_vec(&entries).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(Written { rows, report, files })
+        Ok(Written { rows, report, files, returned: returned.without(&skipped)? })
     }
+}
+
+/// The batch's first columns.
+pub(super) fn leading(batch: &RecordBatch, columns: usize) -> Result<RecordBatch> {
+    if batch.num_columns() == columns {
+        return Ok(batch.clone());
+    }
+    Ok(batch.project(&(0..columns).collect::<Vec<_>>())?)
+}
+
+/// What a writer wrote; the files stay once they are kept.
+pub(super) struct NewRows {
+    pub rows: u64,
+    pub entries: Vec<FileEntry>,
+    pub files: Vec<Finished>,
+    /// Rows that came and are not there.
+    pub skipped: Skipped,
 }
 
 /// Writes batches to one file after the other.
@@ -123,6 +188,9 @@ pub(super) struct TableWriter<'a> {
     done: Vec<(FileEntry, Finished)>,
     rows: u64,
     hashes: Vec<u64>,
+    /// None where they are known to be new.
+    keys: Option<NewKeys<'a>>,
+    context: &'a Arc<TaskContext>,
     reservation: MemoryReservation,
     compute: Time,
     rows_written: Count,
@@ -141,32 +209,87 @@ struct OpenFile {
 }
 
 impl<'a> TableWriter<'a> {
-    pub(super) fn new(target: &'a TableWrite, context: &TaskContext, metrics: &ExecutionPlanMetricsSet) -> Self {
+    pub(super) fn new(
+        target: &'a TableWrite,
+        context: &'a Arc<TaskContext>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Self> {
         let reservation = MemoryConsumer::new(format!("TableWrite[{}]", target.spec.table));
-        TableWriter {
+        let keys = (!target.spec.keys.is_empty()).then(|| NewKeys::new(&target.spec, context)).transpose()?;
+        Ok(TableWriter {
             target,
             current: None,
             done: Vec::new(),
             rows: 0,
             hashes: Vec::new(),
+            keys,
+            context,
             reservation: reservation.register(context.memory_pool()),
             compute: MetricBuilder::new(metrics).subset_time("encode_time", 0),
             rows_written: MetricBuilder::new(metrics).counter("rows_written", 0),
             bytes_written: MetricBuilder::new(metrics).counter("bytes_written", 0),
-        }
+        })
     }
 
-    /// What was written; the files stay once they are kept.
-    pub(super) async fn finish(mut self) -> Result<(Vec<FileEntry>, Vec<Finished>)> {
+    /// Ends the last file, and looks whether the rows' keys are new. `deleted` are rows of the table that the statement deletes: position
+    /// in [`WriteSpec::files`], number.
+    pub(super) async fn finish(mut self, deleted: &(dyn Fn(usize, u32) -> bool + Sync)) -> Result<NewRows> {
         self.finish_file().await?;
-        Ok(self.done.into_iter().unzip())
+        let Some(keys) = self.keys.take() else { return Ok(self.into_rows(Skipped::new())) };
+        let added: Vec<FileEntry> = self.done.iter().map(|(entry, _)| entry.clone()).collect();
+        let existing = Existing { files: &self.target.files, deleted, context: self.context };
+        let skipped = keys.check(&added, &existing).await?;
+        if !skipped.is_empty() {
+            self.write_again(&added, &skipped).await?;
+        }
+        Ok(self.into_rows(skipped))
+    }
+
+    fn into_rows(self, skipped: Skipped) -> NewRows {
+        let (entries, files) = self.done.into_iter().unzip();
+        NewRows { rows: self.rows, entries, files, skipped }
+    }
+
+    /// The rows that are not skipped in files of their own; the others' are removed.
+    async fn write_again(&mut self, added: &[FileEntry], skipped: &Skipped) -> Result<()> {
+        let _removed = std::mem::take(&mut self.done);
+        let written = std::mem::take(&mut self.rows);
+        if skipped.len() == written {
+            return Ok(());
+        }
+        let columns = self.target.spec.schema.fields().len();
+        let all: Vec<usize> = (0..columns).collect();
+        let mut first = 0;
+        for file in added {
+            let files = Arc::clone(&self.target.files);
+            let rows = scan(files, &self.target.spec.schema, &all, std::slice::from_ref(file), true, 1)?;
+            let mut batches = rows.execute(0, Arc::clone(self.context))?;
+            while let Some(batch) = batches.next().await {
+                let batch = batch?;
+                let numbers = batch.column(columns + 1).as_primitive::<Int64Type>();
+                let from = numbers.values().first().map_or(0, |&number| number as u64);
+                self.write(&without_skipped(&leading(&batch, columns)?, first + from, skipped)?).await?;
+            }
+            first += file.rows;
+        }
+        self.finish_file().await
+    }
+
+    /// As [`TableWriter::write`], of rows some of which take the place of old ones.
+    pub(super) async fn write_told(&mut self, batch: &RecordBatch, replaces: &BooleanArray) -> Result<()> {
+        if let Some(keys) = &mut self.keys {
+            keys.replace(replaces);
+        }
+        self.write(batch).await
     }
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        self.check_nulls(batch)?;
+        let spec = &self.target.spec;
+        check_nulls(&spec.name, &spec.schema, batch)?;
+        check_rows(&spec.name, &spec.checks, batch)?;
         let mut open = match self.current.take() {
             Some(open) => open,
             None => self.target.open().await?,
@@ -175,6 +298,9 @@ impl<'a> TableWriter<'a> {
             let compute = self.compute.clone();
             let _timer = compute.timer();
             self.observe(&mut open, batch)?;
+            if let Some(keys) = &mut self.keys {
+                keys.add(batch, &self.hashes)?;
+            }
             let columns = batch.columns().iter().map(to_stored).collect::<Result<Vec<ArrayRef>, _>>()?;
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let stored = RecordBatch::try_new_with_options(Arc::clone(&self.target.stored), columns, &options)?;
@@ -188,21 +314,11 @@ impl<'a> TableWriter<'a> {
         if full { self.finish_file().await } else { Ok(()) }
     }
 
-    fn check_nulls(&self, batch: &RecordBatch) -> Result<(), StorageError> {
-        let fields = self.target.spec.schema.fields();
-        match fields.iter().zip(batch.columns()).find(|(field, column)| !field.is_nullable() && column.null_count() > 0)
-        {
-            None => Ok(()),
-            Some((field, _)) => {
-                Err(StorageError::NotNull { table: self.target.spec.table, column: field.name().clone() })
-            }
-        }
-    }
-
     /// Buckets and statistics. The hash of a key of one column is also its sketch's.
     fn observe(&mut self, open: &mut OpenFile, batch: &RecordBatch) -> Result<(), StorageError> {
         open.rows += batch.num_rows() as u64;
         let key = &self.target.spec.distribution_key;
+        let mut scratch = vec![];
         if !key.is_empty() {
             let columns: Vec<ArrayRef> = key.iter().map(|&position| Arc::clone(batch.column(position))).collect();
             placement::hash_rows(&columns, &mut self.hashes).map_err(|error| StorageError::WrongRows {
@@ -219,7 +335,7 @@ impl<'a> TableWriter<'a> {
         }
         for (position, (stats, column)) in open.stats.iter_mut().zip(batch.columns()).enumerate() {
             if key[..] != [position] {
-                stats.update(column, &mut self.hashes);
+                stats.update(column, &mut scratch);
             }
         }
         Ok(())
@@ -283,13 +399,15 @@ impl TableWrite {
     pub(super) fn new(
         content: ContentId,
         data_dir: &Path,
+        files: Arc<TableFiles>,
         spec: WriteSpec,
         input: &[FieldRef],
     ) -> Result<Self, StorageError> {
         let wrong = |detail: String| StorageError::WrongRows { table: spec.table, detail };
         let want = &spec.schema;
-        if input.len() != want.fields().len() {
-            return Err(wrong(format!("{} columns arrive for {}", input.len(), want.fields().len())));
+        let wanted = want.fields().len() + spec.returning;
+        if input.len() != wanted {
+            return Err(wrong(format!("{} columns arrive for {wanted}", input.len())));
         }
         for (have, want) in input.iter().zip(want.fields()) {
             if have.data_type() != want.data_type() {
@@ -300,8 +418,8 @@ impl TableWrite {
         if let Some(position) = spec.distribution_key.iter().find(|&&position| position >= want.fields().len()) {
             return Err(wrong(format!("the distribution key names column {position} of {}", want.fields().len())));
         }
-        let properties = properties(spec.compression).map_err(|source| StorageError::write("table file", source))?;
-        Ok(TableWrite { content, data_dir: data_dir.to_owned(), stored: stored_schema(want), properties, spec })
+        let properties = properties(&spec).map_err(|source| StorageError::write("table file", source))?;
+        Ok(TableWrite { content, data_dir: data_dir.to_owned(), files, stored: stored_schema(want), properties, spec })
     }
 
     async fn open(&self) -> Result<OpenFile, StorageError> {

@@ -1,14 +1,29 @@
+/// Runs tests of the module once more, over PostgreSQL.
+macro_rules! on_postgres {
+    ($($test:ident),+ $(,)?) => {
+        mod postgres {
+            $(#[test]
+            fn $test() {
+                $crate::catalog::durable::tests::over_postgres(super::$test);
+            })+
+        }
+    };
+}
+
 mod stores;
 mod workspaces;
 
 use super::super::definitions::{CreateTableOutcome, NewTable};
+use super::super::postgres::PostgresStore;
 use super::super::store::{CatalogStore, Change, Stored, Transaction};
+use super::super::testing;
 use super::super::{Commit, ViewDef};
 use super::*;
 use arrow::datatypes::DataType;
 use damson_cluster::{
     ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FileEntry, StatValue, TableDef, sketch,
 };
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -30,7 +45,8 @@ fn table(name: &str) -> NewTable {
         columns: vec![column("a"), column("b")],
         distribution: Distribution::Hashed(vec![0]),
         map_version: None,
-        primary_key: Vec::new(),
+        keys: vec![],
+        checks: vec![],
         compression: Compression::Zstd(3),
     }
 }
@@ -124,11 +140,11 @@ impl Catalog {
     }
 
     fn rename_column(self: &Arc<Self>, id: TableId, column: usize, name: &str) -> Result<(), CatalogError> {
-        self.alone(|w| w.rename_column(id, column, name))
+        self.alone(|w| w.rename_column(id, column, name, vec![]))
     }
 
     fn add_column(self: &Arc<Self>, id: TableId, column: ColumnDef) -> Result<(), CatalogError> {
-        self.alone(|w| w.add_column(id, column))
+        self.alone(|w| w.add_column(id, column, vec![]))
     }
 
     /// Of a statement that has read `base`.
@@ -166,23 +182,68 @@ fn describe(catalog: &Arc<Catalog>) -> String {
     out
 }
 
-/// A catalog in a directory, reopened after each step: what was published must be what is durable.
+thread_local! {
+    static ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The test's places are in PostgreSQL, if there is one here.
+fn over_postgres(test: fn()) {
+    if testing::server().is_some() {
+        ON_POSTGRES.set(true);
+        let result = std::panic::catch_unwind(test);
+        ON_POSTGRES.set(false);
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+}
+
+/// Where a catalog is kept: a directory, or a database.
+enum Place {
+    Directory(tempfile::TempDir),
+    Database(testing::Database),
+}
+
+impl Place {
+    fn new() -> Self {
+        match testing::server().filter(|_| ON_POSTGRES.get()) {
+            Some(server) => Place::Database(server.database()),
+            None => Place::Directory(tempfile::tempdir().unwrap()),
+        }
+    }
+
+    fn open(&self, segment_count: usize) -> Result<Arc<Catalog>, CatalogError> {
+        match self {
+            Place::Directory(directory) => Catalog::open(directory.path(), segment_count),
+            Place::Database(url) => {
+                Catalog::open_at(&CatalogLocation::Postgres { url: url.to_string() }, segment_count)
+            }
+        }
+    }
+
+    fn store(&self) -> Box<dyn CatalogStore> {
+        match self {
+            Place::Directory(directory) => Box::new(SqliteStore::open(&directory.path().join(DATABASE), 2).unwrap()),
+            Place::Database(url) => Box::new(PostgresStore::open(url, 2, None).unwrap()),
+        }
+    }
+}
+
+/// A catalog, reopened after each step: what was published must be what is durable.
 struct Fixture {
-    directory: tempfile::TempDir,
+    place: Place,
     catalog: Arc<Catalog>,
 }
 
 impl Fixture {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(directory.path(), 2).unwrap();
-        Fixture { directory, catalog }
+        let place = Place::new();
+        let catalog = place.open(2).unwrap();
+        Fixture { place, catalog }
     }
 
     fn reopen(&mut self) {
         let before = describe(&self.catalog);
         let epoch = self.catalog.current().settings.epoch;
-        self.catalog = Catalog::open(self.directory.path(), 2).unwrap();
+        self.catalog = self.place.open(2).unwrap();
         assert_eq!(describe(&self.catalog), before);
         assert_eq!(self.catalog.current().settings.epoch, epoch + 1);
     }
@@ -197,14 +258,14 @@ fn a_new_catalog() {
     assert_eq!(state.current_map().segment_count(), 2);
     assert_eq!(state.settings.cluster_id.len(), 36);
     let cluster_id = state.settings.cluster_id.clone();
-    let again = Catalog::open(fixture.directory.path(), 2).unwrap();
+    let again = fixture.place.open(2).unwrap();
     assert_eq!(again.current().settings.cluster_id, cluster_id);
 }
 
 #[test]
 fn another_segment_count_is_refused_and_fences_nobody() {
     let fixture = Fixture::new();
-    let error = Catalog::open(fixture.directory.path(), 3).err().unwrap();
+    let error = fixture.place.open(3).err().unwrap();
     assert!(matches!(error, CatalogError::SegmentCount { stored: 2, asked: 3 }));
     let sql = crate::error::SqlError::from(error);
     assert!(sql.hint.unwrap().contains("--segments 2"));
@@ -213,11 +274,11 @@ fn another_segment_count_is_refused_and_fences_nobody() {
 
 #[test]
 fn a_newer_schema_and_a_foreign_database_are_refused() {
-    let fixture = Fixture::new();
-    let path = fixture.directory.path().join("catalog.db");
-    let sqlite = rusqlite::Connection::open(&path).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    Catalog::open(directory.path(), 2).unwrap();
+    let sqlite = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
     sqlite.execute_batch("PRAGMA user_version = 99").unwrap();
-    let error = Catalog::open(fixture.directory.path(), 2).err().unwrap();
+    let error = Catalog::open(directory.path(), 2).err().unwrap();
     assert!(matches!(error, CatalogError::NewerSchema { stored: 99, .. }), "{error}");
 
     let directory = tempfile::tempdir().unwrap();
@@ -463,7 +524,7 @@ fn a_commit_leaves_other_tables_entries_alone() {
 #[test]
 fn a_replaced_master_is_fenced() {
     let fixture = Fixture::new();
-    let newer = Catalog::open(fixture.directory.path(), 2).unwrap();
+    let newer = fixture.place.open(2).unwrap();
     let before = describe(&fixture.catalog);
     let error = fixture.catalog.create_schema("s").unwrap_err();
     assert!(matches!(error, CatalogError::Fenced { .. }));
@@ -489,7 +550,7 @@ fn concurrent_commits_all_stand() {
     });
     assert_eq!(catalog.current().table_by_id(t).unwrap().files.len(), 40);
     let before = describe(catalog);
-    let again = Catalog::open(fixture.directory.path(), 2).unwrap();
+    let again = fixture.place.open(2).unwrap();
     assert_eq!(describe(&again), before);
 }
 
@@ -600,3 +661,22 @@ fn what_is_removed_as_an_orphan_is_never_committed() {
     // Another segment's file of that name is another file.
     fixture.catalog.commit_on(&base, Commit::of_adds(vec![file(t, 1, "lost")])).unwrap();
 }
+
+on_postgres![
+    a_new_catalog,
+    another_segment_count_is_refused_and_fences_nobody,
+    every_mutation_is_durable,
+    create_table_with_files_is_one_snapshot,
+    names_are_unique_over_tables_and_views,
+    a_view_cannot_use_itself,
+    drops_mind_views,
+    conflicting_commits_change_nothing,
+    set_distributed_replaces_definition_and_files,
+    files_stay_while_they_are_read,
+    a_commit_leaves_other_tables_entries_alone,
+    a_replaced_master_is_fenced,
+    concurrent_commits_all_stand,
+    delete_vectors_are_replaced_and_collected,
+    the_first_to_delete_from_a_file_wins,
+    what_is_removed_as_an_orphan_is_never_committed,
+];

@@ -4,7 +4,7 @@ use super::*;
 
 /// A store that fails on demand: before it commits, or after it did.
 struct Failing {
-    inner: SqliteStore,
+    inner: Box<dyn CatalogStore>,
     before: Arc<AtomicBool>,
     after: Arc<AtomicBool>,
     load: Arc<AtomicBool>,
@@ -30,8 +30,8 @@ impl CatalogStore for Failing {
 
 #[test]
 fn a_failed_transaction_publishes_what_the_store_holds() {
-    let directory = tempfile::tempdir().unwrap();
-    let inner = SqliteStore::open(&directory.path().join("catalog.db"), 2).unwrap();
+    let place = Place::new();
+    let inner = place.store();
     let flags: [Arc<AtomicBool>; 3] = Default::default();
     let [before, after, load] = flags.clone();
     let catalog = Catalog::of_store(Box::new(Failing { inner, before, after, load }), 2).unwrap();
@@ -64,14 +64,14 @@ fn a_failed_transaction_publishes_what_the_store_holds() {
     let state = catalog.current();
     let paths: Vec<_> = state.table_by_id(t).unwrap().files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["b", "c", "e"]);
-    let again = Catalog::open(directory.path(), 2).unwrap();
+    let again = place.open(2).unwrap();
     assert_eq!(describe(&again), describe(&catalog));
 }
 
 #[test]
 fn a_transaction_that_fails_half_way_is_rolled_back() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut store = SqliteStore::open(&directory.path().join("catalog.db"), 2).unwrap();
+    let place = Place::new();
+    let mut store = place.store();
     // The second file's table does not exist: the foreign key refuses it after the first change was made.
     let changes = vec![Change::CreateSchema("s".into()), Change::AddFile(file(TableId(99), 0, "a"))];
     assert!(store.apply(&[Transaction { snapshot: Some(SnapshotId(2)), changes }]).is_err());
@@ -81,7 +81,7 @@ fn a_transaction_that_fails_half_way_is_rolled_back() {
 
 /// A store that is slow, so that commits gather, and counts how often it is written to.
 struct Slow {
-    inner: SqliteStore,
+    inner: Box<dyn CatalogStore>,
     writes: Arc<AtomicUsize>,
     fails: Arc<AtomicBool>,
 }
@@ -100,8 +100,8 @@ impl CatalogStore for Slow {
 
 #[test]
 fn commits_that_wait_are_written_together() {
-    let directory = tempfile::tempdir().unwrap();
-    let inner = SqliteStore::open(&directory.path().join(DATABASE), 2).unwrap();
+    let place = Place::new();
+    let inner = place.store();
     let (writes, fails) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let slow = Slow { inner, writes: Arc::clone(&writes), fails: Arc::clone(&fails) };
     let catalog = Catalog::of_store(Box::new(slow), 2).unwrap();
@@ -135,13 +135,13 @@ fn commits_that_wait_are_written_together() {
     assert!(written < 12, "{written} writes for 19 commits");
     drop(base);
     let known = describe(&catalog);
-    assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), known);
+    assert_eq!(describe(&place.open(2).unwrap()), known);
 }
 
 #[test]
 fn a_write_that_fails_fails_all_that_it_was_for() {
-    let directory = tempfile::tempdir().unwrap();
-    let inner = SqliteStore::open(&directory.path().join(DATABASE), 2).unwrap();
+    let place = Place::new();
+    let inner = place.store();
     let fails = Arc::new(AtomicBool::new(false));
     let slow = Slow { inner, writes: Arc::default(), fails: Arc::clone(&fails) };
     let catalog = Catalog::of_store(Box::new(slow), 2).unwrap();
@@ -160,7 +160,7 @@ fn a_write_that_fails_fails_all_that_it_was_for() {
     assert_eq!(describe(&catalog), known);
     fails.store(false, Ordering::Relaxed);
     catalog.add_files(vec![file(t, 0, "after")]);
-    assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), describe(&catalog));
+    assert_eq!(describe(&place.open(2).unwrap()), describe(&catalog));
 }
 
 /// A store whose disk fills up.
@@ -205,3 +205,10 @@ fn a_full_disk_refuses_commits_and_recovers() {
     assert_ne!(describe(&catalog), known);
     assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), describe(&catalog));
 }
+
+on_postgres![
+    a_failed_transaction_publishes_what_the_store_holds,
+    a_transaction_that_fails_half_way_is_rolled_back,
+    commits_that_wait_are_written_together,
+    a_write_that_fails_fails_all_that_it_was_for,
+];

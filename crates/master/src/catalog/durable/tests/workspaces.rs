@@ -65,7 +65,7 @@ fn workspaces_conflict_where_one_relies_on_what_the_other_changes() {
     let truncate: Change = |w, t| w.truncate(&[t]);
     let drop: Change = |w, _| w.drop_relations(&[name("t")], false).map(|_| ());
     let rename: Change = |w, t| w.rename_table(t, "renamed");
-    let add: Change = |w, t| w.add_column(t, column("d"));
+    let add: Change = |w, t| w.add_column(t, column("d"), vec![]);
     let use_it: Change = |w, _| w.create_view(view("v", &["t"]), false);
     let take_name: Change = |w, _| w.create_table(table("other"), vec![], false).map(|_| ());
     // The first commits; whether the second can.
@@ -87,7 +87,7 @@ fn workspaces_conflict_where_one_relies_on_what_the_other_changes() {
     };
     let rename_column: Change = |w, _| {
         let u = w.state().table("public", "u").unwrap().def.id;
-        w.rename_column(u, 0, "renamed")
+        w.rename_column(u, 0, "renamed", vec![])
     };
     let use_u: Change = |w, _| w.create_view(view("v", &["u"]), false);
     let nothing_about_views: Change = |w, _| w.drop_relations(&[name("u")], false).map(|_| ());
@@ -157,3 +157,9 @@ fn a_name_that_was_given_up_is_not_what_views_were_made_of() {
     assert!(workspace.state().table("public", "t").is_none());
     assert!(matches!(workspace.commit(), Err(CatalogError::Needed { .. })));
 }
+
+on_postgres![
+    a_workspace_is_its_own_until_it_commits,
+    workspaces_conflict_where_one_relies_on_what_the_other_changes,
+    a_name_that_was_given_up_is_not_what_views_were_made_of,
+];

@@ -1,0 +1,87 @@
+//! The catalog's store in PostgreSQL: the schema `damson` of a database, described in `docs/formats/catalog.md`.
+
+mod connection;
+mod error;
+mod load;
+mod schema;
+mod write;
+
+pub(super) use connection::{Connection, IDLE_IN_TRANSACTION, Session, check_url, column};
+pub use error::PostgresError;
+pub(super) use schema::{LOCK_SCHEMA, next_epoch, prepare};
+
+use super::error::CatalogError;
+use super::rows;
+use super::store::{CatalogStore, Stored, Transaction};
+
+/// Takes the lock of every transaction that reads or changes the whole catalog: there is one at a time, and none of a master whose
+/// epoch is not the stored one goes on. Its first column is the epoch.
+const LOCK_EPOCH: &str = "SELECT value FROM settings WHERE key = 'epoch' FOR UPDATE";
+
+/// One session with the database, opened anew when it is lost.
+pub(super) struct PostgresStore {
+    connection: Connection,
+    epoch: u64,
+}
+
+impl PostgresStore {
+    /// Opens or makes the catalog. `leased`: the epoch that came with the lease; without one, takes the next.
+    ///
+    /// # Errors
+    /// As [`Catalog::open`](super::Catalog::open); [`CatalogError::Fenced`] if another master came since the lease was taken.
+    pub fn open(url: &str, segment_count: usize, leased: Option<u64>) -> Result<Self, CatalogError> {
+        let mut connection = Connection::new(url)?;
+        let epoch = connection.transaction(LOCK_SCHEMA, |session, _| {
+            prepare(session)?;
+            schema::open(session, segment_count)?;
+            match leased {
+                Some(epoch) => {
+                    let stored = session.one("SELECT value FROM settings WHERE key = 'epoch'", &[])?;
+                    refuse_fenced(epoch, stored.as_deref())
+                }
+                None => next_epoch(session),
+            }
+        })?;
+        Ok(PostgresStore { connection, epoch })
+    }
+
+    /// Whether there is a catalog.
+    ///
+    /// # Errors
+    /// [`CatalogError::Postgres`].
+    pub fn exists(url: &str) -> Result<bool, CatalogError> {
+        Connection::new(url)?.transaction("SELECT to_regclass('settings')::text", |session, settings| match settings {
+            Some(_) => Ok(session.one(schema::CLUSTER_ID, &[])?.is_some()),
+            None => Ok(false),
+        })
+    }
+}
+
+/// Gives the epoch if it is the stored one.
+fn refuse_fenced(ours: u64, stored: Option<&str>) -> Result<u64, CatalogError> {
+    let stored = rows::setting("epoch", stored)?;
+    if stored == ours { Ok(ours) } else { Err(CatalogError::Fenced { ours, stored }) }
+}
+
+impl CatalogStore for PostgresStore {
+    /// After a commit whose answer was lost, waits for the server to end that transaction one way or the other: it has the
+    /// epoch's lock until then.
+    fn load(&mut self) -> Result<Stored, CatalogError> {
+        let ours = self.epoch;
+        self.connection.transaction(LOCK_EPOCH, |session, epoch| {
+            refuse_fenced(ours, epoch.as_deref())?;
+            load::load(session)
+        })
+    }
+
+    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
+        let ours = self.epoch;
+        self.connection.transaction(LOCK_EPOCH, |session, epoch| {
+            refuse_fenced(ours, epoch.as_deref())?;
+            write::write(session, transactions)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

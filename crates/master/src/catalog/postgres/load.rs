@@ -1,0 +1,91 @@
+//! Reads the whole catalog.
+
+use super::super::error::CatalogError;
+use super::super::rows::{DeletesRow, FileRow, count, from_json, stored_table};
+use super::super::store::Stored;
+use super::connection::{Session, column};
+use super::schema::setting;
+use damson_cluster::{SnapshotId, TableId};
+use postgres::Row;
+
+/// The transaction has the epoch's lock, so that nothing changes between two of its statements.
+pub(super) fn load(session: &mut Session) -> Result<Stored, CatalogError> {
+    let (mut maps, mut schemas, mut tables, mut views) = (vec![], vec![], vec![], vec![]);
+    let (mut files, mut deletes) = (vec![], vec![]);
+    session.each("SELECT definition FROM bucket_maps ORDER BY version", |row| {
+        maps.push(from_json("a bucket map", column(row, 0)?)?);
+        Ok(())
+    })?;
+    session.each("SELECT name FROM schemas", |row| {
+        schemas.push(column(row, 0)?);
+        Ok(())
+    })?;
+    session.each("SELECT definition, defined FROM tables WHERE dropped IS NULL", |row| {
+        tables.push(stored_table(column(row, 0)?, column(row, 1)?)?);
+        Ok(())
+    })?;
+    session.each("SELECT definition FROM views", |row| {
+        views.push(from_json("a view", column(row, 0)?)?);
+        Ok(())
+    })?;
+    let all_files =
+        "SELECT content, path, table_id, rows, bytes, checksum, bucket_low, bucket_high, statistics, created, dropped
+                     FROM files ORDER BY id";
+    session.each(all_files, |row| {
+        files.push(file(row)?.stored()?);
+        Ok(())
+    })?;
+    let all_deletes = "SELECT content, path, file_path, rows, bytes, checksum, created, dropped FROM delete_vectors";
+    session.each(all_deletes, |row| {
+        deletes.push(vector(row)?.stored()?);
+        Ok(())
+    })?;
+    Ok(Stored {
+        cluster_id: setting(session, "cluster_id")?,
+        segment_count: setting(session, "segment_count")?,
+        epoch: setting(session, "epoch")?,
+        snapshot: SnapshotId(number(session, "SELECT max(id) FROM snapshots")?),
+        next_table_id: TableId(number(session, "SELECT next FROM sequences WHERE name = 'table_id'")?),
+        maps,
+        schemas,
+        tables,
+        views,
+        files,
+        deletes,
+    })
+}
+
+fn number(session: &mut Session, sql: &'static str) -> Result<u64, CatalogError> {
+    let row = session.row(sql, &[])?;
+    let row = row.ok_or_else(|| CatalogError::Damaged(format!("no row: {sql}")))?;
+    count(column(&row, 0)?)
+}
+
+fn file(row: &Row) -> Result<FileRow, CatalogError> {
+    Ok(FileRow {
+        content: column(row, 0)?,
+        path: column(row, 1)?,
+        table: column(row, 2)?,
+        rows: column(row, 3)?,
+        bytes: column(row, 4)?,
+        checksum: column(row, 5)?,
+        bucket_low: column(row, 6)?,
+        bucket_high: column(row, 7)?,
+        statistics: column(row, 8)?,
+        created: column(row, 9)?,
+        dropped: column(row, 10)?,
+    })
+}
+
+fn vector(row: &Row) -> Result<DeletesRow, CatalogError> {
+    Ok(DeletesRow {
+        content: column(row, 0)?,
+        path: column(row, 1)?,
+        file_path: column(row, 2)?,
+        rows: column(row, 3)?,
+        bytes: column(row, 4)?,
+        checksum: column(row, 5)?,
+        created: column(row, 6)?,
+        dropped: column(row, 7)?,
+    })
+}
