@@ -109,14 +109,15 @@ async fn receive_all(driver: Driver) {
         eventually(|| received[0].load(Ordering::Relaxed) > taken + credit as u64).await;
         let after = share_of_others(&received, SLEEP / 2).await;
         changes.push(while_asleep / ((before + after) / 2.0) - 1.0);
-        if median(&mut changes).abs() < CHANGE_MAX {
+        if median(&mut changes) > -CHANGE_MAX {
             break;
         }
     }
     let grown = sender.memory("VmHWM").saturating_sub(rss_before);
     let change = median(&mut changes);
     println!("{driver}: changes {changes:.3?}, the sender held at most {} KiB more than at its start", grown >> 10);
-    assert!(change.abs() < CHANGE_MAX, "{driver}: with one route asleep, the others' rate changed by {changes:.3?}");
+    // Faster they may be: what the sleeper leaves is theirs.
+    assert!(change > -CHANGE_MAX, "{driver}: with one route asleep, the others' rate changed by {changes:.3?}");
     assert!(grown < SENDER_BYTES_MAX, "{driver}: the sender held {grown} bytes");
 
     // The sender stops when nobody wants rows.

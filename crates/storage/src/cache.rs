@@ -107,7 +107,10 @@ pub struct ColumnCacheStats {
 impl ColumnCache {
     pub fn new(capacity_bytes: u64) -> Self {
         let keys_bytes = capacity_bytes / KEY_INDEX_SHARE;
-        let capacity_bytes = capacity_bytes - keys_bytes;
+        ColumnCache::divided(capacity_bytes - keys_bytes, keys_bytes)
+    }
+
+    fn divided(capacity_bytes: u64, keys_bytes: u64) -> Self {
         let expected = usize::try_from(capacity_bytes / CACHE_COLUMN_BYTES_EXPECTED).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
             // One lock, taken once for each column of a row group; shards would each have only a part of the capacity.
@@ -237,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_scan_of_an_older_snapshot_needs_the_rows_that_were_deleted_since() {
-        let cache = Arc::new(ColumnCache::new(1 << 20));
+        let cache = Arc::new(ColumnCache::divided(1 << 20, 0));
         let key = key(FileId::new(), 0);
         let rows = |rows: &[u32]| Arc::new(rows.iter().copied().collect::<roaring::RoaringBitmap>());
         let mut collecting = cache.collect(key, Some(rows(&[1, 2]))).unwrap();
@@ -261,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_complete_column_is_found_under_its_key_and_type() {
-        let cache = Arc::new(ColumnCache::new(1 << 20));
+        let cache = Arc::new(ColumnCache::divided(1 << 20, 0));
         let (one, other) = (FileId::new(), FileId::new());
         insert(&cache, key(one, 3), 7);
         let found = get(&cache, &key(one, 3), &DataType::Int64).unwrap();
@@ -277,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_capacity_bounds_what_is_kept() {
-        let cache = Arc::new(ColumnCache::new(100 << 10));
+        let cache = Arc::new(ColumnCache::divided(100 << 10, 0));
         let file = FileId::new();
         for column in 0..100 {
             insert(&cache, key(file, column), column as i64);
@@ -288,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_column_that_is_given_up_leaves_nothing() {
-        let cache = Arc::new(ColumnCache::new(100 << 10));
+        let cache = Arc::new(ColumnCache::divided(100 << 10, 0));
         let file = FileId::new();
         let mut large = cache.collect(key(file, 0), None).unwrap();
         let taken = (0..100).take_while(|_| large.push(&chunk(0))).count();
@@ -307,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_column_that_was_read_twice_outlives_a_large_scan() {
-        let cache = Arc::new(ColumnCache::new(100 << 10));
+        let cache = Arc::new(ColumnCache::divided(100 << 10, 0));
         let file = FileId::new();
         insert(&cache, key(file, 0), 0);
         for column in 1..1000 {

@@ -172,12 +172,11 @@ mod tests {
             ("(a, b) = (c, 1)", "((a = c) AND (b = 1))"),
             ("row(a, b) <> (c, 1)", "((a <> c) OR (b <> 1))"),
             ("(a, b) <= (c, d)", "(a < c OR (a = c AND (b <= d)))"),
-            ("(a, b) NOT IN ((1, 2))", "(NOT ((a = 1) AND (b = 2)))"),
+            ("(a, b) NOT IN ((1, 2))", "(NOT (((a = 1) AND (b = 2))))"),
             ("(a, b) IS NULL", "((a IS NULL) AND (b IS NULL))"),
             ("row(a) IS NOT NULL", "((a IS NOT NULL))"),
         ] {
-            let found = written(condition).unwrap();
-            assert_eq!(found.replace("((NOT", "(NOT"), wanted, "{condition}");
+            assert_eq!(written(condition).unwrap(), wanted, "{condition}");
         }
         assert_eq!(written("a = b AND c IN (1, 2)").unwrap(), "a = b AND c IN (1, 2)");
         assert_eq!(written("(a, b) = (1, 2, 3)"), Err(SqlState::SYNTAX_ERROR));

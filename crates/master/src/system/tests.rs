@@ -225,7 +225,7 @@ fn information_schema() {
     );
     assert_eq!(rows(INFORMATION_SCHEMA, "schemata").len(), 4);
     assert_eq!(rows(INFORMATION_SCHEMA, "views"), ["damson|public|v|select x from r|NONE|NO|NO"]);
-    assert_eq!(rows(INFORMATION_SCHEMA, "table_constraints"), ["damson|s|t_pkey|damson|s|t|PRIMARY KEY|NO|NO|NO"]);
+    assert_eq!(rows(INFORMATION_SCHEMA, "table_constraints"), ["damson|s|t_pkey|damson|s|t|PRIMARY KEY|NO|NO|YES"]);
     assert_eq!(rows(INFORMATION_SCHEMA, "key_column_usage"), ["damson|s|t_pkey|damson|s|t|a|1|-"]);
     assert_eq!(rows(PG_CATALOG, "pg_tables").len(), 3);
     assert_eq!(rows(PG_CATALOG, "pg_views"), ["public|v|damson|select x from r"]);
