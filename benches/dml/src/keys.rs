@@ -102,7 +102,8 @@ async fn single_rows(cluster: &Cluster, report: &mut Report) -> Result<(), Failu
                     let sql = format!(
                         "INSERT INTO keyed VALUES ({}, 1, 1, {row}, 1, 1, 0, 0, 'N', 'O', '1998-01-01', '1998-01-01', \
                          '1998-01-01', 'NONE', 'AIR', 'one')",
-                        1_000_000 * clients + client * 7919
+                        // Beyond all keys that are there.
+                        1_000_000_000 + 10_000_000 * clients + client * 7919
                     );
                     session.execute(&sql, vec![]).await?;
                 }

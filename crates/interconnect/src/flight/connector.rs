@@ -159,6 +159,8 @@ mod tests {
         let address = format!("127.0.0.1:{port}");
         make_directory().unwrap();
         let path = socket_path(&address).unwrap();
+        // A node of that port that was killed has left its own.
+        let _ = std::fs::remove_file(&path);
         drop(UnixListener::bind(&path).unwrap());
         let replacing = async {
             tokio::time::sleep(UNIX_SOCKET_RETRY).await;
