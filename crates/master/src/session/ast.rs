@@ -163,3 +163,12 @@ pub(super) fn with_present(from: &ast::TableWithJoins, name: &str) -> SqlResult<
         other => Err(crate::error::internal(format!("{other:?} is not a query"))),
     }
 }
+
+/// A name of one part, or several, as it is.
+pub(super) fn compound(parts: &[&str]) -> ast::Expr {
+    let quoted = |part: &&str| Ident::with_quote('"', *part);
+    match parts {
+        [only] => ast::Expr::Identifier(quoted(only)),
+        parts => ast::Expr::CompoundIdentifier(parts.iter().map(quoted).collect()),
+    }
+}

@@ -152,9 +152,9 @@ impl Session {
     ) -> SqlResult<syntax::Statement> {
         let alias = merge.alias.as_deref().unwrap_or(&def.name);
         let target = |name: &str| match &merge.alias {
-            Some(alias) => compound(&[alias, name]),
+            Some(alias) => ast::compound(&[alias, name]),
             // Beside a table of its name in another schema.
-            None => compound(&[&def.schema, &def.name, name]),
+            None => ast::compound(&[&def.schema, &def.name, name]),
         };
         let mut items: Vec<syntax::Expr> = LEAD.iter().map(|name| target(name)).collect();
         if def.distribution == Distribution::Replicated {
@@ -171,7 +171,7 @@ impl Session {
             .map(|clause| {
                 let mut condition = is_there(old.clone(), clause.when != MergeWhen::NotMatched);
                 if source.marks && clause.when != MergeWhen::NotMatched {
-                    let present = is_there(compound(&[PRESENT]), clause.when == MergeWhen::Matched);
+                    let present = is_there(ast::compound(&[PRESENT]), clause.when == MergeWhen::Matched);
                     condition = and(condition, present);
                 }
                 match &clause.condition {
@@ -199,7 +199,7 @@ impl Session {
         }
         for (table, name) in &source.columns {
             let parts = table.iter().flat_map(|table| [table.schema(), Some(table.table())]).flatten();
-            items.push(compound(&parts.chain([name.as_str()]).collect::<Vec<_>>()));
+            items.push(ast::compound(&parts.chain([name.as_str()]).collect::<Vec<_>>()));
         }
         let mut query = ast::select_from(TARGET.0, TARGET.1, alias)?;
         if let Some(select) = ast::select_of(&mut query) {
@@ -443,12 +443,12 @@ impl VisitorMut for Resolving<'_> {
                 let mut in_source = source.columns.iter().filter(|(_, column)| *column == name);
                 match (when, in_source.next()) {
                     (MergeWhen::NotMatched, Some((Some(table), _))) if in_target => {
-                        *expr = compound(&[table.table(), &name]);
+                        *expr = ast::compound(&[table.table(), &name]);
                     }
                     (MergeWhen::NotMatched, None) if in_target => {
                         return ControlFlow::Break(not_visible(&name, alias));
                     }
-                    (MergeWhen::NotMatchedBySource, Some(_)) if in_target => *expr = compound(&[alias, &name]),
+                    (MergeWhen::NotMatchedBySource, Some(_)) if in_target => *expr = ast::compound(&[alias, &name]),
                     _ => {}
                 }
             }
@@ -493,24 +493,12 @@ fn values_of(clause: &MergeClause) -> Vec<&syntax::Expr> {
         MergeAction::Insert { values: Some(values), .. } => values.iter().collect(),
         _ => vec![],
     };
-    let written = values.into_iter().filter_map(|value| match value {
-        InsertValue::Expr(expr) => Some(expr),
-        InsertValue::Default => None,
-    });
-    written.collect()
+    values.into_iter().filter_map(InsertValue::expr).collect()
 }
 
 /// Whether an expression gives a value of every row.
 fn cannot_fail(expr: &syntax::Expr) -> bool {
     matches!(expr, syntax::Expr::Identifier(_) | syntax::Expr::CompoundIdentifier(_)) || ast::is_literal(expr)
-}
-
-fn compound(parts: &[&str]) -> syntax::Expr {
-    let quoted = |part: &&str| Ident::with_quote('"', *part);
-    match parts {
-        [only] => syntax::Expr::Identifier(quoted(only)),
-        parts => syntax::Expr::CompoundIdentifier(parts.iter().map(quoted).collect()),
-    }
 }
 
 fn and(left: syntax::Expr, right: syntax::Expr) -> syntax::Expr {

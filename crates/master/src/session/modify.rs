@@ -265,10 +265,7 @@ impl Visitor for Hidden {
 
 /// The values that the user has written.
 fn values_of(modify: &Modify) -> impl Iterator<Item = &syntax::Expr> {
-    modify.assignments.iter().flatten().filter_map(|(_, value)| match value {
-        InsertValue::Expr(expr) => Some(expr),
-        InsertValue::Default => None,
-    })
+    modify.assignments.iter().flatten().filter_map(|(_, value)| value.expr())
 }
 
 /// Whether the user names the system column, so that the other tables have it, too.

@@ -11,7 +11,6 @@ use crate::sql::{ConflictTarget, Insert, InsertValue, Merge, MergeAction, MergeC
 use damson_cluster::{Once, TableDef};
 use datafusion::catalog::view::ViewTable;
 use sqlparser::ast as syntax;
-use sqlparser::ast::Ident;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -72,20 +71,17 @@ impl Session {
         arbiter: &BTreeSet<String>,
     ) -> SqlResult<BoundChange> {
         // Names of the query that this becomes are not the user's.
-        let written = assignments.iter().filter_map(|(_, value)| match value {
-            InsertValue::Expr(expr) => Some(expr),
-            InsertValue::Default => None,
-        });
+        let written = assignments.iter().filter_map(|(_, value)| value.expr());
         written.chain(selection).try_for_each(refuse_hidden)?;
         let def = &entry.def;
         let alias = insert.alias.as_deref().unwrap_or(&def.name);
         let is_arbiter = |key: &&damson_cluster::KeyDef| arbiter.contains(&key.name);
         let key = def.keys.iter().find(is_arbiter).ok_or_else(|| crate::error::internal("a conflict without a key"))?;
-        let new = |name: &str| compound(EXCLUDED, name);
+        let new = |name: &str| ast::compound(&[EXCLUDED, name]);
         let equal = |&column: &usize| {
             let name = def.columns[column].name.as_str();
             let op = syntax::BinaryOperator::Eq;
-            syntax::Expr::BinaryOp { left: Box::new(new(name)), op, right: Box::new(compound(alias, name)) }
+            syntax::Expr::BinaryOp { left: Box::new(new(name)), op, right: Box::new(ast::compound(&[alias, name])) }
         };
         let on = key.columns.iter().map(equal).reduce(|left, right| syntax::Expr::BinaryOp {
             left: Box::new(left),
@@ -113,8 +109,4 @@ impl Session {
             Merging { once: Once::OnConflict, repeats: arbiter.clone(), tag: "INSERT 0", shows_source: false };
         self.bind_merged(&merge, Arc::clone(entry), names, merging).await
     }
-}
-
-fn compound(table: &str, column: &str) -> syntax::Expr {
-    syntax::Expr::CompoundIdentifier(vec![Ident::with_quote('"', table), Ident::with_quote('"', column)])
 }

@@ -330,6 +330,16 @@ pub enum InsertValue {
     Expr(ast::Expr),
 }
 
+impl InsertValue {
+    /// What was written, if it is no DEFAULT.
+    pub fn expr(&self) -> Option<&ast::Expr> {
+        match self {
+            InsertValue::Expr(expr) => Some(expr),
+            InsertValue::Default => None,
+        }
+    }
+}
+
 /// `CREATE TABLE t (…)`.
 #[derive(Clone, Debug)]
 pub struct CreateTable {

@@ -15,7 +15,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use damson_cluster::{FileEntry, OnDuplicate, UniqueKey};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type, Schema};
+use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
@@ -138,8 +138,13 @@ impl<'a> NewKeys<'a> {
             let pairs = collected.hashes.windows(2).filter(|pair| pair[0] == pair[1]);
             let mut of_key: HashSet<u64> = pairs.map(|pair| pair[0]).collect();
             self.reservation.try_grow(of_key.len() * SUSPECT_BYTES)?;
+            if collected.hashes.is_empty() {
+                suspects.push(of_key);
+                continue;
+            }
+            let mut lookup = Lookup::new(spec, key, collected)?;
             for (position, file) in spec.files.iter().enumerate() {
-                let Some(hashes) = collected.hashes_of(spec, key, file, existing).await? else { continue };
+                let Some(hashes) = lookup.hashes_of(file, existing).await? else { continue };
                 let before = of_key.len();
                 let mut has_any = false;
                 for_each_common(&collected.hashes, &hashes, |hash| {
@@ -160,39 +165,53 @@ impl<'a> NewKeys<'a> {
     }
 }
 
-impl Collected {
+/// What new keys are looked for with, in one file after the other.
+struct Lookup<'a> {
+    schema: &'a SchemaRef,
+    /// Positions in the table.
+    key: &'a [usize],
+    /// None where the keys' bounds exclude nothing.
+    pruner: Option<Pruner>,
+    /// None where they are too many to be looked for one by one.
+    probes: Option<Probes>,
+}
+
+impl<'a> Lookup<'a> {
+    fn new(spec: &'a WriteSpec, key: &'a UniqueKey, collected: &mut Collected) -> Result<Self> {
+        let predicate = collected.predicate(spec, key)?;
+        let is_few = collected.hashes.len() <= BLOOM_PROBES_MAX;
+        let rows = std::mem::take(&mut collected.probes);
+        Ok(Lookup {
+            schema: &spec.schema,
+            key: &key.columns,
+            pruner: predicate.map(|predicate| Pruner::new(predicate, Arc::clone(&spec.schema))),
+            probes: is_few.then(|| Probes { key: key.columns.clone(), rows }),
+        })
+    }
+
     /// The hashes of the keys of a file; None if none of the new keys can be in it.
-    async fn hashes_of(
-        &mut self,
-        spec: &WriteSpec,
-        key: &UniqueKey,
-        file: &FileEntry,
-        existing: &Existing<'_>,
-    ) -> Result<Option<KeyHashes>> {
+    async fn hashes_of(&mut self, file: &FileEntry, existing: &Existing<'_>) -> Result<Option<KeyHashes>> {
         let (files, index) = (existing.files, existing.files.cache.keys());
-        if self.hashes.is_empty() {
-            return Ok(None);
-        }
-        if let Some(hashes) = index.loaded(file, &key.columns) {
+        if let Some(hashes) = index.loaded(file, self.key) {
             return Ok(Some(hashes));
         }
-        let footer = files.footers.get(&FileIdentity::from(file)).await?;
-        if let Some(predicate) = self.predicate(spec, key)? {
-            let mut pruner = Pruner::new(predicate, Arc::clone(&spec.schema));
+        if let Some(pruner) = &mut self.pruner {
+            let footer = files.footers.get(&FileIdentity::from(file)).await?;
             let row_groups = footer.metadata.metadata().num_row_groups();
             if (0..row_groups).all(|row_group| pruner.excludes(&footer, row_group)) {
                 return Ok(None);
             }
-            if self.hashes.len() <= BLOOM_PROBES_MAX {
-                let probes = Probes { key: key.columns.clone(), rows: self.probes.clone() };
-                if !probes.may_be_in(files, file, &footer, &mut pruner).await? {
-                    return Ok(None);
-                }
+            if let Some(probes) = &self.probes
+                && !probes.may_be_in(files, file, &footer, pruner).await?
+            {
+                return Ok(None);
             }
         }
-        index.get(files, &spec.schema, file, &key.columns, existing.context).await.map(Some)
+        index.get(files, self.schema, file, self.key, existing.context).await.map(Some)
     }
+}
 
+impl Collected {
     /// What rows with one of the keys pass: each column between its smallest and largest new value. None where that says nothing.
     fn predicate(&mut self, spec: &WriteSpec, key: &UniqueKey) -> Result<Option<Arc<dyn PhysicalExpr>>> {
         let mut bounds = vec![];
