@@ -4,6 +4,7 @@
 mod generate;
 mod keyed;
 mod model;
+mod past;
 
 pub use generate::{Generator, Step, TABLES};
 pub use keyed::Piece;
@@ -14,6 +15,7 @@ use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use keyed::constraints;
+use past::Past;
 
 /// A table's rows as text, sorted.
 pub type Rows = Vec<Vec<Option<String>>>;
@@ -41,6 +43,7 @@ impl DmlCampaign {
         for (_, session) in clusters {
             one_row_on_each_segment(session).await;
         }
+        let mut past = Past::begin(clusters).await;
         let mut refused = 0;
         for number in 0..self.statements {
             let step = generator.next(|table| model.count(table));
@@ -84,7 +87,16 @@ impl DmlCampaign {
                     }
                 }
             }
+            if !generator.is_open() && Past::is_due(number, self.statements) {
+                past.remember(number, clusters, &model).await;
+            }
         }
+        if generator.is_open() {
+            for (_, session) in clusters {
+                session.execute("COMMIT").await.expect("a block is open");
+            }
+        }
+        past.check(self.seed, clusters).await;
         eprintln!("{refused} of {} statements broke a constraint", self.statements);
         assert!(self.statements < 300 || refused * 5 < self.statements, "most statements should succeed: {refused}");
     }

@@ -53,6 +53,7 @@ impl SqlState {
     pub const NAME_TOO_LONG: SqlState = SqlState("42622");
     pub const UNDEFINED_OBJECT: SqlState = SqlState("42704");
     pub const RESERVED_NAME: SqlState = SqlState("42939");
+    pub const SNAPSHOT_TOO_OLD: SqlState = SqlState("72000");
     pub const SERIALIZATION_FAILURE: SqlState = SqlState("40001");
     pub const LOCK_NOT_AVAILABLE: SqlState = SqlState("55P03");
     pub const DEADLOCK_DETECTED: SqlState = SqlState("40P01");
@@ -134,6 +135,7 @@ const ALL: &[SqlState] = &[
     SqlState::NAME_TOO_LONG,
     SqlState::UNDEFINED_OBJECT,
     SqlState::RESERVED_NAME,
+    SqlState::SNAPSHOT_TOO_OLD,
     SqlState::SERIALIZATION_FAILURE,
     SqlState::LOCK_NOT_AVAILABLE,
     SqlState::DEADLOCK_DETECTED,

@@ -28,6 +28,9 @@ use tokio::task::JoinSet;
 /// were running have ended.
 const COLLECT_EVERY: Duration = Duration::from_secs(10);
 
+/// How often commits that did not wait for the disk are synced: what a loss of power can lose of them.
+const SYNC_EVERY: Duration = Duration::from_millis(200);
+
 /// Where a master's catalog comes from.
 pub enum CatalogSource {
     At(CatalogLocation),
@@ -128,6 +131,7 @@ impl Master {
         node.set_handler(ContentId::MASTER, Arc::new(registrar));
         let mut background = JoinSet::new();
         background.spawn_on(collect_forever(Arc::clone(&files)), &io);
+        background.spawn_on(sync_forever(Arc::clone(&files)), &io);
         let dispatcher = Dispatcher::new(node, Arc::clone(&registry), cpu.clone(), settings.epoch);
         let master = Arc::new(Master {
             locks: Locks::default(),
@@ -177,6 +181,16 @@ fn refuse_orphaned(catalog: &CatalogSource, segments: &[PathBuf]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// What was committed without waiting for the disk is on it soon.
+async fn sync_forever(files: Arc<FileService>) {
+    loop {
+        tokio::time::sleep(SYNC_EVERY).await;
+        if let Err(error) = files.in_catalog(Catalog::sync).await {
+            tracing::warn!(%error, "could not sync the catalog: commits with synchronous_commit = off are not on the disk yet");
+        }
+    }
 }
 
 async fn collect_forever(files: Arc<FileService>) {

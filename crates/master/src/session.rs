@@ -1,6 +1,7 @@
 //! Stop 2 of a query's walk: one client's session, and `execute`, the visible pipeline.
 
 mod alter;
+mod as_of;
 mod ast;
 mod bind;
 mod block;
@@ -11,6 +12,7 @@ mod constraints;
 mod copy;
 mod create_as;
 mod explain;
+mod history;
 mod insert;
 mod lock;
 mod merge;

@@ -1,6 +1,6 @@
 //! One transaction: what its statements read, what they have changed, what they have locked.
 
-use crate::catalog::{CatalogError, CatalogState, Commit, FileKey, Mark, TableEntry, Workspace};
+use crate::catalog::{CatalogError, CatalogState, Commit, Durability, FileKey, Mark, TableEntry, Workspace};
 use crate::ddl::find_table;
 use crate::dispatch::Write;
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -166,13 +166,13 @@ impl Transaction {
         self.workspace.is_unchanged()
     }
 
-    /// Makes its changes durable and visible, and gives its locks back; on the disk's thread.
+    /// Makes its changes visible, as durable as is asked for, and gives its locks back; on the disk's thread.
     ///
     /// # Errors
     /// The catalog's.
-    pub(crate) fn commit(self) -> Result<(), CatalogError> {
+    pub(crate) fn commit(self, durability: Durability) -> Result<(), CatalogError> {
         let Transaction { workspace, locks, write, has_given_up, .. } = self;
-        let committed = workspace.commit();
+        let committed = workspace.commit(durability);
         // Others go on with what was committed.
         drop(locks);
         committed?;

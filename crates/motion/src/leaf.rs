@@ -1,7 +1,7 @@
 //! Leaves that only a segment can execute: it replaces them by operators over its own files.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{CopyFormat, FILE_COLUMN, ROW_COLUMN, TableId};
+use damson_cluster::{CopyFormat, FILE_COLUMN, ROW_COLUMN, SnapshotId, TableId};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -19,6 +19,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScanSpec {
     pub table: TableId,
+    /// The snapshot that is read, if it is not the statement's own.
+    pub as_of: Option<SnapshotId>,
     /// For EXPLAIN and errors.
     pub name: String,
     /// The whole table's columns.

@@ -37,7 +37,7 @@ pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec, row_id_fields};
 pub use message::{
     CheckFiles, ExecuteHead, ExecuteRequest, MotionMetrics, NodeReport, OperatorMetrics, Register, Registered,
-    RunningSlice, SliceEvent, SlicePlan, codes, control,
+    RunningSlice, ScannedFiles, SliceEvent, SlicePlan, codes, control,
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;

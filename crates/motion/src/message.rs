@@ -1,7 +1,9 @@
 //! Control messages between the master and the segments.
 
 use bytes::Bytes;
-use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableDef, TableId, Topology};
+use damson_cluster::{
+    BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, SnapshotId, TableDef, TableId, Topology,
+};
 use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
@@ -70,8 +72,8 @@ pub struct ExecuteHead {
     pub topology: Topology,
     /// The bucket maps that the slices name.
     pub maps: Vec<BucketMap>,
-    /// This segment's files of each scanned table, as of the statement's snapshot, without column statistics.
-    pub files: HashMap<TableId, Vec<FileEntry>>,
+    /// This segment's files of each scanned table, without column statistics.
+    pub files: Vec<ScannedFiles>,
     /// This segment's share of each COPY leaf.
     pub copy_units: HashMap<u32, Vec<CopyUnit>>,
     /// Routes of the query on its most loaded node: what the sizes of messages and credits follow from.
@@ -80,6 +82,23 @@ pub struct ExecuteHead {
     pub secret: QuerySecret,
     /// Whether the master wants every operator's metrics.
     pub analyze: bool,
+}
+
+/// One segment's files of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScannedFiles {
+    pub table: TableId,
+    /// The snapshot that they are of, if it is not the statement's own.
+    pub as_of: Option<SnapshotId>,
+    pub files: Vec<FileEntry>,
+}
+
+impl ExecuteHead {
+    /// This segment's files of a table, which may have none.
+    pub fn files_of(&self, table: TableId, as_of: Option<SnapshotId>) -> &[FileEntry] {
+        let of_table = |scanned: &&ScannedFiles| scanned.table == table && scanned.as_of == as_of;
+        self.files.iter().find(of_table).map_or(&[], |scanned| &scanned.files)
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

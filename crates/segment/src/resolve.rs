@@ -1,6 +1,5 @@
 //! Leaves and sinks of a slice become operators over this segment's files.
 
-use damson_cluster::FileEntry;
 use damson_motion::{
     CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
     TableWriteExec, TableWriteSpec,
@@ -25,8 +24,7 @@ pub(crate) fn resolve(
     let resolve_one = |plan: Arc<dyn ExecutionPlan>| {
         let resolved = if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
             let spec = scan.spec();
-            let none: &[FileEntry] = &[];
-            let files = head.files.get(&spec.table).map_or(none, Vec::as_slice);
+            let files = head.files_of(spec.table, spec.as_of);
             let rows = match spec.row_ids {
                 true => store.scan_with_row_ids(&spec.table_schema, &spec.projection, files),
                 false => store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS),
@@ -70,7 +68,7 @@ fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn Physi
         filtered: spec.filtered.clone(),
         checks: named.map(|(constraint, expression)| Check { constraint, expression }).collect(),
         keys: spec.keys.clone(),
-        files: head.files.get(&spec.table).cloned().unwrap_or_default(),
+        files: head.files_of(spec.table, None).to_vec(),
         returning: returning.map_or(0, |returning| returning.columns.fields().len()),
         gives_returned: returning.is_some_and(|returning| returning.only.is_none_or(|only| only == head.content)),
         ..WriteSpec::new(spec.table, Arc::clone(&spec.schema), spec.compression, spec.distribution_key.clone())

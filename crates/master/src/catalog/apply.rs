@@ -1,31 +1,27 @@
 //! What a step makes of a state.
 
 use super::error::CatalogError;
-use super::files::{FileKey, TableFiles};
+use super::files::{FileKey, Origin, TableFiles};
 use super::state::{Relation, StateParts, TableEntry};
 use super::store::Change;
 use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId, TableId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Applies the changes of one statement, whose new definitions are of `snapshot`. Gives the files and delete vectors that nothing
-/// needs afterwards.
+/// Applies the changes of one statement, whose new definitions are of `snapshot`. Gives the files and delete vectors that no later
+/// state has, with the snapshots that made them.
 ///
 /// # Errors
 /// [`CatalogError::RelationExists`], [`CatalogError::SchemaExists`], [`CatalogError::NoSchema`],
 /// [`CatalogError::SchemaNotEmpty`] and [`CatalogError::TableGone`] where a name is not, or not any more, as the changes need it.
-pub(super) fn apply(
-    parts: &mut StateParts,
-    changes: &[Change],
-    snapshot: SnapshotId,
-) -> Result<Vec<FileKey>, CatalogError> {
+pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: SnapshotId) -> Result<Gone, CatalogError> {
     let mut unneeded = vec![];
     let mut added: BTreeMap<TableId, Vec<Arc<FileEntry>>> = BTreeMap::new();
     let mut dropped: BTreeMap<TableId, HashSet<FileKey>> = BTreeMap::new();
     let mut deletes: BTreeMap<TableId, Vec<(&FileKey, &DeleteVector)>> = BTreeMap::new();
     // A file's delete vector goes with it, or is replaced.
-    let vectors = vectors(parts, changes);
-    let vector_of = |table: &TableId, key: &FileKey| vectors.get(table).and_then(|of| of.get(key)).cloned();
+    let origins = origins(parts, changes);
+    let origin_of = |table: &TableId, key: &FileKey| origins.get(table).and_then(|of| of.get(key));
     for change in changes {
         refuse(parts, change)?;
         match change {
@@ -52,32 +48,42 @@ pub(super) fn apply(
             }
             Change::AddFile(file) => added.entry(file.table).or_default().push(Arc::new(file.clone())),
             Change::DropFile { table, key } => {
-                unneeded.push(key.clone());
-                unneeded.extend(vector_of(table, key));
+                if let Some(origin) = origin_of(table, key) {
+                    unneeded.push((key.clone(), origin.created));
+                    unneeded.extend(origin.vector.clone());
+                }
                 dropped.entry(*table).or_default().insert(key.clone());
             }
             Change::PutDeletes { table, file, vector } => {
-                unneeded.extend(vector_of(table, file));
+                unneeded.extend(origin_of(table, file).and_then(|origin| origin.vector.clone()));
                 deletes.entry(*table).or_default().push((file, vector));
             }
-            Change::ForgetFile(_) | Change::NextTableId(_) => {}
+            Change::ForgetFile(_)
+            | Change::NextTableId(_)
+            | Change::ForgetHistory(_)
+            | Change::PutRetention(_)
+            | Change::PutRestorePoint { .. }
+            | Change::DropRestorePoint(_) => {}
         }
     }
     replace_files(parts, added, &dropped, &deletes);
     Ok(unneeded)
 }
 
-/// Delete vectors of the tables whose files the changes drop, or delete from, by their files.
-fn vectors(parts: &StateParts, changes: &[Change]) -> HashMap<TableId, HashMap<FileKey, FileKey>> {
-    let mut vectors = HashMap::new();
+/// Files that are gone, and which snapshot made each.
+pub(super) type Gone = Vec<(FileKey, SnapshotId)>;
+
+/// Of the tables whose files the changes drop, or delete from.
+fn origins(parts: &StateParts, changes: &[Change]) -> HashMap<TableId, HashMap<FileKey, Origin>> {
+    let mut origins = HashMap::new();
     for change in changes {
         if let Change::DropFile { table, .. } | Change::PutDeletes { table, .. } = change
             && let Some(entry) = parts.table(*table)
         {
-            vectors.entry(*table).or_insert_with(|| entry.files.vectors());
+            origins.entry(*table).or_insert_with(|| entry.files.origins());
         }
     }
-    vectors
+    origins
 }
 
 /// Whether the names that a change needs are there, and those that it takes are free.

@@ -1,7 +1,9 @@
 //! The catalog's only writer: each change is durable in the store before any statement can see it.
 
+use super::apply::Gone;
 use super::error::CatalogError;
 use super::files::{FileKey, TableFiles};
+use super::history::{History, Lifetime};
 use super::lease::Lease;
 use super::location::CatalogLocation;
 use super::pins::Pins;
@@ -9,7 +11,7 @@ use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
 use super::state::{CatalogState, ClusterSettings, Relation, StateParts, TableEntry};
 use super::step::{Step, replay};
-use super::store::{CatalogStore, Change, Stored, StoredDeletes, StoredFile, Transaction};
+use super::store::{CatalogStore, Change, Durability, Stored, StoredDeletes, StoredFile, Transaction};
 #[cfg(test)]
 use super::workspace::Workspace;
 use damson_cluster::{BucketMap, ContentId, DeleteVector, MapVersion, SnapshotId, TableId, failpoint};
@@ -17,12 +19,13 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, HashSet};
 #[cfg(test)]
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 
 /// The durable catalog. One a master process; readers take [`Catalog::current`] and never wait for writers.
 pub struct Catalog {
     published: RwLock<Arc<CatalogState>>,
-    writer: Mutex<Writer>,
+    pub(super) history: RwLock<Arc<History>>,
+    pub(super) writer: Mutex<Writer>,
     /// Commits that wait for the writer, in their order.
     queue: Mutex<Vec<Queued>>,
     pins: Arc<Pins>,
@@ -31,20 +34,25 @@ pub struct Catalog {
 /// A commit, and whom to tell.
 struct Queued {
     steps: Vec<Step>,
+    durability: Durability,
     done: mpsc::Sender<Result<SnapshotId, CatalogError>>,
 }
 
-struct Writer {
-    store: Box<dyn CatalogStore>,
+pub(super) struct Writer {
+    pub store: Box<dyn CatalogStore>,
     next_table_id: TableId,
     /// Ids below are taken in the store.
     reserved_table_ids: TableId,
-    /// Files whose drop is committed and that are not forgotten, with the snapshot that dropped them.
-    dropped: HashMap<FileKey, SnapshotId>,
+    /// Files whose drop is committed and that are not forgotten.
+    pub dropped: HashMap<FileKey, Lifetime>,
     /// Files that were taken for orphans, and are being removed: nobody may commit them. Since this master began.
     condemned: HashSet<FileKey>,
     /// The store failed while it committed: which of the two states it holds must be read again.
-    in_doubt: bool,
+    pub in_doubt: bool,
+    /// Past states that somebody may hold.
+    pub past: HashMap<SnapshotId, Weak<CatalogState>>,
+    /// Something may have been applied that is not synced.
+    is_unsynced: bool,
 }
 
 /// The catalog's database in the master's data directory.
@@ -104,16 +112,25 @@ impl Catalog {
     }
 
     pub(super) fn of_store(mut store: Box<dyn CatalogStore>, segment_count: usize) -> Result<Arc<Self>, CatalogError> {
-        let stored = store.load()?;
+        let stored = store.load(None)?;
         if stored.segment_count != segment_count {
             return Err(CatalogError::SegmentCount { stored: stored.segment_count, asked: segment_count });
         }
         let pins = Arc::new(Pins::default());
-        let (state, next_table_id, dropped) = state_of(stored, &pins)?;
-        let (reserved_table_ids, condemned) = (next_table_id, HashSet::new());
-        let writer = Writer { store, next_table_id, reserved_table_ids, dropped, condemned, in_doubt: false };
+        let Loaded { state, next_table_id, dropped, history } = state_of(stored, &pins)?;
+        let writer = Writer {
+            store,
+            next_table_id,
+            reserved_table_ids: next_table_id,
+            dropped,
+            condemned: HashSet::new(),
+            in_doubt: false,
+            past: HashMap::new(),
+            is_unsynced: false,
+        };
         Ok(Arc::new(Catalog {
             published: RwLock::new(state),
+            history: RwLock::new(Arc::new(history)),
             writer: Mutex::new(writer),
             queue: Mutex::default(),
             pins,
@@ -141,7 +158,7 @@ impl Catalog {
     ) -> Result<T, CatalogError> {
         let mut workspace = Workspace::new(self);
         let result = plan(&mut workspace)?;
-        workspace.commit()?;
+        workspace.commit(Durability::Synced)?;
         Ok(result)
     }
 
@@ -164,9 +181,9 @@ impl Catalog {
     ///
     /// # Errors
     /// See [`Workspace::commit`].
-    pub(super) fn commit(&self, steps: Vec<Step>) -> Result<SnapshotId, CatalogError> {
+    pub(super) fn commit(&self, steps: Vec<Step>, durability: Durability) -> Result<SnapshotId, CatalogError> {
         let (done, result) = mpsc::channel();
-        self.queue.lock().push(Queued { steps, done });
+        self.queue.lock().push(Queued { steps, durability, done });
         let mut writer = self.writer.lock();
         // Whoever had it before may have written this, too.
         if let Ok(done) = result.try_recv() {
@@ -180,7 +197,8 @@ impl Catalog {
     fn commit_all(&self, writer: &mut Writer, queued: Vec<Queued>) {
         let mut state = self.current();
         let (mut transactions, mut waiting, mut unneeded) = (vec![], vec![], vec![]);
-        for Queued { steps, done } in queued {
+        let mut wanted = Durability::Unsynced;
+        for Queued { steps, durability, done } in queued {
             let planned = self.settle(writer).and_then(|()| {
                 if transactions.is_empty() {
                     // What was in doubt may have become so.
@@ -191,9 +209,11 @@ impl Catalog {
             match planned {
                 Ok(Next { snapshot, parts, transaction, gone }) => {
                     state = parts.into_state(snapshot, &self.pins);
-                    unneeded.extend(gone.into_iter().map(|file| (file, snapshot)));
+                    let ended = |(file, created)| (file, Lifetime { created, dropped: snapshot });
+                    unneeded.extend(gone.into_iter().map(ended));
                     transactions.push(transaction);
                     waiting.push((snapshot, done));
+                    wanted = wanted.max(durability);
                 }
                 // A caller that does not listen any more has gone.
                 Err(error) => _ = done.send(Err(error)),
@@ -203,7 +223,7 @@ impl Catalog {
             return;
         }
         failpoint("commit.before_store");
-        let applied = writer.store.apply(&transactions);
+        let applied = writer.apply(&transactions, wanted);
         failpoint("commit.after_store");
         let failure = match applied {
             Ok(()) => {
@@ -233,22 +253,41 @@ impl Catalog {
         }
     }
 
+    /// Makes durable what was committed without waiting for it. Blocks.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn sync(&self) -> Result<(), CatalogError> {
+        let mut writer = self.writer.lock();
+        if writer.is_unsynced {
+            writer.store.sync()?;
+            writer.is_unsynced = false;
+        }
+        Ok(())
+    }
+
     pub(super) fn pins(&self) -> &Arc<Pins> {
         &self.pins
     }
 
-    /// Files that no statement can read any more, by content: to be deleted, then [forgotten](Catalog::forget).
-    pub fn collectable(&self) -> Vec<(ContentId, Vec<String>)> {
-        let writer = self.writer.lock();
-        let oldest = self.oldest_pinned();
+    /// Files that no statement can read any more, by content: to be deleted, then [forgotten](Catalog::forget). Snapshots that
+    /// are older than the retention cannot be read from now on. Blocks.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn collectable(&self) -> Result<Vec<(ContentId, Vec<String>)>, CatalogError> {
+        let mut writer = self.writer.lock();
+        self.settle(&mut writer)?;
+        self.forget_past(&mut writer)?;
+        let (oldest, history) = (self.oldest_pinned(), self.history());
         let mut files: BTreeMap<ContentId, Vec<String>> = BTreeMap::new();
-        for (key, dropped) in &writer.dropped {
-            if *dropped <= oldest {
+        for (key, lifetime) in &writer.dropped {
+            if lifetime.dropped <= oldest && !history.needs(*lifetime) {
                 files.entry(key.content).or_default().push(key.path.clone());
             }
         }
         files.values_mut().for_each(|paths| paths.sort());
-        files.into_iter().collect()
+        Ok(files.into_iter().collect())
     }
 
     /// Forgets dropped files that were deleted; others of `keys` are left alone.
@@ -264,7 +303,7 @@ impl Catalog {
             return Ok(());
         }
         let changes = keys.iter().map(|key| Change::ForgetFile((*key).clone())).collect();
-        let applied = writer.store.apply(&[Transaction { snapshot: None, changes }]);
+        let applied = writer.apply(&[Transaction { snapshot: None, changes }], Durability::Synced);
         if applied.is_err() {
             writer.in_doubt = true;
         }
@@ -295,7 +334,7 @@ impl Catalog {
         let mut writer = self.writer.lock();
         self.settle(&mut writer)?;
         // A master that was deposed does not know the files of the one after it.
-        writer.store.apply(&[Transaction { snapshot: None, changes: vec![] }])?;
+        writer.apply(&[Transaction { snapshot: None, changes: vec![] }], Durability::Synced)?;
         let known = self.known_to(&writer, content);
         let orphans: Vec<String> = paths.into_iter().filter(|path| !known.contains(path)).collect();
         writer.condemned.extend(orphans.iter().map(|path| FileKey { content, path: path.clone() }));
@@ -313,16 +352,17 @@ impl Catalog {
     }
 
     /// After a failed commit: reads from the store which state holds, and publishes it.
-    fn settle(&self, writer: &mut Writer) -> Result<(), CatalogError> {
+    pub(super) fn settle(&self, writer: &mut Writer) -> Result<(), CatalogError> {
         if !writer.in_doubt {
             return Ok(());
         }
-        let stored = writer.store.load()?;
+        let stored = writer.store.load(None)?;
+        *self.history.write() = Arc::new(stored.history.clone());
         if stored.snapshot == self.current().snapshot {
             writer.in_doubt = false;
             return Ok(());
         }
-        let (state, next_table_id, dropped) = state_of(stored, &self.pins)?;
+        let Loaded { state, next_table_id, dropped, .. } = state_of(stored, &self.pins)?;
         if next_table_id > writer.reserved_table_ids {
             (writer.next_table_id, writer.reserved_table_ids) = (next_table_id, next_table_id);
         }
@@ -334,6 +374,12 @@ impl Catalog {
 }
 
 impl Writer {
+    pub fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError> {
+        self.store.apply(transactions, durability)?;
+        self.is_unsynced |= durability == Durability::Unsynced;
+        Ok(())
+    }
+
     /// The table of a change that names a file which is being removed.
     fn condemns(&self, change: &Change) -> Option<TableId> {
         let (table, key) = match change {
@@ -352,8 +398,8 @@ struct Next {
     snapshot: SnapshotId,
     parts: StateParts,
     transaction: Transaction,
-    /// Files that nothing needs after it.
-    gone: Vec<FileKey>,
+    /// Files that it and all later ones do not have.
+    gone: Gone,
 }
 
 /// Files' `created` is set here.
@@ -384,27 +430,36 @@ fn reserve(writer: &mut Writer) -> Result<(), CatalogError> {
     // After a failure they may or may not be taken in the store; skipping them is right in both cases.
     (writer.next_table_id, writer.reserved_table_ids) = (reserved, reserved);
     let changes = vec![Change::NextTableId(reserved)];
-    writer.store.apply(&[Transaction { snapshot: None, changes }])?;
+    writer.apply(&[Transaction { snapshot: None, changes }], Durability::Synced)?;
     writer.next_table_id = id;
     Ok(())
 }
 
-type Loaded = (Arc<CatalogState>, TableId, HashMap<FileKey, SnapshotId>);
+pub(super) struct Loaded {
+    pub state: Arc<CatalogState>,
+    next_table_id: TableId,
+    dropped: HashMap<FileKey, Lifetime>,
+    history: History,
+}
 
-fn state_of(stored: Stored, pins: &Arc<Pins>) -> Result<Loaded, CatalogError> {
+/// What a store holds, as of its snapshot.
+pub(super) fn state_of(stored: Stored, pins: &Arc<Pins>) -> Result<Loaded, CatalogError> {
     let mut dropped = HashMap::new();
     let mut live: BTreeMap<TableId, TableFiles> = BTreeMap::new();
     let mut vectors: HashMap<FileKey, DeleteVector> = HashMap::new();
     for StoredDeletes { file, vector, dropped: at } in stored.deletes {
         match at {
-            Some(snapshot) => _ = dropped.insert(FileKey { path: vector.path, ..file }, snapshot),
+            Some(at) => {
+                let lifetime = Lifetime { created: vector.created, dropped: at };
+                dropped.insert(FileKey { path: vector.path, ..file }, lifetime);
+            }
             None => _ = vectors.insert(file, vector),
         }
     }
     for StoredFile { mut entry, dropped: at } in stored.files {
         match at {
-            Some(snapshot) => {
-                dropped.insert(FileKey::of(&entry), snapshot);
+            Some(at) => {
+                dropped.insert(FileKey::of(&entry), Lifetime { created: entry.created, dropped: at });
             }
             None => {
                 entry.deletes = vectors.remove(&FileKey::of(&entry));
@@ -442,7 +497,8 @@ fn state_of(stored: Stored, pins: &Arc<Pins>) -> Result<Loaded, CatalogError> {
     for view in stored.views {
         relations.insert((view.schema.clone(), view.name.clone()), Relation::View(Arc::new(view)));
     }
-    Ok((parts.into_state(stored.snapshot, pins), stored.next_table_id, dropped))
+    let state = parts.into_state(stored.snapshot, pins);
+    Ok(Loaded { state, next_table_id: stored.next_table_id, dropped, history: stored.history })
 }
 
 /// What a new catalog starts with.

@@ -3,7 +3,7 @@
 use super::lease::LeaseHolder;
 use super::postgres::PostgresError;
 use crate::error::{SqlError, SqlState};
-use damson_cluster::TableId;
+use damson_cluster::{SnapshotId, TableId};
 use thiserror::Error;
 
 /// What a catalog operation met. Nothing was changed, on disk or in memory, except perhaps by [`CatalogError::InDoubt`].
@@ -29,6 +29,17 @@ pub enum CatalogError {
     /// A place where no catalog can be; without the password.
     #[error("{0}")]
     Location(String),
+
+    // The past.
+    /// Snapshot 0: before the first.
+    #[error("{}", not_kept(*snapshot, *from))]
+    NotKept { snapshot: SnapshotId, from: SnapshotId },
+    #[error("{0}")]
+    InFuture(String),
+    #[error("restore point \"{0}\" does not exist")]
+    NoRestorePoint(String),
+    #[error("restore point \"{0}\" already exists")]
+    RestorePointExists(String),
 
     // Wait.
     #[error("{0} has the catalog")]
@@ -97,6 +108,14 @@ impl From<CatalogError> for SqlError {
             CatalogError::RecursiveView(_) => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message),
             CatalogError::SegmentCount { stored, .. } => SqlError::new(SqlState::INVALID_PARAMETER, message)
                 .with_hint(format!("Start with --segments {stored}, or keep the catalog elsewhere.")),
+            CatalogError::NotKept { .. } => SqlError::new(SqlState::SNAPSHOT_TOO_OLD, message).with_hint(
+                "ALTER SYSTEM SET snapshot_retention keeps snapshots for a time; CREATE RESTORE POINT keeps one.",
+            ),
+            CatalogError::InFuture(_) => SqlError::new(SqlState::INVALID_PARAMETER, message),
+            CatalogError::NoRestorePoint(_) => {
+                SqlError::new(SqlState::UNDEFINED_OBJECT, message).with_hint("gp_restore_points lists them.")
+            }
+            CatalogError::RestorePointExists(_) => SqlError::new(SqlState::DUPLICATE_OBJECT, message),
             CatalogError::Conflict { .. } | CatalogError::TableGone(_) => {
                 SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Run the transaction again.")
             }
@@ -118,6 +137,13 @@ impl From<CatalogError> for SqlError {
                 SqlError { hint: error.hint(), ..SqlError::new(postgres_state(&error), message) }
             }
         }
+    }
+}
+
+fn not_kept(snapshot: SnapshotId, from: SnapshotId) -> String {
+    match snapshot.0 {
+        0 => "there was no snapshot then".into(),
+        _ => format!("snapshot {} is no longer kept: the oldest is {}", snapshot.0, from.0),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The files of one table as of one snapshot.
 
-use damson_cluster::{ContentId, DeleteVector, FileEntry};
+use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -15,6 +15,12 @@ impl FileKey {
     pub fn of(file: &FileEntry) -> Self {
         FileKey { content: file.content, path: file.path.clone() }
     }
+}
+
+/// Which snapshot made a file, and the delete vector that it has.
+pub(super) struct Origin {
+    pub created: SnapshotId,
+    pub vector: Option<(FileKey, SnapshotId)>,
 }
 
 /// A table's files by segment. Immutable; the next snapshot's shares the lists of the segments that did not change.
@@ -62,13 +68,16 @@ impl TableFiles {
         })
     }
 
-    /// Delete vectors, by their files.
-    pub(super) fn vectors(&self) -> HashMap<FileKey, FileKey> {
-        let vector = |file: &Arc<FileEntry>| {
-            let path = file.deletes.as_ref()?.path.clone();
-            Some((FileKey::of(file), FileKey { content: file.content, path }))
+    /// Where each file comes from.
+    pub(super) fn origins(&self) -> HashMap<FileKey, Origin> {
+        let origin = |file: &Arc<FileEntry>| {
+            let vector = file.deletes.as_ref().map(|vector| {
+                let path = vector.path.clone();
+                (FileKey { content: file.content, path }, vector.created)
+            });
+            (FileKey::of(file), Origin { created: file.created, vector })
         };
-        self.iter().filter_map(vector).collect()
+        self.iter().map(origin).collect()
     }
 
     pub(super) fn add(&mut self, file: Arc<FileEntry>) {

@@ -3,6 +3,7 @@
 mod connection;
 mod error;
 mod load;
+mod past;
 mod schema;
 mod write;
 
@@ -11,8 +12,10 @@ pub use error::PostgresError;
 pub(super) use schema::{LOCK_SCHEMA, next_epoch, prepare};
 
 use super::error::CatalogError;
+use super::history::History;
 use super::rows;
-use super::store::{CatalogStore, Stored, Transaction};
+use super::store::{CatalogStore, Durability, Stored, Transaction};
+use damson_cluster::SnapshotId;
 
 /// Takes the lock of every transaction that reads or changes the whole catalog: there is one at a time, and none of a master whose
 /// epoch is not the stored one goes on. Its first column is the epoch.
@@ -66,19 +69,49 @@ fn refuse_fenced(ours: u64, stored: Option<&str>) -> Result<u64, CatalogError> {
 impl CatalogStore for PostgresStore {
     /// After a commit whose answer was lost, waits for the server to end that transaction one way or the other: it has the
     /// epoch's lock until then.
-    fn load(&mut self) -> Result<Stored, CatalogError> {
+    fn load(&mut self, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
+        self.reading(|session| load::load(session, at))
+    }
+
+    fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError> {
         let ours = self.epoch;
         self.connection.transaction(LOCK_EPOCH, |session, epoch| {
             refuse_fenced(ours, epoch.as_deref())?;
-            load::load(session)
+            if durability == Durability::Unsynced {
+                session.batch("SET LOCAL synchronous_commit = off")?;
+            }
+            write::write(session, transactions)
         })
     }
 
-    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
+    /// A row's lock is in the server's log, which is synced as a whole when the transaction commits.
+    fn sync(&mut self) -> Result<(), CatalogError> {
+        self.reading(|_| Ok(()))
+    }
+
+    fn history(&mut self) -> Result<History, CatalogError> {
+        self.reading(past::history)
+    }
+
+    fn now_us(&mut self) -> Result<i64, CatalogError> {
+        self.reading(past::now_us)
+    }
+
+    fn snapshot_at(&mut self, time_us: i64) -> Result<Option<SnapshotId>, CatalogError> {
+        self.reading(|session| past::snapshot_at(session, time_us))
+    }
+}
+
+impl PostgresStore {
+    /// With the epoch's lock, so that nothing changes between two statements.
+    fn reading<T: Send>(
+        &mut self,
+        read: impl FnOnce(&mut Session) -> Result<T, CatalogError> + Send,
+    ) -> Result<T, CatalogError> {
         let ours = self.epoch;
         self.connection.transaction(LOCK_EPOCH, |session, epoch| {
             refuse_fenced(ours, epoch.as_deref())?;
-            write::write(session, transactions)
+            read(session)
         })
     }
 }

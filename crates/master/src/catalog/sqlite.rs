@@ -1,11 +1,14 @@
 //! The catalog's store in SQLite: `catalog.db`, described in `docs/formats/catalog.md`.
 
+mod past;
+
 use super::durable::first_map;
 use super::error::CatalogError;
 use super::files::FileKey;
+use super::history::History;
 use super::rows::{self, DeletesRow, FileRow, SCHEMA_VERSION, count, from_json, int, stored_table, to_json};
 use super::state::ViewDef;
-use super::store::{CatalogStore, Change, Stored, StoredDeletes, StoredFile, StoredTable, Transaction};
+use super::store::{CatalogStore, Change, Durability, Stored, StoredDeletes, StoredFile, StoredTable, Transaction};
 use crate::sql::DEFAULT_SCHEMA;
 use damson_cluster::{BucketMap, FileEntry, SnapshotId, TableId};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -76,6 +79,7 @@ CREATE UNIQUE INDEX delete_vectors_file ON delete_vectors(content, file_path) WH
 pub(super) struct SqliteStore {
     connection: Connection,
     epoch: u64,
+    durability: Durability,
 }
 
 impl SqliteStore {
@@ -99,7 +103,21 @@ impl SqliteStore {
         put_setting(&transaction, "epoch", &epoch.to_string())?;
         put_setting(&transaction, "build", env!("CARGO_PKG_VERSION"))?;
         transaction.commit()?;
-        Ok(SqliteStore { connection, epoch })
+        Ok(SqliteStore { connection, epoch, durability: Durability::Synced })
+    }
+}
+
+impl SqliteStore {
+    /// What the next transactions do. NORMAL syncs the log before its pages get into the database, which is whole in any case.
+    fn wait_for(&mut self, durability: Durability) -> Result<(), CatalogError> {
+        if self.durability != durability {
+            self.connection.execute_batch(match durability {
+                Durability::Synced => "PRAGMA synchronous = FULL",
+                Durability::Unsynced => "PRAGMA synchronous = NORMAL",
+            })?;
+            self.durability = durability;
+        }
+        Ok(())
     }
 }
 
@@ -110,6 +128,11 @@ fn refuse_fenced(transaction: &Connection, ours: u64) -> Result<(), CatalogError
 
 #[cfg(test)]
 impl SqliteStore {
+    /// What it does at a commit, as SQLite numbers it.
+    pub fn synchronous(&self) -> Result<i64, CatalogError> {
+        Ok(self.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?)
+    }
+
     /// A disk that has room for so many pages of the database, and no more.
     pub fn limit_pages(&self, pages: u32) -> Result<(), CatalogError> {
         self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
@@ -148,6 +171,9 @@ fn migrate(connection: &Connection, from: i64) -> Result<(), CatalogError> {
     if from < 3 {
         keys_of_primary_keys(connection)?;
     }
+    if from < 4 {
+        connection.execute_batch(past::HISTORY)?;
+    }
     connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION};"))?;
     Ok(())
 }
@@ -184,6 +210,7 @@ fn create(connection: &Connection, segment_count: usize) -> Result<(), CatalogEr
     connection.execute("INSERT INTO schemas VALUES (?1, 1)", params![DEFAULT_SCHEMA])?;
     let map = first_map(segment_count);
     connection.execute("INSERT INTO bucket_maps VALUES (?1, ?2)", params![map.version.0, to_json(&map)?])?;
+    connection.execute_batch(past::HISTORY)?;
     Ok(())
 }
 
@@ -204,22 +231,22 @@ fn now_us() -> i64 {
 }
 
 impl CatalogStore for SqliteStore {
-    fn load(&mut self) -> Result<Stored, CatalogError> {
+    fn load(&mut self, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
         let transaction = self.connection.transaction()?;
         refuse_fenced(&transaction, self.epoch)?;
-        let stored = load(&transaction)?;
+        let stored = load(&transaction, at)?;
         transaction.commit()?;
         Ok(stored)
     }
 
-    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
+    fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError> {
+        self.wait_for(durability)?;
         let sqlite = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         refuse_fenced(&sqlite, self.epoch)?;
         let mut sweep = false;
         for Transaction { snapshot, changes } in transactions {
             if let Some(snapshot) = snapshot {
-                let insert = "INSERT INTO snapshots VALUES (?1, ?2)";
-                sqlite.prepare_cached(insert)?.execute(params![int(snapshot.0), now_us()])?;
+                past::add_snapshot(&sqlite, *snapshot, now_us())?;
             }
             for change in changes {
                 apply_change(&sqlite, change, *snapshot)?;
@@ -234,43 +261,81 @@ impl CatalogStore for SqliteStore {
         sqlite.commit()?;
         Ok(())
     }
+
+    /// The log is synced as a whole, with what others have written to it.
+    fn sync(&mut self) -> Result<(), CatalogError> {
+        self.wait_for(Durability::Synced)?;
+        let sqlite = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        refuse_fenced(&sqlite, self.epoch)?;
+        put_setting(&sqlite, "synced_us", &now_us().to_string())?;
+        sqlite.commit()?;
+        Ok(())
+    }
+
+    fn history(&mut self) -> Result<History, CatalogError> {
+        let transaction = self.connection.transaction()?;
+        refuse_fenced(&transaction, self.epoch)?;
+        past::history(&transaction)
+    }
+
+    fn now_us(&mut self) -> Result<i64, CatalogError> {
+        Ok(now_us())
+    }
+
+    fn snapshot_at(&mut self, time_us: i64) -> Result<Option<SnapshotId>, CatalogError> {
+        let transaction = self.connection.transaction()?;
+        refuse_fenced(&transaction, self.epoch)?;
+        past::snapshot_at(&transaction, time_us)
+    }
 }
 
-fn load(connection: &Connection) -> Result<Stored, CatalogError> {
-    let snapshot: i64 = connection.query_row("SELECT max(id) FROM snapshots", [], |row| row.get(0))?;
+fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
+    let newest: i64 = connection.query_row("SELECT max(id) FROM snapshots", [], |row| row.get(0))?;
     let next_table_id: i64 =
         connection.query_row("SELECT next FROM sequences WHERE name = 'table_id'", [], |row| row.get(0))?;
-    let texts = |sql: &str| -> Result<Vec<String>, CatalogError> {
+    let texts = |sql: &str, as_of: bool| -> Result<Vec<String>, CatalogError> {
         let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let at = params![at.map(|at| int(at.0))];
+        let rows = statement.query_map(if as_of { at } else { &[] }, |row| row.get::<_, String>(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     };
     let mut maps = Vec::new();
-    for text in texts("SELECT definition FROM bucket_maps ORDER BY version")? {
+    for text in texts("SELECT definition FROM bucket_maps ORDER BY version", false)? {
         maps.push(from_json::<BucketMap>("a bucket map", &text)?);
     }
     let mut views = Vec::new();
-    for text in texts("SELECT definition FROM views")? {
+    let all_views = "SELECT definition FROM views WHERE ?1 IS NULL OR created <= ?1
+                     UNION ALL SELECT definition FROM past_definitions
+                     WHERE kind = 'view' AND created <= ?1 AND dropped > ?1";
+    for text in texts(all_views, true)? {
         views.push(from_json::<ViewDef>("a view", &text)?);
     }
+    let schemas = "SELECT name FROM schemas WHERE ?1 IS NULL OR created <= ?1
+                   UNION ALL SELECT definition FROM past_definitions
+                   WHERE kind = 'schema' AND created <= ?1 AND dropped > ?1";
     Ok(Stored {
         cluster_id: setting(connection, "cluster_id")?,
         segment_count: setting(connection, "segment_count")?,
         epoch: setting(connection, "epoch")?,
-        snapshot: SnapshotId(count(snapshot)?),
+        snapshot: at.unwrap_or(SnapshotId(count(newest)?)),
         next_table_id: TableId(count(next_table_id)?),
         maps,
-        schemas: texts("SELECT name FROM schemas")?,
-        tables: load_tables(connection)?,
+        schemas: texts(schemas, true)?,
+        tables: load_tables(connection, at)?,
         views,
-        files: load_files(connection)?,
-        deletes: load_deletes(connection)?,
+        files: load_files(connection, at)?,
+        deletes: load_deletes(connection, at)?,
+        history: past::history(connection)?,
     })
 }
 
-fn load_tables(connection: &Connection) -> Result<Vec<StoredTable>, CatalogError> {
-    let mut statement = connection.prepare("SELECT definition, defined FROM tables WHERE dropped IS NULL")?;
-    let mut rows = statement.query([])?;
+fn load_tables(connection: &Connection, at: Option<SnapshotId>) -> Result<Vec<StoredTable>, CatalogError> {
+    let mut statement = connection.prepare(
+        "SELECT definition, defined FROM tables WHERE dropped IS NULL AND (?1 IS NULL OR since <= ?1)
+         UNION ALL SELECT definition, defined FROM past_definitions
+         WHERE kind = 'table' AND created <= ?1 AND dropped > ?1",
+    )?;
+    let mut rows = statement.query([at.map(|at| int(at.0))])?;
     let mut tables = Vec::new();
     while let Some(row) = rows.next()? {
         tables.push(stored_table(&row.get::<_, String>(0)?, row.get(1)?)?);
@@ -278,12 +343,12 @@ fn load_tables(connection: &Connection) -> Result<Vec<StoredTable>, CatalogError
     Ok(tables)
 }
 
-fn load_files(connection: &Connection) -> Result<Vec<StoredFile>, CatalogError> {
+fn load_files(connection: &Connection, at: Option<SnapshotId>) -> Result<Vec<StoredFile>, CatalogError> {
     let mut statement = connection.prepare(
         "SELECT content, path, table_id, rows, bytes, checksum, bucket_low, bucket_high, statistics, created, dropped
-         FROM files ORDER BY id",
+         FROM files WHERE ?1 IS NULL OR (created <= ?1 AND (dropped IS NULL OR dropped > ?1)) ORDER BY id",
     )?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query([at.map(|at| int(at.0))])?;
     let mut files = Vec::new();
     while let Some(row) = rows.next()? {
         let file = FileRow {
@@ -297,17 +362,20 @@ fn load_files(connection: &Connection) -> Result<Vec<StoredFile>, CatalogError> 
             bucket_high: row.get(7)?,
             statistics: row.get(8)?,
             created: row.get(9)?,
-            dropped: row.get(10)?,
+            // What was dropped later was not dropped then.
+            dropped: if at.is_some() { None } else { row.get(10)? },
         };
         files.push(file.stored()?);
     }
     Ok(files)
 }
 
-fn load_deletes(connection: &Connection) -> Result<Vec<StoredDeletes>, CatalogError> {
-    let mut statement = connection
-        .prepare("SELECT content, path, file_path, rows, bytes, checksum, created, dropped FROM delete_vectors")?;
-    let mut rows = statement.query([])?;
+fn load_deletes(connection: &Connection, at: Option<SnapshotId>) -> Result<Vec<StoredDeletes>, CatalogError> {
+    let mut statement = connection.prepare(
+        "SELECT content, path, file_path, rows, bytes, checksum, created, dropped FROM delete_vectors
+         WHERE ?1 IS NULL OR (created <= ?1 AND (dropped IS NULL OR dropped > ?1))",
+    )?;
+    let mut rows = statement.query([at.map(|at| int(at.0))])?;
     let mut deletes = Vec::new();
     while let Some(row) = rows.next()? {
         let vector = DeletesRow {
@@ -318,7 +386,7 @@ fn load_deletes(connection: &Connection) -> Result<Vec<StoredDeletes>, CatalogEr
             bytes: row.get(4)?,
             checksum: row.get(5)?,
             created: row.get(6)?,
-            dropped: row.get(7)?,
+            dropped: if at.is_some() { None } else { row.get(7)? },
         };
         deletes.push(vector.stored()?);
     }
@@ -332,26 +400,32 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
             sqlite.execute("INSERT INTO schemas VALUES (?1, ?2)", params![name, snapshot])?;
         }
         Change::DropSchema(name) => {
+            past::keep_schema(sqlite, name, snapshot)?;
             sqlite.execute("DELETE FROM schemas WHERE name = ?1", [name])?;
         }
         Change::PutTable { def, redefined } => {
+            past::keep_table(sqlite, int(def.id.0), snapshot)?;
             sqlite
                 .prepare_cached(
-                    "INSERT INTO tables VALUES (?1, ?2, ?3, ?4, ?5, ?5, NULL) ON CONFLICT (id) DO UPDATE SET
-                     schema_name = ?2, name = ?3, definition = ?4, defined = CASE WHEN ?6 THEN ?5 ELSE defined END",
+                    "INSERT INTO tables VALUES (?1, ?2, ?3, ?4, ?5, ?5, NULL, ?5) ON CONFLICT (id) DO UPDATE SET
+                     schema_name = ?2, name = ?3, definition = ?4, defined = CASE WHEN ?6 THEN ?5 ELSE defined END,
+                     since = ?5",
                 )?
                 .execute(params![int(def.id.0), def.schema, def.name, to_json(def)?, snapshot, redefined])?;
         }
         Change::DropTable(id) => {
+            past::keep_table(sqlite, int(id.0), snapshot)?;
             sqlite.execute("UPDATE tables SET dropped = ?2 WHERE id = ?1", params![int(id.0), snapshot])?;
         }
         Change::PutView(view) => {
+            past::keep_view(sqlite, [&view.schema, &view.name], snapshot)?;
             sqlite.execute(
                 "INSERT OR REPLACE INTO views VALUES (?1, ?2, ?3, ?4)",
                 params![view.schema, view.name, to_json(view)?, snapshot],
             )?;
         }
         Change::DropView { schema, name } => {
+            past::keep_view(sqlite, [schema, name], snapshot)?;
             sqlite.execute("DELETE FROM views WHERE schema_name = ?1 AND name = ?2", [schema, name])?;
         }
         Change::AddFile(file) => add_file(sqlite, file)?,
@@ -381,6 +455,10 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
         Change::NextTableId(next) => {
             sqlite.execute("UPDATE sequences SET next = ?1 WHERE name = 'table_id'", params![int(next.0)])?;
         }
+        Change::ForgetHistory(_)
+        | Change::PutRetention(_)
+        | Change::PutRestorePoint { .. }
+        | Change::DropRestorePoint(_) => past::change(sqlite, change, now_us())?,
     }
     Ok(())
 }

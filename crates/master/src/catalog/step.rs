@@ -1,6 +1,6 @@
 //! One statement's changes, and what they rely on.
 
-use super::apply::apply;
+use super::apply::{Gone, apply};
 use super::error::CatalogError;
 use super::files::{FileKey, TableFiles};
 use super::state::{CatalogState, Relation, StateParts, TableEntry, ViewDef};
@@ -204,7 +204,7 @@ pub(super) fn check(steps: &[Step], state: &CatalogState) -> Result<(), CatalogE
     steps.iter().try_for_each(|step| step.check(state, &mut files))
 }
 
-/// The state after `steps`, of which new definitions are of `snapshot`; and the files that nothing needs after it.
+/// The state after `steps`, of which new definitions are of `snapshot`; and the files that it and all later ones do not have.
 ///
 /// # Errors
 /// As [`check`], and where a name is not free any more, or gone.
@@ -212,7 +212,7 @@ pub(super) fn replay(
     state: &CatalogState,
     steps: &[Step],
     snapshot: SnapshotId,
-) -> Result<(StateParts, Vec<FileKey>), CatalogError> {
+) -> Result<(StateParts, Gone), CatalogError> {
     check(steps, state)?;
     make(state, steps, snapshot)
 }
@@ -222,7 +222,7 @@ pub(super) fn make(
     state: &CatalogState,
     steps: &[Step],
     snapshot: SnapshotId,
-) -> Result<(StateParts, Vec<FileKey>), CatalogError> {
+) -> Result<(StateParts, Gone), CatalogError> {
     let mut parts = state.parts();
     let mut unneeded = vec![];
     for step in steps {

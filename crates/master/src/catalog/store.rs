@@ -2,24 +2,59 @@
 
 use super::error::CatalogError;
 use super::files::FileKey;
+use super::history::History;
 use super::state::ViewDef;
 use damson_cluster::{BucketMap, DeleteVector, FileEntry, SnapshotId, TableDef, TableId};
+use std::time::Duration;
+
+/// What a commit waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// Nothing: it outlives the master's end, but the loss of power only once a later commit, or [`CatalogStore::sync`], was waited for.
+    Unsynced,
+    /// It is on the disk.
+    Synced,
+}
 
 /// Keeps the catalog durably. One owner at a time; an epoch fences the one before.
 pub(super) trait CatalogStore: Send {
-    /// Everything that is not forgotten.
+    /// Everything that is not forgotten; or what there was as of a snapshot that is kept, without what was dropped before.
     ///
     /// # Errors
     /// [`CatalogError::Fenced`] if another master opened the store since: what it holds is not ours any more, so that it does not
     /// say whether our last transaction was applied. [`CatalogError::Store`], [`CatalogError::Damaged`].
-    fn load(&mut self) -> Result<Stored, CatalogError>;
+    fn load(&mut self, at: Option<SnapshotId>) -> Result<Stored, CatalogError>;
 
-    /// Applies all of `transactions` or nothing, in their order, durably.
+    /// Applies all of `transactions` or nothing, in their order. What was applied before is at least as durable.
     ///
     /// # Errors
     /// [`CatalogError::Fenced`] if another master opened the store since; [`CatalogError::Store`], after which the
     /// caller must [`load`](CatalogStore::load) to learn which of the two happened.
-    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError>;
+    fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError>;
+
+    /// Makes all that was applied durable.
+    ///
+    /// # Errors
+    /// As [`CatalogStore::apply`].
+    fn sync(&mut self) -> Result<(), CatalogError>;
+
+    /// What can be read of the past.
+    ///
+    /// # Errors
+    /// As [`CatalogStore::load`].
+    fn history(&mut self) -> Result<History, CatalogError>;
+
+    /// The store's clock, by which snapshots have their times: microseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`].
+    fn now_us(&mut self) -> Result<i64, CatalogError>;
+
+    /// The newest snapshot of that time or before; snapshots' times grow with their ids, whatever the clock did.
+    ///
+    /// # Errors
+    /// As [`CatalogStore::load`].
+    fn snapshot_at(&mut self, time_us: i64) -> Result<Option<SnapshotId>, CatalogError>;
 }
 
 /// What a store holds.
@@ -38,6 +73,7 @@ pub(super) struct Stored {
     /// In the order in which they were committed; without delete vectors.
     pub files: Vec<StoredFile>,
     pub deletes: Vec<StoredDeletes>,
+    pub history: History,
 }
 
 #[derive(Debug)]
@@ -100,4 +136,12 @@ pub(super) enum Change {
     /// Forgets a dropped file or delete vector, and its table if it was dropped and this was its last.
     ForgetFile(FileKey),
     NextTableId(TableId),
+    /// Snapshots before this one are not kept any more, but for restore points.
+    ForgetHistory(SnapshotId),
+    PutRetention(Duration),
+    PutRestorePoint {
+        name: String,
+        snapshot: SnapshotId,
+    },
+    DropRestorePoint(String),
 }

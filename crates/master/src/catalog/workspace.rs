@@ -5,7 +5,7 @@ use super::error::CatalogError;
 use super::files::FileKey;
 use super::state::CatalogState;
 use super::step::{Step, check, make, replay};
-use super::store::Change;
+use super::store::{Change, Durability};
 use damson_cluster::{SnapshotId, TableId};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -114,18 +114,18 @@ impl Workspace {
         new_files(&self.steps)
     }
 
-    /// Makes all changes at once, durably, of the newest snapshot. None if there were none.
+    /// Makes all changes at once, of the newest snapshot. None if there were none.
     ///
     /// # Errors
     /// As [`Workspace::refresh`], and then nothing was changed; and the store's.
-    pub fn commit(self) -> Result<Option<SnapshotId>, CatalogError> {
+    pub fn commit(self, durability: Durability) -> Result<Option<SnapshotId>, CatalogError> {
         if self.steps.is_empty() {
             return Ok(None);
         }
         let Workspace { catalog, base, state, steps, .. } = self;
         // It holds no file that the changes drop.
         drop((base, state));
-        catalog.commit(steps).map(Some)
+        catalog.commit(steps, durability).map(Some)
     }
 
     /// Adds a statement's changes, which are planned on the state that it reads.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalog::{Catalog, CatalogState, Commit};
+use crate::catalog::{Catalog, CatalogState, Commit, Durability};
 use crate::error::{SqlError, SqlState};
 use crate::sql::parse;
 use arrow::datatypes::{DataType, Field, Schema};
@@ -24,7 +24,7 @@ impl Fixture {
             Statement::CreateView(view) => create_view(&mut workspace, &view, &["q1".into(), "q2".into()], "public"),
             statement => execute(&mut workspace, &statement, "public").unwrap_or_else(|| panic!("not DDL: {sql}")),
         }?;
-        workspace.commit()?;
+        workspace.commit(Durability::Synced)?;
         Ok(done)
     }
 

@@ -36,7 +36,7 @@ impl FileService {
     /// Removes the files whose drop is committed and that no statement reads. What cannot be removed now is tried again at
     /// the next call.
     pub(crate) async fn collect_dropped(&self) {
-        let collectable = self.in_catalog(|catalog| Ok(catalog.collectable())).await;
+        let collectable = self.in_catalog(Catalog::collectable).await;
         let collectable = collectable.unwrap_or_else(|error| {
             warn!(%error, "could not look for dropped files");
             vec![]
@@ -55,7 +55,7 @@ impl FileService {
     }
 
     /// Asks the catalog where it may block: it waits for commits, and for its database.
-    pub(super) async fn in_catalog<T: Send + 'static>(
+    pub(crate) async fn in_catalog<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> SqlResult<T> {

@@ -3,14 +3,15 @@
 use super::Registry;
 use super::routes::query_routes;
 use crate::catalog::{CatalogState, FileKey};
+use crate::engine::PastRelations;
 use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
 use crate::planner::{Slice, SliceTable};
 use bytes::Bytes;
-use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, TableId, Topology};
+use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, Topology};
 use damson_interconnect::{ControlStream, Node, QueryRoutes, QuerySecret, RouteError};
 use damson_motion::{
-    ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, SliceEvent, SlicePlan, TableModifyExec,
-    TableScanExec, TableWriteExec, encode_slice,
+    ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, ScannedFiles, SliceEvent, SlicePlan,
+    TableModifyExec, TableScanExec, TableWriteExec, encode_slice,
 };
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
@@ -52,6 +53,8 @@ pub(crate) struct Dispatch<'a> {
     pub table: &'a SliceTable,
     pub state: &'a SessionState,
     pub catalog: Arc<CatalogState>,
+    /// What is read as it was.
+    pub past: Arc<PastRelations>,
     /// Each COPY leaf's units, by segment.
     pub copy_units: HashMap<u32, Vec<Vec<CopyUnit>>>,
     /// Scans read these files alone; None: all of their tables.
@@ -143,6 +146,7 @@ impl Dispatcher {
             cancel: dispatch.cancel,
             registry: Arc::clone(&self.registry),
             _catalog: dispatch.catalog,
+            _past: dispatch.past,
             close,
             tasks: JoinSet::new(),
             slices_left: slices,
@@ -201,6 +205,7 @@ struct Watch {
     registry: Arc<Registry>,
     /// The snapshot's files stay as long as the query runs.
     _catalog: Arc<CatalogState>,
+    _past: Arc<PastRelations>,
     close: CloseOnDrop,
     /// The master's other slices, at work.
     tasks: JoinSet<Result<()>>,
@@ -408,26 +413,32 @@ fn requests(
 }
 
 /// The content's files of every table that its slices scan, change, or look for keys in, without statistics, which only the planner needs.
-fn files_of(slices: &[&Slice], dispatch: &Dispatch<'_>, content: ContentId) -> HashMap<TableId, Vec<FileEntry>> {
+fn files_of(slices: &[&Slice], dispatch: &Dispatch<'_>, content: ContentId) -> Vec<ScannedFiles> {
     let is_read =
         |file: &&Arc<FileEntry>| dispatch.only_files.as_ref().is_none_or(|only| only.contains(&FileKey::of(file)));
-    let mut files = HashMap::new();
+    let mut scanned: Vec<ScannedFiles> = vec![];
     for slice in slices {
         visit(&slice.plan, &mut |plan| {
-            let scanned = plan.downcast_ref::<TableScanExec>().map(|scan| scan.spec().table);
-            let modified = || plan.downcast_ref::<TableModifyExec>().map(|modify| modify.spec().write.table);
+            let read = plan.downcast_ref::<TableScanExec>().map(|scan| (scan.spec().table, scan.spec().as_of));
+            let modified = || plan.downcast_ref::<TableModifyExec>().map(|modify| (modify.spec().write.table, None));
             // Where its keys are looked for.
             let written = || {
                 let spec = plan.downcast_ref::<TableWriteExec>().map(TableWriteExec::spec)?;
-                (!spec.keys.is_empty()).then_some(spec.table)
+                (!spec.keys.is_empty()).then_some((spec.table, None))
             };
-            let Some(table) = scanned.or_else(modified).or_else(written) else { return };
-            let Some(entry) = dispatch.catalog.table_by_id(table) else { return };
+            let Some((table, as_of)) = read.or_else(modified).or_else(written) else { return };
+            if scanned.iter().any(|known| (known.table, known.as_of) == (table, as_of)) {
+                return;
+            }
+            let past = as_of.and_then(|snapshot| dispatch.past.state(snapshot));
+            let state = if as_of.is_some() { past.as_ref() } else { Some(&dispatch.catalog) };
+            let Some(entry) = state.and_then(|state| state.table_by_id(table)) else { return };
             let bare = |file: &Arc<FileEntry>| FileEntry { columns: vec![], ..FileEntry::clone(file) };
-            files.entry(table).or_insert_with(|| entry.files.of(content).iter().filter(is_read).map(bare).collect());
+            let files = entry.files.of(content).iter().filter(is_read).map(bare).collect();
+            scanned.push(ScannedFiles { table, as_of, files });
         });
     }
-    files
+    scanned
 }
 
 fn units_of(units: &HashMap<u32, Vec<Vec<CopyUnit>>>, content: ContentId) -> HashMap<u32, Vec<CopyUnit>> {
@@ -506,6 +517,7 @@ mod tests {
             cancel: CancellationToken::new(),
             registry: Arc::new(Registry::new(Endpoint::in_process(), 1)),
             _catalog: catalog,
+            _past: Arc::default(),
             close: CloseOnDrop { node: Arc::clone(&node), query },
             tasks: JoinSet::new(),
             slices_left: 0,

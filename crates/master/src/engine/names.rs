@@ -1,10 +1,10 @@
 //! What names mean to one statement: tables as of its snapshot, views, system tables.
 
-use super::DamsonTable;
+use super::{DamsonTable, PastRelations};
 use crate::catalog::{CatalogState, Relation};
 use crate::planner::Tables;
 use async_trait::async_trait;
-use damson_cluster::{TableDef, TableId};
+use damson_cluster::{SnapshotId, TableDef, TableId};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use parking_lot::RwLock;
@@ -18,15 +18,19 @@ pub(crate) const CATALOG: &str = "damson";
 /// Where system tables are found without a schema.
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
 
-/// One statement's names. Views and system tables are put in before the statement is bound, because making them takes
-/// planning or asking the segments.
+/// One statement's names. Views, system tables and what is read as it was are put in before the statement is bound, because making
+/// them takes planning or asking the segments.
 #[derive(Clone)]
 pub(crate) struct StatementNames {
     inner: Arc<Inner>,
+    /// Of the whole statement, views and all.
+    past: Arc<PastRelations>,
 }
 
 struct Inner {
     state: Arc<CatalogState>,
+    /// The state's snapshot, if it is not the statement's own.
+    as_of: Option<SnapshotId>,
     search_schema: String,
     /// True if the statement names `gp_segment_id`: only then do tables have it.
     segment_id: bool,
@@ -37,14 +41,47 @@ struct Inner {
 
 impl StatementNames {
     pub(crate) fn new(state: Arc<CatalogState>, search_schema: &str, segment_id: bool) -> Self {
+        Self::of(state, None, search_schema, segment_id, Arc::default())
+    }
+
+    fn of(
+        state: Arc<CatalogState>,
+        as_of: Option<SnapshotId>,
+        search_schema: &str,
+        segment_id: bool,
+        past: Arc<PastRelations>,
+    ) -> Self {
         let inner = Inner {
             state,
+            as_of,
             search_schema: search_schema.into(),
             segment_id,
             new_tables: RwLock::default(),
             prepared: RwLock::default(),
         };
-        StatementNames { inner: Arc::new(inner) }
+        StatementNames { inner: Arc::new(inner), past }
+    }
+
+    /// Names of a view's query, of the same state.
+    pub(crate) fn within_view(&self, search_schema: &str, segment_id: bool) -> Self {
+        let (state, past) = (Arc::clone(&self.inner.state), Arc::clone(&self.past));
+        Self::of(state, self.inner.as_of, search_schema, segment_id, past)
+    }
+
+    /// Names as of a past snapshot, whose state was [added](StatementNames::add_past).
+    pub(crate) fn as_of(&self, snapshot: SnapshotId) -> Option<Self> {
+        let state = self.past.state(snapshot)?;
+        let (search_schema, segment_id) = (self.search_schema(), self.inner.segment_id);
+        Some(Self::of(state, Some(snapshot), search_schema, segment_id, Arc::clone(&self.past)))
+    }
+
+    /// What the statement reads as it was, its files held.
+    pub(crate) fn past(&self) -> &Arc<PastRelations> {
+        &self.past
+    }
+
+    pub(crate) fn add_past(&self, state: Arc<CatalogState>) {
+        self.past.add(state);
     }
 
     pub(crate) fn state(&self) -> &Arc<CatalogState> {
@@ -73,14 +110,15 @@ impl StatementNames {
         self.inner.new_tables.write().insert(def.id, def);
     }
 
-    fn find(&self, schema: &str, name: &str) -> Option<Arc<dyn TableProvider>> {
+    pub(crate) fn find(&self, schema: &str, name: &str) -> Option<Arc<dyn TableProvider>> {
         if let Some(table) = self.inner.prepared.read().get(&(schema.to_owned(), name.to_owned())) {
             return Some(Arc::clone(table));
         }
         match self.inner.state.relation(schema, name)? {
             Relation::Table(entry) => {
                 let segments = self.inner.state.current_map().segment_count();
-                Some(Arc::new(DamsonTable::new(Arc::clone(entry), self.inner.segment_id, segments)))
+                let table = DamsonTable::new(Arc::clone(entry), self.inner.segment_id, segments);
+                Some(Arc::new(table.as_of(self.inner.as_of)))
             }
             // A view that was not prepared is not named by the statement.
             Relation::View(_) => None,
@@ -89,8 +127,12 @@ impl StatementNames {
 }
 
 impl Tables for StatementNames {
-    fn table(&self, id: TableId) -> Option<Arc<TableDef>> {
-        let known = self.inner.state.table_by_id(id).map(|entry| Arc::clone(&entry.def));
+    fn table(&self, id: TableId, as_of: Option<SnapshotId>) -> Option<Arc<TableDef>> {
+        let state = match as_of {
+            Some(snapshot) => self.past.state(snapshot)?,
+            None => Arc::clone(&self.inner.state),
+        };
+        let known = state.table_by_id(id).map(|entry| Arc::clone(&entry.def));
         known.or_else(|| self.inner.new_tables.read().get(&id).cloned())
     }
 }
@@ -111,7 +153,10 @@ impl CatalogProviderList for StatementNames {
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        (name == CATALOG).then(|| Arc::new(Database { names: self.clone() }) as Arc<dyn CatalogProvider>)
+        if name == CATALOG {
+            return Some(Arc::new(Database { names: self.clone() }));
+        }
+        self.past.database(name)
     }
 }
 

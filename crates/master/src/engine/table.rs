@@ -3,6 +3,7 @@
 use super::statistics::statistics_of;
 use crate::catalog::TableEntry;
 use async_trait::async_trait;
+use damson_cluster::SnapshotId;
 use damson_motion::{ScanSpec, TableScanExec, row_id_fields};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -23,6 +24,8 @@ pub(crate) struct DamsonTable {
     row_ids: bool,
     segment_id: bool,
     segments: usize,
+    /// The entry's snapshot, if it is not the statement's own.
+    as_of: Option<SnapshotId>,
 }
 
 impl DamsonTable {
@@ -31,7 +34,7 @@ impl DamsonTable {
         if segment_id {
             fields.push(Arc::new(Field::new(ScanSpec::SEGMENT_ID, DataType::Int32, false)));
         }
-        DamsonTable { entry, schema: Arc::new(Schema::new(fields)), row_ids: false, segment_id, segments }
+        DamsonTable { entry, schema: Arc::new(Schema::new(fields)), row_ids: false, segment_id, segments, as_of: None }
     }
 
     /// With the columns that name a row: its file, its number in it, its segment.
@@ -39,7 +42,19 @@ impl DamsonTable {
         let mut fields = entry.def.arrow_schema().fields().to_vec();
         fields.extend(row_id_fields().map(Arc::new));
         fields.push(Arc::new(Field::new(ScanSpec::SEGMENT_ID, DataType::Int32, false)));
-        DamsonTable { entry, schema: Arc::new(Schema::new(fields)), row_ids: true, segment_id: true, segments }
+        DamsonTable {
+            entry,
+            schema: Arc::new(Schema::new(fields)),
+            row_ids: true,
+            segment_id: true,
+            segments,
+            as_of: None,
+        }
+    }
+
+    /// The table as it was, if a snapshot is given.
+    pub(crate) fn as_of(self, as_of: Option<SnapshotId>) -> Self {
+        DamsonTable { as_of, ..self }
     }
 
     pub(crate) fn entry(&self) -> &Arc<TableEntry> {
@@ -100,7 +115,11 @@ impl TableProvider for DamsonTable {
         let statistics = self.table_statistics().project(Some(&given));
         let spec = ScanSpec {
             table: self.entry.def.id,
-            name: self.entry.def.name.clone(),
+            as_of: self.as_of,
+            name: match self.as_of {
+                Some(snapshot) => format!("{} as of snapshot {}", self.entry.def.name, snapshot.0),
+                None => self.entry.def.name.clone(),
+            },
             table_schema: self.entry.def.arrow_schema(),
             projection: stored,
             row_ids,

@@ -39,6 +39,7 @@ fn scan(name: &str, columns: &[&str], rows: usize) -> Plan {
     let spec = ScanSpec {
         row_ids: false,
         table: TableId(1),
+        as_of: None,
         name: name.into(),
         table_schema: Arc::new(Schema::new(fields)),
         projection: (0..columns.len()).collect(),

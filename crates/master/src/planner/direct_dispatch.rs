@@ -33,7 +33,7 @@ fn is_pinned(
     if let Some(filter) = plan.downcast_ref::<FilterExec>()
         && let Some(scan) = filter.input().downcast_ref::<TableScanExec>()
     {
-        let is_replicated = tables.table(scan.spec().table).is_some_and(|t| t.distribution == Distribution::Replicated);
+        let is_replicated = tables.scanned(scan.spec()).is_some_and(|t| t.distribution == Distribution::Replicated);
         if is_replicated {
             return true;
         }
@@ -41,7 +41,7 @@ fn is_pinned(
         return *pinned.get_or_insert(content) == content;
     }
     if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
-        return tables.table(scan.spec().table).is_some_and(|t| t.distribution == Distribution::Replicated);
+        return tables.scanned(scan.spec()).is_some_and(|t| t.distribution == Distribution::Replicated);
     }
     let elsewhere = plan.downcast_ref::<MotionExec>().is_some()
         || plan.downcast_ref::<HashFilterExec>().is_some()
@@ -57,7 +57,7 @@ fn owner(
     tables: &dyn Tables,
     map: &BucketMap,
 ) -> Option<ContentId> {
-    let table = tables.table(scan.spec().table)?;
+    let table = tables.scanned(scan.spec())?;
     let Distribution::Hashed(key) = &table.distribution else { return None };
     if table.map_version != map.version {
         return None;

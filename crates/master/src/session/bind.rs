@@ -87,6 +87,7 @@ impl Session {
         Box::pin(async move {
             let state = statement_state(&self.master.base, names);
             let mut query = query.clone();
+            self.find_past(names, &state, &mut query).await?;
             name_relations(&mut query, names.search_schema(), None).map_err(external)?;
             merge_columns(&mut query).map_err(external)?;
             compare_rows(&mut query).map_err(external)?;
@@ -110,6 +111,9 @@ impl Session {
     ) -> Result<(), DataFusionError> {
         let resolved = reference.clone().resolve(CATALOG, names.search_schema());
         let (schema, name) = (&*resolved.schema, &*resolved.table);
+        if let Some(past) = names.past().snapshot_of(&resolved.catalog).and_then(|snapshot| names.as_of(snapshot)) {
+            return self.prepare_past(&past, schema, name, depth).await;
+        }
         if names.is_prepared(schema, name) {
             return Ok(());
         }
@@ -130,6 +134,32 @@ impl Session {
         Ok(())
     }
 
+    /// Makes a table or view as it was known to the binder. `names` are of that snapshot.
+    async fn prepare_past(
+        &self,
+        names: &StatementNames,
+        schema: &str,
+        name: &str,
+        depth: usize,
+    ) -> Result<(), DataFusionError> {
+        let state = names.state();
+        let provider = match state.relation(schema, name) {
+            Some(Relation::View(view)) => Some(self.view(names, view, depth).await?),
+            Some(Relation::Table(_)) => names.find(schema, name),
+            None if system::system_table(schema, name).is_some() => {
+                let message = format!("AS OF of the system table \"{name}\" is not supported");
+                return Err(external(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)));
+            }
+            None => None,
+        };
+        let provider = provider.ok_or_else(|| {
+            let message = format!("relation \"{schema}.{name}\" did not exist at snapshot {}", state.snapshot.0);
+            external(SqlError::new(SqlState::UNDEFINED_TABLE, message))
+        })?;
+        names.past().prepare(state.snapshot, schema, name, provider);
+        Ok(())
+    }
+
     /// A view's plan, bound with the names of where it was defined.
     async fn view(
         &self,
@@ -146,7 +176,7 @@ impl Session {
         let sql::Statement::Query(query) = statement else {
             return Err(external(SqlError::new(SqlState::INTERNAL_ERROR, format!("view {name} is not a query"))));
         };
-        let inner = StatementNames::new(Arc::clone(names.state()), &view.search_schema, mentions_segment_id(&query));
+        let inner = names.within_view(&view.search_schema, mentions_segment_id(&query));
         let (_, mut plan) = self.bind_with(&inner, &query, depth + 1).await?;
         if !view.columns.is_empty() {
             let columns = plan.schema().columns();
@@ -175,7 +205,7 @@ impl Session {
         }
         let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
         let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
-        let locks = self.master.locks.rows();
+        let (locks, history) = (self.master.locks.rows(), self.master.catalog.history());
         let findings = match table.needs_check() {
             true => self.master.files.check(names.state()).await.map_err(external)?,
             false => vec![],
@@ -188,6 +218,7 @@ impl Session {
             view_schemas,
             running,
             interconnect,
+            history,
             locks,
             findings,
         })

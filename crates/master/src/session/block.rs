@@ -206,6 +206,9 @@ impl Session {
                 return self.query(query, text, parameters, self.master.catalog.current(), cancel).await;
             }
             Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).await,
+            statement if statement.is_outside_transactions() => {
+                return self.keep_past(statement).await.unwrap_or_else(|| Err(internal("it is no change of the past")));
+            }
             Statement::LockTable(_) => {
                 let message = "LOCK TABLE can only be used in transaction blocks";
                 return Err(SqlError::new(SqlState::NO_ACTIVE_TRANSACTION, message).with_hint("Send BEGIN before it."));
@@ -253,11 +256,12 @@ impl Session {
         transaction: Transaction,
         told: impl Fn(CatalogError) -> SqlError,
     ) -> SqlResult<()> {
+        let durability = self.settings.lock().durability();
         if transaction.is_unchanged() {
-            return transaction.commit().map_err(told);
+            return transaction.commit(durability).map_err(told);
         }
         let files = transaction.new_files();
-        match tokio::task::spawn_blocking(move || transaction.commit()).await.map_err(internal)? {
+        match tokio::task::spawn_blocking(move || transaction.commit(durability)).await.map_err(internal)? {
             Ok(()) => Ok(()),
             // Whether the catalog lists the files is known only when it can be read again.
             Err(error @ CatalogError::InDoubt(_)) => Err(told(error)),
@@ -424,8 +428,8 @@ impl Block {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         match &statement {
-            Statement::Vacuum(_) => {
-                let message = "VACUUM cannot run inside a transaction block";
+            statement if statement.is_outside_transactions() => {
+                let message = format!("{} cannot run inside a transaction block", statement.name());
                 return Err(SqlError::new(SqlState::ACTIVE_TRANSACTION, message));
             }
             Statement::Set(set) => self.note_set(session, set)?,

@@ -109,6 +109,7 @@ fn dispatch_of<'a>(bound: &'a Bound, table: &'a SliceTable, cancel: Cancellation
         table,
         state: &bound.state,
         catalog: Arc::clone(bound.names.state()),
+        past: Arc::clone(bound.names.past()),
         copy_units: HashMap::new(),
         only_files: None,
         to_the_end: false,

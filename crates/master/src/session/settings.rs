@@ -1,6 +1,8 @@
 //! SET, SHOW and RESET: what a session can be told.
 
+use super::history::SNAPSHOT_RETENTION;
 use super::{Outcome, Session};
+use crate::catalog::Durability;
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{Isolation, SetSetting};
 use damson_motion::InterconnectSettings;
@@ -27,14 +29,35 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("search_path", "public", "Schema in which unqualified names are looked up and made; the first one counts."),
     ("server_encoding", "UTF8", "Always UTF8."),
     ("server_version", "12.12 (Damson)", "The PostgreSQL version whose SQL is followed."),
+    (
+        "snapshot_retention",
+        "0",
+        "How long AS OF can read a snapshot that another replaced; ALTER SYSTEM SET changes it.",
+    ),
     ("standard_conforming_strings", "on", "Always on."),
+    (
+        "synchronous_commit",
+        "on",
+        "off: COMMIT does not wait for the disk, and a loss of power can lose the last ones. group is on: they share a wait.",
+    ),
     ("timezone", "UTC", "Always UTC."),
     ("transaction_isolation", "read committed", "The transaction's isolation level."),
     ("transaction_read_only", "off", "Whether the transaction may change anything."),
+    ("transaction_snapshot", "", "The snapshot that the next statement reads, for AS OF SNAPSHOT."),
 ];
 
+/// Levels of `synchronous_commit` that wait for the disk, besides on.
+const SYNCHRONOUS: [&str; 4] = ["group", "local", "remote_write", "remote_apply"];
+
 /// What may be SHOWn and not SET.
-const READ_ONLY: &[&str] = &["server_encoding", "server_version", "transaction_isolation", "transaction_read_only"];
+const READ_ONLY: &[&str] = &[
+    "server_encoding",
+    "server_version",
+    SNAPSHOT_RETENTION,
+    "transaction_isolation",
+    "transaction_read_only",
+    "transaction_snapshot",
+];
 
 /// What one session's statements see.
 pub(super) struct Settings {
@@ -109,6 +132,14 @@ impl Settings {
         boolean(&self.value("default_transaction_read_only")).unwrap_or(false)
     }
 
+    /// What a COMMIT waits for.
+    pub(super) fn durability(&self) -> Durability {
+        match self.value("synchronous_commit").to_ascii_lowercase().as_str() {
+            "off" | "false" | "no" | "0" => Durability::Unsynced,
+            _ => Durability::Synced,
+        }
+    }
+
     /// None for 0.
     fn duration(&self, name: &str) -> Option<Duration> {
         duration(&self.value(name)).filter(|duration| !duration.is_zero())
@@ -122,8 +153,19 @@ impl Settings {
 /// A session's settings at some time.
 pub(super) struct SavedSettings(BTreeMap<&'static str, String>);
 
-/// Milliseconds, or with a unit: `1500`, `2s`, `10min`.
-fn duration(text: &str) -> Option<Duration> {
+/// `36h`: the largest unit that leaves nothing.
+pub(super) fn snapshot_retention_text(retention: Duration) -> String {
+    let ms = retention.as_millis();
+    let units = [("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("min", 60 * 1000), ("s", 1000)];
+    match units.iter().find(|(_, unit)| ms > 0 && ms.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", ms / unit),
+        None if ms == 0 => "0".into(),
+        None => format!("{ms}ms"),
+    }
+}
+
+/// Milliseconds, or with a unit: `1500`, `2s`, `10min`, `1 day`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().ok()?;
@@ -131,8 +173,8 @@ fn duration(text: &str) -> Option<Duration> {
         "" | "ms" => 1,
         "s" => 1000,
         "min" => 60 * 1000,
-        "h" => 60 * 60 * 1000,
-        "d" => 24 * 60 * 60 * 1000,
+        "h" | "hour" | "hours" => 60 * 60 * 1000,
+        "d" | "day" | "days" => 24 * 60 * 60 * 1000,
         _ => return None,
     };
     number.checked_mul(ms).map(Duration::from_millis)
@@ -160,6 +202,10 @@ fn check(name: &str, value: &str) -> SqlResult<()> {
             "Available values: serializable, repeatable read, read committed, read uncommitted.",
         ),
         "default_transaction_read_only" => (boolean(value).is_some(), "It is on or off."),
+        "synchronous_commit" => (
+            boolean(value).is_some() || SYNCHRONOUS.iter().any(|level| value.eq_ignore_ascii_case(level)),
+            "Available values: on, group, off. PostgreSQL's local, remote_write and remote_apply are on.",
+        ),
         _ => (true, ""),
     };
     if fits {
@@ -189,7 +235,11 @@ impl Session {
         let name = known(&set.name)?;
         if READ_ONLY.contains(&name) {
             let message = format!("parameter \"{name}\" cannot be changed");
-            return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
+            let error = SqlError::new(SqlState::INVALID_PARAMETER, message);
+            return Err(match name {
+                SNAPSHOT_RETENTION => error.with_hint("ALTER SYSTEM SET changes it, for the whole cluster."),
+                _ => error,
+            });
         }
         if let Some(value) = &set.value {
             check(name, value)?;

@@ -1,5 +1,6 @@
 //! SHOW and ANALYZE.
 
+use super::history::SNAPSHOT_RETENTION;
 use super::{Outcome, Session};
 use crate::catalog::CatalogState;
 use crate::error::{SqlResult, of_datafusion};
@@ -26,6 +27,8 @@ impl Session {
         let now = |(name, value, about): (&'static str, String, &'static str)| match name {
             "transaction_isolation" => (name, transaction.isolation.name().to_owned(), about),
             "transaction_read_only" => (name, if transaction.read_only { "on" } else { "off" }.to_owned(), about),
+            "transaction_snapshot" => (name, transaction.state().snapshot.0.to_string(), about),
+            SNAPSHOT_RETENTION => (name, self.snapshot_retention(), about),
             _ => (name, value, about),
         };
         let columns: Vec<Vec<String>> = match target {

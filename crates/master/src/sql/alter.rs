@@ -3,15 +3,18 @@
 use super::constraint::{self, Constraint};
 use super::cursor::Cursor;
 use super::statement::{AlterAction, AlterTable, Statement};
-use super::{column, distributed, expression, sequence, table_options, unsupported};
+use super::{column, distributed, expression, sequence, settings, table_options, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
 
-/// Also ALTER SEQUENCE.
+/// Also ALTER SEQUENCE and ALTER SYSTEM.
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let start = cursor.position();
     cursor.expect_word("ALTER")?;
     if cursor.word("SEQUENCE") {
         return sequence::alter(cursor).map(Statement::AlterSequence);
+    }
+    if cursor.word("SYSTEM") {
+        return settings::alter_system(cursor).map(Statement::AlterSystem);
     }
     if !cursor.word("TABLE") {
         return Err(unsupported::object(cursor, "ALTER", start));

@@ -1,10 +1,10 @@
-//! CREATE TABLE, CREATE TABLE AS, CREATE VIEW, CREATE SCHEMA, CREATE SEQUENCE.
+//! CREATE TABLE, CREATE TABLE AS, CREATE VIEW, CREATE SCHEMA, CREATE SEQUENCE, CREATE RESTORE POINT.
 
 use super::constraint::{self, Constraint};
 use super::cursor::Cursor;
 use super::distributed::{self, Clauses};
 use super::statement::{
-    CreateSchema, CreateTable, CreateTableAs, CreateView, Including, Like, RelationName, Statement,
+    CreateSchema, CreateTable, CreateTableAs, CreateView, Including, Like, Name, RelationName, Statement,
 };
 use super::{column, query, sequence, table_options, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -24,10 +24,25 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Stat
     if !or_replace && cursor.word("SEQUENCE") {
         return sequence::create(cursor).map(Statement::CreateSequence);
     }
+    if !or_replace && cursor.words(&["RESTORE", "POINT"]) {
+        return restore_point(cursor).map(Statement::CreateRestorePoint);
+    }
     if cursor.word("TABLE") && !or_replace {
         return table(cursor, clauses);
     }
     Err(unsupported::object(cursor, "CREATE", start))
+}
+
+/// A restore point's name: a word or a string.
+pub(super) fn restore_point(cursor: &mut Cursor<'_>) -> SqlResult<Name> {
+    let position = cursor.position();
+    match cursor.string() {
+        Some(text) if text.is_empty() => {
+            Err(SqlError::new(SqlState::SYNTAX_ERROR, "a restore point needs a name").at(position))
+        }
+        Some(text) => Ok(Name { text, position }),
+        None => cursor.name(),
+    }
 }
 
 fn schema(cursor: &mut Cursor<'_>) -> SqlResult<CreateSchema> {

@@ -1,5 +1,6 @@
 //! Walks a statement's tokens: sqlparser's parser, with words that it does not know and PostgreSQL's errors.
 
+use super::as_of;
 use super::limits::PARSER_DEPTH_MAX;
 use super::names;
 use super::statement::{Name, RelationName};
@@ -33,7 +34,7 @@ pub(super) fn is_word(token: &Token, word: &str) -> bool {
 
 impl<'a> Cursor<'a> {
     pub fn new(text: &'a Text<'a>, tokens: Vec<TokenWithSpan>) -> Self {
-        text.dialect.restart(tokens.len());
+        text.dialect.restart(tokens.len(), as_of::is_in(&tokens));
         let parser = Parser::new(&text.dialect).with_recursion_limit(PARSER_DEPTH_MAX);
         let parser = parser.with_tokens_with_locations(tokens);
         Cursor { text, parser }

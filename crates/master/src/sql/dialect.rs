@@ -19,15 +19,18 @@ pub(super) struct Guarded {
     steps_left: Cell<usize>,
     /// The token farthest into the text that the parser looked at: where the error is, if it gave up.
     farthest: Cell<Option<Location>>,
+    /// Whether a table may have a version: AT and BEFORE are no aliases then.
+    versions: Cell<bool>,
 }
 
 impl Guarded {
     pub fn new() -> Self {
-        Guarded { steps_left: Cell::new(STEPS_MIN), farthest: Cell::new(None) }
+        Guarded { steps_left: Cell::new(STEPS_MIN), farthest: Cell::new(None), versions: Cell::new(false) }
     }
 
-    /// Starts on a text of so many tokens.
-    pub fn restart(&self, tokens: usize) {
+    /// Starts on a text of so many tokens, with `FOR SYSTEM_TIME AS OF` or without.
+    pub fn restart(&self, tokens: usize, versions: bool) {
+        self.versions.set(versions);
         self.steps_left.set(STEPS_MIN + STEPS_PER_TOKEN * tokens);
         self.farthest.set(None);
     }
@@ -88,6 +91,10 @@ impl Dialect for Guarded {
             let (left, right) = (Box::new(left.clone()), Box::new(right));
             if negated { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) }
         }))
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        self.versions.get()
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {

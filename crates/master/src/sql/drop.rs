@@ -1,5 +1,6 @@
 //! DROP and TRUNCATE.
 
+use super::create;
 use super::cursor::Cursor;
 use super::statement::{Drop, Statement};
 use super::unsupported;
@@ -14,6 +15,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
         list(cursor, Cursor::relation).map(Statement::DropView)
     } else if cursor.word("SCHEMA") {
         list(cursor, Cursor::name).map(Statement::DropSchema)
+    } else if cursor.words(&["RESTORE", "POINT"]) {
+        let if_exists = cursor.if_exists();
+        Ok(Statement::DropRestorePoint { name: create::restore_point(cursor)?, if_exists })
     } else if cursor.word("SEQUENCE") {
         list(cursor, Cursor::relation).map(Statement::DropSequence)
     } else {

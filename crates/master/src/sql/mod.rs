@@ -1,6 +1,7 @@
 //! Stop 1½ of a query's walk: text → [`Statement`], with PostgreSQL's errors and positions.
 
 mod alter;
+mod as_of;
 mod assign;
 mod column;
 mod constraint;
@@ -32,15 +33,17 @@ mod types;
 mod unsupported;
 mod wide_numbers;
 
+pub use as_of::Version;
 pub use expression::{parse_expression, values_query};
 pub use names::{DATABASE, DEFAULT_SCHEMA, fold};
 pub use parse::parse;
 pub use query::check_query;
 pub use split::split;
 pub use statement::{
-    AlterAction, AlterTable, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget, CopyFrom, CopySource, CopyTo,
-    CreateSchema, CreateTable, CreateTableAs, CreateView, DistributionClause, Drop, Explain, ExplainFormat, Including,
-    Insert, InsertSource, InsertValue, Isolation, KeySpec, LockTable, Merge, MergeAction, MergeClause, MergeWhen,
-    Modify, Name, OnConflict, RelationName, SetSetting, ShowTarget, Statement, TransactionModes, TransactionStatement,
+    AlterAction, AlterSystem, AlterTable, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget, CopyFrom, CopySource,
+    CopyTo, CreateSchema, CreateTable, CreateTableAs, CreateView, DistributionClause, Drop, Explain, ExplainFormat,
+    Including, Insert, InsertSource, InsertValue, Isolation, KeySpec, LockTable, Merge, MergeAction, MergeClause,
+    MergeWhen, Modify, Name, OnConflict, RelationName, SetSetting, ShowTarget, Statement, TransactionModes,
+    TransactionStatement,
 };
 pub use types::{sql_type_name, stored_type_of};

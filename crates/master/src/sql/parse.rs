@@ -5,7 +5,7 @@ use super::limits::STATEMENT_BYTES_MAX;
 use super::statement::Statement;
 use super::text::Text;
 use super::{
-    alter, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, settings, transaction,
+    alter, as_of, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, settings, transaction,
     unsupported,
 };
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -37,6 +37,7 @@ pub fn parse(sql: &str) -> SqlResult<Statement> {
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement is empty"));
     }
     check_relations(&text, &tokens)?;
+    let mut tokens = as_of::write_out(tokens);
     let clauses = distributed::cut(&text, &mut tokens)?;
     let mut cursor = Cursor::new(&text, tokens);
     let statement = statement(&mut cursor, clauses)?;

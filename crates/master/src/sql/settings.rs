@@ -1,7 +1,7 @@
-//! SHOW, SET, RESET, ANALYZE, VACUUM.
+//! SHOW, SET, RESET, ALTER SYSTEM, ANALYZE, VACUUM.
 
 use super::cursor::Cursor;
-use super::statement::{SetSetting, ShowTarget, Statement, TransactionStatement};
+use super::statement::{AlterSystem, SetSetting, ShowTarget, Statement, TransactionStatement};
 use super::transaction;
 use crate::error::SqlResult;
 use sqlparser::tokenizer::Token;
@@ -62,6 +62,20 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     }
     let value = if cursor.word("DEFAULT") { None } else { Some(cursor.list(value)?.join(", ")) };
     Ok(Statement::Set(SetSetting { local, name, value }))
+}
+
+/// What stands after ALTER SYSTEM.
+pub(super) fn alter_system(cursor: &mut Cursor<'_>) -> SqlResult<AlterSystem> {
+    if cursor.word("RESET") {
+        return Ok(AlterSystem { name: name(cursor)?, value: None });
+    }
+    cursor.expect_word("SET")?;
+    let name = name(cursor)?;
+    if !cursor.token(&Token::Eq) && !cursor.word("TO") {
+        return Err(cursor.expected("TO or ="));
+    }
+    let value = if cursor.word("DEFAULT") { None } else { Some(value(cursor)?) };
+    Ok(AlterSystem { name, value })
 }
 
 /// One value of a setting as text: a word, a number with its sign, or a string.

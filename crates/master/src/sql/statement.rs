@@ -27,6 +27,12 @@ pub enum Statement {
     DropSequence(Drop<RelationName>),
     Truncate(Vec<RelationName>),
     AlterTable(AlterTable),
+    AlterSystem(AlterSystem),
+    CreateRestorePoint(Name),
+    DropRestorePoint {
+        name: Name,
+        if_exists: bool,
+    },
     #[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
     AlterSequence(AlterSequence),
     CopyFrom(CopyFrom),
@@ -73,6 +79,17 @@ impl Statement {
         }
     }
 
+    /// Whether it is no part of a transaction: what it does cannot be rolled back.
+    pub fn is_outside_transactions(&self) -> bool {
+        matches!(
+            self,
+            Statement::Vacuum(_)
+                | Statement::AlterSystem(_)
+                | Statement::CreateRestorePoint(_)
+                | Statement::DropRestorePoint { .. }
+        )
+    }
+
     /// What it is, as the tags of PostgreSQL name it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -92,6 +109,9 @@ impl Statement {
             Statement::DropSequence(_) => "DROP SEQUENCE",
             Statement::Truncate(_) => "TRUNCATE TABLE",
             Statement::AlterTable(_) => "ALTER TABLE",
+            Statement::AlterSystem(_) => "ALTER SYSTEM",
+            Statement::CreateRestorePoint(_) => "CREATE RESTORE POINT",
+            Statement::DropRestorePoint { .. } => "DROP RESTORE POINT",
             Statement::AlterSequence(_) => "ALTER SEQUENCE",
             Statement::CopyFrom(_) | Statement::CopyTo(_) => "COPY",
             Statement::Explain(_) => "EXPLAIN",
@@ -157,6 +177,15 @@ impl Isolation {
             _ => None,
         }
     }
+}
+
+/// `ALTER SYSTEM {SET name {TO | =} value | RESET name}`: a setting of the cluster, for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlterSystem {
+    /// Lower case.
+    pub name: String,
+    /// None is the default.
+    pub value: Option<String>,
 }
 
 #[derive(Clone, Debug)]

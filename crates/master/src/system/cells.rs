@@ -1,7 +1,10 @@
 //! Rows of small system tables, and their way into a batch.
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int16Array, Int32Array, Int64Array, StringViewArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int16Array, Int32Array, Int64Array, StringViewArray,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::sync::Arc;
 
@@ -14,6 +17,8 @@ pub(super) enum Kind {
     BigInt,
     Double,
     Bool,
+    /// Microseconds since 1970 UTC.
+    Time,
 }
 
 /// A column of a system table.
@@ -37,6 +42,9 @@ pub(super) const fn bigint(name: &'static str) -> Column {
 }
 pub(super) const fn double(name: &'static str) -> Column {
     Column { name, kind: Kind::Double }
+}
+pub(super) const fn time(name: &'static str) -> Column {
+    Column { name, kind: Kind::Time }
 }
 pub(super) const fn boolean(name: &'static str) -> Column {
     Column { name, kind: Kind::Bool }
@@ -125,6 +133,7 @@ fn data_type(kind: Kind) -> DataType {
         Kind::BigInt => DataType::Int64,
         Kind::Double => DataType::Float64,
         Kind::Bool => DataType::Boolean,
+        Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
     }
 }
 
@@ -165,6 +174,7 @@ fn array_of<'a>(column: Column, cells: impl Iterator<Item = &'a Cell>) -> ArrayR
             Arc::new(Int32Array::from_iter(cells.map(narrow)))
         }
         Kind::BigInt => Arc::new(Int64Array::from_iter(cells.map(int))),
+        Kind::Time => Arc::new(TimestampMicrosecondArray::from_iter(cells.map(int)).with_timezone("+00:00")),
         Kind::Double => Arc::new(Float64Array::from_iter(cells.map(|cell| match cell {
             Cell::Double(value) => Some(*value),
             Cell::Null => None,

@@ -4,6 +4,7 @@ mod cells;
 mod check;
 mod distribution;
 mod files;
+mod history;
 mod information_schema;
 mod interconnect;
 mod locks;

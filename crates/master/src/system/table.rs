@@ -2,10 +2,10 @@
 
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
-    InterconnectNode, check, distribution, files, information_schema, interconnect, locks, pg_catalog, running,
-    segments,
+    InterconnectNode, check, distribution, files, history, information_schema, interconnect, locks, pg_catalog,
+    running, segments,
 };
-use crate::catalog::CatalogState;
+use crate::catalog::{CatalogState, History};
 use crate::dispatch::Finding;
 use crate::locks::LockRow;
 use arrow::datatypes::SchemaRef;
@@ -28,6 +28,8 @@ pub struct SystemContext {
     pub interconnect: Vec<InterconnectNode>,
     /// What is wrong with files; looked for only by statements that name `gp_check`.
     pub(crate) findings: Vec<Finding>,
+    /// What is kept of the past, as of now.
+    pub history: Arc<History>,
     /// Locks of tables, as of now.
     pub(crate) locks: Vec<LockRow>,
 }
@@ -83,6 +85,7 @@ static TABLES: &[SystemTable] = &[
     interconnect::STATS,
     interconnect::NODES,
     locks::LOCKS,
+    history::RESTORE_POINTS,
     check::CHECK,
     distribution::DISTRIBUTION_POLICY,
     files::FILES,

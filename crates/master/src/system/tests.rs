@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalog::{Catalog, Commit, Workspace};
+use crate::catalog::{Catalog, Commit, Durability, Workspace};
 use crate::ddl;
 use crate::sql::{Statement, parse};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -27,7 +27,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             statement => ddl::execute(&mut workspace, &statement, "public").unwrap().unwrap(),
         };
     }
-    workspace.commit().unwrap();
+    workspace.commit(Durability::Synced).unwrap();
     let t = catalog.current().table("s", "t").unwrap().def.id;
     let file = |content: i32, rows: u64| FileEntry {
         table: t,
@@ -64,6 +64,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             view_schemas,
             running: Vec::new(),
             interconnect: interconnect(),
+            history: catalog.history(),
             locks: vec![],
             findings: vec![],
         },
@@ -144,6 +145,7 @@ fn an_empty_catalog_has_empty_tables() {
         view_schemas: BTreeMap::new(),
         running: Vec::new(),
         interconnect: Vec::new(),
+        history: catalog.history(),
         locks: vec![],
         findings: vec![],
     };

@@ -10,6 +10,8 @@ macro_rules! on_postgres {
     };
 }
 
+mod durability;
+mod past;
 mod stores;
 mod workspaces;
 
@@ -151,7 +153,7 @@ impl Catalog {
     fn commit_on(self: &Arc<Self>, base: &Arc<CatalogState>, commit: Commit) -> Result<SnapshotId, CatalogError> {
         let mut workspace = Workspace::on(self, Arc::clone(base));
         workspace.add(commit)?;
-        Ok(workspace.commit()?.expect("a change"))
+        Ok(workspace.commit(Durability::Synced)?.expect("a change"))
     }
 
     fn add_files(self: &Arc<Self>, files: Vec<FileEntry>) -> SnapshotId {
@@ -173,7 +175,7 @@ fn describe(catalog: &Arc<Catalog>) -> String {
             Relation::View(view) => out += &format!("{view:?}\n"),
         }
     }
-    out += &format!("{:?}\n", catalog.collectable());
+    out += &format!("{:?}\n", catalog.collectable().unwrap());
     for content in 0..2 {
         let mut paths: Vec<_> = catalog.known_paths(ContentId(content)).unwrap().into_iter().collect();
         paths.sort();
@@ -331,7 +333,7 @@ fn every_mutation_is_durable() {
     fixture.reopen();
     fixture.catalog.forget(&[key(0, "a"), key(1, "b"), key(1, "unknown")]).unwrap();
     fixture.reopen();
-    assert_eq!(fixture.catalog.collectable(), []);
+    assert_eq!(fixture.catalog.collectable().unwrap(), []);
     // Ids of dropped tables are not given again.
     assert!(create(&fixture.catalog, "t").id > t.id);
 }
@@ -493,17 +495,20 @@ fn files_stay_while_they_are_read() {
     catalog.truncate(&[t]).unwrap();
     create(catalog, "more");
     assert_eq!(catalog.oldest_pinned(), reader.snapshot);
-    assert_eq!(catalog.collectable(), []);
+    assert_eq!(catalog.collectable().unwrap(), []);
     assert_eq!(reader.table_by_id(t).unwrap().files.len(), 2);
     assert!(catalog.known_paths(ContentId(0)).unwrap().contains("a"));
     let second = Arc::clone(&reader);
     drop(reader);
-    assert_eq!(catalog.collectable(), []);
+    assert_eq!(catalog.collectable().unwrap(), []);
     drop(second);
     assert_eq!(catalog.oldest_pinned(), catalog.current().snapshot);
-    assert_eq!(catalog.collectable(), [(ContentId(0), vec!["a".to_owned()]), (ContentId(1), vec!["b".to_owned()])]);
+    assert_eq!(
+        catalog.collectable().unwrap(),
+        [(ContentId(0), vec!["a".to_owned()]), (ContentId(1), vec!["b".to_owned()])]
+    );
     catalog.forget(&[key(0, "a")]).unwrap();
-    assert_eq!(catalog.collectable(), [(ContentId(1), vec!["b".to_owned()])]);
+    assert_eq!(catalog.collectable().unwrap(), [(ContentId(1), vec!["b".to_owned()])]);
     assert!(!catalog.known_paths(ContentId(0)).unwrap().contains("a"));
     // A live file cannot be forgotten.
     catalog.add_files(vec![file(t, 0, "live")]);
@@ -577,27 +582,27 @@ fn delete_vectors_are_replaced_and_collected() {
     assert!(fixture.catalog.known_paths(ContentId(0)).unwrap().contains("a.1"));
     commit(&fixture.catalog, deleting(t, key(0, "a"), vector("a.2", 4)));
     // Whoever reads the first state still needs its vector.
-    assert_eq!(fixture.catalog.collectable(), []);
+    assert_eq!(fixture.catalog.collectable().unwrap(), []);
     drop((state, entry));
-    assert_eq!(fixture.catalog.collectable(), [(ContentId(0), vec!["a.1".to_owned()])]);
+    assert_eq!(fixture.catalog.collectable().unwrap(), [(ContentId(0), vec!["a.1".to_owned()])]);
     fixture.reopen();
     fixture.catalog.forget(&[key(0, "a.1")]).unwrap();
     fixture.reopen();
-    assert_eq!(fixture.catalog.collectable(), []);
+    assert_eq!(fixture.catalog.collectable().unwrap(), []);
     // A file goes with its vector.
     commit(&fixture.catalog, Commit { drops: vec![(t, key(0, "a"))], ..Commit::default() });
     fixture.reopen();
     let gone = ["a", "a.2"].map(str::to_owned).to_vec();
-    assert_eq!(fixture.catalog.collectable(), [(ContentId(0), gone)]);
+    assert_eq!(fixture.catalog.collectable().unwrap(), [(ContentId(0), gone)]);
     fixture.catalog.forget(&[key(0, "a"), key(0, "a.2")]).unwrap();
     fixture.reopen();
-    assert_eq!(fixture.catalog.collectable(), []);
+    assert_eq!(fixture.catalog.collectable().unwrap(), []);
     // And with its table.
     commit(&fixture.catalog, deleting(t, key(1, "b"), vector("b.1", 1)));
     fixture.catalog.drop_relations(&[name("t")], false).unwrap();
     fixture.reopen();
     let gone = ["b", "b.1"].map(str::to_owned).to_vec();
-    assert_eq!(fixture.catalog.collectable(), [(ContentId(1), gone)]);
+    assert_eq!(fixture.catalog.collectable().unwrap(), [(ContentId(1), gone)]);
 }
 
 #[test]
@@ -634,7 +639,13 @@ fn a_catalog_of_version_1_is_taken_over() {
     catalog.add_files(vec![file(t, 0, "a")]);
     drop(catalog);
     let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
-    old.execute_batch("DROP TABLE delete_vectors; PRAGMA user_version = 1;").unwrap();
+    old.execute_batch(
+        "DROP TABLE past_definitions; DROP TABLE restore_points; DROP INDEX snapshots_time;
+         ALTER TABLE tables DROP COLUMN since;
+         DELETE FROM settings WHERE key IN ('history_from', 'snapshot_retention_us');
+         DROP TABLE delete_vectors; PRAGMA user_version = 1;",
+    )
+    .unwrap();
     drop(old);
     for _ in 0..2 {
         let catalog = Catalog::open(directory.path(), 2).unwrap();

@@ -199,12 +199,22 @@ impl Session {
     pub fn each(
         &mut self,
         sql: &'static str,
+        take: impl FnMut(&Row) -> Result<(), CatalogError>,
+    ) -> Result<(), CatalogError> {
+        self.each_of(sql, &[], take)
+    }
+
+    /// As [`Session::each`], with values for `$1` and so on.
+    pub fn each_of(
+        &mut self,
+        sql: &'static str,
+        parameters: &[&Option<i64>],
         mut take: impl FnMut(&Row) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
         let statement = self.statement(sql)?;
         let server = Arc::clone(&self.server);
         let failed = |error| PostgresError::new(&server, error);
-        let parameters: [&str; 0] = [];
+        let parameters = parameters.iter().map(|parameter| *parameter as &(dyn ToSql + Sync));
         let mut rows = self.client.query_raw(&statement, parameters).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             take(&row)?;

@@ -1,50 +1,71 @@
-//! Reads the whole catalog.
+//! Reads the whole catalog, as it is or as it was.
 
 use super::super::error::CatalogError;
+use super::super::rows::int;
 use super::super::rows::{DeletesRow, FileRow, count, from_json, stored_table};
 use super::super::store::Stored;
 use super::connection::{Session, column};
+use super::past;
 use super::schema::setting;
 use damson_cluster::{SnapshotId, TableId};
 use postgres::Row;
 
 /// The transaction has the epoch's lock, so that nothing changes between two of its statements.
-pub(super) fn load(session: &mut Session) -> Result<Stored, CatalogError> {
+pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
+    let snapshot = at.map(|at| int(at.0));
     let (mut maps, mut schemas, mut tables, mut views) = (vec![], vec![], vec![], vec![]);
     let (mut files, mut deletes) = (vec![], vec![]);
     session.each("SELECT definition FROM bucket_maps ORDER BY version", |row| {
         maps.push(from_json("a bucket map", column(row, 0)?)?);
         Ok(())
     })?;
-    session.each("SELECT name FROM schemas", |row| {
+    let all_schemas = "SELECT name FROM schemas WHERE $1::bigint IS NULL OR created <= $1
+                       UNION ALL SELECT definition FROM past_definitions
+                       WHERE kind = 'schema' AND created <= $1 AND dropped > $1";
+    session.each_of(all_schemas, &[&snapshot], |row| {
         schemas.push(column(row, 0)?);
         Ok(())
     })?;
-    session.each("SELECT definition, defined FROM tables WHERE dropped IS NULL", |row| {
+    let all_tables = "SELECT definition, defined FROM tables
+                      WHERE dropped IS NULL AND ($1::bigint IS NULL OR since <= $1)
+                      UNION ALL SELECT definition, defined FROM past_definitions
+                      WHERE kind = 'table' AND created <= $1 AND dropped > $1";
+    session.each_of(all_tables, &[&snapshot], |row| {
         tables.push(stored_table(column(row, 0)?, column(row, 1)?)?);
         Ok(())
     })?;
-    session.each("SELECT definition FROM views", |row| {
+    let all_views = "SELECT definition FROM views WHERE $1::bigint IS NULL OR created <= $1
+                     UNION ALL SELECT definition FROM past_definitions
+                     WHERE kind = 'view' AND created <= $1 AND dropped > $1";
+    session.each_of(all_views, &[&snapshot], |row| {
         views.push(from_json("a view", column(row, 0)?)?);
         Ok(())
     })?;
     let all_files =
         "SELECT content, path, table_id, rows, bytes, checksum, bucket_low, bucket_high, statistics, created, dropped
-                     FROM files ORDER BY id";
-    session.each(all_files, |row| {
-        files.push(file(row)?.stored()?);
+                     FROM files WHERE $1::bigint IS NULL OR (created <= $1 AND (dropped IS NULL OR dropped > $1))
+                     ORDER BY id";
+    session.each_of(all_files, &[&snapshot], |row| {
+        let file = file(row)?;
+        // What was dropped later was not dropped then.
+        files.push(FileRow { dropped: file.dropped.filter(|_| at.is_none()), ..file }.stored()?);
         Ok(())
     })?;
-    let all_deletes = "SELECT content, path, file_path, rows, bytes, checksum, created, dropped FROM delete_vectors";
-    session.each(all_deletes, |row| {
-        deletes.push(vector(row)?.stored()?);
+    let all_deletes = "SELECT content, path, file_path, rows, bytes, checksum, created, dropped FROM delete_vectors
+                       WHERE $1::bigint IS NULL OR (created <= $1 AND (dropped IS NULL OR dropped > $1))";
+    session.each_of(all_deletes, &[&snapshot], |row| {
+        let vector = vector(row)?;
+        deletes.push(DeletesRow { dropped: vector.dropped.filter(|_| at.is_none()), ..vector }.stored()?);
         Ok(())
     })?;
     Ok(Stored {
         cluster_id: setting(session, "cluster_id")?,
         segment_count: setting(session, "segment_count")?,
         epoch: setting(session, "epoch")?,
-        snapshot: SnapshotId(number(session, "SELECT max(id) FROM snapshots")?),
+        snapshot: match at {
+            Some(at) => at,
+            None => SnapshotId(number(session, "SELECT max(id) FROM snapshots")?),
+        },
         next_table_id: TableId(number(session, "SELECT next FROM sequences WHERE name = 'table_id'")?),
         maps,
         schemas,
@@ -52,6 +73,7 @@ pub(super) fn load(session: &mut Session) -> Result<Stored, CatalogError> {
         views,
         files,
         deletes,
+        history: past::history(session)?,
     })
 }
 

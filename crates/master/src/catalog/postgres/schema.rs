@@ -4,6 +4,7 @@ use super::super::durable::first_map;
 use super::super::error::CatalogError;
 use super::super::rows::{self, SCHEMA_VERSION, to_json};
 use super::connection::Session;
+use super::past;
 use crate::sql::DEFAULT_SCHEMA;
 
 /// Masters that make the schema, or take the catalog over, do so one after the other. The number is "DMSN".
@@ -92,6 +93,7 @@ pub(in super::super) fn prepare(session: &mut Session) -> Result<(), CatalogErro
         None => {
             session.batch(SCHEMA)?;
             session.batch(COMPRESSION)?;
+            session.batch(past::HISTORY)?;
             put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())?;
         }
         Some(other) => {
@@ -99,12 +101,22 @@ pub(in super::super) fn prepare(session: &mut Session) -> Result<(), CatalogErro
             return Err(CatalogError::Damaged(message));
         }
     }
-    // No version before this one was kept in PostgreSQL. The next one migrates here.
     match setting::<i64>(session, "schema_version")? {
         SCHEMA_VERSION => Ok(()),
         stored if stored > SCHEMA_VERSION => Err(CatalogError::NewerSchema { stored, known: SCHEMA_VERSION }),
-        stored => Err(CatalogError::Damaged(format!("schema version {stored} is too old"))),
+        stored => migrate(session, stored),
     }
+}
+
+/// No version before 3 was kept in PostgreSQL.
+fn migrate(session: &mut Session, from: i64) -> Result<(), CatalogError> {
+    if from < 3 {
+        return Err(CatalogError::Damaged(format!("schema version {from} is too old")));
+    }
+    if from < 4 {
+        session.batch(past::HISTORY)?;
+    }
+    put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())
 }
 
 /// Makes the first snapshot where there is none. The tables are there.
@@ -153,7 +165,7 @@ pub(super) fn setting<T: std::str::FromStr>(session: &mut Session, key: &str) ->
     rows::setting(key, value.as_deref())
 }
 
-fn put_setting(session: &mut Session, key: &str, value: &str) -> Result<(), CatalogError> {
+pub(super) fn put_setting(session: &mut Session, key: &str, value: &str) -> Result<(), CatalogError> {
     let put = "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     session.execute(put, &[&key, &value])?;
     Ok(())

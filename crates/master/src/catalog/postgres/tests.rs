@@ -1,5 +1,5 @@
 use super::super::files::FileKey;
-use super::super::store::Change;
+use super::super::store::{Change, Durability};
 use super::super::testing::{self, Server, client};
 use super::super::{Catalog, CatalogLocation, Commit, CreateTableOutcome, NewTable, Workspace};
 use super::*;
@@ -60,7 +60,7 @@ fn file(table: TableId, path: String) -> FileEntry {
 fn add(catalog: &Arc<Catalog>, files: Vec<FileEntry>) -> Result<SnapshotId, CatalogError> {
     let mut workspace = Workspace::new(catalog);
     workspace.add(Commit::of_adds(files))?;
-    Ok(workspace.commit()?.expect("a change"))
+    Ok(workspace.commit(Durability::Synced)?.expect("a change"))
 }
 
 fn paths(catalog: &Arc<Catalog>, table: TableId) -> BTreeSet<String> {
@@ -82,12 +82,15 @@ fn a_deposed_store_changes_nothing_and_tells_nothing() {
     let schema =
         |name: &str| Transaction { snapshot: Some(SnapshotId(2)), changes: vec![Change::CreateSchema(name.into())] };
     let mut newer = PostgresStore::open(&url, 2, None).unwrap();
-    assert!(matches!(older.apply(&[schema("older")]), Err(CatalogError::Fenced { ours: 1, stored: 2 })));
-    newer.apply(&[schema("newer")]).unwrap();
-    assert!(matches!(older.apply(&[schema("older")]), Err(CatalogError::Fenced { .. })));
+    assert!(matches!(
+        older.apply(&[schema("older")], Durability::Synced),
+        Err(CatalogError::Fenced { ours: 1, stored: 2 })
+    ));
+    newer.apply(&[schema("newer")], Durability::Synced).unwrap();
+    assert!(matches!(older.apply(&[schema("older")], Durability::Synced), Err(CatalogError::Fenced { .. })));
     // Its snapshot 2 would look as if it were there.
-    assert!(matches!(older.load(), Err(CatalogError::Fenced { .. })));
-    let stored = newer.load().unwrap();
+    assert!(matches!(older.load(None), Err(CatalogError::Fenced { .. })));
+    let stored = newer.load(None).unwrap();
     assert_eq!((stored.epoch, stored.snapshot), (2, SnapshotId(2)));
     assert_eq!(stored.schemas.into_iter().collect::<BTreeSet<_>>(), ["newer", "public"].map(str::to_owned).into());
 }
@@ -154,7 +157,7 @@ fn a_commit_whose_answer_was_lost_is_waited_for() {
     let changes = "INSERT INTO snapshots VALUES (2, 0); INSERT INTO schemas VALUES ('late', 2)";
     lost.batch_execute(&format!("SET search_path = damson; BEGIN; {LOCK_EPOCH}; {changes}")).unwrap();
     let stored = std::thread::scope(|scope| {
-        let load = scope.spawn(|| store.load().unwrap());
+        let load = scope.spawn(|| store.load(None).unwrap());
         std::thread::sleep(Duration::from_millis(300));
         assert!(!load.is_finished());
         lost.batch_execute("COMMIT").unwrap();
@@ -187,11 +190,11 @@ fn large_commits_keep_their_order() {
     let drops = names.iter().map(|name| (t, FileKey { content: ContentId(0), path: name.clone() })).collect();
     let catalog = open(&url).unwrap();
     catalog.alone(|w| w.add(Commit { drops, ..Commit::default() })).unwrap();
-    let (_, gone) = catalog.collectable().remove(0);
+    let (_, gone) = catalog.collectable().unwrap().remove(0);
     assert_eq!(gone.len(), names.len());
     let gone: Vec<_> = gone.into_iter().map(|path| FileKey { content: ContentId(0), path }).collect();
     catalog.forget(&gone).unwrap();
-    assert!(open(&url).unwrap().collectable().is_empty());
+    assert!(open(&url).unwrap().collectable().unwrap().is_empty());
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

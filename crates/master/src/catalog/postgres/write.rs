@@ -5,6 +5,7 @@ use super::super::files::FileKey;
 use super::super::rows::{DeletesRow, FileRow, int, to_json};
 use super::super::store::{Change, Transaction};
 use super::connection::Session;
+use super::past;
 use damson_cluster::{DeleteVector, FileEntry};
 use std::collections::HashSet;
 
@@ -37,8 +38,11 @@ pub(super) fn write(session: &mut Session, transactions: &[Transaction]) -> Resu
 
 /// The time is the server's: masters take turns, their clocks differ.
 pub(super) fn add_snapshots(session: &mut Session, snapshots: &[i64]) -> Result<(), CatalogError> {
+    // Times grow with ids: a clock that was set back does not make the past another.
     let insert = "INSERT INTO snapshots
-                  SELECT id, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM unnest($1::bigint[]) AS id";
+                  SELECT s.id, t.first + s.position FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, position), (
+                      SELECT greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+                          (SELECT committed_us FROM snapshots ORDER BY id DESC LIMIT 1)) AS first) AS t";
     session.execute(insert, &[&snapshots])?;
     Ok(())
 }
@@ -230,26 +234,36 @@ fn keys<'a>(files: impl Iterator<Item = &'a FileKey>) -> (Vec<i32>, Vec<&'a str>
 
 fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> Result<(), CatalogError> {
     match change {
+        Change::ForgetHistory(_)
+        | Change::PutRetention(_)
+        | Change::PutRestorePoint { .. }
+        | Change::DropRestorePoint(_) => past::change(session, change)?,
         Change::CreateSchema(name) => {
             session.execute("INSERT INTO schemas VALUES ($1, $2)", &[name, &snapshot])?;
         }
         Change::DropSchema(name) => {
+            past::keep_schema(session, name, snapshot)?;
             session.execute("DELETE FROM schemas WHERE name = $1", &[name])?;
         }
         Change::PutTable { def, redefined } => {
-            let put = "INSERT INTO tables VALUES ($1, $2, $3, $4, $5, $5, NULL) ON CONFLICT (id) DO UPDATE SET
-                       schema_name = $2, name = $3, definition = $4, defined = CASE WHEN $6 THEN $5 ELSE tables.defined END";
+            past::keep_table(session, int(def.id.0), snapshot)?;
+            let put = "INSERT INTO tables VALUES ($1, $2, $3, $4, $5, $5, NULL, $5) ON CONFLICT (id) DO UPDATE SET
+                       schema_name = $2, name = $3, definition = $4, since = $5,
+                       defined = CASE WHEN $6 THEN $5 ELSE tables.defined END";
             session.execute(put, &[&int(def.id.0), &def.schema, &def.name, &to_json(def)?, &snapshot, redefined])?;
         }
         Change::DropTable(id) => {
+            past::keep_table(session, int(id.0), snapshot)?;
             session.execute("UPDATE tables SET dropped = $2 WHERE id = $1", &[&int(id.0), &snapshot])?;
         }
         Change::PutView(view) => {
+            past::keep_view(session, &view.schema, &view.name, snapshot)?;
             let put = "INSERT INTO views VALUES ($1, $2, $3, $4) ON CONFLICT (schema_name, name) DO UPDATE SET
                        definition = excluded.definition, created = excluded.created";
             session.execute(put, &[&view.schema, &view.name, &to_json(view)?, &snapshot])?;
         }
         Change::DropView { schema, name } => {
+            past::keep_view(session, schema, name, snapshot)?;
             session.execute("DELETE FROM views WHERE schema_name = $1 AND name = $2", &[schema, name])?;
         }
         Change::NextTableId(next) => {

@@ -16,7 +16,7 @@ impl Distributor<'_> {
     /// The leaf's locus; None for an operator with inputs. A leaf that is unknown here stays on the master.
     pub(super) fn place_leaf(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Placed>> {
         let locus = if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
-            let table = self.tables.table(scan.spec().table);
+            let table = self.tables.scanned(scan.spec());
             let missing = || DataFusionError::Internal(format!("table {} left the catalog", scan.spec().name));
             let table = table.ok_or_else(missing)?;
             scan_locus(&table, scan.spec())

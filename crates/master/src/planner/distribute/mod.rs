@@ -15,8 +15,8 @@ mod union;
 mod window;
 
 use super::locus::Locus;
-use damson_cluster::{MapVersion, TableDef, TableId};
-use damson_motion::ForgetConstantsExec;
+use damson_cluster::{MapVersion, SnapshotId, TableDef, TableId};
+use damson_motion::{ForgetConstantsExec, ScanSpec};
 use datafusion::error::Result;
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -47,7 +47,13 @@ pub(crate) struct Placed {
 
 /// What the pass must know of the catalog.
 pub(crate) trait Tables: Sync {
-    fn table(&self, id: TableId) -> Option<Arc<TableDef>>;
+    /// The table as the statement sees it, or as it was.
+    fn table(&self, id: TableId, as_of: Option<SnapshotId>) -> Option<Arc<TableDef>>;
+
+    /// The table that is scanned.
+    fn scanned(&self, scan: &ScanSpec) -> Option<Arc<TableDef>> {
+        self.table(scan.table, scan.as_of)
+    }
 }
 
 /// The pass and its constants; one per plan.

@@ -2,6 +2,27 @@
 
 use super::*;
 
+/// What these stores have of the store within.
+macro_rules! forward_past {
+    () => {
+        fn history(&mut self) -> Result<History, CatalogError> {
+            self.inner.history()
+        }
+
+        fn sync(&mut self) -> Result<(), CatalogError> {
+            self.inner.sync()
+        }
+
+        fn now_us(&mut self) -> Result<i64, CatalogError> {
+            self.inner.now_us()
+        }
+
+        fn snapshot_at(&mut self, time_us: i64) -> Result<Option<SnapshotId>, CatalogError> {
+            self.inner.snapshot_at(time_us)
+        }
+    };
+}
+
 /// A store that fails on demand: before it commits, or after it did.
 struct Failing {
     inner: Box<dyn CatalogStore>,
@@ -15,15 +36,17 @@ fn failure() -> CatalogError {
 }
 
 impl CatalogStore for Failing {
-    fn load(&mut self) -> Result<Stored, CatalogError> {
-        if self.load.load(Ordering::Relaxed) { Err(failure()) } else { self.inner.load() }
+    fn load(&mut self, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
+        if self.load.load(Ordering::Relaxed) { Err(failure()) } else { self.inner.load(at) }
     }
 
-    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
+    forward_past!();
+
+    fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError> {
         if self.before.load(Ordering::Relaxed) {
             return Err(failure());
         }
-        self.inner.apply(transactions)?;
+        self.inner.apply(transactions, durability)?;
         if self.after.load(Ordering::Relaxed) { Err(failure()) } else { Ok(()) }
     }
 }
@@ -74,8 +97,8 @@ fn a_transaction_that_fails_half_way_is_rolled_back() {
     let mut store = place.store();
     // The second file's table does not exist: the foreign key refuses it after the first change was made.
     let changes = vec![Change::CreateSchema("s".into()), Change::AddFile(file(TableId(99), 0, "a"))];
-    assert!(store.apply(&[Transaction { snapshot: Some(SnapshotId(2)), changes }]).is_err());
-    let stored = store.load().unwrap();
+    assert!(store.apply(&[Transaction { snapshot: Some(SnapshotId(2)), changes }], Durability::Synced).is_err());
+    let stored = store.load(None).unwrap();
     assert_eq!((stored.snapshot, stored.schemas), (SnapshotId(1), vec!["public".to_owned()]));
 }
 
@@ -87,14 +110,16 @@ struct Slow {
 }
 
 impl CatalogStore for Slow {
-    fn load(&mut self) -> Result<Stored, CatalogError> {
-        self.inner.load()
+    fn load(&mut self, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
+        self.inner.load(at)
     }
 
-    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
+    forward_past!();
+
+    fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError> {
         self.writes.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(std::time::Duration::from_millis(20));
-        if self.fails.load(Ordering::Relaxed) { Err(failure()) } else { self.inner.apply(transactions) }
+        if self.fails.load(Ordering::Relaxed) { Err(failure()) } else { self.inner.apply(transactions, durability) }
     }
 }
 
@@ -170,13 +195,15 @@ struct Filling {
 }
 
 impl CatalogStore for Filling {
-    fn load(&mut self) -> Result<Stored, CatalogError> {
-        self.inner.load()
+    fn load(&mut self, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
+        self.inner.load(at)
     }
 
-    fn apply(&mut self, transactions: &[Transaction]) -> Result<(), CatalogError> {
+    forward_past!();
+
+    fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError> {
         self.inner.limit_pages(self.pages.load(Ordering::Relaxed))?;
-        self.inner.apply(transactions)
+        self.inner.apply(transactions, durability)
     }
 }
 

@@ -47,12 +47,12 @@ fn a_workspace_is_its_own_until_it_commits() {
     assert_eq!(files(&workspace.state(), "t"), ["a without a.1", "c without c.1", "b", "others"]);
     assert!(!workspace.state().has_schema("s"));
     workspace.add(Commit { drops: vec![(t, key(0, "c"))], ..Commit::default() }).unwrap();
-    workspace.commit().unwrap().unwrap();
+    workspace.commit(Durability::Synced).unwrap().unwrap();
     fixture.reopen();
     assert_eq!(files(&fixture.catalog.current(), "t"), ["a without a.1", "b", "others"]);
     // Files that came and went within it are collected as all others.
     let gone = ["c", "c.1"].map(str::to_owned).to_vec();
-    assert_eq!(fixture.catalog.collectable(), [(ContentId(0), gone)]);
+    assert_eq!(fixture.catalog.collectable().unwrap(), [(ContentId(0), gone)]);
 }
 
 #[test]
@@ -132,9 +132,9 @@ fn workspaces_conflict_where_one_relies_on_what_the_other_changes() {
         let [mut one, mut two] = [Workspace::new(&fixture.catalog), Workspace::new(&fixture.catalog)];
         first(&mut one, t).unwrap();
         second(&mut two, t).unwrap();
-        one.commit().unwrap();
+        one.commit(Durability::Synced).unwrap();
         let before = fixture.catalog.current();
-        assert_eq!(two.commit().is_ok(), can, "{case}");
+        assert_eq!(two.commit(Durability::Synced).is_ok(), can, "{case}");
         assert_eq!(Arc::ptr_eq(&before, &fixture.catalog.current()), !can, "{case}");
         std::mem::drop(before);
         fixture.reopen();
@@ -155,7 +155,7 @@ fn a_name_that_was_given_up_is_not_what_views_were_made_of() {
     assert!(matches!(workspace.refresh(), Err(CatalogError::Needed { .. })));
     assert!(workspace.back_to(mark).unwrap().is_empty());
     assert!(workspace.state().table("public", "t").is_none());
-    assert!(matches!(workspace.commit(), Err(CatalogError::Needed { .. })));
+    assert!(matches!(workspace.commit(Durability::Synced), Err(CatalogError::Needed { .. })));
 }
 
 on_postgres![
