@@ -311,7 +311,7 @@ pub struct Setup {
     pub master_failpoint: Option<String>,
     /// Where a segment does.
     pub segment_failpoint: Option<(usize, String)>,
-    /// Whether the system refuses segments what files in `faults` say: see [`damson_cluster::fault`].
+    /// Whether the system refuses nodes what files in `faults` say: see [`damson_cluster::fault`].
     pub has_faults: bool,
     /// Where the catalog is, if not in the master's directory: a URL of PostgreSQL's. A second master stands by then.
     pub catalog: Option<String>,
@@ -484,7 +484,7 @@ impl ProcessCluster {
         };
     }
 
-    /// From now on segments' operations of that name fail with the system's error `number`; None ends it.
+    /// From now on nodes' operations of that name fail with the system's error `number`; None ends it.
     pub fn set_fault(&self, name: &str, number: Option<i32>) {
         let directory = self.directory().join(FAULTS_DIRECTORY);
         fs::create_dir_all(&directory).expect("a directory of faults");
@@ -617,6 +617,9 @@ impl MasterCommand {
         command.args(["--flight-port", &flight.to_string(), "--pg-port", &postgres.to_string()]);
         command.args(["--segments", &setup.segments.to_string()]).args(&setup.master_arguments);
         command.env("DAMSON_BUILD", BUILD);
+        if setup.has_faults {
+            command.env(FAULTS, directory.join(FAULTS_DIRECTORY));
+        }
         if let Some(failpoint) = failpoint {
             command.env(FAILPOINT, failpoint);
         }

@@ -12,6 +12,7 @@ mod memory;
 mod processes;
 mod random;
 mod slt;
+mod spill;
 mod takeover;
 mod tpch;
 mod transactions;
