@@ -2,24 +2,25 @@
 //! Inferring Isolation Anomalies from Experimental Observations", VLDB 2020).
 
 mod check;
+mod lists;
+mod processes;
+mod takeover;
 
-pub use check::{Level, Op, Transaction, check};
+pub use check::{ClientOrder, End, Level, Op, Transaction, check};
+pub use processes::ProcessCampaign;
+pub use takeover::take_over;
 
 use crate::{Damson, TestCluster};
 use futures::future::join_all;
+use lists::{KEYS, Lists, RETRIED};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// UPDATE locks a table: several tables, so that transactions overlap.
-const TABLES: usize = 4;
-/// Lists of one table.
-const KEYS: usize = 3;
-/// Errors after which a client begins anew.
-const RETRIED: [&str; 2] = ["40001", "40P01"];
+const LISTS: Lists = Lists { tables: "l" };
 
-/// One run.
+/// One run in this process.
 pub struct Campaign {
     pub seed: u64,
     pub clients: usize,
@@ -33,10 +34,7 @@ impl Campaign {
     /// With the seed and what was seen, when the level forbids it.
     pub async fn run(&self, cluster: &TestCluster) {
         let session = cluster.session();
-        for table in 0..TABLES {
-            let sql = format!("CREATE TABLE l{table} (k int, elements text) DISTRIBUTED BY (k)");
-            session.execute(&sql).await.unwrap();
-            let sql = format!("INSERT INTO l{table} SELECT x, '' FROM generate_series(1, {KEYS}) AS g(x)");
+        for sql in LISTS.create() {
             session.execute(&sql).await.unwrap();
         }
         let next = Arc::new(AtomicU32::new(1));
@@ -59,12 +57,12 @@ impl Campaign {
         let (histories, ()) = futures::join!(clients, compacting);
         let history: Vec<Transaction> = histories.into_iter().flatten().collect();
         let mut lists = vec![];
-        for key in 0..TABLES * KEYS {
+        for key in 0..KEYS {
             lists.push(read(&session, key).await.unwrap_or_else(|e| panic!("{e:?}")));
         }
-        let committed = history.iter().filter(|transaction| transaction.committed).count();
+        let committed = history.iter().filter(|transaction| transaction.end == End::Committed).count();
         assert!(committed * 4 > history.len(), "too few transactions committed: {committed} of {}", history.len());
-        if let Err(anomaly) = check(self.level, &history, &lists) {
+        if let Err(anomaly) = check(self.level, ClientOrder::All, &history, &lists) {
             panic!("seed {}, {:?}: {anomaly}", self.seed, self.level);
         }
     }
@@ -77,7 +75,7 @@ impl Campaign {
             let mut ops = vec![];
             let mut outcome = Ok(());
             for _ in 0..rng.random_range(1..=4) {
-                let key = rng.random_range(0..TABLES * KEYS);
+                let key = rng.random_range(0..KEYS);
                 let op = if rng.random_bool(0.5) {
                     let element = next.fetch_add(1, Ordering::Relaxed);
                     append(&session, key, element).await.map(|()| Op::Append { key, element })
@@ -100,7 +98,7 @@ impl Campaign {
             for (state, message) in [outcome, end].into_iter().filter_map(Result::err) {
                 assert!(RETRIED.contains(&state.as_str()), "client {client}: {message}");
             }
-            history.push(Transaction { client, ops, committed });
+            history.push(Transaction { client, ops, end: if committed { End::Committed } else { End::Aborted } });
         }
         history
     }
@@ -109,15 +107,13 @@ impl Campaign {
 type Failure = (String, String);
 
 async fn append(session: &Damson, key: usize, element: u32) -> Result<(), Failure> {
-    let (table, key) = (key / KEYS, key % KEYS + 1);
-    let sql = format!("UPDATE l{table} SET elements = elements || ',{element}' WHERE k = {key}");
-    session.execute(&sql).await.map(|_| ()).map_err(|error| (error.state.0.to_owned(), error.to_string()))
+    let done = session.execute(&LISTS.append(key, element)).await;
+    done.map(|_| ()).map_err(|error| (error.state.0.to_owned(), error.to_string()))
 }
 
 async fn read(session: &Damson, key: usize) -> Result<Vec<u32>, Failure> {
-    let (table, key) = (key / KEYS, key % KEYS + 1);
-    let answer = session.execute(&format!("SELECT elements FROM l{table} WHERE k = {key}")).await;
+    let answer = session.execute(&LISTS.read(key)).await;
     let lines = answer.map_err(|error| (error.state.0.to_owned(), error.to_string()))?.lines();
     assert_eq!(lines.len(), 1, "one row a list");
-    Ok(lines[0].split(',').filter_map(|element| element.trim().parse().ok()).collect())
+    Ok(lists::parse(&lines[0]))
 }

@@ -3,6 +3,7 @@
 //! generator of random queries.
 
 mod answer;
+pub mod clocks;
 mod damson_target;
 mod datafusion_target;
 mod ddl;

@@ -1,6 +1,7 @@
 //! Clusters of real processes on the loopback, and the shell as a client. Everything started here is killed when its
 //! value goes; when the test is failing, the logs stay and are named.
 
+use crate::clocks::Clocks;
 use crate::fault_proxy::FaultNetwork;
 use damson_cluster::{FAILPOINT, FAULTS};
 use nix::sys::signal::{Signal, kill};
@@ -311,8 +312,10 @@ pub struct Setup {
     pub master_failpoint: Option<String>,
     /// Where a segment does.
     pub segment_failpoint: Option<(usize, String)>,
-    /// Whether the system refuses segments what files in `faults` say: see [`damson_cluster::fault`].
+    /// Whether the system refuses nodes what files in `faults` say: see [`damson_cluster::fault`].
     pub has_faults: bool,
+    /// What the nodes take for the time of day.
+    pub clocks: Option<Clocks>,
     /// Where the catalog is, if not in the master's directory: a URL of PostgreSQL's. A second master stands by then.
     pub catalog: Option<String>,
     /// Stands between the nodes, which it calls `master`, `seg0`, `seg1`, …; without one they are on one loopback.
@@ -432,6 +435,9 @@ impl ProcessCluster {
         if self.setup.has_faults {
             command.env(FAULTS, self.directory().join(FAULTS_DIRECTORY));
         }
+        if let Some(clocks) = &self.setup.clocks {
+            clocks.set_segment(&mut command, content);
+        }
         if let Some((at, failpoint)) = &self.setup.segment_failpoint
             && *at == content
         {
@@ -460,6 +466,17 @@ impl ProcessCluster {
         }
     }
 
+    /// As [`ProcessCluster::shell`]; where there are two masters, one that asks either of them first.
+    pub fn shells(&self) -> Vec<Shell> {
+        match &self.standby {
+            None => vec![self.shell()],
+            Some((_, standby)) => {
+                let [a, b] = [self.master_command.ports[1], standby.ports[1]].map(loopback);
+                [(a, b), (b, a)].map(|(first, then)| Shell { url: format!("flight://{first},{then}") }).into()
+            }
+        }
+    }
+
     /// Where clients reach the master.
     pub fn client_address(&self) -> SocketAddr {
         loopback(self.flight_port)
@@ -484,7 +501,15 @@ impl ProcessCluster {
         };
     }
 
-    /// From now on segments' operations of that name fail with the system's error `number`; None ends it.
+    /// Each node's from its next start.
+    ///
+    /// # Panics
+    /// When the cluster was made without any.
+    pub fn clocks(&mut self) -> &mut Clocks {
+        self.setup.clocks.as_mut().expect("a cluster with clocks")
+    }
+
+    /// From now on nodes' operations of that name fail with the system's error `number`; None ends it.
     pub fn set_fault(&self, name: &str, number: Option<i32>) {
         let directory = self.directory().join(FAULTS_DIRECTORY);
         fs::create_dir_all(&directory).expect("a directory of faults");
@@ -617,6 +642,12 @@ impl MasterCommand {
         command.args(["--flight-port", &flight.to_string(), "--pg-port", &postgres.to_string()]);
         command.args(["--segments", &setup.segments.to_string()]).args(&setup.master_arguments);
         command.env("DAMSON_BUILD", BUILD);
+        if let Some(clocks) = &setup.clocks {
+            clocks.set_master(&mut command);
+        }
+        if setup.has_faults {
+            command.env(FAULTS, directory.join(FAULTS_DIRECTORY));
+        }
         if let Some(failpoint) = failpoint {
             command.env(FAILPOINT, failpoint);
         }

@@ -1,5 +1,6 @@
 //! Tests of the whole system from outside. One binary: the engine is linked once.
 
+mod clocks;
 mod crash;
 mod dml;
 mod errors;
@@ -12,6 +13,7 @@ mod memory;
 mod processes;
 mod random;
 mod slt;
+mod spill;
 mod takeover;
 mod tpch;
 mod transactions;

@@ -91,7 +91,7 @@ impl LocalCluster {
         std::fs::create_dir_all(&data_dir).map_err(unusable)?;
         let data_dir = data_dir.canonicalize().map_err(unusable)?;
         let runtimes = Runtimes::new(cpu_threads).map_err(ClusterError::Threads)?;
-        let resources = runtime_env(memory_bytes_max, &data_dir.join("spill")).map_err(ClusterError::Engine)?;
+        let resources = runtime_env(memory_bytes_max, &data_dir.join("spill"), None).map_err(ClusterError::Engine)?;
         let state = Arc::new(base_state(resources).map_err(ClusterError::Engine)?);
         let columns = column_cache(memory_bytes_max);
         let build = build_id();

@@ -75,6 +75,9 @@ struct MasterOptions {
     /// Memory for the queries' parts on the master, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
+    /// Disk for what queries spill, in MiB; by default all that is free.
+    #[arg(long, value_name = "MIB")]
+    spill_limit: Option<u64>,
     #[command(flatten)]
     interconnect: InterconnectOptions,
     /// Directory of this node's certificate [default: the data directory's tls]; the cluster's
@@ -98,6 +101,7 @@ impl MasterOptions {
             flight_port: self.flight_port.or(file.flight_port),
             pg_port: self.pg_port.or(file.pg_port),
             memory: self.memory.or(file.memory),
+            spill_limit: self.spill_limit.or(file.spill_limit),
             interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
@@ -159,7 +163,8 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let _lock = DirectoryLock::take(&data_dir)?;
     let runtimes = Runtimes::new(cores())?;
     let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
-    let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
+    let spill_limit = options.spill_limit.map(|mib| mib << 20);
+    let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"), spill_limit)?)?);
     let build = build_id();
     let endpoint = Endpoint(options.advertise.unwrap_or_else(|| peers_address.to_string()));
     let interconnect_tls = options.interconnect_tls.unwrap_or_default();

@@ -3,9 +3,10 @@
 use crate::limits::{
     COLUMN_CACHE_PERCENT, MEMORY_BYTES_FALLBACK, MEMORY_PERCENT, MOTION_MEMORY_BYTES_MAX, MOTION_MEMORY_PART,
 };
+use damson_motion::SpillFiles;
 use damson_storage::ColumnCache;
 use datafusion::error::Result;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use std::fs;
@@ -23,11 +24,15 @@ pub(crate) fn column_cache(memory_bytes_max: usize) -> Arc<ColumnCache> {
 }
 
 /// A pool of what [`column_cache`] leaves of `memory_bytes_max`, for all queries, and an empty spill directory. Greedy: with fair shares, the hash joins
-/// that cannot spill would leave little to those that can, however much is free.
+/// that cannot spill would leave little to those that can, however much is free. What is spilled has `spill_bytes_max`, or the disk.
 ///
 /// # Errors
 /// A directory that cannot be made.
-pub(crate) fn runtime_env(memory_bytes_max: usize, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
+pub(crate) fn runtime_env(
+    memory_bytes_max: usize,
+    spill_dir: &Path,
+    spill_bytes_max: Option<u64>,
+) -> Result<Arc<RuntimeEnv>> {
     // What an earlier process left there belongs to no query.
     match fs::remove_dir_all(spill_dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -36,7 +41,8 @@ pub(crate) fn runtime_env(memory_bytes_max: usize, spill_dir: &Path) -> Result<A
     let named = NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(NonZeroUsize::MIN);
     let pool =
         TrackConsumersPool::new(GreedyMemoryPool::new(memory_bytes_max / 100 * (100 - COLUMN_CACHE_PERCENT)), named);
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
+    let files = SpillFiles::new(spill_dir, spill_bytes_max)?;
+    let disk = DiskManagerBuilder::default().with_temp_file_factory(Arc::new(files));
     RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc()
 }
 
@@ -77,7 +83,7 @@ mod tests {
         let spill = dir.path().join("spill");
         fs::create_dir(&spill).expect("room");
         fs::write(spill.join("left-over"), "x").expect("room");
-        runtime_env(1 << 20, &spill).expect("a runtime environment");
+        runtime_env(1 << 20, &spill, None).expect("a runtime environment");
         assert!(!spill.join("left-over").exists());
     }
 }

@@ -71,6 +71,9 @@ struct SegmentOptions {
     /// Memory for queries and cached columns, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
+    /// Disk for what queries spill, in MiB; by default all that is free.
+    #[arg(long, value_name = "MIB")]
+    spill_limit: Option<u64>,
     /// Threads for queries; by default one a core.
     #[arg(long)]
     threads: Option<usize>,
@@ -94,6 +97,7 @@ impl SegmentOptions {
             listen: self.listen.or(file.listen),
             advertise: self.advertise.or(file.advertise),
             memory: self.memory.or(file.memory),
+            spill_limit: self.spill_limit.or(file.spill_limit),
             threads: self.threads.or(file.threads),
             interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
@@ -160,7 +164,8 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let threads = options.threads.unwrap_or_else(cores).max(1);
     let runtimes = Runtimes::new(threads)?;
     let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
-    let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"))?)?);
+    let spill_limit = options.spill_limit.map(|mib| mib << 20);
+    let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"), spill_limit)?)?);
     let build = build_id();
     let interconnect_tls = options.interconnect_tls.unwrap_or_default();
     let tls = certificate_loading::of_segment(interconnect_tls, options.tls_dir, &data_dir, &endpoint, masters.all())?;

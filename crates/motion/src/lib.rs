@@ -24,6 +24,7 @@ mod segment_id;
 mod send;
 mod sender;
 mod sink;
+mod spill_files;
 mod split_update;
 mod spool;
 mod waiting;
@@ -51,5 +52,6 @@ pub use sink::{
     CopyWriteExec, CopyWriteSpec, ModifyKind, Returning, TableModifyExec, TableModifySpec, TableWriteExec,
     TableWriteSpec, sink_schema,
 };
+pub use spill_files::{SpillError, SpillFiles};
 pub use split_update::{SplitUpdateExec, SplitUpdateSpec};
 pub use spool::SpoolExec;

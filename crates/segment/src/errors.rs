@@ -3,7 +3,7 @@
 use arrow::error::ArrowError;
 use damson_functions::{describe_evaluation, sqlstate_of};
 use damson_interconnect::RouteError;
-use damson_motion::codes;
+use damson_motion::{SpillError, codes};
 use damson_storage::StorageError;
 use datafusion::error::DataFusionError;
 
@@ -29,6 +29,9 @@ pub(crate) fn code_and_message(error: &DataFusionError) -> (String, String) {
     }
     if let Some(storage) = StorageError::find(error) {
         return (storage.sqlstate().into(), storage.to_string());
+    }
+    if let Some(spill) = SpillError::find(error) {
+        return (spill.sqlstate().into(), spill.to_string());
     }
     if let Some(described) = describe_evaluation(error) {
         return (described.sqlstate.into(), described.message);

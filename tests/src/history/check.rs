@@ -25,22 +25,42 @@ pub enum Op {
     Read { key: usize, list: Vec<u32> },
 }
 
+/// How a transaction ended, as its client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Committed,
+    /// It was rolled back, or failed before its COMMIT was sent, or its COMMIT was refused.
+    Aborted,
+    /// The answer to its COMMIT did not come: it happened then, or later, or never.
+    Unknown,
+}
+
 #[derive(Clone, Debug)]
 pub struct Transaction {
     pub client: usize,
     pub ops: Vec<Op>,
-    pub committed: bool,
+    pub end: End,
 }
 
-/// Whether the level allows the history, of which `lists` is what is left, by key. A client's transactions are in its order.
+/// Which of a client's transactions must be in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientOrder {
+    All,
+    /// One that only reads may see what was there before the client's last: a master that was stopped, and does not know yet that
+    /// another took over, answers as of then. What it would write is refused.
+    Writers,
+}
+
+/// Whether the level allows the history, of which `lists` is what is left, by key, when nothing can happen any more.
 ///
 /// # Errors
 /// The anomaly.
-pub fn check(level: Level, history: &[Transaction], lists: &[Vec<u32>]) -> Result<(), String> {
+pub fn check(level: Level, order: ClientOrder, history: &[Transaction], lists: &[Vec<u32>]) -> Result<(), String> {
     let writers = writers(history);
-    check_appends(history, lists, &writers)?;
+    let happened = happened(history, lists);
+    check_appends(history, &happened, lists, &writers)?;
     check_reads(history, lists, &writers)?;
-    let edges = Edges::of(history, lists, &writers);
+    let edges = Edges::of(history, &happened, order, lists, &writers);
     let mut graph = edges.before.clone();
     if level == Level::RepeatableRead {
         // Snapshot isolation: no circle in which no two anti-dependencies follow each other (Cerone and Gotsman, "Analysing Snapshot
@@ -56,6 +76,21 @@ pub fn check(level: Level, history: &[Transaction], lists: &[Vec<u32>]) -> Resul
             Err(format!("each of these comes before the next, and the last before the first:\n{}", told.join("\n")))
         }
     }
+}
+
+/// Which transactions happened. Of those whose client does not know it, the ones of which anything is left; that all is left, is
+/// checked afterwards. One that left nothing may have happened if it only read: then it forbids nothing to others.
+fn happened(history: &[Transaction], lists: &[Vec<u32>]) -> Vec<bool> {
+    let there: BTreeSet<u32> = lists.iter().flatten().copied().collect();
+    let left_something = |transaction: &Transaction| {
+        transaction.ops.iter().any(|op| matches!(op, Op::Append { element, .. } if there.contains(element)))
+    };
+    let happened = |transaction: &Transaction| match transaction.end {
+        End::Committed => true,
+        End::Aborted => false,
+        End::Unknown => left_something(transaction),
+    };
+    history.iter().map(happened).collect()
 }
 
 /// Who appended each element: the transaction, and whether it was its last to that list.
@@ -74,9 +109,10 @@ fn writers(history: &[Transaction]) -> BTreeMap<u32, (usize, bool)> {
     writers
 }
 
-/// Every acknowledged append is there once, and no other.
+/// Every append of a transaction that happened is there once, and no other.
 fn check_appends(
     history: &[Transaction],
+    happened: &[bool],
     lists: &[Vec<u32>],
     writers: &BTreeMap<u32, (usize, bool)>,
 ) -> Result<(), String> {
@@ -86,11 +122,11 @@ fn check_appends(
             return Err(format!("{element} is there twice"));
         }
         match writers.get(element) {
-            Some((writer, _)) if history[*writer].committed => {}
+            Some((writer, _)) if happened[*writer] => {}
             _ => return Err(format!("{element} is there, and was never committed")),
         }
     }
-    for transaction in history.iter().filter(|transaction| transaction.committed) {
+    for (transaction, _) in history.iter().zip(happened).filter(|(_, happened)| **happened) {
         for op in &transaction.ops {
             if let Op::Append { key, element } = op
                 && !lists[*key].contains(element)
@@ -145,15 +181,28 @@ struct Edges {
 }
 
 impl Edges {
-    fn of(history: &[Transaction], lists: &[Vec<u32>], writers: &BTreeMap<u32, (usize, bool)>) -> Self {
+    fn of(
+        history: &[Transaction],
+        happened: &[bool],
+        order: ClientOrder,
+        lists: &[Vec<u32>],
+        writers: &BTreeMap<u32, (usize, bool)>,
+    ) -> Self {
         let (mut before, mut overtaken) = (BTreeSet::new(), BTreeSet::new());
         let writer = |element: &u32| writers[element].0;
         for list in lists {
             before.extend(list.windows(2).map(|pair| (writer(&pair[0]), writer(&pair[1]))));
         }
         let mut latest: BTreeMap<usize, usize> = BTreeMap::new();
-        for (at, transaction) in history.iter().enumerate().filter(|(_, transaction)| transaction.committed) {
-            before.extend(latest.insert(transaction.client, at).map(|earlier| (earlier, at)));
+        for (at, transaction) in history.iter().enumerate().filter(|(at, _)| happened[*at]) {
+            let writes = transaction.ops.iter().any(|op| matches!(op, Op::Append { .. }));
+            if writes || order == ClientOrder::All {
+                before.extend(latest.get(&transaction.client).map(|earlier| (*earlier, at)));
+            }
+            // One whose answer did not come may be later than what its client did next.
+            if transaction.end == End::Committed {
+                latest.insert(transaction.client, at);
+            }
             for op in &transaction.ops {
                 let Op::Read { key, list } = op else { continue };
                 let others = list.iter().rev().find(|element| writer(element) != at);
@@ -201,7 +250,7 @@ mod tests {
     use super::*;
 
     fn transaction(client: usize, ops: Vec<Op>) -> Transaction {
-        Transaction { client, ops, committed: true }
+        Transaction { client, ops, end: End::Committed }
     }
 
     fn append(key: usize, element: u32) -> Op {
@@ -214,7 +263,11 @@ mod tests {
 
     fn anomaly(level: Level, history: &[Transaction], lists: &[&[u32]]) -> bool {
         let lists: Vec<Vec<u32>> = lists.iter().map(|list| list.to_vec()).collect();
-        check(level, history, &lists).is_err()
+        check(level, ClientOrder::All, history, &lists).is_err()
+    }
+
+    fn unknown(client: usize, ops: Vec<Op>) -> Transaction {
+        Transaction { client, ops, end: End::Unknown }
     }
 
     #[test]
@@ -244,7 +297,7 @@ mod tests {
         assert!(two(weak, vec![append(0, 1)], vec![], &[&[1, 1]]));
         assert!(two(weak, vec![append(0, 1)], vec![], &[&[1, 2]]));
         // An aborted and an intermediate version.
-        let aborted = Transaction { committed: false, ..transaction(0, vec![append(0, 1)]) };
+        let aborted = Transaction { end: End::Aborted, ..transaction(0, vec![append(0, 1)]) };
         assert!(anomaly(weak, &[aborted, transaction(1, vec![read(0, &[1])])], &[&[]]));
         assert!(two(weak, vec![append(0, 1), append(0, 2)], vec![read(0, &[1])], &[&[1, 2]]));
         // Its own write is not there.
@@ -262,5 +315,38 @@ mod tests {
         // A client does not see what it did before.
         let own = [transaction(0, vec![append(0, 1)]), transaction(0, vec![read(0, &[])])];
         assert!(anomaly(strong, &own, &[&[1]]));
+    }
+
+    #[test]
+    fn what_may_have_happened_did_or_did_not() {
+        let maybe = |ops: Vec<Op>, lists: &[&[u32]]| anomaly(Level::RepeatableRead, &[unknown(0, ops)], lists);
+        let two = || vec![append(0, 1), append(1, 2)];
+        assert!(!maybe(two(), &[&[1], &[2]]) && !maybe(two(), &[&[], &[]]));
+        assert!(maybe(two(), &[&[1], &[]]), "in part");
+        // It is later than its client's next one, or was seen by it.
+        let later = |list: &'static [u32], left: &'static [u32]| {
+            let history = [unknown(0, vec![append(0, 1)]), transaction(0, vec![read(0, list), append(1, 2)])];
+            anomaly(Level::RepeatableRead, &history, &[left, &[2]])
+        };
+        assert!(!later(&[], &[1]) && !later(&[1], &[1]) && !later(&[], &[]));
+        assert!(later(&[1], &[]), "seen, and gone");
+        // Never before what its client knew before.
+        let before = [transaction(0, vec![append(0, 1)]), unknown(0, vec![read(0, &[]), append(1, 2)])];
+        assert!(anomaly(Level::RepeatableRead, &before, &[&[1], &[2]]));
+        assert!(!anomaly(Level::RepeatableRead, &before, &[&[1], &[]]));
+        // It is in circles as any other.
+        let lost = [transaction(0, vec![read(0, &[]), append(0, 1)]), unknown(1, vec![read(0, &[]), append(0, 2)])];
+        assert!(anomaly(Level::RepeatableRead, &lost, &[&[1, 2]]));
+        assert!(!anomaly(Level::RepeatableRead, &lost, &[&[1]]));
+    }
+
+    #[test]
+    fn who_only_reads_may_be_behind_where_a_master_can_be_deposed() {
+        let behind = |ops: Vec<Op>, others: Vec<u32>| {
+            let history = [transaction(0, vec![append(0, 1)]), transaction(0, ops)];
+            check(Level::RepeatableRead, ClientOrder::Writers, &history, &[vec![1], others]).is_err()
+        };
+        assert!(!behind(vec![read(0, &[])], vec![]));
+        assert!(behind(vec![read(0, &[]), append(1, 2)], vec![2]), "what a deposed master writes is refused");
     }
 }

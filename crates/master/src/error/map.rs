@@ -4,6 +4,7 @@ use super::{SqlError, SqlState};
 use crate::sql::sql_type_name;
 use damson_cluster::{ContentId, SliceId};
 use damson_interconnect::{InterconnectError, RouteError};
+use damson_motion::SpillError;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
@@ -68,6 +69,9 @@ fn of_datafusion_ref(error: &DataFusionError) -> SqlError {
     }
     if let Some(route) = find::<RouteError>(error) {
         return of_route(route);
+    }
+    if let Some(spill) = SpillError::find(error) {
+        return SqlError::new(SqlState::known(spill.sqlstate()), format!("{spill} (master)"));
     }
     let root = error.find_root();
     if let Some(described) = damson_functions::describe_evaluation(error) {

@@ -9,7 +9,6 @@ use tonic::{Code, Status};
 const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
 const INVALID_STATEMENT_NAME: SqlState = SqlState("26000");
 const INVALID_AUTHORIZATION: SqlState = SqlState("28000");
-const TOO_MANY: SqlState = SqlState("53400");
 
 /// The status of an error: code by SQLSTATE, message as the error prints itself, its parts in headers.
 pub(super) fn status(error: &SqlError) -> Status {
@@ -74,7 +73,7 @@ pub(super) fn unauthenticated(message: &str) -> SqlError {
 }
 
 pub(super) fn too_many(message: impl Into<String>) -> SqlError {
-    SqlError::new(TOO_MANY, message)
+    SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message)
 }
 
 /// Errors that arrow-flight's dispatch made of undecodable requests have no SQLSTATE, and say that the server is broken.
