@@ -10,6 +10,7 @@ mod lease;
 mod location;
 mod pins;
 mod postgres;
+mod restore;
 mod rows;
 mod sqlite;
 mod state;

@@ -176,6 +176,7 @@ impl Session {
         let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
         let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
         let locks = self.master.locks.rows();
+        let transfers = self.master.transfers.rows();
         let findings = match table.needs_check() {
             true => self.master.files.check(names.state()).await.map_err(external)?,
             false => vec![],
@@ -189,6 +190,7 @@ impl Session {
             running,
             interconnect,
             locks,
+            transfers,
             findings,
         })
     }

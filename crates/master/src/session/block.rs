@@ -5,7 +5,7 @@ use super::settings::SavedSettings;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CatalogState};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
-use crate::sql::{Isolation, SetSetting, Statement, TransactionModes, TransactionStatement};
+use crate::sql::{Isolation, Restore, SetSetting, Statement, TransactionModes, TransactionStatement};
 use crate::transaction::{Transaction, conflict};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
@@ -206,6 +206,10 @@ impl Session {
                 return self.query(query, text, parameters, self.master.catalog.current(), cancel).await;
             }
             Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).await,
+            Statement::Backup(place) => return self.backup(place, self.master.catalog.current(), cancel).await,
+            Statement::Restore(Restore { place, backup }) => {
+                return self.restore(place, backup.as_deref(), cancel).await;
+            }
             Statement::LockTable(_) => {
                 let message = "LOCK TABLE can only be used in transaction blocks";
                 return Err(SqlError::new(SqlState::NO_ACTIVE_TRANSACTION, message).with_hint("Send BEGIN before it."));
@@ -322,7 +326,7 @@ impl Session {
         }
     }
 
-    fn default_read_only(&self) -> bool {
+    pub(super) fn default_read_only(&self) -> bool {
         self.settings.lock().default_read_only()
     }
 
@@ -424,8 +428,8 @@ impl Block {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         match &statement {
-            Statement::Vacuum(_) => {
-                let message = "VACUUM cannot run inside a transaction block";
+            Statement::Vacuum(_) | Statement::Backup(_) | Statement::Restore(_) => {
+                let message = format!("{} cannot run inside a transaction block", statement.name());
                 return Err(SqlError::new(SqlState::ACTIVE_TRANSACTION, message));
             }
             Statement::Set(set) => self.note_set(session, set)?,

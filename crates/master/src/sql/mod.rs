@@ -2,6 +2,7 @@
 
 mod alter;
 mod assign;
+mod backup;
 mod column;
 mod constraint;
 mod copy;
@@ -41,6 +42,7 @@ pub use statement::{
     AlterAction, AlterTable, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget, CopyFrom, CopySource, CopyTo,
     CreateSchema, CreateTable, CreateTableAs, CreateView, DistributionClause, Drop, Explain, ExplainFormat, Including,
     Insert, InsertSource, InsertValue, Isolation, KeySpec, LockTable, Merge, MergeAction, MergeClause, MergeWhen,
-    Modify, Name, OnConflict, RelationName, SetSetting, ShowTarget, Statement, TransactionModes, TransactionStatement,
+    Modify, Name, OnConflict, RelationName, Restore, SetSetting, ShowTarget, Statement, TransactionModes,
+    TransactionStatement,
 };
 pub use types::{sql_type_name, stored_type_of};

@@ -42,12 +42,26 @@ pub enum Statement {
     Vacuum(Option<RelationName>),
     Transaction(TransactionStatement),
     LockTable(LockTable),
+    /// To the place of that URL.
+    Backup(String),
+    Restore(Restore),
+    /// Of the place of that URL.
+    ShowBackups(String),
 }
 
 impl Statement {
-    /// True for what gives no rows: everything but queries, EXPLAIN, SHOW, and changes with RETURNING.
+    /// True for what gives no rows: everything but queries, EXPLAIN, SHOW, BACKUP, RESTORE, and changes with RETURNING.
     pub fn is_update(&self) -> bool {
-        !matches!(self, Statement::Query(_) | Statement::Explain(_) | Statement::Show(_)) && self.returning().is_none()
+        let gives_rows = matches!(
+            self,
+            Statement::Query(_)
+                | Statement::Explain(_)
+                | Statement::Show(_)
+                | Statement::Backup(_)
+                | Statement::Restore(_)
+                | Statement::ShowBackups(_)
+        );
+        !gives_rows && self.returning().is_none()
     }
 
     /// What RETURNING names, if it was written.
@@ -102,6 +116,9 @@ impl Statement {
             Statement::Vacuum(_) => "VACUUM",
             Statement::Transaction(_) => "a transaction statement",
             Statement::LockTable(_) => "LOCK TABLE",
+            Statement::Backup(_) => "BACKUP",
+            Statement::Restore(_) => "RESTORE",
+            Statement::ShowBackups(_) => "SHOW BACKUPS",
         }
     }
 }
@@ -164,6 +181,15 @@ pub struct LockTable {
     pub tables: Vec<RelationName>,
     pub(crate) mode: LockMode,
     pub nowait: bool,
+}
+
+/// RESTORE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// The URL of the place.
+    pub place: String,
+    /// None is the newest backup.
+    pub backup: Option<String>,
 }
 
 /// A column's, schema's or setting's name and where it stands.

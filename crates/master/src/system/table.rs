@@ -2,9 +2,10 @@
 
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
-    InterconnectNode, check, distribution, files, information_schema, interconnect, locks, pg_catalog, running,
+    InterconnectNode, backup, check, distribution, files, information_schema, interconnect, locks, pg_catalog, running,
     segments,
 };
+use crate::backup::TransferRow;
 use crate::catalog::CatalogState;
 use crate::dispatch::Finding;
 use crate::locks::LockRow;
@@ -30,6 +31,8 @@ pub struct SystemContext {
     pub(crate) findings: Vec<Finding>,
     /// Locks of tables, as of now.
     pub(crate) locks: Vec<LockRow>,
+    /// Backups and restores, as of now.
+    pub(crate) transfers: Vec<TransferRow>,
 }
 
 /// A table whose rows are made of a [`SystemContext`].
@@ -83,6 +86,7 @@ static TABLES: &[SystemTable] = &[
     interconnect::STATS,
     interconnect::NODES,
     locks::LOCKS,
+    backup::PROGRESS,
     check::CHECK,
     distribution::DISTRIBUTION_POLICY,
     files::FILES,

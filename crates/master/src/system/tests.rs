@@ -65,6 +65,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             running: Vec::new(),
             interconnect: interconnect(),
             locks: vec![],
+            transfers: vec![],
             findings: vec![],
         },
     )
@@ -145,6 +146,7 @@ fn an_empty_catalog_has_empty_tables() {
         running: Vec::new(),
         interconnect: Vec::new(),
         locks: vec![],
+        transfers: vec![],
         findings: vec![],
     };
     for table in system_tables() {
