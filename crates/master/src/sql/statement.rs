@@ -64,6 +64,11 @@ impl Statement {
         !gives_rows && self.returning().is_none()
     }
 
+    /// Whether it has changed something once it gives its rows, so that it was done even if nobody reads them.
+    pub fn is_done_before_its_rows(&self) -> bool {
+        matches!(self, Statement::Backup(_) | Statement::Restore(_)) || self.returning().is_some()
+    }
+
     /// What RETURNING names, if it was written.
     pub fn returning(&self) -> Option<&[ast::SelectItem]> {
         match self {
