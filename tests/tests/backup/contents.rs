@@ -82,7 +82,8 @@ pub async fn transfer(session: &Damson, sql: &str) -> (String, BTreeMap<String, 
     let batch = batches.iter().find(|batch| batch.num_rows() > 0).expect("a row");
     assert_eq!(batch.num_rows(), 1);
     let name = cast(batch.column(0), &DataType::Utf8).expect("text").as_string::<i32>().value(0).to_owned();
-    let numbers = batch.schema().fields().iter().zip(batch.columns()).skip(1).map(|(field, column)| {
+    let schema = batch.schema();
+    let numbers = schema.fields().iter().zip(batch.columns()).skip(1).map(|(field, column)| {
         let column = cast(column, &DataType::Int64).expect("a number");
         let value = column.as_primitive::<datafusion::arrow::datatypes::Int64Type>().value(0);
         (field.name().clone(), value)

@@ -46,10 +46,10 @@ fn a_full_disk_ends_backup_and_restore_and_nothing_is_left() {
     let url = place.path().display().to_string();
     let source = ProcessCluster::start_with(Setup { segments: 2, has_faults: true, ..Setup::default() });
     fill(&source);
-    for (name, what) in [("write", "write"), ("sync", "sync")] {
+    for name in ["write", "sync"] {
         source.set_fault(name, Some(ENOSPC));
         let run = source.run("backup", &["--to", &url]);
-        assert!(!run.success && run.stderr.contains("53100"), "{what}: {run:?}");
+        assert!(!run.success && run.stderr.contains("53100"), "{name}: {run:?}");
         source.set_fault(name, None);
     }
     let run = source.run("backup", &["--to", &url]);

@@ -102,7 +102,6 @@ impl Restore<'_> {
     /// transaction has seen them.
     async fn redistribute(&mut self, table: PlacedTable, transaction: &mut Transaction) -> SqlResult<()> {
         let PlacedTable { def, files, copies, .. } = table;
-        self.transfer.enter("copying files");
         self.copy(copies.iter().cloned()).await?;
         let as_copied = TableDef { distribution: Distribution::Randomly, keys: vec![], checks: vec![], ..def.clone() };
         transaction.workspace().restore_tables(vec![(as_copied, files)])?;
@@ -113,8 +112,8 @@ impl Restore<'_> {
         let target = unchecked(&def);
         let rewrite = Rewrite { entry, def };
         self.session.write_anew(rewrite, target, transaction, self.cancel.clone()).await?;
-        let copies: Vec<FileKey> = copies.into_iter().map(key_of).collect();
-        self.session.discard(&copies).await;
+        let copies = copies.into_iter().map(|(content, copy)| FileKey { content, path: copy.target });
+        self.session.discard(&copies.collect::<Vec<_>>()).await;
         Ok(())
     }
 
@@ -123,7 +122,7 @@ impl Restore<'_> {
         self.transfer.enter("copying files");
         let mut by_content: BTreeMap<ContentId, Vec<RestoreFile>> = BTreeMap::new();
         for (content, copy) in copies {
-            self.files.push(key_of((content, copy.clone())));
+            self.files.push(FileKey { content, path: copy.target.clone() });
             by_content.entry(content).or_default().push(copy);
         }
         let copies = by_content.into_iter().map(|(content, files)| self.place.restore(content, files, &self.transfer));
@@ -131,10 +130,6 @@ impl Restore<'_> {
         copied.into_iter().for_each(|of_content| self.copied += of_content);
         Ok(())
     }
-}
-
-fn key_of((content, copy): (ContentId, RestoreFile)) -> FileKey {
-    FileKey { content, path: copy.target }
 }
 
 /// # Errors

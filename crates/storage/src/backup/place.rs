@@ -76,9 +76,18 @@ impl BackupPlace {
     /// # Errors
     /// 22023 for what is no URL of a place, 58P01 for a directory that is not there.
     pub fn open(url: &str) -> Result<Self, StorageError> {
-        match PlaceUrl::parse(url)? {
-            PlaceUrl::Directory(path) => Self::directory(&path),
-            url @ PlaceUrl::Bucket { .. } => Self::bucket(url),
+        let url = PlaceUrl::parse(url)?;
+        let name = url.to_string();
+        match url {
+            PlaceUrl::Directory(path) => Self::directory(name, path),
+            PlaceUrl::Bucket { cloud, bucket, prefix } => {
+                let store = bucket_store(cloud, &bucket).map_err(|error| StorageError::Place {
+                    place: name.clone(),
+                    message: format!("the environment of this node does not say how to reach it: {error}"),
+                    sqlstate: "22023",
+                })?;
+                Ok(Self::of_store(name, store, prefix, RetryPolicy::BUCKET))
+            }
         }
     }
 
@@ -93,27 +102,15 @@ impl BackupPlace {
         Self::open(url)
     }
 
-    fn directory(path: &Path) -> Result<Self, StorageError> {
-        let place = path.display().to_string();
+    fn directory(name: String, path: PathBuf) -> Result<Self, StorageError> {
         if !path.is_dir() {
             let message = "there is no such directory on this host".into();
-            return Err(StorageError::Place { place, message, sqlstate: "58P01" });
+            return Err(StorageError::Place { place: name, message, sqlstate: "58P01" });
         }
-        let store = LocalFileSystem::new_with_prefix(path).map_err(|error| io_error("open", &place, error))?;
-        let (kind, retry) = (Kind::Directory(path.to_owned()), RetryPolicy::DISK);
-        let inner = Inner { url: place, kind, store: Arc::new(store), prefix: ObjectPath::default(), retry };
+        let store = LocalFileSystem::new_with_prefix(&path).map_err(|error| io_error("open", &name, error))?;
+        let (kind, retry) = (Kind::Directory(path), RetryPolicy::DISK);
+        let inner = Inner { url: name, kind, store: Arc::new(store), prefix: ObjectPath::default(), retry };
         Ok(BackupPlace { inner: Arc::new(inner) })
-    }
-
-    fn bucket(url: PlaceUrl) -> Result<Self, StorageError> {
-        let place = url.to_string();
-        let PlaceUrl::Bucket { cloud, bucket, prefix } = url else { unreachable!("the caller's match") };
-        let store = bucket_store(cloud, &bucket).map_err(|error| StorageError::Place {
-            place: place.clone(),
-            message: format!("the environment of this node does not say how to reach it: {error}"),
-            sqlstate: "22023",
-        })?;
-        Ok(Self::of_store(place, store, prefix, RetryPolicy::BUCKET))
     }
 
     pub(super) fn of_store(url: String, store: Arc<dyn ObjectStore>, prefix: ObjectPath, retry: RetryPolicy) -> Self {
@@ -192,7 +189,12 @@ impl BackupPlace {
         let location = self.location(BACKUPS)?;
         let listed = retry.retry(location.as_ref(), || store.list_with_delimiter(Some(&location))).await;
         let listed = listed.map_err(|error| io_error("list", &self.full_name(BACKUPS), error))?;
+        let depth = location.parts().count() + 1;
         let id = |meta: &ObjectMeta| {
+            // Parts of manifests are deeper, if a bucket lists them at all.
+            if meta.location.parts().count() != depth {
+                return None;
+            }
             let name = meta.location.filename()?.strip_suffix(MANIFEST)?;
             (!name.starts_with('.')).then(|| name.to_owned())
         };

@@ -70,6 +70,17 @@ fn names(directory: &Path) -> Vec<String> {
     all
 }
 
+/// Waits until a directory has these files: what was being written when a copy ended goes a moment later.
+async fn settles(directory: &Path, wanted: impl Fn(&[String]) -> bool) {
+    for _ in 0..500 {
+        if wanted(&names(directory)) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("files that should not be there: {:?}", names(directory));
+}
+
 #[tokio::test]
 async fn files_go_to_a_directory_and_come_back() {
     let (source_dir, source) = segment(0);
@@ -112,7 +123,7 @@ async fn a_damaged_file_is_not_backed_up() {
     let error = back_up(&source, &place, std::slice::from_ref(&file)).await.unwrap_err();
     assert_eq!(error.sqlstate(), "XX001");
     assert!(error.to_string().contains("t7") && error.to_string().contains("1.parquet"), "{error}");
-    assert!(names(place_dir.path()).is_empty());
+    settles(place_dir.path(), <[String]>::is_empty).await;
 
     fs::write(&full, &damaged[1..]).unwrap();
     let error = back_up(&source, &place, std::slice::from_ref(&file)).await.unwrap_err();
@@ -139,7 +150,7 @@ async fn a_damaged_backup_is_not_restored() {
         let error = restore(&target, &place, &[restored(&file)]).await.unwrap_err();
         assert_eq!(error.sqlstate(), sqlstate, "{error}");
         assert!(error.to_string().contains(&there.display().to_string()), "it is named: {error}");
-        assert!(names(target_dir.path()).is_empty(), "nothing is left of it");
+        settles(target_dir.path(), <[String]>::is_empty).await;
     }
     // Its length says that it is not what was copied: it is copied again.
     fs::write(&there, b"what").unwrap();
@@ -282,12 +293,5 @@ async fn a_dropped_copy_leaves_no_temporary_file() {
     let files: Vec<BackupFile> = (0..4).map(|i| put(source_dir.path(), &format!("{i}.parquet"), &large())).collect();
     let copy = Arc::new(source).back_up(&place, files);
     let _ = tokio::time::timeout(std::time::Duration::from_millis(3), copy.try_collect::<Vec<_>>()).await;
-    let is_clean = || names(place_dir.path()).iter().all(|name| !name.starts_with('.'));
-    for _ in 0..500 {
-        if is_clean() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("temporary files are left: {:?}", names(place_dir.path()));
+    settles(place_dir.path(), |names| names.iter().all(|name| !name.starts_with('.'))).await;
 }
