@@ -1,5 +1,5 @@
 //! The harness of the tests of the whole system, from outside: targets that run SQL (plain DataFusion, an embedded
-//! cluster, real processes), one way to print values, the sqllogictest runner, TPC-H's validation answers, and the
+//! cluster, real processes), one way to print values, the sqllogictest runner, an S3 server that fails, TPC-H's validation answers, and the
 //! generator of random queries.
 
 mod answer;
@@ -13,6 +13,7 @@ pub mod history;
 pub mod postgres;
 pub mod processes;
 pub mod random;
+pub mod s3_server;
 pub mod slt;
 mod target;
 pub mod tpch;

@@ -306,6 +306,8 @@ pub struct Setup {
     /// More options of the master, which are the cluster's: `--interconnect-driver` and its like.
     pub master_arguments: Vec<String>,
     pub segment_arguments: Vec<String>,
+    /// Variables of the segments' environment.
+    pub segment_environment: Vec<(String, String)>,
     /// Whether segments have certificates: for drivers and addresses that ask for them.
     pub has_certificates: bool,
     /// Where the master ends itself: see [`damson_cluster::FAILPOINT`].
@@ -431,7 +433,7 @@ impl ProcessCluster {
         if self.setup.has_certificates {
             command.arg("--tls-dir").arg(self.directory().join(CERTIFICATE));
         }
-        command.env("DAMSON_BUILD", build);
+        command.env("DAMSON_BUILD", build).envs(self.setup.segment_environment.iter().cloned());
         if self.setup.has_faults {
             command.env(FAULTS, self.directory().join(FAULTS_DIRECTORY));
         }
@@ -522,9 +524,19 @@ impl ProcessCluster {
 
     /// `damson check`, run to its end.
     pub fn check(&self) -> ShellRun {
-        let mut command = Command::new(binary());
-        command.args(["check", "--url", &self.shell().url]);
-        ShellRun::of(command)
+        self.run("check", &[])
+    }
+
+    /// `damson <command> --url … <arguments>`, run to its end.
+    pub fn run(&self, command: &str, arguments: &[&str]) -> ShellRun {
+        ShellRun::of(self.command(command, arguments))
+    }
+
+    /// `damson <command> --url … <arguments>`.
+    pub fn command(&self, command: &str, arguments: &[&str]) -> Command {
+        let mut client = Command::new(binary());
+        client.args([command, "--url", &self.shell().url]).args(arguments);
+        client
     }
 
     pub fn master(&mut self) -> &mut Node {

@@ -1,5 +1,6 @@
 //! Tests of the whole system from outside. One binary: the engine is linked once.
 
+mod backup;
 mod clocks;
 mod crash;
 mod dml;

@@ -28,6 +28,8 @@ enum Command {
     Certificate(certificate::CertificateArgs),
     Sql(shell::SqlArgs),
     Check(shell::CheckArgs),
+    Backup(shell::BackupArgs),
+    Restore(shell::RestoreArgs),
     Tpch(tpch_command::TpchArgs),
 }
 
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         Command::Certificate(args) => ended(certificate::run(&args)),
         Command::Sql(args) => shell::run(args),
         Command::Check(args) => shell::check(&args),
+        Command::Backup(args) => shell::backup(&args),
+        Command::Restore(args) => shell::restore(&args),
         Command::Tpch(args) => ended(tpch_command::run(&args)),
     }
 }

@@ -64,7 +64,9 @@ impl SqlState {
     pub const IDLE_IN_TRANSACTION_TIMEOUT: SqlState = SqlState("25P03");
     pub const UNDEFINED_SAVEPOINT: SqlState = SqlState("3B001");
     pub const OBJECT_IN_USE: SqlState = SqlState("55006");
+    pub const INSUFFICIENT_PRIVILEGE: SqlState = SqlState("42501");
     pub const UNDEFINED_FILE: SqlState = SqlState("58P01");
+    pub const DUPLICATE_FILE: SqlState = SqlState("58P02");
     pub const IO_ERROR: SqlState = SqlState("58030");
     pub const DATA_CORRUPTED: SqlState = SqlState("XX001");
     pub const OUT_OF_MEMORY: SqlState = SqlState("53200");
@@ -147,7 +149,9 @@ const ALL: &[SqlState] = &[
     SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
     SqlState::UNDEFINED_SAVEPOINT,
     SqlState::OBJECT_IN_USE,
+    SqlState::INSUFFICIENT_PRIVILEGE,
     SqlState::UNDEFINED_FILE,
+    SqlState::DUPLICATE_FILE,
     SqlState::IO_ERROR,
     SqlState::DATA_CORRUPTED,
     SqlState::OUT_OF_MEMORY,

@@ -1,5 +1,6 @@
 //! The QD (query dispatcher): client protocols, sessions, catalog, planner, dispatch.
 
+mod backup;
 mod blocks;
 mod catalog;
 mod compaction;

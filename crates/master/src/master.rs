@@ -1,5 +1,6 @@
 //! The running master.
 
+use crate::backup::Transfers;
 use crate::blocks::Blocks;
 use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease};
 use crate::compaction::compact_forever;
@@ -86,6 +87,8 @@ pub struct Master {
     pub(crate) base: Arc<SessionState>,
     pub(crate) cpu: Handle,
     pub(crate) interconnect: InterconnectSettings,
+    pub(crate) build: String,
+    pub(crate) transfers: Transfers,
     next_session: AtomicU64,
     /// Ends with the master.
     background: Mutex<JoinSet<()>>,
@@ -125,7 +128,7 @@ impl Master {
         let registrar = Registrar {
             registry: Arc::clone(&registry),
             cluster_id: settings.cluster_id.clone(),
-            build,
+            build: build.clone(),
             interconnect: interconnect.clone(),
         };
         node.set_handler(ContentId::MASTER, Arc::new(registrar));
@@ -143,6 +146,8 @@ impl Master {
             base: state,
             cpu,
             interconnect,
+            build,
+            transfers: Transfers::default(),
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });

@@ -3,6 +3,7 @@
 mod alter;
 mod as_of;
 mod ast;
+mod backup;
 mod bind;
 mod block;
 mod change;
@@ -21,6 +22,7 @@ mod modify;
 mod on_conflict;
 mod query;
 mod relation_names;
+mod restore;
 mod returning;
 mod row_values;
 mod scalar;
@@ -125,6 +127,8 @@ impl Session {
             Statement::Query(query) => self.describe_query(query, text, state).await?,
             Statement::Explain(explain) => (explain::schema(explain), vec![]),
             Statement::Show(target) => (show::schema(target), vec![]),
+            Statement::Backup(_) | Statement::Restore(_) => (backup::done_schema(), vec![]),
+            Statement::ShowBackups(_) => (backup::list_schema(), vec![]),
             Statement::Insert(insert) => self.describe_change(&self.bind_insert(insert, state).await?)?,
             Statement::Modify(modify) => self.describe_change(&self.bind_modify(modify, state).await?)?,
             Statement::Merge(merge) => self.describe_change(&self.bind_merge(merge, state).await?)?,
@@ -177,7 +181,11 @@ impl Session {
         // What only prepares the transaction leaves its snapshot to the first statement that reads.
         let reads = !matches!(
             statement,
-            Statement::Show(_) | Statement::Set(_) | Statement::Reset(_) | Statement::LockTable(_)
+            Statement::Show(_)
+                | Statement::ShowBackups(_)
+                | Statement::Set(_)
+                | Statement::Reset(_)
+                | Statement::LockTable(_)
         );
         let outcome = self.execute_in(statement, text, parameters, state, transaction, cancel).await;
         if reads {
@@ -199,6 +207,7 @@ impl Session {
             Statement::Query(query) => self.query(&query, text, parameters, state, cancel).await,
             Statement::CopyTo(copy) => self.copy_to(&copy, state, cancel).await,
             Statement::Show(target) => self.show(&target, transaction),
+            Statement::ShowBackups(place) => self.show_backups(&place, cancel).await,
             Statement::Set(set) => self.set(&set),
             Statement::Reset(name) => self.reset(name.as_deref()),
             Statement::Analyze(table) => self.analyze(table.as_ref(), &state),

@@ -37,8 +37,9 @@ pub use interconnect_settings::InterconnectSettings;
 pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec, row_id_fields};
 pub use message::{
-    CheckFiles, ExecuteHead, ExecuteRequest, MotionMetrics, NodeReport, OperatorMetrics, Register, Registered,
-    RunningSlice, ScannedFiles, SliceEvent, SlicePlan, codes, control,
+    BackupFiles, CheckFiles, ClaimPlace, ExecuteHead, ExecuteRequest, MotionMetrics, NodeReport, OperatorMetrics,
+    ReadBackup, Register, Registered, RestoreFiles, RunningSlice, ScannedFiles, SliceEvent, SlicePlan, WriteBackup,
+    codes, control,
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use damson_cluster::{
-    BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, SnapshotId, TableDef, TableId, Topology,
+    BackupFile, BucketMap, ContentId, CopyUnit, FileEntry, QueryId, RestoreFile, SliceId, SnapshotId, TableDef, TableId,
+    Topology,
 };
 use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
@@ -21,6 +22,19 @@ pub mod control {
     pub const LIST_FILES: &str = "list_files";
     /// Master → segment: compare files with the catalog; body: JSON [`super::CheckFiles`]; answers one JSON list of `(path, problem)`.
     pub const CHECK_FILES: &str = "check_files";
+    /// Master → segment: make a place of backups the cluster's; body: JSON [`super::ClaimPlace`]; answers what its marker says.
+    pub const CLAIM_PLACE: &str = "claim_place";
+    /// Master → segment: copy files to a place; body: JSON [`super::BackupFiles`]; answers JSON [`damson_cluster::Copied`], what was done
+    /// since the last answer. Dropping the answer ends it.
+    pub const BACKUP_FILES: &str = "backup_files";
+    /// Master → segment: copy files from a place; body: JSON [`super::RestoreFiles`]; answers as `BACKUP_FILES`.
+    pub const RESTORE_FILES: &str = "restore_files";
+    /// Master → segment: make a file of a place that is not there; body: JSON [`super::WriteBackup`]; answers its bytes.
+    pub const WRITE_BACKUP: &str = "write_backup";
+    /// Master → segment: body: JSON [`super::ReadBackup`]; answers the file.
+    pub const READ_BACKUP: &str = "read_backup";
+    /// Master → segment: body: JSON of a place's URL; answers one JSON list of its backups' names, the oldest first.
+    pub const LIST_BACKUPS: &str = "list_backups";
     /// Master → segment: answers one JSON list of [`super::RunningSlice`].
     pub const RUNNING_SLICES: &str = "running_slices";
     /// Master → any content of a node: answers one JSON [`super::NodeReport`], of the whole node.
@@ -48,6 +62,43 @@ pub struct CheckFiles {
     /// That the table is laid out by.
     pub map: BucketMap,
     pub files: Vec<FileEntry>,
+}
+
+/// A place of backups, by its URL, and whose it is to be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClaimPlace {
+    pub place: String,
+    pub cluster_id: String,
+}
+
+/// A segment's share of a backup.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackupFiles {
+    pub place: String,
+    /// What every node must see there.
+    pub marker: String,
+    pub files: Vec<BackupFile>,
+}
+
+/// What a segment gets of a backup.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RestoreFiles {
+    pub place: String,
+    pub files: Vec<RestoreFile>,
+}
+
+/// A part of a backup's description, and its name in the place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WriteBackup {
+    pub place: String,
+    pub name: String,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadBackup {
+    pub place: String,
+    pub name: String,
 }
 
 /// One slice, encoded by [`crate::encode_slice`].

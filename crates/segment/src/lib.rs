@@ -1,6 +1,7 @@
 //! The QE (query executor): one segment. Takes slices from the master, puts its own files under their leaves, and runs
 //! them.
 
+mod backup;
 mod errors;
 mod execute;
 mod resolve;

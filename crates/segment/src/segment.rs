@@ -1,5 +1,6 @@
 //! A segment: its store, its resources, and its answers to the master's calls.
 
+use crate::backup;
 use crate::execute::execute;
 use crate::running::Running;
 use async_trait::async_trait;
@@ -85,6 +86,12 @@ impl ControlHandler for Segment {
                 let problems = work.await.map_err(|e| internal(&e))?;
                 answer(&problems.into_iter().map(|found| (found.path, found.problem)).collect::<Vec<_>>())
             }
+            control::CLAIM_PLACE => self.claim_place(&body).await,
+            control::BACKUP_FILES => self.backup_files(&body).await,
+            control::RESTORE_FILES => self.restore_files(&body),
+            control::WRITE_BACKUP => backup::write_backup(&body).await,
+            control::READ_BACKUP => backup::read_backup(&body).await,
+            control::LIST_BACKUPS => backup::list_backups(&body).await,
             control::LIST_FILES => answer(&self.store.list().await.map_err(storage_error)?),
             control::RUNNING_SLICES => answer(&self.running.list(self.content)),
             control::INTERCONNECT_STATS => answer(&NodeReport::of(&self.node)),
@@ -93,15 +100,15 @@ impl ControlHandler for Segment {
     }
 }
 
-fn answer(value: &impl Serialize) -> Result<ControlStream, ControlError> {
+pub(crate) fn answer(value: &impl Serialize) -> Result<ControlStream, ControlError> {
     let body = Bytes::from(serde_json::to_vec(value).map_err(|e| internal(&e))?);
     Ok(stream::once(async { Ok(body) }).boxed())
 }
 
-fn internal(error: &dyn std::fmt::Display) -> ControlError {
+pub(crate) fn internal(error: &dyn std::fmt::Display) -> ControlError {
     ControlError { code: codes::INTERNAL.into(), message: error.to_string() }
 }
 
-fn storage_error(error: StorageError) -> ControlError {
+pub(crate) fn storage_error(error: StorageError) -> ControlError {
     ControlError { code: error.sqlstate().into(), message: error.to_string() }
 }

@@ -133,16 +133,34 @@ impl DurableFile {
 
     /// Renames the file to `target` if given, and returns once file and directory are on stable storage. The file is still
     /// removed if what comes back is dropped instead of kept.
-    pub(crate) async fn finish(mut self, target: Option<PathBuf>) -> Result<Finished, StorageError> {
+    pub(crate) async fn finish(self, target: Option<PathBuf>) -> Result<Finished, StorageError> {
+        match target {
+            None => self.settle(None, |_, _| Ok(())).await,
+            Some(target) => self.settle(Some(target), |from, to| fs::rename(from, to)).await,
+        }
+    }
+
+    /// As [`DurableFile::finish`], if there is no file of that name: another one's stays as it is.
+    pub(crate) async fn finish_as_new(self, target: PathBuf) -> Result<Finished, StorageError> {
+        // A second name of the file, then the only one: renaming would take the place of what is there.
+        self.settle(Some(target), |from, to| fs::hard_link(from, to).and_then(|()| fs::remove_file(from))).await
+    }
+
+    async fn settle(
+        mut self,
+        target: Option<PathBuf>,
+        give_name: impl FnOnce(&Path, &Path) -> io::Result<()> + Send + 'static,
+    ) -> Result<Finished, StorageError> {
         let open = self.idle().await?;
         let (bytes, checksum) = (open.bytes, open.hasher.digest());
         let (partial, path) = (Arc::clone(&self.partial), self.path.clone());
-        blocking::run("sync", &self.path, move || {
+        let named = target.clone().unwrap_or_else(|| self.path.clone());
+        blocking::run("sync", &named, move || {
             fault("sync")?;
             open.file.sync_all()?;
             if let Some(target) = &target {
                 let mut current = partial.path.lock();
-                fs::rename(&path, target)?;
+                give_name(&path, target)?;
                 *current = Some(target.clone());
             }
             sync_directory(target.as_ref().unwrap_or(&path).parent().unwrap_or(Path::new("/")))
@@ -218,5 +236,21 @@ mod tests {
         assert!(target.exists() && !temporary.exists());
         drop(finished);
         assert!(!target.exists());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_stays_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let (temporary, target) = (dir.path().join(".x.tmp"), dir.path().join("x"));
+        fs::write(&target, b"first").unwrap();
+        let file = DurableFile::create(temporary.clone()).await.unwrap();
+        assert_eq!(file.finish_as_new(target.clone()).await.unwrap_err().sqlstate(), "58P02");
+        assert_eq!(fs::read(&target).unwrap(), b"first");
+        assert!(!temporary.exists());
+
+        fs::remove_file(&target).unwrap();
+        let file = DurableFile::create(temporary.clone()).await.unwrap();
+        file.finish_as_new(target.clone()).await.unwrap().keep();
+        assert!(target.exists() && !temporary.exists());
     }
 }

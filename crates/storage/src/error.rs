@@ -65,6 +65,10 @@ pub enum StorageError {
     #[error("file {path}: {message}")]
     File { path: String, message: String, sqlstate: &'static str },
 
+    /// A place of backups that cannot be used.
+    #[error("{place}: {message}")]
+    Place { place: String, message: String, sqlstate: &'static str },
+
     #[error("column \"{column}\" has type {data_type}, which {what} cannot hold")]
     UnsupportedType { column: String, data_type: String, what: &'static str },
 
@@ -117,7 +121,9 @@ impl StorageError {
             StorageError::Repeated { .. } => "21000",
             StorageError::WrongRows { .. } => "XX000",
             StorageError::Record(record) => record.sqlstate,
-            StorageError::Column { sqlstate, .. } | StorageError::File { sqlstate, .. } => sqlstate,
+            StorageError::Column { sqlstate, .. }
+            | StorageError::File { sqlstate, .. }
+            | StorageError::Place { sqlstate, .. } => sqlstate,
             StorageError::UnsupportedType { .. } => "0A000",
             StorageError::Option { .. } => "22023",
             StorageError::Write { source, .. } => root_io(source).map_or("58030", io_sqlstate),

@@ -1,6 +1,7 @@
 //! One segment's tables: immutable Parquet files in a data directory, the operators that scan and write them, and COPY's
 //! readers and writers. Knows nothing of the master, of motions or of the catalog.
 
+mod backup;
 mod blocking;
 mod cache;
 mod check;
@@ -18,6 +19,7 @@ mod store;
 pub mod text;
 mod write;
 
+pub use backup::BackupPlace;
 pub use cache::{ColumnCache, ColumnCacheStats};
 pub use check::FileProblem;
 pub use copy::{copy_read, copy_write};

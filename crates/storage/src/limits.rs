@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its reason.
 
+use std::time::Duration;
+
 /// Rows of a table file after which the next begins: a file is the unit of compaction and of moving buckets.
 pub const FILE_ROWS_MAX: u64 = 4 << 20;
 
@@ -83,3 +85,33 @@ pub const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
 /// Characters of a value in an error's detail, as in PostgreSQL.
 pub const DETAIL_VALUE_CHARS_MAX: usize = 64;
+
+/// Bytes of a backup's files that are read and sent at a time: what buckets call a part. They want 5 MiB at least, and 10,000 parts of
+/// an object at most.
+pub const BACKUP_BLOCK_BYTES: usize = 8 << 20;
+
+/// Parts of one file on their way to a bucket at once: the next is sent while an answer is awaited.
+pub const BACKUP_PARTS_AT_ONCE: usize = 2;
+
+/// Files that one content copies at once, to or from a place of backups: a bucket answers after tens of milliseconds.
+pub const BACKUP_FILES_AT_ONCE: usize = 4;
+
+/// Files that a process copies at once, whatever contents it hosts: each holds a block that is read, and its parts.
+pub const BACKUP_FILES_OF_PROCESS_MAX: usize = 8;
+
+/// The first pause after an answer of a bucket that may be another one next time, and the longest: each is twice the one before.
+pub const BACKUP_RETRY_FIRST: Duration = Duration::from_millis(100);
+pub const BACKUP_RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// How long a bucket may refuse before the copy gives up: longer than what clouds call a brief disturbance.
+pub const BACKUP_RETRY_FOR: Duration = Duration::from_secs(60);
+
+/// Bytes of a backup's manifest, and of a part of it: it is read whole. The master writes shorter ones.
+pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 256 << 20;
+
+/// A temporary file of a backup that nobody has written to for so long is a dead process's.
+pub const BACKUP_TEMPORARY_LIFE: Duration = Duration::from_secs(3600);
+
+const _: () = assert!(BACKUP_BLOCK_BYTES >= 5 << 20, "S3 takes no shorter part");
+const _: () = assert!(FILE_BYTES_MAX.div_ceil(BACKUP_BLOCK_BYTES as u64) < 10_000 / 2, "S3 takes no more parts");
+const _: () = assert!(BACKUP_FILES_AT_ONCE <= BACKUP_FILES_OF_PROCESS_MAX);

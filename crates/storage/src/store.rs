@@ -61,6 +61,10 @@ impl TableStore {
         self.inner.content
     }
 
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.inner.data_dir
+    }
+
     pub(crate) fn files(&self) -> &TableFiles {
         &self.inner.files
     }

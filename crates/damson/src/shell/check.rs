@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Output, TableOutput};
 use super::run::run as run_statement;
+use super::sizes::size;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema};
 use std::io;
@@ -100,10 +101,6 @@ async fn files(connection: &mut Connection) -> Result<String, Failure> {
     let (Some(files), Some(bytes)) = (number(0), number(1)) else {
         return Err(Failure::Connection("the server's answer is not two numbers".into()));
     };
-    let size = match bytes {
-        0..10_000 => format!("{bytes} bytes"),
-        10_000..10_000_000 => format!("{} kB", bytes / 1000),
-        _ => format!("{} MB", bytes / 1_000_000),
-    };
+    let size = size(bytes.unsigned_abs());
     Ok(format!("{files} {}, {size}", if files == 1 { "file" } else { "files" }))
 }

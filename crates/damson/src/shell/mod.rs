@@ -1,5 +1,6 @@
 //! `damson sql`: the shell, over Flight SQL.
 
+mod backup;
 mod block;
 mod check;
 mod connection;
@@ -9,15 +10,20 @@ mod interactive;
 mod interrupt;
 mod meta;
 mod output;
+mod restore;
 mod run;
 mod script;
 #[allow(clippy::module_inception, reason = "the shell's state is the shell")]
 mod shell;
+mod sizes;
+mod transfer;
 mod waiting;
 
+pub use backup::{BackupArgs, backup};
 pub use check::{CheckArgs, check};
 pub use failure::{Failure, ServerError};
 pub use output::Format;
+pub use restore::{RestoreArgs, restore};
 pub use script::{Piece, is_complete, pieces};
 
 use connection::Connection;
@@ -106,6 +112,25 @@ fn read(file: &PathBuf) -> std::io::Result<String> {
     let mut script = String::new();
     std::io::stdin().read_to_string(&mut script)?;
     Ok(script)
+}
+
+/// Runs a command that talks to a server; its failure goes to stderr.
+fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}")),
+    };
+    match runtime.block_on(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Interrupted) => {
+            eprint!("{}", Failure::Interrupted.report(""));
+            ExitCode::from(EXIT_INTERRUPTED)
+        }
+        Err(failure) => {
+            eprint!("{}", failure.report(""));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn failed(message: &str) -> ExitCode {

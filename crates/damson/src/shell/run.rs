@@ -22,8 +22,21 @@ pub(super) async fn run(
     output: &mut dyn Output,
     interrupt: &mut Interrupt,
 ) -> Result<Option<CommandReport>, Failure> {
+    run_with(connection, statement, output, interrupt, Waiting::start()).await
+}
+
+/// As [`run`], with the line that is shown meanwhile.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn run_with(
+    connection: &mut Connection,
+    statement: &str,
+    output: &mut dyn Output,
+    interrupt: &mut Interrupt,
+    mut waiting: Waiting,
+) -> Result<Option<CommandReport>, Failure> {
     interrupt.forget();
-    let mut waiting = Waiting::start();
     let planned = tokio::select! {
         planned = connection.plan(statement) => planned?,
         () = interrupt.pressed() => return Err(Failure::Interrupted),

@@ -1,7 +1,9 @@
 //! The line on the terminal while a statement runs: `12.3 s, 4096 rows`.
 
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Short statements show nothing.
@@ -14,12 +16,29 @@ pub(super) struct Waiting {
     rows: u64,
     is_terminal: bool,
     is_shown: bool,
+    /// What else is known of it.
+    news: News,
+}
+
+/// What somebody else finds out about a statement while it runs; a clone is the same.
+#[derive(Clone, Default)]
+pub(super) struct News(Arc<Mutex<String>>);
+
+impl News {
+    pub(super) fn tell(&self, text: String) {
+        *self.0.lock() = text;
+    }
 }
 
 impl Waiting {
     pub(super) fn start() -> Self {
+        Self::with_news(News::default())
+    }
+
+    /// Shows what `news` says, too.
+    pub(super) fn with_news(news: News) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
-        Waiting { started: Instant::now(), rows: 0, is_terminal, is_shown: false }
+        Waiting { started: Instant::now(), rows: 0, is_terminal, is_shown: false, news }
     }
 
     pub(super) fn count(&mut self, rows: usize) {
@@ -33,7 +52,7 @@ impl Waiting {
             tokio::time::sleep(next).await;
             if self.is_terminal {
                 self.is_shown = true;
-                let line = line(self.started.elapsed(), self.rows);
+                let line = line(self.started.elapsed(), self.rows, &self.news.0.lock());
                 // A terminal that went away is found out when the result is printed.
                 let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
             }
@@ -54,10 +73,11 @@ impl Waiting {
     }
 }
 
-fn line(elapsed: Duration, rows: u64) -> String {
+fn line(elapsed: Duration, rows: u64, news: &str) -> String {
     let seconds = elapsed.as_secs_f64();
     let rows = if rows > 0 { format!(", {rows} rows") } else { String::new() };
-    format!("{seconds:.1} s{rows} (Ctrl-C cancels)")
+    let news = if news.is_empty() { String::new() } else { format!(", {news}") };
+    format!("{seconds:.1} s{rows}{news} (Ctrl-C cancels)")
 }
 
 #[cfg(test)]
@@ -66,7 +86,8 @@ mod tests {
 
     #[test]
     fn the_line_says_time_and_rows() {
-        assert_eq!(line(Duration::from_millis(12_340), 0), "12.3 s (Ctrl-C cancels)");
-        assert_eq!(line(Duration::from_secs(2), 4096), "2.0 s, 4096 rows (Ctrl-C cancels)");
+        assert_eq!(line(Duration::from_millis(12_340), 0, ""), "12.3 s (Ctrl-C cancels)");
+        assert_eq!(line(Duration::from_secs(2), 4096, ""), "2.0 s, 4096 rows (Ctrl-C cancels)");
+        assert_eq!(line(Duration::from_secs(2), 0, "1 of 3 files"), "2.0 s, 1 of 3 files (Ctrl-C cancels)");
     }
 }

@@ -12,6 +12,7 @@ mod location;
 mod past;
 mod pins;
 mod postgres;
+mod restore;
 mod rows;
 mod sqlite;
 mod state;

@@ -2,11 +2,11 @@
 
 use super::{Registry, Writes};
 use crate::catalog::{Catalog, CatalogError, CatalogState, FileKey};
-use crate::error::{SqlResult, internal};
+use crate::error::{SqlResult, internal, of_call};
 use crate::system::InterconnectNode;
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, Endpoint, FileEntry, TableDef, TableId};
-use damson_interconnect::Node;
+use damson_interconnect::{ControlStream, Node};
 use damson_motion::{CheckFiles, NodeReport, RunningSlice, control};
 use futures::{TryStreamExt, future};
 use serde::de::DeserializeOwned;
@@ -175,14 +175,23 @@ impl FileService {
         Ok(orphans)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, content: ContentId, kind: &str, body: Bytes) -> SqlResult<T> {
+    /// A call of a segment that answers once.
+    ///
+    /// # Errors
+    /// As [`FileService::call`].
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, content: ContentId, kind: &str, body: Bytes) -> SqlResult<T> {
+        let answer = self.call(content, kind, body).await?;
+        let answer: Vec<Bytes> = answer.try_collect().await.map_err(of_call(content))?;
+        serde_json::from_slice(&answer.concat()).map_err(internal)
+    }
+
+    /// A call of a segment. Dropping the answer ends it.
+    ///
+    /// # Errors
+    /// The segment's refusal; 57P03 and 08006 for one that is not there.
+    pub(crate) async fn call(&self, content: ContentId, kind: &str, body: Bytes) -> SqlResult<ControlStream> {
         let topology = self.registry.topology(&BTreeSet::from([content]))?;
         let answer = self.node.call(topology.endpoint(content), content, kind, body).await;
-        let answer: Vec<Bytes> = answer
-            .map_err(crate::error::of_call(content))?
-            .try_collect()
-            .await
-            .map_err(crate::error::of_call(content))?;
-        serde_json::from_slice(&answer.concat()).map_err(internal)
+        answer.map_err(of_call(content))
     }
 }

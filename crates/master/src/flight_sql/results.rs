@@ -87,11 +87,11 @@ pub(super) async fn command(
 ) -> SqlResult<CommandReport> {
     let span = info_span!("flight_sql", session_id = session.id.0);
     let (session, cancel) = (Arc::clone(session), cancel.clone());
-    let has_changed = sql::parse(&text).is_ok_and(|statement| statement.returning().is_some());
+    let has_changed = sql::parse(&text).is_ok_and(|statement| statement.is_done_before_its_rows());
     let work = async move { session.execute_until(&text, parameters, cancel).await };
     match on_cpu(cpu, work.instrument(span)).await? {
         Outcome::Command { tag, rows, notices } => Ok(CommandReport { tag, rows, notices }),
-        // Who asks for a count gets the count of what RETURNING gives.
+        // Who asks for a count gets the count of the rows that there are.
         Outcome::Rows { mut stream, .. } if has_changed => {
             let mut rows = 0;
             while let Some(batch) = stream.next().await {

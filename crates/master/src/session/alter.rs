@@ -9,7 +9,7 @@ use crate::ddl::{self, Rewrite, find_table};
 use crate::engine::DamsonTable;
 use crate::error::{SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
-use crate::planner::WriteTarget;
+use crate::planner::{TableTarget, WriteTarget};
 use crate::sql::{AlterAction, AlterTable, Statement};
 use crate::transaction::Transaction;
 use damson_cluster::{CheckDef, ColumnDef, TableDef};
@@ -98,20 +98,31 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        // Checks that came with a column are of all rows.
+        let target = self.checked(&transaction.state(), &rewrite.def, vec![]).await?;
+        self.write_anew(rewrite, target, transaction, cancel).await?;
+        Ok(Outcome::command("ALTER TABLE"))
+    }
+
+    /// Reads all rows of a table where they are, and writes them where its new definition says.
+    pub(super) async fn write_anew(
+        self: &Arc<Self>,
+        rewrite: Rewrite,
+        target: TableTarget,
+        transaction: &mut Transaction,
+        cancel: CancellationToken,
+    ) -> SqlResult<()> {
         let Rewrite { entry, def } = rewrite;
         let catalog = transaction.state();
         let bound = self.bind_nothing(Arc::clone(&catalog))?;
         let old = DamsonTable::new(Arc::clone(&entry), false, catalog.current_map().segment_count());
         let rows = old.scan(&bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let rows = with_defaults(&bound, rows, &def)?;
-        // Checks that came with a column are of all rows.
-        let target = WriteTarget::Table(self.checked(&catalog, &def, vec![]).await?);
-        let table = self.slice(&bound, rows, target)?;
+        let table = self.slice(&bound, rows, WriteTarget::Table(target))?;
         let written = self.write_table(&bound, &table, HashMap::new(), &def, false, cancel.clone()).await?;
         let drops = entry.files.iter().map(|file| (def.id, FileKey::of(file))).collect();
         let commit = Commit { drops, replace_definition: Some(def), ..written.commit };
-        self.add(transaction, &bound, commit, &cancel).await?;
-        Ok(Outcome::command("ALTER TABLE"))
+        self.add(transaction, &bound, commit, &cancel).await
     }
 }
 

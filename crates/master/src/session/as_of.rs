@@ -123,6 +123,14 @@ fn as_of(state: &SessionState, version: &TableVersion) -> SqlResult<AsOf> {
                 .with_hint("Write AS OF SNAPSHOT n, AS OF TIMESTAMP '...', or AS OF RESTORE POINT name."));
         }
     };
+    as_of_expr(state, expr)
+}
+
+/// What an expression after `FOR SYSTEM_TIME AS OF` says.
+///
+/// # Errors
+/// 22023, and those of the expression.
+pub(super) fn as_of_expr(state: &SessionState, expr: &ast::Expr) -> SqlResult<AsOf> {
     match Version::of(expr) {
         Some(Version::Snapshot(snapshot)) => Ok(AsOf::Snapshot(SnapshotId(snapshot))),
         Some(Version::RestorePoint(name)) => Ok(AsOf::RestorePoint(name)),

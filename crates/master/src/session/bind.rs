@@ -206,6 +206,7 @@ impl Session {
         let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
         let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
         let (locks, history) = (self.master.locks.rows(), self.master.catalog.history());
+        let transfers = self.master.transfers.rows();
         let findings = match table.needs_check() {
             true => self.master.files.check(names.state()).await.map_err(external)?,
             false => vec![],
@@ -220,6 +221,7 @@ impl Session {
             interconnect,
             history,
             locks,
+            transfers,
             findings,
         })
     }

@@ -5,7 +5,7 @@ use super::settings::SavedSettings;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CatalogState};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
-use crate::sql::{Isolation, SetSetting, Statement, TransactionModes, TransactionStatement};
+use crate::sql::{Isolation, Restore, SetSetting, Statement, TransactionModes, TransactionStatement};
 use crate::transaction::{Transaction, conflict};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
@@ -206,6 +206,12 @@ impl Session {
                 return self.query(query, text, parameters, self.master.catalog.current(), cancel).await;
             }
             Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).await,
+            Statement::Backup(Backup { place, as_of }) => {
+                return self.backup(place, as_of.as_ref(), cancel).await;
+            }
+            Statement::Restore(Restore { place, backup }) => {
+                return self.restore(place, backup.as_deref(), cancel).await;
+            }
             statement if statement.is_outside_transactions() => {
                 return self.keep_past(statement).await.unwrap_or_else(|| Err(internal("it is no change of the past")));
             }
@@ -326,7 +332,7 @@ impl Session {
         }
     }
 
-    fn default_read_only(&self) -> bool {
+    pub(super) fn default_read_only(&self) -> bool {
         self.settings.lock().default_read_only()
     }
 

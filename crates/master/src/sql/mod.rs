@@ -3,6 +3,7 @@
 mod alter;
 mod as_of;
 mod assign;
+mod backup;
 mod column;
 mod constraint;
 mod copy;
@@ -40,10 +41,10 @@ pub use parse::parse;
 pub use query::check_query;
 pub use split::split;
 pub use statement::{
-    AlterAction, AlterSystem, AlterTable, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget, CopyFrom, CopySource,
+    AlterAction, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget, CopyFrom, CopySource,
     CopyTo, CreateSchema, CreateTable, CreateTableAs, CreateView, DistributionClause, Drop, Explain, ExplainFormat,
     Including, Insert, InsertSource, InsertValue, Isolation, KeySpec, LockTable, Merge, MergeAction, MergeClause,
-    MergeWhen, Modify, Name, OnConflict, RelationName, SetSetting, ShowTarget, Statement, TransactionModes,
+    MergeWhen, Modify, Name, OnConflict, RelationName, Restore, SetSetting, ShowTarget, Statement, TransactionModes,
     TransactionStatement,
 };
 pub use types::{sql_type_name, stored_type_of};

@@ -5,8 +5,8 @@ use super::limits::STATEMENT_BYTES_MAX;
 use super::statement::Statement;
 use super::text::Text;
 use super::{
-    alter, as_of, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, settings, transaction,
-    unsupported,
+    alter, as_of, backup, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, settings,
+    transaction, unsupported,
 };
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -101,6 +101,8 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, clauses: distributed::Clauses) 
             transaction::parse(cursor)
         }
         "LOCK" => transaction::lock(cursor),
+        "BACKUP" => backup::backup(cursor),
+        "RESTORE" => backup::restore(cursor),
         _ => Err(unsupported::statement(cursor, &first)),
     }
 }

@@ -1,5 +1,6 @@
 //! SHOW, SET, RESET, ALTER SYSTEM, ANALYZE, VACUUM.
 
+use super::backup;
 use super::cursor::Cursor;
 use super::statement::{AlterSystem, SetSetting, ShowTarget, Statement, TransactionStatement};
 use super::transaction;
@@ -27,6 +28,9 @@ fn name(cursor: &mut Cursor<'_>) -> SqlResult<String> {
 
 pub(super) fn show(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     cursor.expect_word("SHOW")?;
+    if cursor.peek_word(0, "BACKUPS") && cursor.peek_word(1, "IN") {
+        return backup::show_backups(cursor);
+    }
     if cursor.word("ALL") {
         return Ok(Statement::Show(ShowTarget::All));
     }

@@ -48,12 +48,30 @@ pub enum Statement {
     Vacuum(Option<RelationName>),
     Transaction(TransactionStatement),
     LockTable(LockTable),
+    Backup(Backup),
+    Restore(Restore),
+    /// Of the place of that URL.
+    ShowBackups(String),
 }
 
 impl Statement {
-    /// True for what gives no rows: everything but queries, EXPLAIN, SHOW, and changes with RETURNING.
+    /// True for what gives no rows: everything but queries, EXPLAIN, SHOW, BACKUP, RESTORE, and changes with RETURNING.
     pub fn is_update(&self) -> bool {
-        !matches!(self, Statement::Query(_) | Statement::Explain(_) | Statement::Show(_)) && self.returning().is_none()
+        let gives_rows = matches!(
+            self,
+            Statement::Query(_)
+                | Statement::Explain(_)
+                | Statement::Show(_)
+                | Statement::Backup(_)
+                | Statement::Restore(_)
+                | Statement::ShowBackups(_)
+        );
+        !gives_rows && self.returning().is_none()
+    }
+
+    /// Whether it has changed something once it gives its rows, so that it was done even if nobody reads them.
+    pub fn is_done_before_its_rows(&self) -> bool {
+        matches!(self, Statement::Backup(_) | Statement::Restore(_)) || self.returning().is_some()
     }
 
     /// What RETURNING names, if it was written.
@@ -84,6 +102,8 @@ impl Statement {
         matches!(
             self,
             Statement::Vacuum(_)
+                | Statement::Backup(_)
+                | Statement::Restore(_)
                 | Statement::AlterSystem(_)
                 | Statement::CreateRestorePoint(_)
                 | Statement::DropRestorePoint { .. }
@@ -122,6 +142,9 @@ impl Statement {
             Statement::Vacuum(_) => "VACUUM",
             Statement::Transaction(_) => "a transaction statement",
             Statement::LockTable(_) => "LOCK TABLE",
+            Statement::Backup(_) => "BACKUP",
+            Statement::Restore(_) => "RESTORE",
+            Statement::ShowBackups(_) => "SHOW BACKUPS",
         }
     }
 }
@@ -193,6 +216,24 @@ pub struct LockTable {
     pub tables: Vec<RelationName>,
     pub(crate) mode: LockMode,
     pub nowait: bool,
+}
+
+/// BACKUP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backup {
+    /// The URL of the place.
+    pub place: String,
+    /// What stands after AS OF, see [`Version`](super::Version); None is the newest snapshot.
+    pub as_of: Option<ast::Expr>,
+}
+
+/// RESTORE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// The URL of the place.
+    pub place: String,
+    /// None is the newest backup.
+    pub backup: Option<String>,
 }
 
 /// A column's, schema's or setting's name and where it stands.

@@ -1,5 +1,6 @@
 //! System tables: the catalog's state as rows. Text columns are `Utf8View`.
 
+mod backup;
 mod cells;
 mod check;
 mod distribution;

@@ -2,9 +2,10 @@
 
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
-    InterconnectNode, check, distribution, files, history, information_schema, interconnect, locks, pg_catalog,
+    InterconnectNode, backup, check, distribution, files, history, information_schema, interconnect, locks, pg_catalog,
     running, segments,
 };
+use crate::backup::TransferRow;
 use crate::catalog::{CatalogState, History};
 use crate::dispatch::Finding;
 use crate::locks::LockRow;
@@ -32,6 +33,8 @@ pub struct SystemContext {
     pub history: Arc<History>,
     /// Locks of tables, as of now.
     pub(crate) locks: Vec<LockRow>,
+    /// Backups and restores, as of now.
+    pub(crate) transfers: Vec<TransferRow>,
 }
 
 /// A table whose rows are made of a [`SystemContext`].
@@ -86,6 +89,7 @@ static TABLES: &[SystemTable] = &[
     interconnect::NODES,
     locks::LOCKS,
     history::RESTORE_POINTS,
+    backup::PROGRESS,
     check::CHECK,
     distribution::DISTRIBUTION_POLICY,
     files::FILES,

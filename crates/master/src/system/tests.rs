@@ -66,6 +66,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             interconnect: interconnect(),
             history: catalog.history(),
             locks: vec![],
+            transfers: vec![],
             findings: vec![],
         },
     )
@@ -147,6 +148,7 @@ fn an_empty_catalog_has_empty_tables() {
         interconnect: Vec::new(),
         history: catalog.history(),
         locks: vec![],
+        transfers: vec![],
         findings: vec![],
     };
     for table in system_tables() {

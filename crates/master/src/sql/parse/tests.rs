@@ -1,5 +1,5 @@
 use super::super::{
-    AlterAction, CopySource, DistributionClause, ExplainFormat, Isolation, SetSetting, ShowTarget, Statement,
+    AlterAction, CopySource, DistributionClause, ExplainFormat, Isolation, Restore, SetSetting, ShowTarget, Statement,
     TransactionModes, TransactionStatement, parse,
 };
 use crate::error::{SqlError, SqlState};
@@ -394,6 +394,33 @@ fn settings_and_transactions() {
     assert!(matches!(ok("vacuum full t"), Statement::Vacuum(Some(_))));
     assert_eq!(err_at("set a b", SqlState::SYNTAX_ERROR), "b");
     assert_eq!(err_at("show", SqlState::SYNTAX_ERROR), "");
+}
+
+#[test]
+fn backups() {
+    let Statement::Backup(backup) = ok("backup to '/b'") else { panic!() };
+    assert_eq!((backup.place.as_str(), backup.as_of), ("/b", None));
+    for as_of in ["snapshot 7", "restore point p", "timestamp '2026-11-26'"] {
+        let Statement::Backup(backup) = ok(&format!("backup to '/b' as of {as_of}")) else { panic!() };
+        assert!(backup.as_of.is_some(), "{as_of}");
+    }
+    let restored = |sql: &str| match ok(sql) {
+        Statement::Restore(Restore { place, backup }) => (place, backup),
+        other => panic!("{sql}: {other:?}"),
+    };
+    assert_eq!(restored("RESTORE FROM 's3://b/p';"), ("s3://b/p".into(), None));
+    assert_eq!(restored("restore from E'/b' backup '2026-s1'"), ("/b".into(), Some("2026-s1".into())));
+    assert!(matches!(ok("show backups in '/b'"), Statement::ShowBackups(place) if place == "/b"));
+    assert!(matches!(ok("show backups"), Statement::Show(ShowTarget::Name(name)) if name == "backups"));
+    for sql in ["backup to '/b'", "restore from '/b'", "show backups in '/b'"] {
+        assert!(!ok(sql).is_update(), "it gives rows: {sql}");
+    }
+    assert_eq!(err_at("backup '/b'", SqlState::SYNTAX_ERROR), "'/b'");
+    assert_eq!(err_at("backup to b", SqlState::SYNTAX_ERROR), "b");
+    assert_eq!(err_at("backup to '/b' '/c'", SqlState::SYNTAX_ERROR), "'/c'");
+    assert_eq!(err_at("restore from", SqlState::SYNTAX_ERROR), "");
+    assert_eq!(err_at("restore from '/b' backup", SqlState::SYNTAX_ERROR), "");
+    assert_eq!(err_at("show backups in", SqlState::SYNTAX_ERROR), "");
 }
 
 #[test]

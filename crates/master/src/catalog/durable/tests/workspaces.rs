@@ -56,6 +56,38 @@ fn a_workspace_is_its_own_until_it_commits() {
 }
 
 #[test]
+fn restored_tables_have_their_files_and_delete_vectors() {
+    let mut fixture = Fixture::new();
+    let ids = [(); 2].map(|()| fixture.catalog.reserve_table_id().unwrap());
+    let model = create(&fixture.catalog, "model");
+    let def = |id: TableId, name: &str| TableDef { id, name: name.into(), ..(*model).clone() };
+    let [first, second] = [def(ids[0], "first"), def(ids[1], "second")];
+    let mut workspace = Workspace::new(&fixture.catalog);
+    let with_vector = FileEntry { deletes: Some(vector("a.1", 1)), ..file(first.id, 0, "a") };
+    let files = vec![with_vector, file(first.id, 1, "b")];
+    workspace.restore_tables(vec![(first.clone(), files), (second.clone(), vec![])]).unwrap();
+    let mut new: Vec<String> = workspace.new_files().into_iter().map(|file| file.path).collect();
+    new.sort();
+    assert_eq!(new, ["a", "a.1", "b"]);
+    let is_committed = |state: &CatalogState| {
+        let entry = state.table("public", "first").unwrap();
+        entry.files.iter().find_map(|file| file.deletes.clone()).unwrap().is_committed()
+    };
+    assert!(!is_committed(&workspace.state()));
+    let snapshot = workspace.commit().unwrap().unwrap();
+    fixture.reopen();
+    let state = fixture.catalog.current();
+    let entry = state.table_by_id(first.id).unwrap();
+    assert_eq!((&*entry.def, entry.files.len()), (&first, 2));
+    assert!(is_committed(&state));
+    assert!(entry.files.iter().all(|file| file.created == snapshot));
+    assert_eq!(*state.table_by_id(second.id).unwrap().def, second);
+    let mut again = Workspace::new(&fixture.catalog);
+    let refused = again.restore_tables(vec![(TableDef { id: TableId(99), ..first }, vec![])]);
+    assert!(matches!(refused, Err(CatalogError::RelationExists(_))));
+}
+
+#[test]
 fn workspaces_conflict_where_one_relies_on_what_the_other_changes() {
     type Change = fn(&mut Workspace, TableId) -> Result<(), CatalogError>;
     let insert: Change = |w, t| w.add(Commit::of_adds(vec![file(t, 0, "new")]));

@@ -1,0 +1,322 @@
+//! What a backup says of its snapshot.
+
+use super::limits::{ID_BYTES_MAX, PART_COLUMNS_MAX};
+use crate::catalog::ViewDef;
+use crate::error::{SqlError, SqlResult, SqlState, internal};
+use chrono::{DateTime, Utc};
+use damson_cluster::{BucketMap, FileEntry, MapVersion, SnapshotId, TableDef};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Of the manifest and its parts.
+const FORMAT: u32 = 1;
+
+/// A backup: everything that a cluster needs to have its tables, except their files, which are listed in parts. It is written last, so
+/// that a backup that has it is whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Its name among the backups of a place; names sort by time.
+    pub id: String,
+    pub cluster_id: String,
+    pub build: String,
+    pub snapshot: SnapshotId,
+    /// `2026-11-26T18:55:09Z`.
+    pub taken_at: String,
+    /// Of the cluster.
+    pub segments: usize,
+    /// Those that tables are laid out by.
+    pub maps: Vec<BucketMap>,
+    pub schemas: Vec<String>,
+    pub tables: Vec<BackupTable>,
+    pub views: Vec<ViewDef>,
+    /// Of a build that has them.
+    #[serde(default)]
+    pub sequences: Vec<serde_json::Value>,
+    pub totals: Totals,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BackupTable {
+    pub def: TableDef,
+    pub totals: Totals,
+    /// The lists of its files.
+    pub parts: Vec<Part>,
+}
+
+/// Of a table or of all. A replicated table is counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    /// Data files and delete vectors.
+    pub files: u64,
+    pub bytes: u64,
+    /// Those that are not deleted.
+    pub rows: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, file: &FileEntry) {
+        self.files += 1 + u64::from(file.deletes.is_some());
+        self.bytes += file.bytes + file.deletes.as_ref().map_or(0, |vector| vector.bytes);
+        self.rows += file.live_rows();
+    }
+}
+
+/// A file of the place: a [`FileEntry`] a line, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub name: String,
+    pub files: u64,
+    pub bytes: u64,
+    /// XXH3-64 of the whole file.
+    pub checksum: u64,
+}
+
+/// A manifest's first line, about the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    format: u32,
+    bytes: u64,
+    /// XXH3-64.
+    checksum: u64,
+}
+
+impl Manifest {
+    /// A new backup's name: `20261126T185509Z-s17`.
+    pub fn new_id(taken_at: DateTime<Utc>, snapshot: SnapshotId) -> String {
+        format!("{}-{snapshot}", taken_at.format("%Y%m%dT%H%M%SZ"))
+    }
+
+    /// Where it is in its place.
+    ///
+    /// # Errors
+    /// 42704 for what is no backup's name.
+    pub fn name(id: &str) -> SqlResult<String> {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if id.is_empty() || id.len() > ID_BYTES_MAX || !id.bytes().all(is_name) {
+            let message = format!("\"{id}\" is no backup's name");
+            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message)
+                .with_hint("SHOW BACKUPS IN … lists the backups of a place."));
+        }
+        Ok(format!("backups/{id}.json"))
+    }
+
+    /// As it is written.
+    ///
+    /// # Errors
+    /// None in practice: every field can be written as JSON.
+    pub fn text(&self) -> SqlResult<String> {
+        let body = serde_json::to_string(self).map_err(internal)?;
+        let head = Head { format: FORMAT, bytes: body.len() as u64, checksum: xxh3_64(body.as_bytes()) };
+        Ok(format!("{}\n{body}", serde_json::to_string(&head).map_err(internal)?))
+    }
+
+    /// The manifest in the file `name`, of which `place` is the place.
+    ///
+    /// # Errors
+    /// XX001 naming it, for a file that is not what was written; 0A000 for one of another format.
+    pub fn read(place: &str, name: &str, text: &[u8]) -> SqlResult<Manifest> {
+        let damaged = |detail: &str| damaged(place, name, detail);
+        let end = text.iter().position(|&byte| byte == b'\n').ok_or_else(|| damaged("it has no head"))?;
+        let (head, body) = (&text[..end], &text[end + 1..]);
+        let head: Head = parse(head).map_err(|error| damaged(&error))?;
+        if head.format != FORMAT {
+            let message =
+                format!("file {place}/{name}: it is of format {}, and this build reads {FORMAT}", head.format);
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
+        verify(body, head.bytes, head.checksum).map_err(|error| damaged(&error))?;
+        let manifest: Manifest = parse(body).map_err(|error| damaged(&error))?;
+        manifest.check().map_err(|error| damaged(&error))?;
+        Ok(manifest)
+    }
+
+    /// What reading it does not see to.
+    fn check(&self) -> Result<(), String> {
+        for map in &self.maps {
+            BucketMap::from_owners(map.version, map.owners().to_vec(), map.segment_count())
+                .map_err(|error| error.to_string())?;
+        }
+        let lost = self.tables.iter().find(|table| self.map(table.def.map_version).is_none());
+        match lost {
+            Some(table) => Err(format!("it lacks the bucket map of {}", table.def.qualified_name())),
+            None => Ok(()),
+        }
+    }
+
+    pub fn map(&self, version: MapVersion) -> Option<&BucketMap> {
+        self.maps.iter().find(|map| map.version == version)
+    }
+}
+
+/// A part that is to be written.
+pub(super) struct NewPart {
+    pub part: Part,
+    pub text: String,
+}
+
+/// The lists of a table's files, in parts that fit into a message.
+///
+/// # Errors
+/// None in practice: every field can be written as JSON.
+pub(super) fn parts_of<'a>(
+    id: &'a str,
+    def: &'a TableDef,
+    files: &'a [Arc<FileEntry>],
+) -> impl Iterator<Item = SqlResult<NewPart>> + 'a {
+    let at_once = (PART_COLUMNS_MAX / def.columns.len().max(1)).max(1);
+    files.chunks(at_once).enumerate().map(move |(number, files)| {
+        let mut text = String::new();
+        for file in files {
+            text.push_str(&serde_json::to_string(&**file).map_err(internal)?);
+            text.push('\n');
+        }
+        let name = format!("backups/{id}/{}-{number}.json", def.id);
+        let (bytes, checksum) = (text.len() as u64, xxh3_64(text.as_bytes()));
+        Ok(NewPart { part: Part { name, files: files.len() as u64, bytes, checksum }, text })
+    })
+}
+
+/// The files that a part lists.
+///
+/// # Errors
+/// XX001 naming it, for a file that is not what was written.
+pub(super) fn read_part(place: &str, part: &Part, text: &[u8]) -> SqlResult<Vec<FileEntry>> {
+    let damaged = |detail: &str| damaged(place, &part.name, detail);
+    verify(text, part.bytes, part.checksum).map_err(|error| damaged(&error))?;
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let files: Vec<FileEntry> = lines.map(parse).collect::<Result<_, _>>().map_err(|error| damaged(&error))?;
+    if files.len() as u64 != part.files {
+        return Err(damaged(&format!("it lists {} files, not {}", files.len(), part.files)));
+    }
+    Ok(files)
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|error| error.to_string())
+}
+
+fn verify(text: &[u8], bytes: u64, checksum: u64) -> Result<(), String> {
+    if text.len() as u64 != bytes {
+        return Err(format!("it has {} bytes, not {bytes}", text.len()));
+    }
+    let found = xxh3_64(text);
+    if found != checksum {
+        return Err(format!("its checksum is {found:016x}, not {checksum:016x}"));
+    }
+    Ok(())
+}
+
+fn damaged(place: &str, name: &str, detail: &str) -> SqlError {
+    SqlError::new(SqlState::DATA_CORRUPTED, format!("file {place}/{name}: it is damaged: {detail}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use damson_cluster::{Compression, ContentId, Distribution, TableId};
+
+    fn manifest() -> Manifest {
+        let def = TableDef {
+            id: TableId(3),
+            schema: "public".into(),
+            name: "t".into(),
+            columns: vec![],
+            distribution: Distribution::Randomly,
+            map_version: MapVersion(1),
+            keys: vec![],
+            checks: vec![],
+            compression: Compression::Zstd(1),
+        };
+        let taken_at = DateTime::from_timestamp(1_795_719_309, 0).unwrap();
+        Manifest {
+            id: Manifest::new_id(taken_at, SnapshotId(17)),
+            cluster_id: "c".into(),
+            build: "b".into(),
+            snapshot: SnapshotId(17),
+            taken_at: "2026-11-26T18:55:09Z".into(),
+            segments: 3,
+            maps: vec![BucketMap::uniform(MapVersion(1), 3)],
+            schemas: vec!["public".into()],
+            tables: vec![BackupTable { def, totals: Totals::default(), parts: vec![] }],
+            views: vec![],
+            sequences: vec![],
+            totals: Totals::default(),
+        }
+    }
+
+    fn file(number: u64) -> Arc<FileEntry> {
+        Arc::new(FileEntry {
+            table: TableId(3),
+            content: ContentId(1),
+            path: format!("base/t3/{number}.parquet"),
+            rows: number,
+            bytes: 10,
+            checksum: u64::MAX - number,
+            buckets: Some((0, 7)),
+            columns: vec![],
+            deletes: None,
+            created: SnapshotId(2),
+        })
+    }
+
+    #[test]
+    fn names_sort_by_time() {
+        let manifest = manifest();
+        assert_eq!(manifest.id, "20261126T185509Z-s17");
+        assert_eq!(Manifest::name(&manifest.id).unwrap(), "backups/20261126T185509Z-s17.json");
+        for id in ["", "../x", "a/b", "a.json", &"x".repeat(65)] {
+            assert_eq!(Manifest::name(id).unwrap_err().state, SqlState::UNDEFINED_OBJECT, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_what_was_written_or_refused() {
+        let text = manifest().text().unwrap();
+        assert_eq!(Manifest::read("/p", "backups/x.json", text.as_bytes()).unwrap(), manifest());
+        for position in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[position] ^= 1;
+            let error = Manifest::read("/p", "backups/x.json", &changed).unwrap_err();
+            assert!(error.message.contains("/p/backups/x.json"), "byte {position}: {error}");
+            let cut = Manifest::read("/p", "backups/x.json", &text.as_bytes()[..position]);
+            assert!(cut.is_err(), "{position} bytes");
+        }
+        let newer = text.replacen("\"format\":1", "\"format\":2", 1);
+        let error = Manifest::read("/p", "n", newer.as_bytes()).unwrap_err();
+        assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{error}");
+    }
+
+    #[test]
+    fn a_table_without_its_map_is_damage() {
+        let text = Manifest { maps: vec![], ..manifest() }.text().unwrap();
+        let error = Manifest::read("/p", "n", text.as_bytes()).unwrap_err();
+        assert!(error.state == SqlState::DATA_CORRUPTED && error.message.contains("public.t"), "{error}");
+    }
+
+    #[test]
+    fn lists_of_files_are_cut_and_put_together() {
+        let mut def = manifest().tables.remove(0).def;
+        let column = damson_cluster::ColumnDef {
+            name: "a".into(),
+            sql_type: "integer".into(),
+            data_type: arrow::datatypes::DataType::Int32,
+            nullable: true,
+            default: None,
+        };
+        def.columns = vec![column; PART_COLUMNS_MAX / 2];
+        let files: Vec<Arc<FileEntry>> = (0..5).map(file).collect();
+        let parts: Vec<NewPart> = parts_of("id", &def, &files).collect::<SqlResult<_>>().unwrap();
+        let names: Vec<&str> = parts.iter().map(|new| new.part.name.as_str()).collect();
+        assert_eq!(names, ["backups/id/t3-0.json", "backups/id/t3-1.json", "backups/id/t3-2.json"]);
+        let mut read = vec![];
+        for NewPart { part, text } in &parts {
+            read.extend(read_part("/p", part, text.as_bytes()).unwrap());
+            let error = read_part("/p", part, &text.as_bytes()[1..]).unwrap_err();
+            assert!(error.state == SqlState::DATA_CORRUPTED && error.message.contains(&part.name), "{error}");
+        }
+        assert_eq!(read, files.iter().map(|file| FileEntry::clone(file)).collect::<Vec<_>>());
+        assert_eq!(parts_of("id", &def, &[]).count(), 0);
+    }
+}

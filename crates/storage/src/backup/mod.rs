@@ -1,0 +1,16 @@
+//! Places of backups: directories and buckets, and the copying of table files to and from them. What a place holds:
+//! `docs/formats/backup.md`.
+
+mod bucket;
+mod files;
+mod place;
+mod retry;
+mod source;
+mod stores;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod url;
+
+pub use place::BackupPlace;

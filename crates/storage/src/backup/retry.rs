@@ -1,0 +1,152 @@
+//! What may go better next time, and how long to wait for it.
+
+use crate::limits::{BACKUP_RETRY_FIRST, BACKUP_RETRY_FOR, BACKUP_RETRY_LONGEST};
+use object_store::{Error, Result};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// How often a place is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RetryPolicy {
+    first: Duration,
+    longest: Duration,
+    /// From an operation's begin. Zero: it is asked once.
+    give_up_after: Duration,
+}
+
+impl RetryPolicy {
+    /// Of buckets, over a network.
+    pub(super) const BUCKET: RetryPolicy =
+        RetryPolicy { first: BACKUP_RETRY_FIRST, longest: BACKUP_RETRY_LONGEST, give_up_after: BACKUP_RETRY_FOR };
+    /// Of disks: what a disk has refused to write or read is an error, and not to be tried until it seems to work.
+    pub(super) const DISK: RetryPolicy =
+        RetryPolicy { first: Duration::ZERO, longest: Duration::ZERO, give_up_after: Duration::ZERO };
+
+    /// Of buckets in memory, which are not waited for.
+    #[cfg(test)]
+    pub(super) const TEST: RetryPolicy = RetryPolicy {
+        first: Duration::from_millis(1),
+        longest: Duration::from_millis(16),
+        give_up_after: Duration::from_secs(10),
+    };
+
+    /// For one operation, of which `what` is the object.
+    pub(super) fn begin(self, what: &str) -> Patience {
+        Patience { policy: self, began: Instant::now(), pause: self.first, seed: xxh3_64_with_seed(what.as_bytes(), 0) }
+    }
+
+    /// Asks again and again, until there is an answer that will not change.
+    pub(super) async fn retry<T, F>(self, what: &str, mut ask: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut patience = self.begin(what);
+        loop {
+            match ask().await {
+                Err(error) if is_transient(&error) && patience.wait(&error).await => {}
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// What is left of the time of one operation.
+#[derive(Debug)]
+pub(super) struct Patience {
+    policy: RetryPolicy,
+    began: Instant,
+    pause: Duration,
+    seed: u64,
+}
+
+impl Patience {
+    /// Waits a while, longer each time; false, at once, when the time is over.
+    pub(super) async fn wait(&mut self, error: &Error) -> bool {
+        let pause = self.part_of(self.pause);
+        if self.began.elapsed() + pause > self.policy.give_up_after || self.policy.give_up_after.is_zero() {
+            return false;
+        }
+        tracing::info!(%error, pause_ms = pause.as_millis() as u64, "a place of backups refused; trying again");
+        sleep(pause).await;
+        self.pause = (self.pause * 2).min(self.policy.longest);
+        true
+    }
+
+    /// Half of it to all of it, other for each object and each time: all that were refused together must not come again together.
+    fn part_of(&mut self, pause: Duration) -> Duration {
+        self.seed = xxh3_64_with_seed(&self.seed.to_le_bytes(), self.seed);
+        let half = pause / 2;
+        half + half.mul_f64((self.seed >> 32) as f64 / f64::from(u32::MAX))
+    }
+}
+
+/// Whether the same request may be answered otherwise: the network, or a server that is busy.
+pub(super) fn is_transient(error: &Error) -> bool {
+    matches!(error, Error::Generic { .. } | Error::JoinError { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy() -> Error {
+        Error::Generic { store: "test", source: "503".into() }
+    }
+
+    fn absent() -> Error {
+        Error::NotFound { path: "x".into(), source: "404".into() }
+    }
+
+    #[tokio::test]
+    async fn what_is_busy_is_asked_again_until_the_time_is_over() {
+        let (began, mut asked) = (Instant::now(), 0);
+        let policy = RetryPolicy { give_up_after: Duration::from_millis(300), ..RetryPolicy::TEST };
+        let answer = policy.retry("x", || {
+            asked += 1;
+            async { Err::<(), _>(busy()) }
+        });
+        assert!(matches!(answer.await, Err(Error::Generic { .. })));
+        assert!(began.elapsed() >= policy.give_up_after - policy.longest);
+        // 1 + 2 + 4 + 8 + 16 + 16 + … at the most, half of it at the least; a slow machine asks less often.
+        assert!((2..=50).contains(&asked), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn the_first_good_answer_counts() {
+        let mut asked = 0;
+        let answer = RetryPolicy::TEST.retry("x", || {
+            asked += 1;
+            let time = asked;
+            async move { if time < 4 { Err(busy()) } else { Ok(time) } }
+        });
+        assert_eq!(answer.await.unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_lasting_refusal_is_told_at_once() {
+        for (policy, refusal) in [(RetryPolicy::BUCKET, absent as fn() -> Error), (RetryPolicy::DISK, busy)] {
+            let mut asked = 0;
+            let answer = policy.retry("x", || {
+                asked += 1;
+                async move { Err::<(), _>(refusal()) }
+            });
+            assert!(answer.await.is_err());
+            assert_eq!(asked, 1);
+        }
+    }
+
+    #[test]
+    fn pauses_differ() {
+        let pause = Duration::from_secs(4);
+        let mut pauses: Vec<Duration> = vec![];
+        for name in ["a", "b"] {
+            let mut patience = RetryPolicy::BUCKET.begin(name);
+            pauses.extend([patience.part_of(pause), patience.part_of(pause)]);
+        }
+        assert!(pauses.iter().all(|part| (pause / 2..=pause).contains(part)), "{pauses:?}");
+        pauses.sort();
+        pauses.dedup();
+        assert_eq!(pauses.len(), 4);
+    }
+}

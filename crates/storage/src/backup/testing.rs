@@ -1,0 +1,180 @@
+//! A bucket in memory that fails as it is told.
+
+use super::place::BackupPlace;
+use super::retry::RetryPolicy;
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+/// What goes wrong with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is done.
+    None,
+    /// It is refused, and not done: 503.
+    Refused,
+    /// It is done, and nobody says so.
+    AnswerLost,
+    /// Half of what was asked for comes.
+    Cut,
+    /// It may not be done: 403.
+    Forbidden,
+}
+
+/// Requests that were made, in their order, and what goes wrong with the next ones.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    next: Mutex<VecDeque<(&'static str, Fault)>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Script {
+    /// The next request of that kind fails so: `put`, `multipart`, `part`, `complete`, `get`, `list`.
+    pub(super) fn fail(&self, kind: &'static str, fault: Fault) {
+        self.next.lock().push_back((kind, fault));
+    }
+
+    fn ask(&self, kind: &'static str, location: &Path) -> Fault {
+        self.asked.lock().push(format!("{kind} {location}"));
+        let mut next = self.next.lock();
+        let at = next.iter().position(|(planned, _)| *planned == kind);
+        at.and_then(|at| next.remove(at)).map_or(Fault::None, |(_, fault)| fault)
+    }
+
+    /// Requests of a kind until now.
+    pub(super) fn count(&self, kind: &str) -> usize {
+        self.asked.lock().iter().filter(|asked| asked.starts_with(&format!("{kind} "))).count()
+    }
+
+    /// Whether everything that was to fail has failed.
+    pub(super) fn is_over(&self) -> bool {
+        self.next.lock().is_empty()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct FaultyStore {
+    pub inner: InMemory,
+    pub script: Arc<Script>,
+}
+
+/// A place in such a bucket, and what goes on in it.
+pub(super) fn faulty_place() -> (BackupPlace, Arc<FaultyStore>) {
+    let store = Arc::new(FaultyStore { inner: InMemory::new(), script: Arc::default() });
+    let bucket = Arc::clone(&store) as Arc<dyn ObjectStore>;
+    (BackupPlace::of_store("s3://test/p".into(), bucket, Path::from("p"), RetryPolicy::TEST), store)
+}
+
+impl fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+fn busy() -> Error {
+    Error::Generic { store: "faulty", source: "503 SlowDown".into() }
+}
+
+fn forbidden(location: &Path) -> Error {
+    Error::PermissionDenied { path: location.to_string(), source: "403".into() }
+}
+
+/// Does what was asked for, unless it fails before.
+async fn done<T>(fault: Fault, location: &Path, request: impl Future<Output = Result<T>>) -> Result<T> {
+    match fault {
+        Fault::Refused => Err(busy()),
+        Fault::Forbidden => Err(forbidden(location)),
+        Fault::AnswerLost => request.await.and(Err(busy())),
+        Fault::None | Fault::Cut => request.await,
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let fault = self.script.ask("put", location);
+        done(fault, location, self.inner.put_opts(location, payload, options)).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let fault = self.script.ask("multipart", location);
+        let upload = done(fault, location, self.inner.put_multipart_opts(location, options)).await?;
+        Ok(Box::new(FaultyUpload { upload, location: location.clone(), script: Arc::clone(&self.script) }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let kind = if options.head { "head" } else { "get" };
+        let fault = self.script.ask(kind, location);
+        let found = done(fault, location, self.inner.get_opts(location, options)).await?;
+        if fault != Fault::Cut {
+            return Ok(found);
+        }
+        let GetResult { meta, range, attributes, .. } = found;
+        let half =
+            self.inner.get_opts(location, GetOptions::default().with_range(Some(range.start..range.end))).await?;
+        let bytes = half.bytes().await?;
+        let half = bytes.slice(..bytes.len() / 2);
+        let payload = GetResultPayload::Stream(futures::stream::once(async { Ok(half) }).boxed());
+        Ok(GetResult { payload, meta, range, attributes })
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.script.ask("list", prefix.unwrap_or(&Path::default())) {
+            Fault::None => self.inner.list(prefix),
+            _ => futures::stream::once(async { Err(busy()) }).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let location = prefix.cloned().unwrap_or_default();
+        let fault = self.script.ask("list", &location);
+        done(fault, &location, self.inner.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultyUpload {
+    upload: Box<dyn MultipartUpload>,
+    location: Path,
+    script: Arc<Script>,
+}
+
+#[async_trait]
+impl MultipartUpload for FaultyUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let fault = self.script.ask("part", &self.location);
+        let (part, location) = (self.upload.put_part(data), self.location.clone());
+        Box::pin(async move { done(fault, &location, part).await })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let fault = self.script.ask("complete", &self.location);
+        done(fault, &self.location, self.upload.complete()).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.upload.abort().await
+    }
+}

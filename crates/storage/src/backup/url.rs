@@ -1,0 +1,145 @@
+//! Names of places.
+
+use crate::StorageError;
+use object_store::path::Path as ObjectPath;
+use std::fmt;
+use std::path::{Component, PathBuf};
+
+/// A directory that every node sees, or a prefix of a bucket's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PlaceUrl {
+    Directory(PathBuf),
+    Bucket { cloud: Cloud, bucket: String, prefix: ObjectPath },
+}
+
+/// Whose bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cloud {
+    S3,
+    Google,
+    Azure,
+}
+
+impl Cloud {
+    const ALL: [Cloud; 3] = [Cloud::S3, Cloud::Google, Cloud::Azure];
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Cloud::S3 => "s3",
+            Cloud::Google => "gs",
+            Cloud::Azure => "az",
+        }
+    }
+}
+
+impl PlaceUrl {
+    /// # Errors
+    /// 22023 for what names no place, or says more than a place.
+    pub(super) fn parse(text: &str) -> Result<Self, StorageError> {
+        let refuse = |message: &str| {
+            // A URL with a password is not shown again.
+            let place = if text.contains('@') { "the place" } else { text };
+            StorageError::Place { place: place.into(), message: message.into(), sqlstate: "22023" }
+        };
+        if text.chars().any(char::is_control) {
+            return Err(refuse("the name of a place has no control characters"));
+        }
+        if text.starts_with('/') {
+            return directory(text).ok_or_else(|| refuse("a directory is named without \"..\""));
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(refuse(
+                "it is no place for backups: a directory's absolute path is one, or s3://bucket/prefix",
+            ));
+        };
+        if scheme.eq_ignore_ascii_case("file") {
+            let is_local = rest.starts_with('/');
+            let directory = is_local.then(|| directory(rest)).flatten();
+            return directory.ok_or_else(|| refuse("a directory's URL is file:///directory, without a host or \"..\""));
+        }
+        let cloud = Cloud::ALL.into_iter().find(|cloud| scheme.eq_ignore_ascii_case(cloud.scheme()));
+        let cloud = cloud.ok_or_else(|| refuse("the places that there are: file://, s3://, gs:// and az://"))?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.contains('@') || rest.contains(['?', '#']) {
+            return Err(refuse(
+                "it says more than bucket and prefix: the nodes take credentials from their environment",
+            ));
+        }
+        if bucket.is_empty() || bucket.contains(':') {
+            return Err(refuse("it names no bucket; an endpoint is set in the environment of the nodes"));
+        }
+        let prefix = ObjectPath::parse(prefix.trim_end_matches('/')).map_err(|error| refuse(&error.to_string()))?;
+        Ok(PlaceUrl::Bucket { cloud, bucket: bucket.into(), prefix })
+    }
+}
+
+fn directory(path: &str) -> Option<PlaceUrl> {
+    let path = PathBuf::from(path);
+    let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    // Without a slash at its end, or two in its middle.
+    is_plain.then(|| PlaceUrl::Directory(path.components().collect()))
+}
+
+impl fmt::Display for PlaceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlaceUrl::Directory(path) => write!(f, "{}", path.display()),
+            PlaceUrl::Bucket { cloud, bucket, prefix } => {
+                write!(f, "{}://{bucket}", cloud.scheme())?;
+                if prefix.as_ref().is_empty() { Ok(()) } else { write!(f, "/{prefix}") }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_have_one_name() {
+        for (text, name) in [
+            ("/backups/", "/backups"),
+            ("/a//b", "/a/b"),
+            ("file:///backups", "/backups"),
+            ("FILE:///b c", "/b c"),
+            ("s3://bucket", "s3://bucket"),
+            ("s3://bucket/", "s3://bucket"),
+            ("S3://bucket/a/b/", "s3://bucket/a/b"),
+            ("gs://bucket/p", "gs://bucket/p"),
+            ("az://container/p", "az://container/p"),
+        ] {
+            assert_eq!(PlaceUrl::parse(text).unwrap().to_string(), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        for text in [
+            "",
+            "backups",
+            "./backups",
+            "/a/../b",
+            "file://host/a",
+            "file://a",
+            "ftp://host/a",
+            "s3://",
+            "s3:///prefix",
+            "s3://bucket:9000/prefix",
+            "s3://bucket/a//b",
+            "s3://bucket/../b",
+            "s3://bucket/a?versionId=1",
+            "s3://bucket/a#b",
+            "/a\nb",
+        ] {
+            assert_eq!(PlaceUrl::parse(text).unwrap_err().sqlstate(), "22023", "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_not_repeated() {
+        let error = PlaceUrl::parse("s3://AKIA:hush@bucket/prefix").unwrap_err();
+        assert!(!error.to_string().contains("hush"), "{error}");
+        assert!(error.to_string().contains("environment"), "{error}");
+    }
+}

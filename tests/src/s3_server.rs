@@ -1,0 +1,180 @@
+//! A real S3 server on the loopback, on a directory, which answers as it is told: late, not at all, or with a refusal.
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpRequest, HttpResponse};
+use s3s_fs::FileSystem;
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// The server's only bucket.
+pub const BUCKET: &str = "backups";
+const KEY: &str = "AKIDTEST";
+const SECRET: &str = "secret";
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is answered.
+    Good,
+    /// 503, and nothing is done.
+    Busy,
+    /// It is done, and the connection breaks before the answer.
+    Lost,
+    /// The connection breaks, and nothing is done.
+    Cut,
+    /// It is done and answered, this much later.
+    Late(Duration),
+}
+
+/// What happens to the next requests.
+#[derive(Default)]
+struct Plan {
+    /// Those whose method is the first's, in this order.
+    next: VecDeque<(&'static str, Answer)>,
+    /// Then all of these, again and again.
+    always: Vec<Answer>,
+    requests: usize,
+    /// What was done to requests, good answers aside.
+    faults: Vec<(String, Answer)>,
+}
+
+impl Plan {
+    fn answer(&mut self, method: &str, path: &str) -> Answer {
+        self.requests += 1;
+        let planned = self.next.iter().position(|(planned, _)| *planned == method);
+        let answer = match planned.and_then(|at| self.next.remove(at)) {
+            Some((_, answer)) => answer,
+            None if self.always.is_empty() => Answer::Good,
+            None => self.always[self.requests % self.always.len()],
+        };
+        if answer != Answer::Good {
+            self.faults.push((format!("{method} {path}"), answer));
+        }
+        answer
+    }
+}
+
+/// The server. It ends with its value.
+pub struct S3Server {
+    port: u16,
+    plan: Arc<Mutex<Plan>>,
+    directory: TempDir,
+    // None only while dropping.
+    runtime: Option<Runtime>,
+}
+
+impl S3Server {
+    /// # Panics
+    /// When it does not start.
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir(directory.path().join(BUCKET)).expect("a bucket");
+        let mut builder = S3ServiceBuilder::new(FileSystem::new(directory.path()).expect("a directory"));
+        builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
+        let service = builder.build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+        let plan: Arc<Mutex<Plan>> = Arc::default();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        runtime.spawn(serve(listener, service, Arc::clone(&plan)));
+        S3Server { port, plan, directory, runtime: Some(runtime) }
+    }
+
+    /// Of a node that uses it.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let variables = [
+            ("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ALLOW_HTTP", "true".into()),
+            ("AWS_ACCESS_KEY_ID", KEY.into()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET.into()),
+            ("AWS_REGION", "us-east-1".into()),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// Where a bucket's object is on the disk.
+    pub fn object(&self, name: &str) -> PathBuf {
+        self.directory.path().join(BUCKET).join(name)
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The next request of that method is answered so; several are in their order.
+    pub fn answer_next(&self, method: &'static str, answer: Answer) {
+        self.plan().next.push_back((method, answer));
+    }
+
+    /// From now on requests are answered so, one after the other, again and again; an empty list is good answers.
+    pub fn answer_always(&self, answers: &[Answer]) {
+        self.plan().always = answers.to_vec();
+    }
+
+    /// What was done to requests until now, good answers aside: method and path.
+    pub fn faults(&self) -> Vec<(String, Answer)> {
+        self.plan().faults.clone()
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().expect("nobody panics with it")
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// For as long as the runtime lives.
+async fn serve(listener: TcpListener, service: S3Service, plan: Arc<Mutex<Plan>>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok((socket, _)) = listener.accept().await else { continue };
+        let (service, plan) = (service.clone(), Arc::clone(&plan));
+        let handle = tower::service_fn(move |request: HttpRequest<_>| {
+            answer(service.clone(), Arc::clone(&plan), request.map(Body::from))
+        });
+        connections.spawn(async move {
+            let connection = Builder::new(TokioExecutor::new());
+            // A connection that breaks is what the test wants, or its client's to tell.
+            let _ = connection.serve_connection(TokioIo::new(socket), TowerToHyperService::new(handle)).await;
+        });
+    }
+}
+
+/// An error ends the connection.
+async fn answer(service: S3Service, plan: Arc<Mutex<Plan>>, request: HttpRequest) -> io::Result<HttpResponse> {
+    let answer = {
+        let mut plan = plan.lock().expect("nobody panics with it");
+        plan.answer(request.method().as_str(), request.uri().path())
+    };
+    let broken = || io::Error::from(io::ErrorKind::ConnectionReset);
+    match answer {
+        Answer::Cut => return Err(broken()),
+        Answer::Busy => {
+            let mut busy = HttpResponse::new(Body::from(String::from("<Error><Code>SlowDown</Code></Error>")));
+            *busy.status_mut() = 503_u16.try_into().expect("a status");
+            return Ok(busy);
+        }
+        Answer::Late(time) => tokio::time::sleep(time).await,
+        Answer::Good | Answer::Lost => {}
+    }
+    let done = service.call(request).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
+    if answer == Answer::Lost { Err(broken()) } else { Ok(done) }
+}
