@@ -50,6 +50,13 @@ pub(super) fn apply(
             Change::DropView { schema, name } => {
                 Arc::make_mut(&mut parts.relations).remove(&(schema.clone(), name.clone()));
             }
+            Change::PutSequence(def) => {
+                let key = (def.schema.clone(), def.name.clone());
+                Arc::make_mut(&mut parts.relations).insert(key, Relation::Sequence(Arc::new(def.clone())));
+            }
+            Change::DropSequence { schema, name } => {
+                Arc::make_mut(&mut parts.relations).remove(&(schema.clone(), name.clone()));
+            }
             Change::AddFile(file) => added.entry(file.table).or_default().push(Arc::new(file.clone())),
             Change::DropFile { table, key } => {
                 unneeded.push(key.clone());
@@ -60,7 +67,7 @@ pub(super) fn apply(
                 unneeded.extend(vector_of(table, file));
                 deletes.entry(*table).or_default().push((file, vector));
             }
-            Change::ForgetFile(_) | Change::NextTableId(_) => {}
+            Change::ForgetFile(_) | Change::NextTableId(_) | Change::PutPosition { .. } => {}
         }
     }
     replace_files(parts, added, &dropped, &deletes);
@@ -108,6 +115,13 @@ fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
         Change::DropView { schema, name } if parts.view(schema, name).is_none() => {
             Err(CatalogError::Conflict { table: format!("{schema}.{name}"), reason: "the view was dropped" })
         }
+        Change::DropSequence { schema, name } if parts.sequence(schema, name).is_none() => {
+            Err(CatalogError::Conflict { table: format!("{schema}.{name}"), reason: "the sequence was dropped" })
+        }
+        Change::PutSequence(def) => match parts.sequence(&def.schema, &def.name) {
+            Some(_) => Ok(()),
+            None => is_free(&def.schema, &def.name),
+        },
         Change::PutView(view) => match parts.relations.get(&(view.schema.clone(), view.name.clone())) {
             Some(Relation::View(_)) => Ok(()),
             _ => is_free(&view.schema, &view.name),

@@ -1,7 +1,8 @@
-//! The durable catalog: what tables, views and files there are, and the commit. [`Catalog`] is the only way in.
+//! The durable catalog: what tables, views, sequences and files there are, and the commit. [`Catalog`] is the only way in.
 
 mod apply;
 mod commit;
+mod counters;
 mod definitions;
 mod durable;
 mod error;
@@ -11,6 +12,7 @@ mod location;
 mod pins;
 mod postgres;
 mod rows;
+mod sequences;
 mod sqlite;
 mod state;
 mod statistics;
@@ -27,6 +29,7 @@ pub use error::CatalogError;
 pub use files::FileKey;
 pub use lease::{Lease, LeaseHolder, Waiting};
 pub use location::CatalogLocation;
+pub use sequences::{SequenceDef, SequenceOwner};
 pub use state::{CatalogState, Relation, TableEntry, ViewDef};
 pub use statistics::ColumnStatistics;
 pub use workspace::{Mark, Workspace};

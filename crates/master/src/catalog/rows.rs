@@ -7,7 +7,7 @@ use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId, TableId};
 use serde::de::DeserializeOwned;
 
 /// Of the tables, and of the JSON in them, that this build writes.
-pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA_VERSION: i64 = 4;
 
 /// A row of `files`.
 pub(super) struct FileRow {

@@ -83,7 +83,8 @@ impl StatementNames {
                 Some(Arc::new(DamsonTable::new(Arc::clone(entry), self.inner.segment_id, segments)))
             }
             // A view that was not prepared is not named by the statement.
-            Relation::View(_) => None,
+            // Nor is a sequence a table to read.
+            Relation::View(_) | Relation::Sequence(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
 use super::relation_names::name_relations;
 use super::row_values::compare_rows;
+use super::sequence_calls::write_out_nextval;
 use crate::catalog::{CatalogState, Relation, ViewDef};
 use crate::engine::{
     CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls, write_out_subqueries,
@@ -90,6 +91,7 @@ impl Session {
             name_relations(&mut query, names.search_schema(), None).map_err(external)?;
             merge_columns(&mut query).map_err(external)?;
             compare_rows(&mut query).map_err(external)?;
+            write_out_nextval(&mut query).map_err(external)?;
             name_columns(&mut query);
             let statement = EngineStatement::Statement(Box::new(query));
             for reference in state.resolve_table_references(&statement)? {
@@ -119,6 +121,11 @@ impl Session {
                 names.prepare(schema, name, table);
             }
             Some(Relation::Table(_)) => {}
+            Some(Relation::Sequence(_)) => {
+                let message = format!("sequence \"{name}\" cannot be read as a table");
+                let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+                return Err(external(error.with_hint("pg_sequences shows where sequences are.")));
+            }
             None => {
                 if let Some(system) = system::system_table(schema, name) {
                     let rows = system.rows(&self.system_context(names, system).await?);
@@ -176,6 +183,14 @@ impl Session {
         let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
         let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
         let locks = self.master.locks.rows();
+        let positions = match table.needs_positions() {
+            true => names
+                .state()
+                .sequences()
+                .filter_map(|def| Some((def.id, self.master.catalog.position(def.id)?)))
+                .collect(),
+            false => BTreeMap::new(),
+        };
         let findings = match table.needs_check() {
             true => self.master.files.check(names.state()).await.map_err(external)?,
             false => vec![],
@@ -188,6 +203,7 @@ impl Session {
             view_schemas,
             running,
             interconnect,
+            positions,
             locks,
             findings,
         })

@@ -34,6 +34,7 @@ fn column(name: &str) -> ColumnDef {
         data_type: DataType::Decimal64(15, 2),
         nullable: true,
         default: None,
+        identity: None,
     }
 }
 
@@ -171,6 +172,7 @@ fn describe(catalog: &Arc<Catalog>) -> String {
                 out += &format!("{:?} {:?} {:?}\n", entry.def, entry.defined, files);
             }
             Relation::View(view) => out += &format!("{view:?}\n"),
+            Relation::Sequence(def) => out += &format!("{def:?}\n"),
         }
     }
     out += &format!("{:?}\n", catalog.collectable());
@@ -394,7 +396,7 @@ fn drops_mind_views() {
     catalog.create_view(view("v1", &["t"]), false).unwrap();
     catalog.create_view(view("v2", &["v1"]), false).unwrap();
     let error = catalog.drop_relations(&[name("t")], false).unwrap_err();
-    assert!(matches!(&error, CatalogError::Needed { dependents, .. } if *dependents == ["public.v1"]));
+    assert!(matches!(&error, CatalogError::Needed { dependents, .. } if *dependents == ["view public.v1"]));
     assert_eq!(catalog.drop_relations(&[name("t")], true).unwrap(), ["public.v1", "public.v2"]);
     assert_eq!(catalog.current().relations().count(), 0);
 
@@ -634,7 +636,8 @@ fn a_catalog_of_version_1_is_taken_over() {
     catalog.add_files(vec![file(t, 0, "a")]);
     drop(catalog);
     let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
-    old.execute_batch("DROP TABLE delete_vectors; PRAGMA user_version = 1;").unwrap();
+    let tables = "DROP TABLE delete_vectors; DROP TABLE sequence_definitions; DROP TABLE sequence_positions;";
+    old.execute_batch(&format!("{tables} PRAGMA user_version = 1;")).unwrap();
     drop(old);
     for _ in 0..2 {
         let catalog = Catalog::open(directory.path(), 2).unwrap();

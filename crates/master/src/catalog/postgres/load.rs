@@ -5,13 +5,15 @@ use super::super::rows::{DeletesRow, FileRow, count, from_json, stored_table};
 use super::super::store::Stored;
 use super::connection::{Session, column};
 use super::schema::setting;
-use damson_cluster::{SnapshotId, TableId};
+use damson_cluster::{SequenceId, SequencePosition, SnapshotId, TableId};
 use postgres::Row;
+use std::collections::HashMap;
 
 /// The transaction has the epoch's lock, so that nothing changes between two of its statements.
 pub(super) fn load(session: &mut Session) -> Result<Stored, CatalogError> {
     let (mut maps, mut schemas, mut tables, mut views) = (vec![], vec![], vec![], vec![]);
     let (mut files, mut deletes) = (vec![], vec![]);
+    let (mut sequences, mut positions) = (vec![], HashMap::new());
     session.each("SELECT definition FROM bucket_maps ORDER BY version", |row| {
         maps.push(from_json("a bucket map", column(row, 0)?)?);
         Ok(())
@@ -26,6 +28,15 @@ pub(super) fn load(session: &mut Session) -> Result<Stored, CatalogError> {
     })?;
     session.each("SELECT definition FROM views", |row| {
         views.push(from_json("a view", column(row, 0)?)?);
+        Ok(())
+    })?;
+    session.each("SELECT definition FROM sequence_definitions", |row| {
+        sequences.push(from_json("a sequence", column(row, 0)?)?);
+        Ok(())
+    })?;
+    session.each("SELECT id, last, is_called FROM sequence_positions", |row| {
+        let position = SequencePosition { last: column(row, 1)?, is_called: column(row, 2)? };
+        positions.insert(SequenceId(count(column(row, 0)?)?), position);
         Ok(())
     })?;
     let all_files =
@@ -50,6 +61,8 @@ pub(super) fn load(session: &mut Session) -> Result<Stored, CatalogError> {
         schemas,
         tables,
         views,
+        sequences,
+        positions,
         files,
         deletes,
     })
