@@ -39,6 +39,10 @@ id!(
     TableId, u64, "t"
 );
 id!(
+    /// A sequence's values, for ever: a sequence that is restarted gets another. Given out together with tables' ids.
+    SequenceId, u64, "seq"
+);
+id!(
     /// A state of the whole database; every commit makes the next one.
     SnapshotId, u64, "s"
 );

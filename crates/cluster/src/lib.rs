@@ -9,6 +9,7 @@ mod failpoint;
 mod ids;
 mod load;
 pub mod placement;
+mod sequence;
 pub mod sketch;
 mod table;
 mod topology;
@@ -17,10 +18,13 @@ pub use backup::{BackupFile, Copied, RestoreFile};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
-pub use ids::{ContentId, MapVersion, MotionId, QueryId, RouteKey, SessionId, SliceId, SnapshotId, TableId};
+pub use ids::{
+    ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,
+};
 pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
+pub use sequence::{Counting, Sequence, SequencePosition, ValueBlock, next_block};
 pub use table::{
-    CheckDef, ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FILE_COLUMN, FileEntry, KeyDef,
-    ROW_COLUMN, StatValue, TableDef,
+    CheckDef, ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FILE_COLUMN, FileEntry, Identity,
+    KeyDef, ROW_COLUMN, StatValue, TableDef,
 };
 pub use topology::{Endpoint, SegmentDef, Topology};

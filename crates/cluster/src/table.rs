@@ -32,8 +32,19 @@ pub struct ColumnDef {
     /// The Arrow type in memory and on disk.
     pub data_type: DataType,
     pub nullable: bool,
-    /// DEFAULT's expression, as SQL text.
+    /// DEFAULT's expression, as SQL text; an identity column's takes from its sequence.
     pub default: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+}
+
+/// `GENERATED … AS IDENTITY`: when a statement's own value is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Identity {
+    /// With OVERRIDING SYSTEM VALUE alone, and from COPY.
+    Always,
+    /// Wherever there is one.
+    ByDefault,
 }
 
 /// A table as of one catalog version; immutable, shared by pointer.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint, SessionId};
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
-use damson_motion::{InterconnectSettings, Register, Registered, codes, control};
+use damson_motion::{InterconnectSettings, Register, Registered, TakeValues, codes, control};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -127,6 +127,7 @@ impl Master {
         let settings = Arc::clone(&catalog.current().settings);
         let registrar = Registrar {
             registry: Arc::clone(&registry),
+            catalog: Arc::clone(&catalog),
             cluster_id: settings.cluster_id.clone(),
             build: build.clone(),
             interconnect: interconnect.clone(),
@@ -207,9 +208,10 @@ async fn collect_forever(files: Arc<FileService>) {
     }
 }
 
-/// Takes segments' registrations and heartbeats.
+/// Takes segments' registrations and heartbeats, and gives them values of sequences.
 struct Registrar {
     registry: Arc<Registry>,
+    catalog: Arc<Catalog>,
     cluster_id: String,
     build: String,
     interconnect: InterconnectSettings,
@@ -221,12 +223,36 @@ impl ControlHandler for Registrar {
         match kind {
             control::INTERCONNECT => answer(&self.interconnect),
             control::REGISTER => self.register(&body),
+            control::TAKE_VALUES => self.take_values(&body).await,
             _ => Err(refusal(SqlState::INTERNAL_ERROR.0, format!("unknown call {kind:?}"))),
         }
     }
 }
 
 impl Registrar {
+    /// Values that a batch of some QE needs; those that are reserved do not wait for the disk.
+    async fn take_values(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
+        let TakeValues { sequences } =
+            serde_json::from_slice(body).map_err(|e| refusal(SqlState::INVALID_PARAMETER.0, e.to_string()))?;
+        let refused = |error: CatalogError| {
+            let error = SqlError::from(error);
+            refusal(error.state.0, error.message)
+        };
+        let mut taken = Vec::with_capacity(sequences.len());
+        for (sequence, count) in sequences {
+            let blocks = match self.catalog.take_reserved_values(&sequence, count).map_err(refused)? {
+                Some(blocks) => blocks,
+                None => {
+                    let catalog = Arc::clone(&self.catalog);
+                    let work = tokio::task::spawn_blocking(move || catalog.take_values(&sequence, count));
+                    work.await.map_err(|e| refusal(SqlState::INTERNAL_ERROR.0, e.to_string()))?.map_err(refused)?
+                }
+            };
+            taken.push(blocks);
+        }
+        answer(&taken)
+    }
+
     fn register(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
         let register: Register =
             serde_json::from_slice(body).map_err(|e| refusal(SqlState::INVALID_PARAMETER.0, e.to_string()))?;

@@ -14,6 +14,7 @@ mod copy;
 mod create_as;
 mod explain;
 mod history;
+mod identity;
 mod insert;
 mod lock;
 mod merge;
@@ -26,7 +27,9 @@ mod restore;
 mod returning;
 mod row_values;
 mod scalar;
+mod sequence_calls;
 mod settings;
+mod setval;
 mod show;
 mod write;
 
@@ -34,7 +37,7 @@ pub(crate) use compact::is_busy;
 
 use crate::catalog::CatalogState;
 use crate::ddl::{self, CommandDone};
-use crate::error::{SqlError, SqlResult, SqlState};
+use crate::error::{SqlResult, internal};
 use crate::master::Master;
 use crate::sql::{self, CreateView, Statement};
 use crate::transaction::Transaction;
@@ -44,7 +47,9 @@ use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
+use sequence_calls::{refuse_in_view, refuse_read_only};
 use settings::Settings;
+use setval::Setval;
 use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 
@@ -204,7 +209,15 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         match statement {
-            Statement::Query(query) => self.query(&query, text, parameters, state, cancel).await,
+            Statement::Query(query) => {
+                if transaction.read_only {
+                    refuse_read_only(&query)?;
+                }
+                match Setval::of(&query)? {
+                    Some(setval) => self.setval(&setval, parameters, state, cancel).await,
+                    None => self.query(&query, text, parameters, state, cancel).await,
+                }
+            }
             Statement::CopyTo(copy) => self.copy_to(&copy, state, cancel).await,
             Statement::Show(target) => self.show(&target, transaction),
             Statement::ShowBackups(place) => self.show_backups(&place, cancel).await,
@@ -215,6 +228,11 @@ impl Session {
             Statement::Explain(explain) => {
                 if explain.analyze && !matches!(*explain.statement, Statement::Query(_)) {
                     transaction.begin_change(&self.master, "EXPLAIN ANALYZE of a change")?;
+                }
+                if let (true, true, Statement::Query(query)) =
+                    (explain.analyze, transaction.read_only, &*explain.statement)
+                {
+                    refuse_read_only(query)?;
                 }
                 self.explain(&explain, text, transaction, cancel).await
             }
@@ -267,23 +285,18 @@ impl Session {
 
     /// DDL: a change of the catalog alone.
     async fn define(&self, statement: &Statement, transaction: &mut Transaction) -> SqlResult<Outcome> {
-        if let Statement::CreateTable(_) = statement {
-            let id = self.reserve_table_id().await?;
-            transaction.workspace().give_table_id(id);
-        }
-        let done = ddl::execute(transaction.workspace(), statement, &self.search_schema());
-        // What is read and not done: sequences.
-        let not_ddl = || {
-            let message = format!("{} is not supported", statement.name());
-            Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message))
-        };
-        let done = done.unwrap_or_else(not_ddl)?;
+        let schema = self.search_schema();
+        let ids = ddl::ids_needed(&transaction.state(), statement, &schema);
+        self.give_ids(transaction, ids).await?;
+        let done = ddl::execute(transaction.workspace(), statement, &schema);
+        let done = done.unwrap_or_else(|| Err(internal(format!("{} is no definition", statement.name()))))?;
         self.try_checks(statement, &transaction.state()).await?;
         Ok(done.into())
     }
 
     /// A view's query is bound now, so that a wrong one is refused now and not at its first use.
     async fn create_view(&self, create: &CreateView, transaction: &mut Transaction) -> SqlResult<Outcome> {
+        refuse_in_view(&create.query)?;
         let bound = self.bind(transaction.state(), &create.query, "").await?;
         let named = column_names::plain(&Arc::new(bound.plan.schema().as_arrow().clone()));
         let columns: Vec<String> = named.fields().iter().map(|f| f.name().clone()).collect();

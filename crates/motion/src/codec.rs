@@ -3,8 +3,8 @@
 
 use crate::{
     CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, ForgetConstantsExec, Gang, HashFilterExec, MotionDef,
-    MotionKind, MotionRecvExec, MotionSendExec, ScanSpec, SplitUpdateExec, SpoolExec, TableModifyExec, TableModifySpec,
-    TableScanExec, TableWriteExec, TableWriteSpec,
+    MotionKind, MotionRecvExec, MotionSendExec, NextValuesExec, ScanSpec, SplitUpdateExec, SpoolExec, TableModifyExec,
+    TableModifySpec, TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -71,6 +71,7 @@ enum NodeType {
     Spool = 9,
     TableModify = 10,
     SplitUpdate = 11,
+    NextValues = 12,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,6 +115,9 @@ impl PhysicalExtensionCodec for SliceCodec {
             (NodeType::TableModify, to_json(modify.spec())?, encode_all(modify.checks().iter().collect())?)
         } else if let Some(split) = node.downcast_ref::<SplitUpdateExec>() {
             (NodeType::SplitUpdate, to_json(split.spec())?, vec![])
+        } else if let Some(next) = node.downcast_ref::<NextValuesExec>() {
+            let (description, conditions) = next.describe();
+            (NodeType::NextValues, to_json(&description)?, encode_all(conditions)?)
         } else if let Some(write) = node.downcast_ref::<CopyWriteExec>() {
             (NodeType::CopyWrite, to_json(write.spec())?, vec![])
         } else if let Some(filter) = node.downcast_ref::<HashFilterExec>() {
@@ -164,6 +168,11 @@ impl PhysicalExtensionCodec for SliceCodec {
                 Arc::new(TableModifyExec::new(spec, checks, input()?))
             }
             NodeType::SplitUpdate => Arc::new(SplitUpdateExec::new(from_json(&node.description)?, input()?)),
+            NodeType::NextValues => {
+                let input = input()?;
+                let conditions = decode_all(&input.schema())?;
+                Arc::new(NextValuesExec::of_description(from_json(&node.description)?, conditions, input)?)
+            }
             NodeType::CopyWrite => {
                 Arc::new(CopyWriteExec::new(from_json::<CopyWriteSpec>(&node.description)?, vec![], input()?))
             }

@@ -14,6 +14,7 @@ mod memory;
 mod message;
 mod metrics;
 mod motion_exec;
+mod next_values;
 mod paced;
 mod recv;
 mod replan;
@@ -43,6 +44,7 @@ pub use message::{
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;
+pub use next_values::{NextValue, NextValuesExec, TakeValues};
 pub use paced::PacedExec;
 pub use recv::MotionRecvExec;
 pub use replan::replan;

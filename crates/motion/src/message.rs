@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use damson_cluster::{
-    BackupFile, BucketMap, ContentId, CopyUnit, FileEntry, QueryId, RestoreFile, SliceId, SnapshotId, TableDef, TableId,
-    Topology,
+    BackupFile, BucketMap, ContentId, CopyUnit, FileEntry, QueryId, RestoreFile, SliceId, SnapshotId, TableDef,
+    TableId, Topology,
 };
 use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
@@ -41,6 +41,8 @@ pub mod control {
     pub const INTERCONNECT_STATS: &str = "interconnect_stats";
     /// Segment → master, before it serves: answers the cluster's [`crate::InterconnectSettings`] as JSON.
     pub const INTERCONNECT: &str = "interconnect";
+    /// Any node → master: JSON [`crate::TakeValues`]; answers one JSON list of lists of `ValueBlock`s.
+    pub const TAKE_VALUES: &str = "take_values";
     /// Segment → master: JSON registration, repeated as a heartbeat; answers a JSON [`super::Registered`].
     pub const REGISTER: &str = "register";
 }

@@ -213,6 +213,7 @@ async fn a_check_finds_what_is_damaged() {
         data_type: DataType::Int64,
         nullable: true,
         default: None,
+        identity: None,
     };
     let table = |distribution| TableDef {
         id: TABLE,

@@ -1,7 +1,8 @@
 //! What the master asks segments about a place of backups: it opens no files itself.
 
-use super::manifest::{BackupTable, Manifest, read_part};
+use super::manifest::{BackupSequence, BackupTable, Manifest, read_part};
 use super::progress::Transfer;
+use crate::catalog::{CatalogState, SequenceDef};
 use crate::dispatch::FileService;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_call};
 use bytes::Bytes;
@@ -27,6 +28,22 @@ impl PlaceCalls<'_> {
     pub async fn claim(&self, cluster_id: &str) -> SqlResult<String> {
         let request = ClaimPlace { place: self.url.into(), cluster_id: cluster_id.into() };
         self.files.ask(SCRIBE, control::CLAIM_PLACE, body(&request)?).await
+    }
+
+    /// The snapshot's sequences, and where they are now.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub async fn sequences(&self, state: &CatalogState) -> SqlResult<Vec<BackupSequence>> {
+        let defs: Vec<_> = state.sequences().map(|def| (**def).clone()).collect();
+        let positioned = self.files.in_catalog(move |catalog| {
+            let of = |def: SequenceDef| {
+                let position = catalog.position(def.id).unwrap_or_else(|| def.beginning());
+                BackupSequence { def, position }
+            };
+            Ok(defs.into_iter().map(of).collect())
+        });
+        positioned.await
     }
 
     /// Copies files of a segment to the place.

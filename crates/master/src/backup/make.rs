@@ -31,6 +31,7 @@ pub(crate) async fn back_up(
 ) -> SqlResult<Made> {
     let marker = place.claim(&state.settings.cluster_id).await?;
     let mut manifest = describe(state, build);
+    manifest.sequences = place.sequences(state).await?;
     transfer.expect(manifest.totals.files, manifest.totals.bytes);
     transfer.enter("copying files");
     let by_content = files_by_content(state);
@@ -51,7 +52,7 @@ pub(crate) async fn back_up(
     Ok(Made { manifest, copied })
 }
 
-/// Everything but the lists of files.
+/// Everything but the lists of files, and sequences.
 fn describe(state: &CatalogState, build: &str) -> Manifest {
     let taken_at = Utc::now();
     let tables: Vec<BackupTable> = state.tables().map(|entry| table_of(entry)).collect();

@@ -1,10 +1,10 @@
 //! What a backup says of its snapshot.
 
 use super::limits::{ID_BYTES_MAX, PART_COLUMNS_MAX};
-use crate::catalog::ViewDef;
+use crate::catalog::{SequenceDef, ViewDef};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use chrono::{DateTime, Utc};
-use damson_cluster::{BucketMap, FileEntry, MapVersion, SnapshotId, TableDef};
+use damson_cluster::{BucketMap, FileEntry, MapVersion, SequencePosition, SnapshotId, TableDef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,10 +31,15 @@ pub(crate) struct Manifest {
     pub schemas: Vec<String>,
     pub tables: Vec<BackupTable>,
     pub views: Vec<ViewDef>,
-    /// Of a build that has them.
-    #[serde(default)]
-    pub sequences: Vec<serde_json::Value>,
+    pub sequences: Vec<BackupSequence>,
     pub totals: Totals,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BackupSequence {
+    pub def: SequenceDef,
+    /// When the backup was made: not before where it was in its snapshot.
+    pub position: SequencePosition,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

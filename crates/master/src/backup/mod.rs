@@ -11,5 +11,5 @@ mod progress;
 pub(crate) use calls::PlaceCalls;
 pub(crate) use layout::{PlacedTable, place_table};
 pub(crate) use make::{Made, back_up};
-pub(crate) use manifest::Manifest;
+pub(crate) use manifest::{BackupSequence, Manifest};
 pub(crate) use progress::{Transfer, TransferRow, Transfers};

@@ -46,6 +46,13 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
             Change::DropView { schema, name } => {
                 Arc::make_mut(&mut parts.relations).remove(&(schema.clone(), name.clone()));
             }
+            Change::PutSequence(def) => {
+                let key = (def.schema.clone(), def.name.clone());
+                Arc::make_mut(&mut parts.relations).insert(key, Relation::Sequence(Arc::new(def.clone())));
+            }
+            Change::DropSequence { schema, name } => {
+                Arc::make_mut(&mut parts.relations).remove(&(schema.clone(), name.clone()));
+            }
             Change::AddFile(file) => added.entry(file.table).or_default().push(Arc::new(file.clone())),
             Change::DropFile { table, key } => {
                 if let Some(origin) = origin_of(table, key) {
@@ -60,6 +67,7 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
             }
             Change::ForgetFile(_)
             | Change::NextTableId(_)
+            | Change::PutPosition { .. }
             | Change::ForgetHistory(_)
             | Change::PutRetention(_)
             | Change::PutRestorePoint { .. }
@@ -114,6 +122,13 @@ fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
         Change::DropView { schema, name } if parts.view(schema, name).is_none() => {
             Err(CatalogError::Conflict { table: format!("{schema}.{name}"), reason: "the view was dropped" })
         }
+        Change::DropSequence { schema, name } if parts.sequence(schema, name).is_none() => {
+            Err(CatalogError::Conflict { table: format!("{schema}.{name}"), reason: "the sequence was dropped" })
+        }
+        Change::PutSequence(def) => match parts.sequence(&def.schema, &def.name) {
+            Some(_) => Ok(()),
+            None => is_free(&def.schema, &def.name),
+        },
         Change::PutView(view) => match parts.relations.get(&(view.schema.clone(), view.name.clone())) {
             Some(Relation::View(_)) => Ok(()),
             _ => is_free(&view.schema, &view.name),

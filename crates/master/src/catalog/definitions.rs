@@ -2,6 +2,7 @@
 
 use super::error::CatalogError;
 use super::files::FileKey;
+use super::sequences::{defaults_from, owned_by};
 use super::state::{CatalogState, Relation, TableEntry, ViewDef};
 use super::step::{Step, uses};
 use super::store::Change;
@@ -48,7 +49,7 @@ impl Workspace {
         })
     }
 
-    /// Drops a schema; with `cascade` what is in it, and views elsewhere that use it. Gives the qualified names of what was dropped with it.
+    /// Drops a schema; with `cascade` what is in it, and views and defaults elsewhere that use it. Gives what those are called.
     ///
     /// # Errors
     /// [`CatalogError::NoSchema`]; [`CatalogError::SchemaNotEmpty`] without `cascade`.
@@ -62,9 +63,13 @@ impl Workspace {
             if !inside.is_empty() && !cascade {
                 return Err(CatalogError::SchemaNotEmpty(name.to_owned()));
             }
-            let (mut changes, dropped) = drop_relations(state, inside);
+            let Dropped { mut changes, relations, defaults } = drop_relations(state, inside);
             changes.push(Change::DropSchema(name.to_owned()));
-            Ok((changes, dropped))
+            // A table's own sequences are no news.
+            let owned = owned_by(state, &relations);
+            let relations = relations.into_iter().filter(|name| !owned.contains(name));
+            let relations = relations.map(|(schema, name)| format!("{schema}.{name}"));
+            Ok((changes, relations.chain(defaults).collect()))
         })
     }
 
@@ -89,9 +94,9 @@ impl Workspace {
                 Err(CatalogError::RelationExists(new.name))
             };
         }
-        let id = match new.id.or_else(|| self.take_table_id()) {
+        let id = match new.id {
             Some(id) => id,
-            None => self.catalog().reserve_table_id()?,
+            None => self.next_id()?,
         };
         self.change(|state| {
             let mut changes = Vec::with_capacity(files.len() + 2);
@@ -115,11 +120,11 @@ impl Workspace {
         })
     }
 
-    /// Drops relations, and with `cascade` the views that use them; gives the qualified names of those views. Names of
-    /// relations that are gone are left out.
+    /// Drops relations with the sequences that they own, and with `cascade` the views, and the defaults, that use them; gives what
+    /// those are called. Names of relations that are gone are left out.
     ///
     /// # Errors
-    /// [`CatalogError::Needed`] without `cascade` if a view that is not among `names` uses one of them.
+    /// [`CatalogError::Needed`] without `cascade` if a view or a table that is not among `names` uses one of them.
     pub fn drop_relations(&mut self, names: &[(String, String)], cascade: bool) -> Result<Vec<String>, CatalogError> {
         self.change(|state| {
             let asked: BTreeSet<(String, String)> = names.iter().cloned().collect();
@@ -127,15 +132,21 @@ impl Workspace {
                 for (schema, name) in &asked {
                     let needing = state.dependent_views(schema, name);
                     let needing = needing.filter(|view| !asked.contains(&(view.schema.clone(), view.name.clone())));
-                    let dependents: Vec<String> = needing.map(|view| view.qualified_name()).collect();
+                    let mut dependents: Vec<String> =
+                        needing.map(|view| format!("view {}", view.qualified_name())).collect();
+                    let mut names = BTreeSet::from([(schema.clone(), name.clone())]);
+                    names.extend(owned_by(state, &names));
+                    dependents.extend(defaults_from(state, &names, &asked).1);
                     if !dependents.is_empty() {
                         return Err(CatalogError::Needed { relation: format!("{schema}.{name}"), dependents });
                     }
                 }
             }
-            let (changes, dropped) = drop_relations(state, asked.clone());
-            let asked: BTreeSet<String> = asked.iter().map(|(schema, name)| format!("{schema}.{name}")).collect();
-            Ok((changes, dropped.into_iter().filter(|name| !asked.contains(name)).collect()))
+            let Dropped { changes, relations, defaults } = drop_relations(state, asked.clone());
+            let views = relations.into_iter().filter(|name| !asked.contains(name));
+            let views = views.filter(|(schema, name)| state.view(schema, name).is_some());
+            let views = views.map(|(schema, name)| format!("view {schema}.{name}"));
+            Ok((changes, views.chain(defaults).collect()))
         })
     }
 
@@ -248,9 +259,20 @@ impl Workspace {
     }
 }
 
-/// DROP of `names` and of every view that uses one of them, directly or through views; and the qualified names of all.
-fn drop_relations(state: &CatalogState, names: BTreeSet<(String, String)>) -> (Vec<Change>, Vec<String>) {
+/// What DROP of some relations comes to.
+struct Dropped {
+    changes: Vec<Change>,
+    /// By schema and name.
+    relations: BTreeSet<(String, String)>,
+    /// What the defaults are called that go with it.
+    defaults: Vec<String>,
+}
+
+/// DROP of `names`, of the sequences that they own, of every view that uses one of them, directly or through views, and of the defaults
+/// of tables that stay.
+fn drop_relations(state: &CatalogState, names: BTreeSet<(String, String)>) -> Dropped {
     let mut all = names;
+    all.extend(owned_by(state, &all));
     loop {
         let using = state.views().filter(|view| view.references.iter().any(|reference| all.contains(reference)));
         let using: Vec<_> = using.map(|view| (view.schema.clone(), view.name.clone())).collect();
@@ -260,18 +282,19 @@ fn drop_relations(state: &CatalogState, names: BTreeSet<(String, String)>) -> (V
             break;
         }
     }
-    let mut changes = Vec::new();
-    let mut dropped = Vec::new();
-    for (schema, name) in all {
-        dropped.push(format!("{schema}.{name}"));
-        match state.relation(&schema, &name) {
+    let (mut changes, defaults) = defaults_from(state, &all, &all);
+    for (schema, name) in &all {
+        match state.relation(schema, name) {
             Some(Relation::Table(entry)) => changes.extend(drop_table_changes(entry)),
-            Some(Relation::View(_)) => changes.push(Change::DropView { schema, name }),
+            Some(Relation::View(_)) => changes.push(Change::DropView { schema: schema.clone(), name: name.clone() }),
+            Some(Relation::Sequence(_)) => {
+                changes.push(Change::DropSequence { schema: schema.clone(), name: name.clone() });
+            }
             // Dropped by another statement since the caller looked: what was asked for is so.
             None => {}
         }
     }
-    (changes, dropped)
+    Dropped { changes, relations: all, defaults }
 }
 
 fn drop_table_changes(entry: &TableEntry) -> Vec<Change> {

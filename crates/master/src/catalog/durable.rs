@@ -1,6 +1,7 @@
 //! The catalog's only writer: each change is durable in the store before any statement can see it.
 
 use super::apply::Gone;
+use super::counters::Counters;
 use super::error::CatalogError;
 use super::files::{FileKey, TableFiles};
 use super::history::{History, Lifetime};
@@ -29,6 +30,7 @@ pub struct Catalog {
     /// Commits that wait for the writer, in their order.
     queue: Mutex<Vec<Queued>>,
     pins: Arc<Pins>,
+    counters: Counters,
 }
 
 /// A commit, and whom to tell.
@@ -117,6 +119,7 @@ impl Catalog {
             return Err(CatalogError::SegmentCount { stored: stored.segment_count, asked: segment_count });
         }
         let pins = Arc::new(Pins::default());
+        let counters = Counters::of(&stored);
         let Loaded { state, next_table_id, dropped, history } = state_of(stored, &pins)?;
         let writer = Writer {
             store,
@@ -134,6 +137,7 @@ impl Catalog {
             writer: Mutex::new(writer),
             queue: Mutex::default(),
             pins,
+            counters,
         }))
     }
 
@@ -174,6 +178,20 @@ impl Catalog {
         let id = writer.next_table_id;
         writer.next_table_id = TableId(id.0 + 1);
         Ok(id)
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Applies what no statement reads. Blocks.
+    ///
+    /// # Errors
+    /// The store's, and then it may be applied or not.
+    pub(super) fn apply_alone(&self, transaction: Transaction) -> Result<(), CatalogError> {
+        let mut writer = self.writer.lock();
+        self.settle(&mut writer)?;
+        writer.apply(&[transaction], Durability::Synced)
     }
 
     /// Makes the next snapshot, durably. Those that come while another is written wait, and are written together: one wait for the
@@ -496,6 +514,9 @@ pub(super) fn state_of(stored: Stored, pins: &Arc<Pins>) -> Result<Loaded, Catal
     let relations = Arc::make_mut(&mut parts.relations);
     for view in stored.views {
         relations.insert((view.schema.clone(), view.name.clone()), Relation::View(Arc::new(view)));
+    }
+    for def in stored.sequences {
+        relations.insert((def.schema.clone(), def.name.clone()), Relation::Sequence(Arc::new(def)));
     }
     let state = parts.into_state(stored.snapshot, pins);
     Ok(Loaded { state, next_table_id: stored.next_table_id, dropped, history: stored.history })

@@ -18,11 +18,13 @@ pub enum CatalogError {
     NoSchema(String),
     #[error("cannot drop schema \"{0}\" because other objects depend on it")]
     SchemaNotEmpty(String),
-    /// `dependents`: qualified names of views.
+    /// `dependents`: `view s.v`, `default value for column c of table s.t`.
     #[error("cannot drop {relation} because other objects depend on it")]
     Needed { relation: String, dependents: Vec<String> },
     #[error("infinite recursion: the query of view \"{0}\" uses the view itself")]
     RecursiveView(String),
+    #[error("nextval: reached {} value of sequence \"{name}\" ({end})", if *.up { "maximum" } else { "minimum" })]
+    SequenceEnded { name: String, up: bool, end: i64 },
     #[error("the catalog is of a cluster of {stored} segments, and {asked} were asked for")]
     SegmentCount { stored: usize, asked: usize },
 
@@ -102,10 +104,15 @@ impl From<CatalogError> for SqlError {
                 .with_hint("Use DROP ... CASCADE to drop the dependent objects too."),
             CatalogError::Needed { relation, dependents } => SqlError::new(SqlState::DEPENDENT_OBJECTS, message)
                 .with_detail(
-                    dependents.iter().map(|v| format!("view {v} depends on {relation}")).collect::<Vec<_>>().join("\n"),
+                    dependents
+                        .iter()
+                        .map(|what| format!("{what} depends on {relation}"))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
                 )
                 .with_hint("Use DROP ... CASCADE to drop the dependent objects too."),
             CatalogError::RecursiveView(_) => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message),
+            CatalogError::SequenceEnded { .. } => SqlError::new(SqlState::SEQUENCE_EXHAUSTED, message),
             CatalogError::SegmentCount { stored, .. } => SqlError::new(SqlState::INVALID_PARAMETER, message)
                 .with_hint(format!("Start with --segments {stored}, or keep the catalog elsewhere.")),
             CatalogError::NotKept { .. } => SqlError::new(SqlState::SNAPSHOT_TOO_OLD, message).with_hint(

@@ -1,7 +1,8 @@
-//! The durable catalog: what tables, views and files there are, and the commit. [`Catalog`] is the only way in.
+//! The durable catalog: what tables, views, sequences and files there are, and the commit. [`Catalog`] is the only way in.
 
 mod apply;
 mod commit;
+mod counters;
 mod definitions;
 mod durable;
 mod error;
@@ -14,6 +15,7 @@ mod pins;
 mod postgres;
 mod restore;
 mod rows;
+mod sequences;
 mod sqlite;
 mod state;
 mod statistics;
@@ -31,6 +33,7 @@ pub use files::FileKey;
 pub use history::{AsOf, History};
 pub use lease::{Lease, LeaseHolder, Waiting};
 pub use location::CatalogLocation;
+pub use sequences::{SequenceDef, SequenceOwner};
 pub use state::{CatalogState, Relation, TableEntry, ViewDef};
 pub use statistics::ColumnStatistics;
 pub use store::Durability;

@@ -7,11 +7,13 @@ use super::error::CatalogError;
 use super::files::FileKey;
 use super::history::History;
 use super::rows::{self, DeletesRow, FileRow, SCHEMA_VERSION, count, from_json, int, stored_table, to_json};
+use super::sequences::SequenceDef;
 use super::state::ViewDef;
 use super::store::{CatalogStore, Change, Durability, Stored, StoredDeletes, StoredFile, StoredTable, Transaction};
 use crate::sql::DEFAULT_SCHEMA;
-use damson_cluster::{BucketMap, FileEntry, SnapshotId, TableId};
+use damson_cluster::{BucketMap, FileEntry, SequenceId, SequencePosition, SnapshotId, TableId};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -75,6 +77,18 @@ CREATE TABLE delete_vectors (
 CREATE UNIQUE INDEX delete_vectors_file ON delete_vectors(content, file_path) WHERE dropped IS NULL;
 ";
 
+/// Since version 4. A position may be there before its sequence is committed.
+const SEQUENCES: &str = "
+CREATE TABLE sequence_definitions (
+    schema_name TEXT NOT NULL REFERENCES schemas(name),
+    name TEXT NOT NULL,
+    id INTEGER NOT NULL UNIQUE,
+    definition TEXT NOT NULL,
+    created INTEGER NOT NULL REFERENCES snapshots(id),
+    PRIMARY KEY (schema_name, name)) WITHOUT ROWID;
+CREATE TABLE sequence_positions (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, is_called INTEGER NOT NULL);
+";
+
 /// One open `catalog.db`.
 pub(super) struct SqliteStore {
     connection: Connection,
@@ -102,6 +116,10 @@ impl SqliteStore {
         let epoch = setting::<u64>(&transaction, "epoch")? + 1;
         put_setting(&transaction, "epoch", &epoch.to_string())?;
         put_setting(&transaction, "build", env!("CARGO_PKG_VERSION"))?;
+        // Of sequences that were dropped, or never committed; unless a snapshot that is kept has dropped ones.
+        let left = "DELETE FROM sequence_positions WHERE id NOT IN (SELECT id FROM sequence_definitions)
+                    AND NOT EXISTS (SELECT 1 FROM past_definitions WHERE kind = 'sequence')";
+        transaction.execute(left, [])?;
         transaction.commit()?;
         Ok(SqliteStore { connection, epoch, durability: Durability::Synced })
     }
@@ -173,6 +191,7 @@ fn migrate(connection: &Connection, from: i64) -> Result<(), CatalogError> {
     }
     if from < 4 {
         connection.execute_batch(past::HISTORY)?;
+        connection.execute_batch(SEQUENCES)?;
     }
     connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION};"))?;
     Ok(())
@@ -200,6 +219,7 @@ fn keys_of_primary_keys(connection: &Connection) -> Result<(), CatalogError> {
 fn create(connection: &Connection, segment_count: usize) -> Result<(), CatalogError> {
     connection.execute_batch(SCHEMA)?;
     connection.execute_batch(DELETE_VECTORS)?;
+    connection.execute_batch(SEQUENCES)?;
     connection
         .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"))?;
     put_setting(connection, "cluster_id", &uuid::Uuid::new_v4().to_string())?;
@@ -313,6 +333,13 @@ fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, Catal
     let schemas = "SELECT name FROM schemas WHERE ?1 IS NULL OR created <= ?1
                    UNION ALL SELECT definition FROM past_definitions
                    WHERE kind = 'schema' AND created <= ?1 AND dropped > ?1";
+    let all_sequences = "SELECT definition FROM sequence_definitions WHERE ?1 IS NULL OR created <= ?1
+                         UNION ALL SELECT definition FROM past_definitions
+                         WHERE kind = 'sequence' AND created <= ?1 AND dropped > ?1";
+    let mut sequences = Vec::new();
+    for text in texts(all_sequences, true)? {
+        sequences.push(from_json::<SequenceDef>("a sequence", &text)?);
+    }
     Ok(Stored {
         cluster_id: setting(connection, "cluster_id")?,
         segment_count: setting(connection, "segment_count")?,
@@ -323,10 +350,23 @@ fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, Catal
         schemas: texts(schemas, true)?,
         tables: load_tables(connection, at)?,
         views,
+        sequences,
+        positions: load_positions(connection)?,
         files: load_files(connection, at)?,
         deletes: load_deletes(connection, at)?,
         history: past::history(connection)?,
     })
+}
+
+fn load_positions(connection: &Connection) -> Result<HashMap<SequenceId, SequencePosition>, CatalogError> {
+    let mut statement = connection.prepare("SELECT id, last, is_called FROM sequence_positions")?;
+    let mut rows = statement.query([])?;
+    let mut positions = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let position = SequencePosition { last: row.get(1)?, is_called: row.get(2)? };
+        positions.insert(SequenceId(count(row.get(0)?)?), position);
+    }
+    Ok(positions)
 }
 
 fn load_tables(connection: &Connection, at: Option<SnapshotId>) -> Result<Vec<StoredTable>, CatalogError> {
@@ -427,6 +467,23 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
         Change::DropView { schema, name } => {
             past::keep_view(sqlite, [schema, name], snapshot)?;
             sqlite.execute("DELETE FROM views WHERE schema_name = ?1 AND name = ?2", [schema, name])?;
+        }
+        Change::PutSequence(def) => {
+            past::keep_sequence(sqlite, &def.schema, &def.name, snapshot)?;
+            sqlite.execute(
+                "INSERT OR REPLACE INTO sequence_definitions VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![def.schema, def.name, int(def.id.0), to_json(def)?, snapshot],
+            )?;
+        }
+        Change::DropSequence { schema, name } => {
+            past::keep_sequence(sqlite, schema, name, snapshot)?;
+            let sql = "DELETE FROM sequence_definitions WHERE schema_name = ?1 AND name = ?2";
+            sqlite.execute(sql, [schema, name])?;
+        }
+        Change::PutPosition { id, position } => {
+            sqlite
+                .prepare_cached("INSERT OR REPLACE INTO sequence_positions VALUES (?1, ?2, ?3)")?
+                .execute(params![int(id.0), position.last, position.is_called])?;
         }
         Change::AddFile(file) => add_file(sqlite, file)?,
         Change::DropFile { key, .. } => {

@@ -2,6 +2,7 @@
 
 use super::files::TableFiles;
 use super::pins::{Pin, Pins};
+use super::sequences::SequenceDef;
 use super::statistics::TableStatistics;
 use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId};
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,7 @@ impl TableEntry {
 pub enum Relation {
     Table(Arc<TableEntry>),
     View(Arc<ViewDef>),
+    Sequence(Arc<SequenceDef>),
 }
 
 /// Everything in the catalog as of one snapshot, or as a transaction has changed it. Made by the [`Catalog`](super::Catalog) at each
@@ -73,7 +75,7 @@ pub struct CatalogState {
     pub settings: Arc<ClusterSettings>,
     pub(super) maps: Arc<BTreeMap<MapVersion, Arc<BucketMap>>>,
     pub(super) schemas: Arc<BTreeSet<String>>,
-    /// By schema and name: tables and views share one name space.
+    /// By schema and name: tables, views and sequences share one name space.
     pub(super) relations: Arc<BTreeMap<(String, String), Relation>>,
     pub(super) table_names: Arc<BTreeMap<TableId, (String, String)>>,
     _pin: Pin,
@@ -124,13 +126,20 @@ impl StateParts {
     pub fn views(&self) -> impl Iterator<Item = &Arc<ViewDef>> {
         self.relations.values().filter_map(|relation| match relation {
             Relation::View(view) => Some(view),
-            Relation::Table(_) => None,
+            Relation::Table(_) | Relation::Sequence(_) => None,
         })
     }
 
     pub fn view(&self, schema: &str, name: &str) -> Option<&Arc<ViewDef>> {
         match self.relations.get(&(schema.to_owned(), name.to_owned())) {
             Some(Relation::View(view)) => Some(view),
+            _ => None,
+        }
+    }
+
+    pub fn sequence(&self, schema: &str, name: &str) -> Option<&Arc<SequenceDef>> {
+        match self.relations.get(&(schema.to_owned(), name.to_owned())) {
+            Some(Relation::Sequence(def)) => Some(def),
             _ => None,
         }
     }
@@ -173,6 +182,13 @@ impl CatalogState {
         }
     }
 
+    pub fn sequence(&self, schema: &str, name: &str) -> Option<&Arc<SequenceDef>> {
+        match self.relation(schema, name) {
+            Some(Relation::Sequence(def)) => Some(def),
+            _ => None,
+        }
+    }
+
     pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableEntry>> {
         let (schema, name) = self.table_names.get(&id)?;
         self.table(schema, name)
@@ -187,7 +203,7 @@ impl CatalogState {
     pub fn tables(&self) -> impl Iterator<Item = &Arc<TableEntry>> {
         self.relations().filter_map(|relation| match relation {
             Relation::Table(entry) => Some(entry),
-            Relation::View(_) => None,
+            Relation::View(_) | Relation::Sequence(_) => None,
         })
     }
 
@@ -195,7 +211,15 @@ impl CatalogState {
     pub fn views(&self) -> impl Iterator<Item = &Arc<ViewDef>> {
         self.relations().filter_map(|relation| match relation {
             Relation::View(view) => Some(view),
-            Relation::Table(_) => None,
+            Relation::Table(_) | Relation::Sequence(_) => None,
+        })
+    }
+
+    /// By schema and name.
+    pub fn sequences(&self) -> impl Iterator<Item = &Arc<SequenceDef>> {
+        self.relations().filter_map(|relation| match relation {
+            Relation::Sequence(def) => Some(def),
+            Relation::Table(_) | Relation::View(_) => None,
         })
     }
 

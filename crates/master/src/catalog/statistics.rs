@@ -113,7 +113,14 @@ mod tests {
 
     fn column(name: &str) -> ColumnDef {
         let data_type = DataType::Int64;
-        ColumnDef { name: name.into(), sql_type: "bigint".into(), data_type, nullable: true, default: None }
+        ColumnDef {
+            name: name.into(),
+            sql_type: "bigint".into(),
+            data_type,
+            nullable: true,
+            default: None,
+            identity: None,
+        }
     }
 
     fn def(distribution: Distribution) -> TableDef {

@@ -3,6 +3,7 @@
 use super::apply::{Gone, apply};
 use super::error::CatalogError;
 use super::files::{FileKey, TableFiles};
+use super::sequences::{SequenceDef, check_defaults};
 use super::state::{CatalogState, Relation, StateParts, TableEntry, ViewDef};
 use super::store::Change;
 use damson_cluster::{ContentId, SnapshotId, TableDef, TableId};
@@ -17,6 +18,8 @@ pub(super) struct Step {
     relies_on: BTreeMap<TableId, Reliance>,
     /// Views that it makes, drops or names, as they were; None where there was none.
     views: BTreeMap<(String, String), Option<Arc<ViewDef>>>,
+    /// Sequences that it makes, changes or drops, as they were; None where there was none.
+    sequences: BTreeMap<(String, String), Option<Arc<SequenceDef>>>,
 }
 
 /// What was read of one table.
@@ -56,7 +59,7 @@ impl Step {
     /// `base` is the snapshot below the transaction's own changes: what is only the transaction's cannot change under it.
     pub(super) fn new(changes: Vec<Change>, base: &CatalogState) -> Self {
         let mut relies_on: BTreeMap<TableId, Reliance> = BTreeMap::new();
-        let mut views = BTreeMap::new();
+        let (mut views, mut sequences) = (BTreeMap::new(), BTreeMap::new());
         let mut read: BTreeMap<TableId, BTreeSet<&FileKey>> = BTreeMap::new();
         for change in &changes {
             let (table, all_files) = match change {
@@ -77,7 +80,7 @@ impl Step {
                                 reliance.def = Some(Arc::clone(&entry.def));
                             }
                             Some(Relation::View(view)) => _ = views.insert(name, Some(Arc::clone(view))),
-                            None => _ = views.insert(name, None),
+                            Some(Relation::Sequence(_)) | None => _ = views.insert(name, None),
                         }
                     }
                     continue;
@@ -85,6 +88,19 @@ impl Step {
                 Change::DropView { schema, name } => {
                     let view = base.view(schema, name).map(Arc::clone);
                     views.insert((schema.clone(), name.clone()), view);
+                    continue;
+                }
+                Change::PutSequence(def) => {
+                    let name = (def.schema.clone(), def.name.clone());
+                    sequences.insert(name, base.sequence(&def.schema, &def.name).map(Arc::clone));
+                    match def.owner {
+                        Some(owner) => (owner.table, false),
+                        None => continue,
+                    }
+                }
+                Change::DropSequence { schema, name } => {
+                    let def = base.sequence(schema, name).map(Arc::clone);
+                    sequences.insert((schema.clone(), name.clone()), def);
                     continue;
                 }
                 _ => continue,
@@ -102,7 +118,7 @@ impl Step {
             };
             reliance.rely_on(entry, |file| files.contains(file));
         }
-        Step { changes, relies_on, views }
+        Step { changes, relies_on, views, sequences }
     }
 
     /// As [`Step::new`], of changes that leave nothing of the files that the tables had.
@@ -179,6 +195,12 @@ impl Step {
                 return Err(CatalogError::Conflict { table, reason: "the view was changed" });
             }
         }
+        for ((schema, name), def) in &self.sequences {
+            if state.sequence(schema, name) != def.as_ref() {
+                let table = format!("{schema}.{name}");
+                return Err(CatalogError::Conflict { table, reason: "the sequence was changed" });
+            }
+        }
         Ok(())
     }
 }
@@ -229,6 +251,7 @@ pub(super) fn make(
         unneeded.extend(apply(&mut parts, &step.changes, snapshot)?);
     }
     check_views(state, &parts, steps)?;
+    check_defaults(&parts, steps.iter().flat_map(|step| &step.changes))?;
     Ok((parts, unneeded))
 }
 
@@ -251,7 +274,7 @@ fn check_views(before: &CatalogState, parts: &StateParts, steps: &[Step]) -> Res
         let needs = |view: &Arc<ViewDef>| {
             let is_others = before.view(&view.schema, &view.name).is_some_and(|old| Arc::ptr_eq(old, view));
             let name = view.references.iter().find(|name| is_others && left.contains(name))?;
-            Some((format!("{}.{}", name.0, name.1), view.qualified_name()))
+            Some((format!("{}.{}", name.0, name.1), format!("view {}", view.qualified_name())))
         };
         if let Some((relation, view)) = parts.views().find_map(needs) {
             return Err(CatalogError::Needed { relation, dependents: vec![view] });

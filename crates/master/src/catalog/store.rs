@@ -3,8 +3,10 @@
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::history::History;
+use super::sequences::SequenceDef;
 use super::state::ViewDef;
-use damson_cluster::{BucketMap, DeleteVector, FileEntry, SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, DeleteVector, FileEntry, SequenceId, SequencePosition, SnapshotId, TableDef, TableId};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// What a commit waits for.
@@ -70,6 +72,9 @@ pub(super) struct Stored {
     /// Live tables.
     pub tables: Vec<StoredTable>,
     pub views: Vec<ViewDef>,
+    pub sequences: Vec<SequenceDef>,
+    /// Of sequences that were used.
+    pub positions: HashMap<SequenceId, SequencePosition>,
     /// In the order in which they were committed; without delete vectors.
     pub files: Vec<StoredFile>,
     pub deletes: Vec<StoredDeletes>,
@@ -120,6 +125,17 @@ pub(super) enum Change {
     DropView {
         schema: String,
         name: String,
+    },
+    /// A new sequence or a sequence's new definition.
+    PutSequence(SequenceDef),
+    DropSequence {
+        schema: String,
+        name: String,
+    },
+    /// The last value that may be given out before it is written again; of a sequence that may not be committed yet.
+    PutPosition {
+        id: SequenceId,
+        position: SequencePosition,
     },
     AddFile(FileEntry),
     /// The file, and its delete vector.

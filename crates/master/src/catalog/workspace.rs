@@ -7,7 +7,7 @@ use super::state::CatalogState;
 use super::step::{Step, check, make, replay};
 use super::store::{Change, Durability};
 use damson_cluster::{SnapshotId, TableId};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// What a transaction reads, and has changed: a snapshot, and its own changes on it, which nobody else sees. Dropping it gives the
@@ -21,7 +21,7 @@ pub struct Workspace {
     steps: Vec<Step>,
     /// As many steps stay as they are: a savepoint is after them.
     kept: usize,
-    table_id: Option<TableId>,
+    ids: VecDeque<TableId>,
 }
 
 /// A place in a transaction to go back to.
@@ -37,7 +37,7 @@ impl Workspace {
     /// On a snapshot.
     pub fn on(catalog: &Arc<Catalog>, base: Arc<CatalogState>) -> Self {
         let state = Arc::clone(&base);
-        Workspace { catalog: Arc::clone(catalog), base, state, steps: vec![], kept: 0, table_id: None }
+        Workspace { catalog: Arc::clone(catalog), base, state, steps: vec![], kept: 0, ids: VecDeque::new() }
     }
 
     /// What the transaction's next statement reads.
@@ -100,13 +100,20 @@ impl Workspace {
         Ok(new_files(&self.steps.split_off(mark.0)))
     }
 
-    /// An id for the next table that is made, so that making it need not wait for the store.
-    pub fn give_table_id(&mut self, id: TableId) {
-        self.table_id = Some(id);
+    /// Ids for the next tables and sequences that are made, so that making them need not wait for the store.
+    pub fn give_ids(&mut self, ids: Vec<TableId>) {
+        self.ids = ids.into();
     }
 
-    pub(super) fn take_table_id(&mut self) -> Option<TableId> {
-        self.table_id.take()
+    /// An id that is never given again.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn next_id(&mut self) -> Result<TableId, CatalogError> {
+        match self.ids.pop_front() {
+            Some(id) => Ok(id),
+            None => self.catalog.reserve_table_id(),
+        }
     }
 
     /// The files that were written for the changes.

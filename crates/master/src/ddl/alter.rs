@@ -1,5 +1,6 @@
 //! ALTER TABLE.
 
+use super::column_sequence::kept_default;
 use super::columns::{SEGMENT_ID, check_new, define};
 use super::constraints::{self, Constraints};
 use super::relation::{already_exists, find_relation, find_table};
@@ -23,10 +24,15 @@ pub fn alter_table(workspace: &mut Workspace, alter: &AlterTable, search_schema:
         AlterAction::RenameTo(name) => rename_table(workspace, &state, &entry, name),
         AlterAction::RenameColumn { from, to } => rename_column(workspace, &state, &entry, from, to),
         AlterAction::AddColumn { column, if_not_exists, checks } => {
-            add_column(workspace, &entry, (column, checks), *if_not_exists)
+            add_column(workspace, &entry, (column, checks), *if_not_exists, search_schema)
         }
         AlterAction::SetDistributed { .. } => {
             Err(SqlError::new(SqlState::INTERNAL_ERROR, "SET DISTRIBUTED is the session's to run"))
+        }
+        AlterAction::SetDefault { column, default } => {
+            let default = kept_default(default, &state, search_schema)?.unwrap_or_else(|| "NULL".to_owned());
+            let action = AlterAction::SetDefault { column: column.clone(), default };
+            alter_constraints::alter(workspace, &entry.def, &action)
         }
         action => alter_constraints::alter(workspace, &entry.def, action),
     }
@@ -110,6 +116,7 @@ fn add_column(
     entry: &TableEntry,
     (column, checks): (&ColumnSpec, &[CheckSpec]),
     if_not_exists: bool,
+    search_schema: &str,
 ) -> SqlResult<CommandDone> {
     let mut done = CommandDone::new(TAG);
     if let Err(error) = check_column(entry, &column.name) {
@@ -119,7 +126,7 @@ fn add_column(
         done.notices.push(format!("{}, skipping", error.message));
         return Ok(done);
     }
-    let (def, checks) = added(&entry.def, column, checks)?;
+    let (def, checks) = added(&entry.def, (column, checks), &workspace.state(), search_schema)?;
     if !entry.files.is_empty() && !def.nullable {
         let message = format!("column \"{}\" of relation \"{}\" contains null values", def.name, entry.def.name);
         return Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
@@ -131,8 +138,13 @@ fn add_column(
 }
 
 /// The column, and the checks that come with it.
-fn added(table: &TableDef, column: &ColumnSpec, checks: &[CheckSpec]) -> SqlResult<(ColumnDef, Vec<CheckDef>)> {
-    let def = define(column)?;
+fn added(
+    table: &TableDef,
+    (column, checks): (&ColumnSpec, &[CheckSpec]),
+    state: &CatalogState,
+    search_schema: &str,
+) -> SqlResult<(ColumnDef, Vec<CheckDef>)> {
+    let def = define(column, state, search_schema)?;
     let columns: Vec<ColumnDef> = table.columns.iter().cloned().chain([def.clone()]).collect();
     let mut constraints = Constraints::of(table);
     for check in checks {
@@ -167,7 +179,7 @@ pub fn add_column_with_default(
     if entry.files.is_empty() || !needs_rows || check_column(&entry, &column.name).is_err() {
         return Ok(None);
     }
-    let (added, checks) = added(&entry.def, column, checks)?;
+    let (added, checks) = added(&entry.def, (column, checks), state, search_schema)?;
     let mut def = (*entry.def).clone();
     def.columns.push(added);
     def.checks.extend(checks);

@@ -74,6 +74,7 @@ pub fn altered(def: &TableDef, action: &AlterAction) -> SqlResult<Altered> {
         }
         AlterAction::DropNotNull(name) => {
             let position = column(&new, name)?;
+            refuse_identity(&new, name, position)?;
             if new.primary_key().is_some_and(|key| key.columns.contains(&position)) {
                 let message = format!("column \"{}\" is in a primary key", name.text);
                 return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(name.position));
@@ -83,11 +84,13 @@ pub fn altered(def: &TableDef, action: &AlterAction) -> SqlResult<Altered> {
         }
         AlterAction::SetDefault { column: name, default } => {
             let position = column(&new, name)?;
+            refuse_identity(&new, name, position)?;
             new.columns[position].default = Some(default.clone()).filter(|text| !text.eq_ignore_ascii_case("null"));
             altered(new, false)
         }
         AlterAction::DropDefault(name) => {
             let position = column(&new, name)?;
+            refuse_identity(&new, name, position)?;
             new.columns[position].default = None;
             altered(new, false)
         }
@@ -105,6 +108,15 @@ pub fn altered(def: &TableDef, action: &AlterAction) -> SqlResult<Altered> {
 fn column(def: &TableDef, name: &Name) -> SqlResult<usize> {
     let of = format!("of relation \"{}\" ", def.name);
     Ok(positions(&def.columns, std::slice::from_ref(name), &of)?[0])
+}
+
+/// An identity column has the default of its sequence, and is not NULL.
+fn refuse_identity(def: &TableDef, name: &Name, position: usize) -> SqlResult<()> {
+    if def.columns[position].identity.is_none() {
+        return Ok(());
+    }
+    let message = format!("column \"{}\" of relation \"{}\" is an identity column", name.text, def.name);
+    Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(name.position))
 }
 
 fn drop_constraint(mut new: TableDef, name: &Name, if_exists: bool) -> SqlResult<Altered> {

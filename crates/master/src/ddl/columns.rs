@@ -1,8 +1,10 @@
 //! Columns of tables: definitions and positions.
 
+use super::column_sequence::kept_default;
+use crate::catalog::CatalogState;
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{ColumnSpec, Name};
-use damson_cluster::{ColumnDef, FILE_COLUMN, ROW_COLUMN, TableDef};
+use damson_cluster::{ColumnDef, FILE_COLUMN, Identity, ROW_COLUMN, TableDef};
 
 /// The column that every table has and no table may define: the content id of the segment that holds the row.
 pub const SEGMENT_ID: &str = "gp_segment_id";
@@ -47,25 +49,25 @@ pub(super) fn check_new(columns: &[ColumnDef], name: &str) -> SqlResult<()> {
     if columns.iter().any(|column| column.name == name) { Err(duplicate(name)) } else { Ok(()) }
 }
 
+/// The column as it is kept. Where it is serial, or an identity, its default is that of its sequence.
+///
 /// # Errors
-/// 0A000 for an identity, and for a default from a sequence.
-pub(super) fn define(spec: &ColumnSpec) -> SqlResult<ColumnDef> {
-    if let Some(identity) = &spec.identity {
-        let what = if identity.serial { "serial" } else { "GENERATED AS IDENTITY" };
-        let message = format!("{what} is not supported: there are no sequences");
-        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(spec.name.position));
-    }
-    if spec.default.as_ref().is_some_and(|default| default.to_ascii_lowercase().contains("nextval(")) {
-        let message = "DEFAULT nextval(...) is not supported: there are no sequences";
-        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(spec.name.position));
-    }
-    // DEFAULT NULL is what a column without one has.
-    let default = spec.default.clone().filter(|default| !default.eq_ignore_ascii_case("null"));
+/// 42P01, 42809 for a default from what is no sequence.
+pub(super) fn define(spec: &ColumnSpec, state: &CatalogState, search_schema: &str) -> SqlResult<ColumnDef> {
+    let default = match (&spec.identity, &spec.default) {
+        (Some(_), default) => default.clone(),
+        (None, Some(default)) => {
+            kept_default(default, state, search_schema).map_err(|error| error.at(spec.name.position))?
+        }
+        (None, None) => None,
+    };
+    let identity = spec.identity.as_ref().filter(|identity| !identity.serial);
     Ok(ColumnDef {
         name: spec.name.text.clone(),
         sql_type: spec.sql_type.name.clone(),
         data_type: spec.sql_type.data_type.clone(),
         nullable: spec.nullable,
         default,
+        identity: identity.map(|identity| if identity.always { Identity::Always } else { Identity::ByDefault }),
     })
 }

@@ -1,10 +1,11 @@
-//! DROP TABLE, VIEW, SCHEMA; TRUNCATE.
+//! DROP TABLE, VIEW, SEQUENCE, SCHEMA; TRUNCATE.
 
 use super::CommandDone;
 use super::relation::{find_relation, find_table, no_relation, wrong_kind};
-use crate::catalog::{Relation, Workspace};
+use crate::catalog::{CatalogState, Relation, SequenceDef, Workspace};
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::sql::{Drop, Name, RelationName};
+use crate::sql::{Drop, Name, RelationName, Truncate};
+use damson_cluster::TableId;
 
 /// # Errors
 /// 42P01, 42809 for a view, 2BP01, and the catalog's. All tables are dropped or none.
@@ -22,6 +23,34 @@ pub fn drop_views(workspace: &mut Workspace, drop: &Drop<RelationName>, search_s
     drop_relations(workspace, drop, search_schema, "view", CommandDone::new("DROP VIEW"))
 }
 
+/// # Errors
+/// 42P01, 42809 for what is none, 2BP01 also for an identity column's, and the catalog's. All sequences are dropped or none.
+pub fn drop_sequences(
+    workspace: &mut Workspace,
+    drop: &Drop<RelationName>,
+    search_schema: &str,
+) -> SqlResult<CommandDone> {
+    let state = workspace.state();
+    for name in &drop.names {
+        if let Some(Relation::Sequence(def)) = find_relation(&state, name, search_schema) {
+            refuse_identity(&state, def).map_err(|error| error.at(name.position))?;
+        }
+    }
+    drop_relations(workspace, drop, search_schema, "sequence", CommandDone::new("DROP SEQUENCE"))
+}
+
+/// A sequence without which a column cannot be.
+fn refuse_identity(state: &CatalogState, def: &SequenceDef) -> SqlResult<()> {
+    let owner = def.owner.filter(|owner| owner.identity);
+    let Some((owner, table)) = owner.and_then(|owner| Some((owner, state.table_by_id(owner.table)?))) else {
+        return Ok(());
+    };
+    let (column, table) = (&table.def.columns[owner.column].name, table.def.qualified_name());
+    let message =
+        format!("cannot drop sequence {} because column {column} of table {table} requires it", def.qualified_name());
+    Err(SqlError::new(SqlState::DEPENDENT_OBJECTS, message).with_hint(format!("Drop table {table} instead.")))
+}
+
 fn drop_relations(
     workspace: &mut Workspace,
     drop: &Drop<RelationName>,
@@ -33,14 +62,19 @@ fn drop_relations(
     let mut names = Vec::with_capacity(drop.names.len());
     for name in &drop.names {
         match (find_relation(&state, name, search_schema), kind) {
-            (Some(Relation::Table(_)), "table") | (Some(Relation::View(_)), "view") => {
+            (Some(Relation::Table(_)), "table")
+            | (Some(Relation::View(_)), "view")
+            | (Some(Relation::Sequence(_)), "sequence") => {
                 names.push((name.schema_or(search_schema).to_owned(), name.name.clone()));
             }
             (Some(Relation::View(_)), _) => {
-                return Err(wrong_kind(name, "a table", "Use DROP VIEW to remove a view."));
+                return Err(wrong_kind(name, &format!("a {kind}"), "Use DROP VIEW to remove a view."));
             }
             (Some(Relation::Table(_)), _) => {
-                return Err(wrong_kind(name, "a view", "Use DROP TABLE to remove a table."));
+                return Err(wrong_kind(name, &format!("a {kind}"), "Use DROP TABLE to remove a table."));
+            }
+            (Some(Relation::Sequence(_)), _) => {
+                return Err(wrong_kind(name, &format!("a {kind}"), "Use DROP SEQUENCE to remove a sequence."));
             }
             (None, _) if drop.if_exists => {
                 done.notices.push(format!("{kind} \"{}\" does not exist, skipping", name.name));
@@ -49,7 +83,7 @@ fn drop_relations(
         }
     }
     let also = workspace.drop_relations(&names, drop.cascade)?;
-    done.notices.extend(also.into_iter().map(|view| format!("drop cascades to view {view}")));
+    done.notices.extend(also.into_iter().map(|what| format!("drop cascades to {what}")));
     Ok(done)
 }
 
@@ -78,12 +112,26 @@ pub fn drop_schema(workspace: &mut Workspace, drop: &Drop<Name>) -> SqlResult<Co
 
 /// # Errors
 /// 42P01, 42809, and the catalog's. All tables are emptied or none.
-pub fn truncate(workspace: &mut Workspace, tables: &[RelationName], search_schema: &str) -> SqlResult<CommandDone> {
+pub fn truncate(workspace: &mut Workspace, statement: &Truncate, search_schema: &str) -> SqlResult<CommandDone> {
     let state = workspace.state();
-    let mut ids = Vec::with_capacity(tables.len());
-    for name in tables {
+    let mut ids = Vec::with_capacity(statement.tables.len());
+    for name in &statement.tables {
         ids.push(find_table(&state, name, search_schema)?.def.id);
     }
     workspace.truncate(&ids)?;
+    if statement.restart_identity {
+        restart_owned(workspace, &ids)?;
+    }
     Ok(CommandDone::new("TRUNCATE TABLE"))
+}
+
+/// Begins the sequences of tables' columns anew.
+fn restart_owned(workspace: &mut Workspace, tables: &[TableId]) -> SqlResult<()> {
+    let state = workspace.state();
+    let owned = state.sequences().filter(|def| def.owner.is_some_and(|owner| tables.contains(&owner.table)));
+    for def in owned {
+        let id = workspace.sequence_id()?;
+        workspace.alter_sequence(SequenceDef { id, first: def.start, ..SequenceDef::clone(def) })?;
+    }
+    Ok(())
 }

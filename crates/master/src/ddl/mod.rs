@@ -2,29 +2,33 @@
 
 mod alter;
 mod alter_constraints;
+mod column_sequence;
 mod columns;
 mod constraints;
 mod distribution;
 mod drop;
 mod relation;
 mod schema;
+mod sequence;
 mod table;
 mod table_as;
 mod view;
 
 pub use alter::{Rewrite, add_column_with_default, alter_table, set_distributed};
 pub use alter_constraints::altered;
+pub use column_sequence::add_column_sequence;
 pub use columns::resolve_columns;
-pub use drop::{drop_schema, drop_tables, drop_views, truncate};
-pub use relation::find_table;
+pub use drop::{drop_schema, drop_sequences, drop_tables, drop_views, truncate};
+pub use relation::{find_sequence, find_table};
 pub use schema::create_schema;
+pub use sequence::{alter_sequence, create_sequence};
 pub use table::create_table;
 pub use table_as::{TableAs, define_table_as};
 pub use view::create_view;
 
-use crate::catalog::Workspace;
+use crate::catalog::{CatalogState, Workspace};
 use crate::error::SqlResult;
-use crate::sql::{AlterAction, Statement};
+use crate::sql::{AlterAction, AlterTable, Statement};
 
 /// What a command did: its tag, as PostgreSQL prints it, and what the user should notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,15 +53,37 @@ pub fn execute(
     Some(match statement {
         Statement::CreateTable(create) => create_table(workspace, create, search_schema),
         Statement::CreateSchema(create) => create_schema(workspace, create),
+        Statement::CreateSequence(create) => create_sequence(workspace, create, search_schema),
+        Statement::AlterSequence(alter) => alter_sequence(workspace, alter, search_schema),
+        Statement::DropSequence(drop) => drop_sequences(workspace, drop, search_schema),
         Statement::DropTable(drop) => drop_tables(workspace, drop, search_schema),
         Statement::DropView(drop) => drop_views(workspace, drop, search_schema),
         Statement::DropSchema(drop) => drop_schema(workspace, drop),
-        Statement::Truncate(tables) => truncate(workspace, tables, search_schema),
+        Statement::Truncate(statement) => truncate(workspace, statement, search_schema),
         Statement::AlterTable(alter) if !matches!(alter.action, AlterAction::SetDistributed { .. }) => {
             alter_table(workspace, alter, search_schema)
         }
         _ => return None,
     })
+}
+
+/// How many ids `statement` takes for what it makes; more or less are not wrong, only slower.
+pub fn ids_needed(state: &CatalogState, statement: &Statement, search_schema: &str) -> usize {
+    match statement {
+        Statement::CreateTable(create) => {
+            let own = create.columns.iter().filter(|column| column.identity.is_some()).count();
+            let like = create.like.as_ref().filter(|like| like.including.identity);
+            let like = like.and_then(|like| find_table(state, &like.table, search_schema).ok());
+            1 + own + like.map_or(0, |entry| entry.def.columns.iter().filter(|c| c.identity.is_some()).count())
+        }
+        Statement::CreateSequence(_) => 1,
+        Statement::AlterSequence(alter) => usize::from(alter.options.restart.is_some()),
+        Statement::AlterTable(AlterTable { action: AlterAction::AddColumn { column, .. }, .. }) => {
+            usize::from(column.identity.is_some())
+        }
+        Statement::Truncate(truncate) if truncate.restart_identity => truncate.tables.len(),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Finds what a name stands for.
 
-use crate::catalog::{CatalogState, Relation, TableEntry};
+use crate::catalog::{CatalogState, Relation, SequenceDef, TableEntry};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::RelationName;
 use std::sync::Arc;
@@ -35,7 +35,20 @@ pub fn find_table(state: &CatalogState, name: &RelationName, search_schema: &str
     match find_relation(state, name, search_schema) {
         Some(Relation::Table(entry)) => Ok(Arc::clone(entry)),
         Some(Relation::View(_)) => Err(wrong_kind(name, "a table", "It is a view.")),
+        Some(Relation::Sequence(_)) => Err(wrong_kind(name, "a table", "It is a sequence.")),
         None if SYSTEM_SCHEMAS.contains(&schema) => Err(wrong_kind(name, "a table", "System tables are read-only.")),
+        None => Err(no_relation("relation", name)),
+    }
+}
+
+/// The sequence of that name.
+///
+/// # Errors
+/// 42P01; 42809 for what is none.
+pub fn find_sequence(state: &CatalogState, name: &RelationName, search_schema: &str) -> SqlResult<Arc<SequenceDef>> {
+    match find_relation(state, name, search_schema) {
+        Some(Relation::Sequence(def)) => Ok(Arc::clone(def)),
+        Some(Relation::Table(_) | Relation::View(_)) => Err(wrong_kind(name, "a sequence", "")),
         None => Err(no_relation("relation", name)),
     }
 }

@@ -1,18 +1,19 @@
 //! CREATE TABLE.
 
+use super::column_sequence::{ColumnSequence, identity_sequence};
 use super::columns::{check_new, define};
 use super::constraints::Constraints;
 use super::relation::{already_exists, find_relation, find_table, skipped_existing, target_schema};
 use super::{CommandDone, distribution};
 use crate::catalog::{CatalogState, CreateTableOutcome, NewTable, Workspace};
 use crate::error::SqlResult;
-use crate::sql::CreateTable;
-use damson_cluster::{ColumnDef, Compression, Distribution};
+use crate::sql::{ColumnSpec, CreateTable, Including};
+use damson_cluster::{ColumnDef, Compression, Distribution, TableDef};
 
 /// Without `WITH (compresstype=…)`: decodes fastest of those that shrink.
 pub const DEFAULT_COMPRESSION: Compression = Compression::Lz4;
 
-/// Makes an empty table.
+/// Makes an empty table, and the sequences of its columns.
 ///
 /// # Errors
 /// 42P07, 42701, 42703, 3F000, 42P16, and the catalog's.
@@ -27,7 +28,12 @@ pub fn create_table(workspace: &mut Workspace, create: &CreateTable, search_sche
         done.notices.push(skipped_existing(&create.table.name));
         return Ok(done);
     }
-    let (new, notices) = define_table(&state, create, schema, search_schema)?;
+    let (new, sequences, notices) = define_table(&state, create, schema, search_schema)?;
+    let id = workspace.next_id()?;
+    for sequence in sequences {
+        sequence.create(workspace, id)?;
+    }
+    let new = NewTable { id: Some(id), ..new };
     match workspace.create_table(new, Vec::new(), create.if_not_exists)? {
         CreateTableOutcome::Created(_) => done.notices = notices,
         // Another session was quicker.
@@ -41,21 +47,29 @@ fn define_table(
     create: &CreateTable,
     schema: String,
     search_schema: &str,
-) -> SqlResult<(NewTable, Vec<String>)> {
+) -> SqlResult<(NewTable, Vec<ColumnSequence>, Vec<String>)> {
     let mut notices = Vec::new();
     let mut columns: Vec<ColumnDef> = Vec::with_capacity(create.columns.len());
+    let mut sequences: Vec<ColumnSequence> = vec![];
+    let table = (schema.as_str(), create.table.name.as_str());
     for spec in &create.columns {
         check_new(&columns, &spec.name.text).map_err(|error| error.at(spec.name.position))?;
-        columns.push(define(spec)?);
+        let column = match &spec.identity {
+            None => define(spec, state, search_schema)?,
+            Some(identity) => {
+                let sequence = ColumnSequence::of_spec(state, table, (columns.len(), spec), identity, &sequences)?;
+                let default = Some(sequence.default());
+                sequences.push(sequence);
+                define(&ColumnSpec { default, ..spec.clone() }, state, search_schema)?
+            }
+        };
+        columns.push(column);
     }
     let mut constraints = Constraints { table: create.table.name.clone(), keys: vec![], checks: vec![] };
     let like = create.like.as_ref();
     let entry = like.map(|like| find_table(state, &like.table, search_schema)).transpose()?;
     if let (Some(like), Some(entry)) = (like, &entry) {
-        columns = entry.def.columns.clone();
-        if !like.including.defaults {
-            columns.iter_mut().for_each(|column| column.default = None);
-        }
+        (columns, sequences) = columns_like(state, table, &entry.def, &like.including);
         constraints.copy(&entry.def, &like.including, &columns);
     }
     for key in &create.keys {
@@ -85,7 +99,31 @@ fn define_table(
         checks,
         compression: create.compression.or(entry.map(|like| like.def.compression)).unwrap_or(DEFAULT_COMPRESSION),
     };
-    Ok((new, notices))
+    Ok((new, sequences, notices))
+}
+
+/// The columns of another table, and the sequences of those that are an identity here, too.
+fn columns_like(
+    state: &CatalogState,
+    table: (&str, &str),
+    other: &TableDef,
+    including: &Including,
+) -> (Vec<ColumnDef>, Vec<ColumnSequence>) {
+    let mut sequences: Vec<ColumnSequence> = vec![];
+    let mut columns = other.columns.clone();
+    for (position, column) in columns.iter_mut().enumerate() {
+        let old = column.identity.and_then(|_| identity_sequence(state, other, position));
+        match old.filter(|_| including.identity) {
+            Some(old) => {
+                let sequence = ColumnSequence::like(state, table, (position, &column.name), old, &sequences);
+                column.default = Some(sequence.default());
+                sequences.push(sequence);
+            }
+            None if including.defaults && column.identity.is_none() => {}
+            None => (column.default, column.identity) = (None, None),
+        }
+    }
+    (columns, sequences)
 }
 
 fn like_notice(distribution: &Distribution, columns: &[ColumnDef]) -> Option<String> {

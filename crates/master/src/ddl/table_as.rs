@@ -64,6 +64,7 @@ pub fn define_table_as(
             data_type: sql_type.data_type,
             nullable: true,
             default: None,
+            identity: None,
         });
     }
     let (distribution, notice) = match &create.distribution {

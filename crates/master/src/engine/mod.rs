@@ -5,6 +5,7 @@ mod init_plan;
 mod names;
 mod null_tests;
 mod past;
+mod sequences;
 mod set_all;
 mod statistics;
 mod subqueries;
@@ -15,6 +16,7 @@ pub(crate) use init_plan::{ScalarRunner, replace_scalar_subqueries};
 pub(crate) use names::{CATALOG, StatementNames};
 pub(crate) use null_tests::write_out_nulls;
 pub(crate) use past::{PastRelations, past_catalog};
+pub(crate) use sequences::{NextValues, Taking, take_next_values};
 pub(crate) use set_all::count_occurrences;
 pub(crate) use subqueries::write_out_subqueries;
 pub(crate) use table::DamsonTable;
@@ -22,6 +24,7 @@ pub(crate) use table::DamsonTable;
 use crate::planner::JoinOrder;
 use datafusion::common::config::{ConfigOptions, Dialect};
 use datafusion::error::Result;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::config::SessionConfig;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -43,6 +46,7 @@ pub fn base_state(runtime: Arc<RuntimeEnv>) -> Result<SessionState> {
         .with_physical_optimizer_rules(vec![])
         .build();
     damson_functions::register_all(&mut state)?;
+    state.register_udf(Arc::new(sequences::next_value_function()))?;
     Ok(state)
 }
 

@@ -121,7 +121,8 @@ impl StatementNames {
                 Some(Arc::new(table.as_of(self.inner.as_of)))
             }
             // A view that was not prepared is not named by the statement.
-            Relation::View(_) => None,
+            // Nor is a sequence a table to read.
+            Relation::View(_) | Relation::Sequence(_) => None,
         }
     }
 }

@@ -6,8 +6,8 @@ use super::literal::plain_name;
 use super::node::{Description, Place};
 use damson_cluster::Once;
 use damson_motion::{
-    CopyReadExec, CopyWriteExec, Gang, HashFilterExec, ModifyKind, MotionDef, MotionKind, SplitUpdateExec,
-    TableModifyExec, TableScanExec, TableWriteExec,
+    CopyReadExec, CopyWriteExec, Gang, HashFilterExec, ModifyKind, MotionDef, MotionKind, NextValuesExec,
+    SplitUpdateExec, TableModifyExec, TableScanExec, TableWriteExec,
 };
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -136,6 +136,11 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
         };
         let description = Description::new(what).blocking().suffixed(format!(" on {name}"));
         return Some(description.fact("Relation Name", name));
+    }
+    if let Some(next) = plan.downcast_ref::<NextValuesExec>() {
+        let mut names: Vec<String> = next.values().iter().map(|value| value.sequence.name.clone()).collect();
+        names.dedup();
+        return Some(Description::new("Next Values").list("Sequences", names));
     }
     if plan.downcast_ref::<SplitUpdateExec>().is_some() {
         return Some(Description::new("Split"));

@@ -10,6 +10,7 @@ mod join_order;
 mod locus;
 mod materialize;
 mod modify;
+mod next_values;
 mod slices;
 mod spool;
 mod verify;
@@ -31,6 +32,7 @@ use datafusion::physical_optimizer::output_requirements::OutputRequirements;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use distribute::{Distributor, Placed};
+use next_values::NextValuesPlanner;
 use std::sync::Arc;
 
 /// What the planner must know beside the plan.
@@ -90,7 +92,8 @@ pub(crate) fn distribute_and_slice(
 /// DataFusion's own physical plan, build sides chosen by size, nothing of it for more than one partition. The outermost
 /// sort is marked, so that it outlives operators above it that drop its key.
 async fn one_partition(state: &SessionState, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await?;
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NextValuesPlanner)]);
+    let plan = planner.create_physical_plan(logical, state).await?;
     let plan = JoinSelection::new().optimize(plan, state.config_options())?;
     OutputRequirements::new_add_mode().optimize(plan, state.config_options())
 }

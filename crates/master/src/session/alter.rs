@@ -6,7 +6,7 @@ use super::insert::default_value;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Commit, FileKey};
 use crate::ddl::{self, Rewrite, find_table};
-use crate::engine::DamsonTable;
+use crate::engine::{DamsonTable, Taking};
 use crate::error::{SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
 use crate::planner::{TableTarget, WriteTarget};
@@ -38,7 +38,12 @@ impl Session {
                 locked => _ = locked?,
             }
         }
-        let (catalog, schema) = (transaction.state(), self.search_schema());
+        let schema = self.search_schema();
+        let ids = ddl::ids_needed(&transaction.state(), &Statement::AlterTable(alter.clone()), &schema);
+        self.give_ids(transaction, ids).await?;
+        let with_sequence = ddl::add_column_sequence(transaction.workspace(), alter, &schema)?;
+        let alter = with_sequence.as_ref().unwrap_or(alter);
+        let catalog = transaction.state();
         let rewrite = match &alter.action {
             AlterAction::SetDistributed { .. } => match ddl::set_distributed(&catalog, alter, &schema)? {
                 Ok(rewrite) => Some(rewrite),
@@ -132,12 +137,18 @@ fn with_defaults(bound: &Bound, rows: Arc<dyn ExecutionPlan>, def: &TableDef) ->
     if given == def.columns.len() {
         return Ok(rows);
     }
+    let mut taking = Taking::new(&bound.names);
+    let new = def.columns[given..].iter();
+    let defaults = new.map(|column| taking.take(default_value(&bound.state, column)?).map_err(of_datafusion));
+    let defaults = defaults.collect::<SqlResult<Vec<_>>>()?;
+    let rows = taking.over(&bound.state, rows).map_err(of_datafusion)?;
+    let schema = DFSchema::try_from(rows.schema()).map_err(of_datafusion)?;
     let column = |(position, column): (usize, &ColumnDef)| {
         let value: Arc<dyn PhysicalExpr> = if position < given {
             Arc::new(Column::new(rows.schema().field(position).name(), position))
         } else {
-            let value = default_value(&bound.state, column)?;
-            bound.state.create_physical_expr(value, &DFSchema::empty()).map_err(of_datafusion)?
+            let value = defaults[position - given].clone();
+            bound.state.create_physical_expr(value, &schema).map_err(of_datafusion)?
         };
         Ok((value, column.name.clone()))
     };

@@ -6,6 +6,7 @@ use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
 use super::relation_names::name_relations;
 use super::row_values::compare_rows;
+use super::sequence_calls::write_out_nextval;
 use crate::catalog::{CatalogState, Relation, ViewDef};
 use crate::engine::{
     CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls, write_out_subqueries,
@@ -91,6 +92,7 @@ impl Session {
             name_relations(&mut query, names.search_schema(), None).map_err(external)?;
             merge_columns(&mut query).map_err(external)?;
             compare_rows(&mut query).map_err(external)?;
+            write_out_nextval(&mut query).map_err(external)?;
             name_columns(&mut query);
             let statement = EngineStatement::Statement(Box::new(query));
             for reference in state.resolve_table_references(&statement)? {
@@ -123,6 +125,11 @@ impl Session {
                 names.prepare(schema, name, table);
             }
             Some(Relation::Table(_)) => {}
+            Some(Relation::Sequence(_)) => {
+                let message = format!("sequence \"{name}\" cannot be read as a table");
+                let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+                return Err(external(error.with_hint("pg_sequences shows where sequences are.")));
+            }
             None => {
                 if let Some(system) = system::system_table(schema, name) {
                     let rows = system.rows(&self.system_context(names, system).await?);
@@ -146,6 +153,10 @@ impl Session {
         let provider = match state.relation(schema, name) {
             Some(Relation::View(view)) => Some(self.view(names, view, depth).await?),
             Some(Relation::Table(_)) => names.find(schema, name),
+            Some(Relation::Sequence(_)) => {
+                let message = format!("\"{name}\" is a sequence, and has no past");
+                return Err(external(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)));
+            }
             None if system::system_table(schema, name).is_some() => {
                 let message = format!("AS OF of the system table \"{name}\" is not supported");
                 return Err(external(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)));
@@ -207,6 +218,14 @@ impl Session {
         let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
         let (locks, history) = (self.master.locks.rows(), self.master.catalog.history());
         let transfers = self.master.transfers.rows();
+        let positions = match table.needs_positions() {
+            true => names
+                .state()
+                .sequences()
+                .filter_map(|def| Some((def.id, self.master.catalog.position(def.id)?)))
+                .collect(),
+            false => BTreeMap::new(),
+        };
         let findings = match table.needs_check() {
             true => self.master.files.check(names.state()).await.map_err(external)?,
             false => vec![],
@@ -220,6 +239,7 @@ impl Session {
             running,
             interconnect,
             history,
+            positions,
             locks,
             transfers,
             findings,

@@ -5,7 +5,7 @@ use super::settings::SavedSettings;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CatalogState};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
-use crate::sql::{Isolation, Restore, SetSetting, Statement, TransactionModes, TransactionStatement};
+use crate::sql::{Backup, Isolation, Restore, SetSetting, Statement, TransactionModes, TransactionStatement};
 use crate::transaction::{Transaction, conflict};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;

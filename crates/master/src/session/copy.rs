@@ -9,6 +9,7 @@ use super::{Outcome, Session, ast};
 use crate::catalog::CatalogState;
 use crate::copy_split::{SplitError, split};
 use crate::ddl::resolve_columns;
+use crate::engine::Taking;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
 use crate::sql::{CopyFrom, CopySource, CopyTo};
@@ -17,10 +18,9 @@ use damson_cluster::{ColumnDef, OnDuplicate, TableDef};
 use damson_motion::{CopyReadExec, CopyReadSpec, CopyWriteSpec};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -106,30 +106,30 @@ fn rows_of_files(
     let fields = targets.iter().map(|&t| Arc::new(table_schema.field(t).clone()));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let read = CopyReadExec::new(CopyReadSpec { leaf: LEAF, format: copy.format.clone(), schema });
-    let given = DFSchema::try_from(read.schema()).map_err(of_datafusion)?;
-    let physical = |value| bound.state.create_physical_expr(value, &given).map_err(of_datafusion);
+    let mut taking = Taking::new(&bound.names);
     let mut as_it_is = targets.iter().copied().eq(0..def.columns.len());
-    let mut column = |(position, column): (usize, &ColumnDef)| {
-        let expr: Arc<dyn PhysicalExpr> = match targets.iter().position(|&t| t == position) {
-            Some(i) => {
-                let value = Expr::Column(datafusion::common::Column::new_unqualified(&column.name));
-                let assigned = damson_functions::assign_text(value.clone(), &column.sql_type);
-                if assigned == value {
-                    Arc::new(Column::new(&column.name, i))
-                } else {
-                    as_it_is = false;
-                    physical(assigned)?
-                }
-            }
-            None => physical(default_value(&bound.state, column)?)?,
-        };
-        Ok((expr, column.name.clone()))
+    let mut column = |(position, column): (usize, &ColumnDef)| match targets.contains(&position) {
+        true => {
+            let value = Expr::Column(datafusion::common::Column::new_unqualified(&column.name));
+            let assigned = damson_functions::assign_text(value.clone(), &column.sql_type);
+            as_it_is &= assigned == value;
+            Ok(assigned)
+        }
+        false => taking.take(default_value(&bound.state, column)?).map_err(of_datafusion),
     };
     let columns = def.columns.iter().enumerate().map(&mut column).collect::<SqlResult<Vec<_>>>()?;
     if as_it_is {
         return Ok(Arc::new(read));
     }
-    Ok(Arc::new(ProjectionExec::try_new(columns, Arc::new(read)).map_err(of_datafusion)?))
+    let read = taking.over(&bound.state, Arc::new(read)).map_err(of_datafusion)?;
+    let given = DFSchema::try_from(read.schema()).map_err(of_datafusion)?;
+    let physical = |(value, column): (Expr, &ColumnDef)| {
+        let value = bound.state.create_physical_expr(value, &given)?;
+        Ok((value, column.name.clone()))
+    };
+    let columns = columns.into_iter().zip(&def.columns).map(physical).collect::<Result<Vec<_>, DataFusionError>>();
+    let projected = columns.and_then(|columns| ProjectionExec::try_new(columns, read));
+    Ok(Arc::new(projected.map_err(of_datafusion)?))
 }
 
 /// # Errors

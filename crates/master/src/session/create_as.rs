@@ -65,6 +65,18 @@ impl Session {
         Ok(reserved?)
     }
 
+    /// Reserves ids for what the transaction's next statement makes; off the async runtime because it waits for the disk.
+    pub(super) async fn give_ids(&self, transaction: &mut Transaction, count: usize) -> SqlResult<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let catalog = Arc::clone(&self.master.catalog);
+        let reserve = move || (0..count).map(|_| catalog.reserve_table_id()).collect::<Result<Vec<_>, _>>();
+        let ids = tokio::task::spawn_blocking(reserve).await.map_err(internal)??;
+        transaction.workspace().give_ids(ids);
+        Ok(())
+    }
+
     /// Makes the table with its files; if the catalog refuses, they are removed.
     pub(super) async fn create(
         &self,

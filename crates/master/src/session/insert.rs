@@ -3,6 +3,7 @@
 use super::bind::Bound;
 use super::change::BoundChange;
 use super::constraints::unique_keys;
+use super::identity::takes_given;
 use super::on_conflict::arbiter;
 use super::returning::{visible_row, with_returning};
 use super::{Outcome, Session, ast};
@@ -10,7 +11,7 @@ use crate::catalog::{CatalogState, TableEntry};
 use crate::ddl::{find_table, resolve_columns};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::WriteTarget;
-use crate::sql::{self, ConflictAction, Insert, InsertSource, InsertValue, OnConflict, RelationName};
+use crate::sql::{self, ConflictAction, Insert, InsertSource, InsertValue, OnConflict, Overriding, RelationName};
 use crate::transaction::Transaction;
 use damson_cluster::{ColumnDef, KeyDef, OnDuplicate, TableDef};
 use datafusion::arrow::datatypes::DataType;
@@ -64,7 +65,7 @@ impl Session {
         let targets = resolve_columns(def, &insert.columns)?;
         let (source, from_values) = match &insert.source {
             InsertSource::Query(query) => (Some(query.as_ref().clone()), false),
-            InsertSource::Values(rows) => (Some(values_query(def, &targets, rows)?), true),
+            InsertSource::Values(rows) => (Some(values_query(def, &targets, rows, insert.overriding)?), true),
             InsertSource::DefaultValues => (None, true),
         };
         let bound = match source {
@@ -75,7 +76,20 @@ impl Session {
                 Bound { state: crate::engine::statement_state(&self.master.base, &names), names, plan }
             }
         };
-        let given = if matches!(insert.source, InsertSource::DefaultValues) { vec![] } else { targets };
+        let width = bound.plan.schema().fields().len();
+        // Of VALUES, what identity columns do not take was replaced above, value by value.
+        let takes = |&target: &usize| match from_values {
+            true => Ok(Some(target)),
+            false => Ok(takes_given(&def.columns[target], insert.overriding)?.then_some(target)),
+        };
+        let given: Vec<Option<usize>> = match &insert.source {
+            InsertSource::DefaultValues => vec![],
+            _ if width > targets.len() => return Err(too_many()),
+            _ => {
+                let taken = targets.iter().take(width).map(takes).collect::<SqlResult<Vec<_>>>()?;
+                taken.into_iter().chain(targets.iter().skip(width).copied().map(Some)).collect()
+            }
+        };
         let plan = assign(&bound.state, bound.plan, def, &given, from_values, !insert.columns.is_empty())?;
         Ok(Bound { plan, ..bound })
     }
@@ -86,15 +100,22 @@ impl Session {
 }
 
 /// `VALUES …` as a query, DEFAULT written out, parameters and literals typed by their columns.
-fn values_query(def: &TableDef, targets: &[usize], rows: &[Vec<InsertValue>]) -> SqlResult<syntax::Statement> {
+fn values_query(
+    def: &TableDef,
+    targets: &[usize],
+    rows: &[Vec<InsertValue>],
+    overriding: Option<Overriding>,
+) -> SqlResult<syntax::Statement> {
+    let default = |column: &ColumnDef| match &column.default {
+        Some(text) => sql::parse_expression(text),
+        None => Ok(ast::null()),
+    };
     let cast = |&column: &usize| ast::Cast::to(&def.columns[column].sql_type);
     let casts = targets.iter().map(cast).collect::<SqlResult<Vec<_>>>()?;
     let written = |row: &Vec<InsertValue>| -> SqlResult<Vec<syntax::Expr>> {
         let value = |(i, value): (usize, &InsertValue)| match (value, targets.get(i).map(|&t| &def.columns[t])) {
-            (InsertValue::Default, Some(column)) => match &column.default {
-                Some(text) => sql::parse_expression(text),
-                None => Ok(ast::null()),
-            },
+            (InsertValue::Default, Some(column)) => default(column),
+            (InsertValue::Expr(_), Some(column)) if !takes_given(column, overriding)? => default(column),
             (InsertValue::Expr(expr), Some(column)) => {
                 Ok(if ast::takes_type(expr, column) { casts[i].of(expr.clone()) } else { expr.clone() })
             }
@@ -107,12 +128,13 @@ fn values_query(def: &TableDef, targets: &[usize], rows: &[Vec<InsertValue>]) ->
     Ok(*sql::values_query(rows))
 }
 
-/// Projects the source onto the table: each column its value, its default, or NULL, with the column's type.
+/// Projects the source onto the table: each column its value, its default, or NULL, with the column's type. `given`: the columns that
+/// the source's are for; None for one that is not taken.
 pub(super) fn assign(
     state: &SessionState,
     source: LogicalPlan,
     def: &TableDef,
-    given: &[usize],
+    given: &[Option<usize>],
     from_values: bool,
     named: bool,
 ) -> SqlResult<LogicalPlan> {
@@ -126,7 +148,7 @@ pub(super) fn assign(
     }
     let schema = Arc::clone(source.schema());
     let projected = def.columns.iter().enumerate().map(|(position, column)| {
-        let value = match given.iter().take(columns.len()).position(|&g| g == position) {
+        let value = match given.iter().take(columns.len()).position(|&g| g == Some(position)) {
             Some(i) => {
                 let value = Expr::Column(columns[i].clone());
                 let from = value.get_type(&schema).map_err(of_datafusion)?;

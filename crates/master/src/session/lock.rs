@@ -90,7 +90,7 @@ impl Session {
         let state = transaction.state();
         let mut names: Vec<RelationName> = match statement {
             Statement::DropTable(drop) => drop.names.clone(),
-            Statement::Truncate(tables) => tables.clone(),
+            Statement::Truncate(statement) => statement.tables.clone(),
             Statement::DropSchema(drop) => {
                 let is_in = |table: &&Arc<TableEntry>| drop.names.iter().any(|name| name.text == table.def.schema);
                 let name = |table: &Arc<TableEntry>| RelationName {

@@ -3,6 +3,7 @@
 use super::bind::Bound;
 use super::change::BoundChange;
 use super::constraints::unique_keys;
+use super::identity::takes_given;
 use super::insert::{assign_value, check_assignable, default_value};
 use super::modify::{LEAD, TARGET, assigned_positions, refuse_hidden};
 use super::relation_names::name_relations;
@@ -301,7 +302,7 @@ fn clauses(def: &TableDef, merge: &Merge, source: &Source) -> SqlResult<Vec<Clau
                 Action::Update(values.collect::<SqlResult<Vec<_>>>()?)
             }
             MergeAction::Insert { values: None, .. } => Action::Insert(vec![]),
-            MergeAction::Insert { columns, values: Some(values), .. } => {
+            MergeAction::Insert { columns, overriding, values: Some(values) } => {
                 let positions = resolve_columns(def, columns)?;
                 if values.len() > positions.len() {
                     let message = "INSERT has more expressions than target columns";
@@ -311,7 +312,11 @@ fn clauses(def: &TableDef, merge: &Merge, source: &Source) -> SqlResult<Vec<Clau
                     let message = "INSERT has more target columns than expressions";
                     return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
                 }
-                let values = positions.into_iter().zip(values).map(|(position, given)| value(position, given));
+                let value = |(position, given): (usize, &InsertValue)| match given {
+                    InsertValue::Expr(_) if !takes_given(&def.columns[position], *overriding)? => Ok((position, None)),
+                    given => value(position, given),
+                };
+                let values = positions.into_iter().zip(values).map(value);
                 Action::Insert(values.collect::<SqlResult<Vec<_>>>()?)
             }
         };

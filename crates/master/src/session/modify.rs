@@ -3,6 +3,7 @@
 use super::bind::Bound;
 use super::change::BoundChange;
 use super::constraints::unique_keys;
+use super::identity::check_updatable;
 use super::insert::{assign_value, check_assignable, default_value};
 use super::relation_names::name_relations;
 use super::returning::{Visible, visible_row, with_returning};
@@ -131,7 +132,7 @@ fn assigned_columns<'a>(def: &TableDef, modify: &'a Modify) -> SqlResult<HashMap
 /// Positions of the columns that SET names.
 ///
 /// # Errors
-/// 42703; 42601 for a column that is named twice.
+/// 42703; 42601 for a column that is named twice; 428C9 for an identity column that is set to a value of the statement's.
 pub(super) fn assigned_positions(def: &TableDef, assignments: &[(Name, InsertValue)]) -> SqlResult<Vec<usize>> {
     let names: Vec<_> = assignments.iter().map(|(name, _)| name.clone()).collect();
     for (i, name) in names.iter().enumerate() {
@@ -140,7 +141,13 @@ pub(super) fn assigned_positions(def: &TableDef, assignments: &[(Name, InsertVal
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(name.position));
         }
     }
-    resolve_columns(def, &names)
+    let positions = resolve_columns(def, &names)?;
+    for (position, (name, value)) in positions.iter().zip(assignments) {
+        if value.expr().is_some() {
+            check_updatable(&def.columns[*position]).map_err(|error| error.at(name.position))?;
+        }
+    }
+    Ok(positions)
 }
 
 /// `SELECT file, row, segment, new row, columns of others FROM target, … WHERE …`.

@@ -7,7 +7,9 @@ use super::modify::refuse_hidden;
 use super::{Session, ast};
 use crate::catalog::TableEntry;
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::sql::{ConflictTarget, Insert, InsertValue, Merge, MergeAction, MergeClause, MergeWhen, Name, OnConflict};
+use crate::sql::{
+    ConflictTarget, Insert, InsertValue, Merge, MergeAction, MergeClause, MergeWhen, Name, OnConflict, Overriding,
+};
 use damson_cluster::{Once, TableDef};
 use datafusion::catalog::view::ViewTable;
 use sqlparser::ast as syntax;
@@ -91,7 +93,9 @@ impl Session {
         let update = MergeAction::Update(assignments.to_vec());
         let condition = selection.cloned();
         let values = def.columns.iter().map(|column| InsertValue::Expr(new(&column.name))).collect();
-        let insert_row = MergeAction::Insert { columns: vec![], overriding: None, values: Some(values) };
+        // What identity columns take was seen to where the new rows were bound.
+        let overriding = Some(Overriding::System);
+        let insert_row = MergeAction::Insert { columns: vec![], overriding, values: Some(values) };
         let merge = Merge {
             table: insert.table.clone(),
             alias: insert.alias.clone(),

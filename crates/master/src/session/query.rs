@@ -2,10 +2,11 @@
 
 use super::bind::{Bound, located};
 use super::column_names::plain;
+use super::setval::Setval;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, FileKey};
 use crate::dispatch::{Dispatch, Running};
-use crate::engine::replace_scalar_subqueries;
+use crate::engine::{replace_scalar_subqueries, take_next_values};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, plan};
 use damson_cluster::CopyUnit;
@@ -46,6 +47,10 @@ impl Session {
         text: &str,
         state: Arc<CatalogState>,
     ) -> SqlResult<(SchemaRef, Vec<DataType>)> {
+        if let Some(setval) = Setval::of(query)? {
+            let bound = self.bind(state, &setval.arguments, "").await?;
+            return Ok((setval.schema(), parameter_types(&bound.plan)?));
+        }
         let bound = self.bind(state, query, text).await?;
         let parameters = parameter_types(&bound.plan)?;
         let analyzed =
@@ -72,6 +77,7 @@ impl Session {
         let work = async move {
             let map = Arc::clone(names.state().current_map());
             let context = PlanContext { state: &state, tables: &names, map: &map };
+            let logical = take_next_values(logical, &names)?;
             plan(&context, &logical, output).await
         };
         let planned = self.master.cpu.spawn(work).await.map_err(crate::error::internal)?;

@@ -3,13 +3,13 @@
 use super::backup::{done, until};
 use super::write::unchecked;
 use super::{Outcome, Session};
-use crate::backup::{Manifest, PlaceCalls, PlacedTable, Transfer, place_table};
-use crate::catalog::{CatalogState, FileKey, Relation, ViewDef};
+use crate::backup::{BackupSequence, Manifest, PlaceCalls, PlacedTable, Transfer, place_table};
+use crate::catalog::{CatalogState, FileKey, Relation, SequenceDef, SequenceOwner, ViewDef};
 use crate::ddl::Rewrite;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::sql::{DEFAULT_SCHEMA, Isolation};
 use crate::transaction::Transaction;
-use damson_cluster::{ContentId, Copied, Distribution, RestoreFile, TableDef};
+use damson_cluster::{ContentId, Copied, Distribution, RestoreFile, SequenceId, TableDef, TableId};
 use futures::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,10 +30,6 @@ impl Session {
         let transfer = self.master.transfers.begin(self.id, "RESTORE", url);
         let place = self.place(url);
         let manifest = until(&cancel, place.manifest(id)).await?;
-        if !manifest.sequences.is_empty() {
-            let message = format!("backup {} has sequences, which this build does not know", manifest.id);
-            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
-        }
         let mut restore = Restore { session: self, place, transfer, cancel, copied: Copied::default(), files: vec![] };
         let restored = restore.run(&manifest, &mut transaction).await;
         let Restore { copied, files, cancel, .. } = restore;
@@ -79,6 +75,9 @@ impl Restore<'_> {
         for schema in manifest.schemas.iter().filter(|schema| !before.has_schema(schema)) {
             transaction.workspace().create_schema(schema)?;
         }
+        let old_ids = manifest.tables.iter().map(|table| table.def.id);
+        let ids: BTreeMap<TableId, TableId> = old_ids.zip(tables.iter().map(|table| table.def.id)).collect();
+        self.sequences(&manifest.sequences, &ids, transaction).await?;
         let (strewn, settled): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.is_strewn);
         self.settle(settled, transaction).await?;
         for table in strewn {
@@ -87,6 +86,23 @@ impl Restore<'_> {
         self.transfer.enter("committing");
         for view in in_order(&manifest.views)? {
             transaction.workspace().create_view(view.clone(), false)?;
+        }
+        Ok(())
+    }
+
+    /// Before the tables, whose defaults take from them. `ids` are those of the tables, by those that they had.
+    async fn sequences(
+        &self,
+        sequences: &[BackupSequence],
+        ids: &BTreeMap<TableId, TableId>,
+        transaction: &mut Transaction,
+    ) -> SqlResult<()> {
+        for BackupSequence { def, position } in sequences {
+            let id = SequenceId(self.session.reserve_table_id().await?.0);
+            let owner = def.owner.and_then(|owner| Some(SequenceOwner { table: *ids.get(&owner.table)?, ..owner }));
+            transaction.workspace().create_sequence(SequenceDef { id, owner, ..def.clone() })?;
+            let position = *position;
+            self.session.master.files.in_catalog(move |catalog| catalog.set_position(id, position)).await?;
         }
         Ok(())
     }
@@ -138,6 +154,7 @@ fn refuse_unless_empty(state: &CatalogState) -> SqlResult<()> {
     let relation = state.relations().next().map(|relation| match relation {
         Relation::Table(entry) => format!("table {}", entry.def.qualified_name()),
         Relation::View(view) => format!("view {}", view.qualified_name()),
+        Relation::Sequence(def) => format!("sequence {}", def.qualified_name()),
     });
     let schema = || state.schemas().find(|schema| *schema != DEFAULT_SCHEMA).map(|schema| format!("schema {schema}"));
     match relation.or_else(schema) {

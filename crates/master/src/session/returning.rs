@@ -99,6 +99,10 @@ fn item_exprs(
         }
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
             refuse_subqueries(expr)?;
+            if let Some(name) = sql::calls_sequence(expr) {
+                let message = format!("{name} in RETURNING is not supported");
+                return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+            }
             let bound_expr = bound.state.create_logical_expr(&expr.to_string(), schema).map_err(of_datafusion)?;
             refuse_several_rows(&bound_expr)?;
             if let Some(column) = bound_expr.column_refs().into_iter().find(|column| column.name.starts_with(HIDDEN)) {

@@ -2,7 +2,7 @@
 
 use super::create;
 use super::cursor::Cursor;
-use super::statement::{Drop, Statement};
+use super::statement::{Drop, Statement, Truncate};
 use super::unsupported;
 use crate::error::SqlResult;
 
@@ -36,11 +36,11 @@ pub(super) fn truncate(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     cursor.word("TABLE");
     cursor.word("ONLY");
     let tables = cursor.list(Cursor::relation)?;
-    if cursor.words(&["RESTART", "IDENTITY"]) {
-        return Err(cursor.unsupported("TRUNCATE ... RESTART IDENTITY"));
+    let restart_identity = cursor.words(&["RESTART", "IDENTITY"]);
+    if !restart_identity {
+        cursor.words(&["CONTINUE", "IDENTITY"]);
     }
-    cursor.words(&["CONTINUE", "IDENTITY"]);
     // No foreign keys are enforced: CASCADE has nothing to reach.
     cursor.cascade();
-    Ok(Statement::Truncate(tables))
+    Ok(Statement::Truncate(Truncate { tables, restart_identity }))
 }

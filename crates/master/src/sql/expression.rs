@@ -1,12 +1,11 @@
 //! Expressions as text and back: defaults, and rows of values.
 
 use super::cursor::{Cursor, tokenize};
+use super::guard;
+use super::nextval::{NEXTVAL, call_arguments, name_in_quotes, not_a_name, sequence_function};
 use super::text::Text;
-use super::{guard, names};
 use crate::error::{SqlError, SqlResult, SqlState};
-use sqlparser::ast::{
-    self, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Visit, Visitor,
-};
+use sqlparser::ast::{self, Expr, Query, SetExpr, Visit, Visitor};
 use std::ops::ControlFlow;
 
 /// An expression's text, such as a column's DEFAULT, as an AST.
@@ -95,15 +94,19 @@ impl Visitor for Restricted {
             Expr::Function(function) if function.over.is_some() => {
                 self.refuse(format!("window functions are not allowed in {}s", self.place))
             }
-            Expr::Function(function) if is_nextval(function) => {
+            Expr::Function(function) if sequence_function(function) == Some(NEXTVAL) => {
                 if self.of_row {
                     self.refuse(format!("cannot use nextval in {}", self.place))
                 } else if !names_sequence(function) {
-                    self.refuse("nextval of anything but a sequence's name in quotes is not supported".to_owned())
+                    self.refuse(not_a_name(NEXTVAL).message)
                 } else {
                     ControlFlow::Continue(())
                 }
             }
+            Expr::Function(function) => match sequence_function(function) {
+                Some(other) => self.refuse(format!("cannot use {other} in {}", self.place)),
+                None => ControlFlow::Continue(()),
+            },
             _ => ControlFlow::Continue(()),
         }
     }
@@ -116,23 +119,9 @@ impl Restricted {
     }
 }
 
-fn is_nextval(function: &ast::Function) -> bool {
-    let name = function.name.0.last().and_then(|part| part.as_ident());
-    name.is_some_and(|name| names::fold(name) == "nextval")
-}
-
 /// True for `('s')` and `('s'::regclass)`.
 fn names_sequence(function: &ast::Function) -> bool {
-    let is_string =
-        |expression: &Expr| matches!(expression, Expr::Value(value) if value.value.clone().into_string().is_some());
-    let FunctionArguments::List(list) = &function.args else { return false };
-    match list.args.as_slice() {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Cast { expr, data_type: DataType::Regclass, .. }))] => {
-            is_string(expr)
-        }
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expression))] => is_string(expression),
-        _ => false,
-    }
+    matches!(call_arguments(function).as_deref(), Some([argument]) if name_in_quotes(argument).is_some())
 }
 
 #[cfg(test)]

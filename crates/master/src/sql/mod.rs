@@ -20,6 +20,7 @@ mod limits;
 mod merge;
 mod modify;
 mod names;
+mod nextval;
 mod parse;
 mod query;
 mod returning;
@@ -37,14 +38,19 @@ mod wide_numbers;
 pub use as_of::Version;
 pub use expression::{parse_expression, values_query};
 pub use names::{DATABASE, DEFAULT_SCHEMA, fold};
+pub use nextval::{
+    NEXTVAL, call_arguments, calls_sequence, name_in_quotes, nextval_of, not_a_name, qualify_sequences,
+    relation_in_text, sequence_function, sequences_of,
+};
 pub use parse::parse;
 pub use query::check_query;
 pub use split::split;
 pub use statement::{
-    AlterAction, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget, CopyFrom, CopySource,
-    CopyTo, CreateSchema, CreateTable, CreateTableAs, CreateView, DistributionClause, Drop, Explain, ExplainFormat,
-    Including, Insert, InsertSource, InsertValue, Isolation, KeySpec, LockTable, Merge, MergeAction, MergeClause,
-    MergeWhen, Modify, Name, OnConflict, RelationName, Restore, SetSetting, ShowTarget, Statement, TransactionModes,
-    TransactionStatement,
+    AlterAction, AlterSequence, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget,
+    CopyFrom, CopySource, CopyTo, CreateSchema, CreateSequence, CreateTable, CreateTableAs, CreateView,
+    DistributionClause, Drop, Explain, ExplainFormat, IdentitySpec, Including, Insert, InsertSource, InsertValue,
+    Isolation, KeySpec, LockTable, Merge, MergeAction, MergeClause, MergeWhen, Modify, Name, OnConflict, Overriding,
+    RelationName, Restore, SequenceOptions, SetSetting, ShowTarget, Statement, TransactionModes, TransactionStatement,
+    Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};

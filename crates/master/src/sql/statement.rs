@@ -18,14 +18,12 @@ pub enum Statement {
     CreateTableAs(CreateTableAs),
     CreateView(CreateView),
     CreateSchema(CreateSchema),
-    /// Refused, as the next two, when it is executed.
     CreateSequence(CreateSequence),
     DropTable(Drop<RelationName>),
     DropView(Drop<RelationName>),
     DropSchema(Drop<Name>),
-    #[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
     DropSequence(Drop<RelationName>),
-    Truncate(Vec<RelationName>),
+    Truncate(Truncate),
     AlterTable(AlterTable),
     AlterSystem(AlterSystem),
     CreateRestorePoint(Name),
@@ -33,7 +31,6 @@ pub enum Statement {
         name: Name,
         if_exists: bool,
     },
-    #[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
     AlterSequence(AlterSequence),
     CopyFrom(CopyFrom),
     CopyTo(CopyTo),
@@ -277,7 +274,6 @@ pub struct Insert {
     pub alias: Option<String>,
     /// Empty: all columns, in the table's order.
     pub columns: Vec<Name>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "without identity columns it says nothing"))]
     pub overriding: Option<Overriding>,
     pub source: InsertSource,
     pub on_conflict: Option<OnConflict>,
@@ -376,7 +372,6 @@ pub enum MergeAction {
     Insert {
         /// Empty: all columns, in the table's order.
         columns: Vec<Name>,
-        #[cfg_attr(not(test), expect(dead_code, reason = "without identity columns it says nothing"))]
         overriding: Option<Overriding>,
         /// None: DEFAULT VALUES.
         values: Option<Vec<InsertValue>>,
@@ -554,14 +549,11 @@ pub struct CreateSchema {
 
 #[derive(Clone, Debug)]
 pub struct CreateSequence {
-    #[expect(dead_code, reason = "read once there are sequences")]
     pub sequence: RelationName,
     pub if_not_exists: bool,
-    #[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
     pub options: SequenceOptions,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "read once there are sequences"))]
 #[derive(Clone, Debug)]
 pub struct AlterSequence {
     pub sequence: RelationName,
@@ -574,6 +566,13 @@ pub struct Drop<N> {
     pub names: Vec<N>,
     pub if_exists: bool,
     pub cascade: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Truncate {
+    pub tables: Vec<RelationName>,
+    /// RESTART IDENTITY: the sequences that the tables own begin anew.
+    pub restart_identity: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use super::{INFORMATION_SCHEMA, OWNER, PG_CATALOG};
 use crate::catalog::{Relation, TableEntry};
 use crate::sql::{DATABASE, sql_type_name};
 use arrow::datatypes::{DataType, Field};
-use damson_cluster::{CheckDef, ColumnDef, KeyDef};
+use damson_cluster::{CheckDef, ColumnDef, Identity, KeyDef};
 use std::sync::Arc;
 
 pub(super) const SCHEMATA: SystemTable = SystemTable {
@@ -49,9 +49,10 @@ fn tables(context: &SystemContext) -> Vec<Row> {
         let kind = if table { "BASE TABLE" } else { "VIEW" };
         row![DATABASE, schema, name, kind, yes_no(table), "NO"]
     };
-    let relations = context.state.relations().map(|relation| match relation {
-        Relation::Table(entry) => row(&entry.def.schema, &entry.def.name, true),
-        Relation::View(view) => row(&view.schema, &view.name, false),
+    let relations = context.state.relations().filter_map(|relation| match relation {
+        Relation::Table(entry) => Some(row(&entry.def.schema, &entry.def.name, true)),
+        Relation::View(view) => Some(row(&view.schema, &view.name, false)),
+        Relation::Sequence(_) => None,
     });
     relations.chain(system_tables().iter().map(|table| row(table.schema_name, table.name, false))).collect()
 }
@@ -78,6 +79,7 @@ pub(super) const COLUMNS: SystemTable = SystemTable {
         text("udt_schema"),
         text("udt_name"),
         text("is_identity"),
+        text("identity_generation"),
         text("is_generated"),
         text("is_updatable"),
     ],
@@ -105,6 +107,7 @@ fn columns(context: &SystemContext) -> Vec<Row> {
                     rows.push(column_row(&view.schema, &view.name, index, &column, false));
                 }
             }
+            Relation::Sequence(_) => {}
         }
     }
     for table in system_tables() {
@@ -122,6 +125,7 @@ fn column_of(field: &Field) -> ColumnDef {
         data_type: field.data_type().clone(),
         nullable: field.is_nullable(),
         default: None,
+        identity: None,
     }
 }
 
@@ -147,7 +151,8 @@ fn column_row(schema: &str, table: &str, index: usize, column: &ColumnDef, is_ta
         table,
         column.name.as_str(),
         index + 1,
-        column.default.clone(),
+        // An identity's is its sequence's, which is nothing of the user's.
+        column.default.clone().filter(|_| column.identity.is_none()),
         yes_no(column.nullable),
         data_type,
         length,
@@ -159,7 +164,11 @@ fn column_row(schema: &str, table: &str, index: usize, column: &ColumnDef, is_ta
         DATABASE,
         PG_CATALOG,
         udt_name(data_type),
-        "NO",
+        yes_no(column.identity.is_some()),
+        column.identity.map(|identity| match identity {
+            Identity::Always => "ALWAYS",
+            Identity::ByDefault => "BY DEFAULT",
+        }),
         "NEVER",
         yes_no(is_table)
     ]

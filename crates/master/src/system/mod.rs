@@ -12,6 +12,7 @@ mod locks;
 mod pg_catalog;
 mod running;
 mod segments;
+mod sequences;
 mod table;
 
 pub use interconnect::InterconnectNode;

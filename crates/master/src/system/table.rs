@@ -3,7 +3,7 @@
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
     InterconnectNode, backup, check, distribution, files, history, information_schema, interconnect, locks, pg_catalog,
-    running, segments,
+    running, segments, sequences,
 };
 use crate::backup::TransferRow;
 use crate::catalog::{CatalogState, History};
@@ -11,7 +11,7 @@ use crate::dispatch::Finding;
 use crate::locks::LockRow;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use damson_cluster::SegmentDef;
+use damson_cluster::{SegmentDef, SequenceId, SequencePosition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub struct SystemContext {
     pub(crate) findings: Vec<Finding>,
     /// What is kept of the past, as of now.
     pub history: Arc<History>,
+    /// Where sequences are now; asked for only by statements that name `pg_sequences`.
+    pub positions: BTreeMap<SequenceId, SequencePosition>,
     /// Locks of tables, as of now.
     pub(crate) locks: Vec<LockRow>,
     /// Backups and restores, as of now.
@@ -76,6 +78,11 @@ impl SystemTable {
         [interconnect::STATS.name, interconnect::NODES.name].contains(&self.name)
     }
 
+    /// True if it shows where sequences are: that needs [`SystemContext::positions`].
+    pub fn needs_positions(&self) -> bool {
+        self.name == sequences::POSTGRES.name
+    }
+
     /// True if it shows columns of views: those need [`SystemContext::view_schemas`].
     pub fn needs_view_schemas(&self) -> bool {
         self.schema_name == super::INFORMATION_SCHEMA && self.name == "columns"
@@ -97,6 +104,7 @@ static TABLES: &[SystemTable] = &[
     files::SKEW,
     pg_catalog::TABLES,
     pg_catalog::VIEWS,
+    sequences::POSTGRES,
     information_schema::SCHEMATA,
     information_schema::TABLES,
     information_schema::COLUMNS,
@@ -104,6 +112,7 @@ static TABLES: &[SystemTable] = &[
     information_schema::TABLE_CONSTRAINTS,
     information_schema::CHECK_CONSTRAINTS,
     information_schema::KEY_COLUMN_USAGE,
+    sequences::STANDARD,
 ];
 
 pub fn system_tables() -> &'static [SystemTable] {

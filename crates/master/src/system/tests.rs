@@ -4,7 +4,7 @@ use crate::ddl;
 use crate::sql::{Statement, parse};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use damson_cluster::{ContentId, Endpoint, FileEntry, MotionId, QueryId, SegmentDef, SnapshotId};
+use damson_cluster::{ContentId, Endpoint, FileEntry, MotionId, QueryId, SegmentDef, SequencePosition, SnapshotId};
 use damson_interconnect::{Direction, Moved, NodeStats, RouteState, RouteStats, Transport};
 use damson_motion::NodeReport;
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ fn context() -> (tempfile::TempDir, SystemContext) {
         "create table r (x numeric) distributed replicated",
         "create table z (x text) distributed randomly",
         "create view v (x2) as select x from r",
+        "create sequence s.q as smallint increment by -3 maxvalue 30 cycle cache 4",
+        "create table s.z (i bigint generated always as identity (start with 5)) distributed by (i)",
     ] {
         match parse(sql).unwrap() {
             Statement::CreateView(view) => ddl::create_view(&mut workspace, &view, &["x".into()], "public").unwrap(),
@@ -54,6 +56,8 @@ fn context() -> (tempfile::TempDir, SystemContext) {
         segment(2, 0, "10.0.0.1:40000", true),
         segment(3, 1, "[::1]:40001", false),
     ];
+    let position = SequencePosition { last: 27, is_called: true };
+    let positions = BTreeMap::from([(catalog.current().sequence("s", "q").unwrap().id, position)]);
     let view_schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Decimal128(38, 10), true)]));
     let view_schemas = BTreeMap::from([(("public".to_owned(), "v".to_owned()), view_schema)]);
     (
@@ -65,6 +69,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             running: Vec::new(),
             interconnect: interconnect(),
             history: catalog.history(),
+            positions,
             locks: vec![],
             transfers: vec![],
             findings: vec![],
@@ -147,6 +152,7 @@ fn an_empty_catalog_has_empty_tables() {
         running: Vec::new(),
         interconnect: Vec::new(),
         history: catalog.history(),
+        positions: BTreeMap::new(),
         locks: vec![],
         transfers: vec![],
         findings: vec![],
@@ -218,13 +224,13 @@ fn information_schema() {
     assert_eq!(
         columns[..7],
         [
-            "damson|public|r|x|1|-|YES|numeric|-|-|-|10|-|-|damson|pg_catalog|numeric|NO|NEVER|YES",
-            "damson|public|v|x2|1|-|YES|numeric|-|-|38|10|10|-|damson|pg_catalog|numeric|NO|NEVER|NO",
-            "damson|public|z|x|1|-|YES|text|-|1073741824|-|-|-|-|damson|pg_catalog|text|NO|NEVER|YES",
-            "damson|s|t|a|1|-|NO|integer|-|-|32|2|0|-|damson|pg_catalog|int4|NO|NEVER|YES",
-            "damson|s|t|b|2|'x'|NO|character varying|25|100|-|-|-|-|damson|pg_catalog|varchar|NO|NEVER|YES",
-            "damson|s|t|n|3|-|YES|numeric|-|-|15|10|2|-|damson|pg_catalog|numeric|NO|NEVER|YES",
-            "damson|s|t|c|4|-|YES|timestamp with time zone|-|-|-|-|-|6|damson|pg_catalog|timestamptz|NO|NEVER|YES"
+            "damson|public|r|x|1|-|YES|numeric|-|-|-|10|-|-|damson|pg_catalog|numeric|NO|-|NEVER|YES",
+            "damson|public|v|x2|1|-|YES|numeric|-|-|38|10|10|-|damson|pg_catalog|numeric|NO|-|NEVER|NO",
+            "damson|public|z|x|1|-|YES|text|-|1073741824|-|-|-|-|damson|pg_catalog|text|NO|-|NEVER|YES",
+            "damson|s|t|a|1|-|NO|integer|-|-|32|2|0|-|damson|pg_catalog|int4|NO|-|NEVER|YES",
+            "damson|s|t|b|2|'x'|NO|character varying|25|100|-|-|-|-|damson|pg_catalog|varchar|NO|-|NEVER|YES",
+            "damson|s|t|n|3|-|YES|numeric|-|-|15|10|2|-|damson|pg_catalog|numeric|NO|-|NEVER|YES",
+            "damson|s|t|c|4|-|YES|timestamp with time zone|-|-|-|-|-|6|damson|pg_catalog|timestamptz|NO|-|NEVER|YES"
         ]
     );
     assert_eq!(rows(INFORMATION_SCHEMA, "schemata").len(), 4);

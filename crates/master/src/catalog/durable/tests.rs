@@ -36,6 +36,7 @@ fn column(name: &str) -> ColumnDef {
         data_type: DataType::Decimal64(15, 2),
         nullable: true,
         default: None,
+        identity: None,
     }
 }
 
@@ -173,6 +174,7 @@ fn describe(catalog: &Arc<Catalog>) -> String {
                 out += &format!("{:?} {:?} {:?}\n", entry.def, entry.defined, files);
             }
             Relation::View(view) => out += &format!("{view:?}\n"),
+            Relation::Sequence(def) => out += &format!("{def:?}\n"),
         }
     }
     out += &format!("{:?}\n", catalog.collectable().unwrap());
@@ -396,7 +398,7 @@ fn drops_mind_views() {
     catalog.create_view(view("v1", &["t"]), false).unwrap();
     catalog.create_view(view("v2", &["v1"]), false).unwrap();
     let error = catalog.drop_relations(&[name("t")], false).unwrap_err();
-    assert!(matches!(&error, CatalogError::Needed { dependents, .. } if *dependents == ["public.v1"]));
+    assert!(matches!(&error, CatalogError::Needed { dependents, .. } if *dependents == ["view public.v1"]));
     assert_eq!(catalog.drop_relations(&[name("t")], true).unwrap(), ["public.v1", "public.v2"]);
     assert_eq!(catalog.current().relations().count(), 0);
 
@@ -643,7 +645,8 @@ fn a_catalog_of_version_1_is_taken_over() {
         "DROP TABLE past_definitions; DROP TABLE restore_points; DROP INDEX snapshots_time;
          ALTER TABLE tables DROP COLUMN since;
          DELETE FROM settings WHERE key IN ('history_from', 'snapshot_retention_us');
-         DROP TABLE delete_vectors; PRAGMA user_version = 1;",
+         DROP TABLE sequence_definitions; DROP TABLE sequence_positions; DROP TABLE delete_vectors;
+         PRAGMA user_version = 1;",
     )
     .unwrap();
     drop(old);

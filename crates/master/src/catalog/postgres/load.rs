@@ -7,14 +7,16 @@ use super::super::store::Stored;
 use super::connection::{Session, column};
 use super::past;
 use super::schema::setting;
-use damson_cluster::{SnapshotId, TableId};
+use damson_cluster::{SequenceId, SequencePosition, SnapshotId, TableId};
 use postgres::Row;
+use std::collections::HashMap;
 
 /// The transaction has the epoch's lock, so that nothing changes between two of its statements.
 pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
     let snapshot = at.map(|at| int(at.0));
     let (mut maps, mut schemas, mut tables, mut views) = (vec![], vec![], vec![], vec![]);
     let (mut files, mut deletes) = (vec![], vec![]);
+    let (mut sequences, mut positions) = (vec![], HashMap::new());
     session.each("SELECT definition FROM bucket_maps ORDER BY version", |row| {
         maps.push(from_json("a bucket map", column(row, 0)?)?);
         Ok(())
@@ -39,6 +41,18 @@ pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stor
                      WHERE kind = 'view' AND created <= $1 AND dropped > $1";
     session.each_of(all_views, &[&snapshot], |row| {
         views.push(from_json("a view", column(row, 0)?)?);
+        Ok(())
+    })?;
+    let all_sequences = "SELECT definition FROM sequence_definitions WHERE $1::bigint IS NULL OR created <= $1
+                         UNION ALL SELECT definition FROM past_definitions
+                         WHERE kind = 'sequence' AND created <= $1 AND dropped > $1";
+    session.each_of(all_sequences, &[&snapshot], |row| {
+        sequences.push(from_json("a sequence", column(row, 0)?)?);
+        Ok(())
+    })?;
+    session.each("SELECT id, last, is_called FROM sequence_positions", |row| {
+        let position = SequencePosition { last: column(row, 1)?, is_called: column(row, 2)? };
+        positions.insert(SequenceId(count(column(row, 0)?)?), position);
         Ok(())
     })?;
     let all_files =
@@ -71,6 +85,8 @@ pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stor
         schemas,
         tables,
         views,
+        sequences,
+        positions,
         files,
         deletes,
         history: past::history(session)?,

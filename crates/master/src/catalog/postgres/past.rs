@@ -61,6 +61,20 @@ pub(super) fn keep_schema(session: &mut Session, name: &str, snapshot: Option<i6
     Ok(())
 }
 
+/// As [`keep_table`].
+pub(super) fn keep_sequence(
+    session: &mut Session,
+    schema: &str,
+    name: &str,
+    snapshot: Option<i64>,
+) -> Result<(), CatalogError> {
+    let keep = "INSERT INTO past_definitions (kind, definition, defined, created, dropped)
+                SELECT 'sequence', definition, created, created, $3 FROM sequence_definitions
+                WHERE schema_name = $1 AND name = $2 AND created < $3";
+    session.execute(keep, &[&schema, &name, &snapshot])?;
+    Ok(())
+}
+
 /// A change of what is kept.
 pub(super) fn change(session: &mut Session, change: &Change) -> Result<(), CatalogError> {
     match change {

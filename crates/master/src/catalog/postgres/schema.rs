@@ -70,6 +70,21 @@ CREATE UNIQUE INDEX delete_vectors_file ON delete_vectors(content, file_path) WH
 INSERT INTO settings VALUES ('epoch', '0');
 ";
 
+/// Since version 4. A position may be there before its sequence is committed.
+const SEQUENCES: &str = "
+CREATE TABLE sequence_definitions (
+    schema_name TEXT NOT NULL REFERENCES schemas(name),
+    name TEXT NOT NULL,
+    id BIGINT NOT NULL UNIQUE,
+    definition TEXT NOT NULL,
+    created BIGINT NOT NULL REFERENCES snapshots(id),
+    PRIMARY KEY (schema_name, name));
+CREATE TABLE sequence_positions (id BIGINT PRIMARY KEY, last BIGINT NOT NULL, is_called BOOLEAN NOT NULL);
+";
+
+/// The oldest version that was kept in PostgreSQL.
+const OLDEST_VERSION: i64 = 3;
+
 /// A file's statistics are long, and PostgreSQL's own compression is most of the time of a large commit. Not every build has another.
 const COMPRESSION: &str = "
 DO $$ BEGIN
@@ -94,6 +109,7 @@ pub(in super::super) fn prepare(session: &mut Session) -> Result<(), CatalogErro
             session.batch(SCHEMA)?;
             session.batch(COMPRESSION)?;
             session.batch(past::HISTORY)?;
+            session.batch(SEQUENCES)?;
             put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())?;
         }
         Some(other) => {
@@ -104,17 +120,17 @@ pub(in super::super) fn prepare(session: &mut Session) -> Result<(), CatalogErro
     match setting::<i64>(session, "schema_version")? {
         SCHEMA_VERSION => Ok(()),
         stored if stored > SCHEMA_VERSION => Err(CatalogError::NewerSchema { stored, known: SCHEMA_VERSION }),
+        stored if stored < OLDEST_VERSION => Err(CatalogError::Damaged(format!("schema version {stored} is too old"))),
         stored => migrate(session, stored),
     }
 }
 
-/// No version before 3 was kept in PostgreSQL.
+/// Brings the tables of an older version up to this one's. A master of an older build that has the catalog goes on meanwhile: what is
+/// new here, it does not know.
 fn migrate(session: &mut Session, from: i64) -> Result<(), CatalogError> {
-    if from < 3 {
-        return Err(CatalogError::Damaged(format!("schema version {from} is too old")));
-    }
     if from < 4 {
         session.batch(past::HISTORY)?;
+        session.batch(SEQUENCES)?;
     }
     put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())
 }
@@ -135,6 +151,10 @@ pub(super) fn open(session: &mut Session, segment_count: usize) -> Result<(), Ca
     if fsync.as_deref() == Some("off") {
         tracing::warn!("the catalog's database runs with fsync off: a crash of its host loses commits");
     }
+    // Of sequences that were dropped, or never committed.
+    let left = "DELETE FROM sequence_positions WHERE id NOT IN (SELECT id FROM sequence_definitions)
+                AND NOT EXISTS (SELECT FROM past_definitions WHERE kind = 'sequence')";
+    session.execute(left, &[])?;
     put_setting(session, "build", env!("CARGO_PKG_VERSION"))
 }
 

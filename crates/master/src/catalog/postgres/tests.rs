@@ -23,6 +23,7 @@ fn create(catalog: &Arc<Catalog>, name: &str) -> TableId {
         data_type: arrow::datatypes::DataType::Int64,
         nullable: true,
         default: None,
+        identity: None,
     };
     let new = NewTable {
         id: None,

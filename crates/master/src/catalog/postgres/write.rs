@@ -266,6 +266,23 @@ fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> R
             past::keep_view(session, schema, name, snapshot)?;
             session.execute("DELETE FROM views WHERE schema_name = $1 AND name = $2", &[schema, name])?;
         }
+        Change::PutSequence(def) => {
+            past::keep_sequence(session, &def.schema, &def.name, snapshot)?;
+            let put =
+                "INSERT INTO sequence_definitions VALUES ($1, $2, $3, $4, $5) ON CONFLICT (schema_name, name) DO UPDATE
+                       SET id = excluded.id, definition = excluded.definition, created = excluded.created";
+            session.execute(put, &[&def.schema, &def.name, &int(def.id.0), &to_json(def)?, &snapshot])?;
+        }
+        Change::DropSequence { schema, name } => {
+            past::keep_sequence(session, schema, name, snapshot)?;
+            let drop = "DELETE FROM sequence_definitions WHERE schema_name = $1 AND name = $2";
+            session.execute(drop, &[schema, name])?;
+        }
+        Change::PutPosition { id, position } => {
+            let put = "INSERT INTO sequence_positions VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE
+                       SET last = excluded.last, is_called = excluded.is_called";
+            session.execute(put, &[&int(id.0), &position.last, &position.is_called])?;
+        }
         Change::NextTableId(next) => {
             session.execute("UPDATE sequences SET next = $1 WHERE name = 'table_id'", &[&int(next.0)])?;
         }

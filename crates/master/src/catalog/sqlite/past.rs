@@ -64,6 +64,20 @@ pub(super) fn keep_schema(sqlite: &Connection, name: &str, snapshot: Option<i64>
     Ok(())
 }
 
+/// As [`keep_table`].
+pub(super) fn keep_sequence(
+    sqlite: &Connection,
+    schema: &str,
+    name: &str,
+    snapshot: Option<i64>,
+) -> Result<(), CatalogError> {
+    let keep = "INSERT INTO past_definitions (kind, definition, defined, created, dropped)
+                SELECT 'sequence', definition, created, created, ?3 FROM sequence_definitions
+                WHERE schema_name = ?1 AND name = ?2 AND created < ?3";
+    sqlite.prepare_cached(keep)?.execute(params![schema, name, snapshot])?;
+    Ok(())
+}
+
 /// A change of what is kept.
 pub(super) fn change(sqlite: &Connection, change: &Change, now_us: i64) -> Result<(), CatalogError> {
     match change {

@@ -16,7 +16,7 @@ mod window;
 
 use super::locus::Locus;
 use damson_cluster::{MapVersion, SnapshotId, TableDef, TableId};
-use damson_motion::{ForgetConstantsExec, ScanSpec};
+use damson_motion::{ForgetConstantsExec, NextValuesExec, ScanSpec};
 use datafusion::error::Result;
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -81,6 +81,11 @@ impl Distributor<'_> {
         }
         if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
             return self.place_projection(plan, projection);
+        }
+        if let Some(next) = plan.downcast_ref::<NextValuesExec>() {
+            // A row takes a value once, wherever there are copies of it.
+            let input = self.to_one_copy(self.place(next.input())?)?;
+            return Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus: input.locus });
         }
         if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
             return self.place_aggregate(plan, aggregate);

@@ -236,9 +236,15 @@ fn drop_and_truncate() {
     let Statement::DropView(drop) = ok("drop view v restrict") else { panic!() };
     assert!(!drop.if_exists && !drop.cascade);
     assert!(matches!(ok("drop schema s"), Statement::DropSchema(_)));
-    let Statement::Truncate(tables) = ok("truncate table a, b") else { panic!() };
-    assert_eq!(tables.len(), 2);
-    assert!(matches!(ok("truncate a"), Statement::Truncate(_)));
+    for (sql, tables, restarts) in [
+        ("truncate table a, b", 2, false),
+        ("truncate a", 1, false),
+        ("truncate a continue identity", 1, false),
+        ("truncate only a restart identity cascade", 1, true),
+    ] {
+        let Statement::Truncate(truncate) = ok(sql) else { panic!("{sql}") };
+        assert_eq!((truncate.tables.len(), truncate.restart_identity), (tables, restarts), "{sql}");
+    }
 }
 
 #[test]

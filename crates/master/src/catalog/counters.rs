@@ -1,0 +1,226 @@
+//! Where sequences are. Not transactional, as in PostgreSQL: what was given out is gone, whatever becomes of the transaction.
+
+use super::durable::Catalog;
+use super::error::CatalogError;
+use super::store::{Change, Stored, Transaction};
+use damson_cluster::{Counting, Sequence, SequenceId, SequencePosition, ValueBlock, next_block};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Values that one write to the store reserves at most: enough that statements of many rows rarely wait for the disk; a restart
+/// skips those that were not used.
+const RESERVED_MAX: u64 = 64 << 10;
+
+/// The counters of all sequences, those of transactions that have not committed among them. A counter stays until the master ends:
+/// a statement that began before its sequence was dropped, or restarted, goes on with it.
+#[derive(Default)]
+pub(super) struct Counters {
+    counters: Mutex<HashMap<SequenceId, Arc<Mutex<Counter>>>>,
+}
+
+impl Counters {
+    pub(super) fn of(stored: &Stored) -> Self {
+        let beginnings = stored.sequences.iter().map(|def| (def.id, def.beginning()));
+        // Those of the past, which a backup may be made of, have a position and no definition.
+        let positions = beginnings.chain(stored.positions.iter().map(|(id, position)| (*id, *position)));
+        let counters = positions.map(|(id, position)| (id, Arc::new(Mutex::new(Counter::at(position)))));
+        Counters { counters: Mutex::new(counters.collect()) }
+    }
+
+    fn find(&self, id: SequenceId) -> Result<Arc<Mutex<Counter>>, CatalogError> {
+        let counter = self.counters.lock().get(&id).cloned();
+        counter.ok_or_else(|| CatalogError::Damaged(format!("sequence {id} has no counter")))
+    }
+}
+
+/// One sequence's values: what was given out, and what may be without waiting for the disk.
+#[derive(Debug)]
+struct Counter {
+    position: SequencePosition,
+    /// Values after `position` that are taken in the store, and how they were counted.
+    reserved: Option<(Counting, ValueBlock)>,
+    /// Values to reserve next; 0 before the first time. It grows with demand.
+    at_once: u64,
+}
+
+impl Counter {
+    fn at(position: SequencePosition) -> Self {
+        Counter { position, reserved: None, at_once: 0 }
+    }
+
+    /// Gives out up to `wanted` reserved values; None if there are none.
+    fn give(&mut self, counting: &Counting, wanted: u64) -> Option<ValueBlock> {
+        // ALTER SEQUENCE has changed what comes next.
+        let (reserved_by, block) = self.reserved.take_if(|(by, _)| same_values(by, counting))?;
+        let (given, rest) = block.split(wanted);
+        self.position = SequencePosition { last: given.last(), is_called: true };
+        self.reserved = rest.map(|rest| (reserved_by, rest));
+        Some(given)
+    }
+
+    /// The values to reserve so that `wanted` can be given out; None if the sequence has ended.
+    fn next(&self, counting: &Counting, wanted: u64) -> Option<ValueBlock> {
+        next_block(counting, self.position, wanted.max(self.at_once).max(counting.cache))
+    }
+
+    /// The store has taken `block`, which follows the position.
+    fn reserve(&mut self, counting: &Counting, block: ValueBlock) {
+        self.reserved = Some((counting.clone(), block));
+        self.at_once = block.count.max(self.at_once).saturating_mul(2).min(RESERVED_MAX);
+    }
+}
+
+fn same_values(one: &Counting, other: &Counting) -> bool {
+    let values = |counting: &Counting| (counting.increment, counting.min, counting.max, counting.cycle);
+    values(one) == values(other)
+}
+
+impl Catalog {
+    /// Begins to count for a sequence that is made, or restarted.
+    pub(super) fn begin_counter(&self, id: SequenceId, position: SequencePosition) {
+        self.counters().counters.lock().insert(id, Arc::new(Mutex::new(Counter::at(position))));
+    }
+
+    /// The next `count` values, if they need not wait for the store.
+    ///
+    /// # Errors
+    /// As [`Catalog::take_values`].
+    pub fn take_reserved_values(
+        &self,
+        sequence: &Sequence,
+        count: u64,
+    ) -> Result<Option<Vec<ValueBlock>>, CatalogError> {
+        let counter = self.counters().find(sequence.id)?;
+        // Whoever has it may be waiting for the disk.
+        let Some(mut counter) = counter.try_lock() else { return Ok(None) };
+        match &counter.reserved {
+            Some((_, block)) if block.count >= count => {}
+            _ => return Ok(None),
+        }
+        Ok(counter.give(&sequence.counting, count).map(|block| vec![block]))
+    }
+
+    /// The next `count` values, in their order. They are taken in the store before they are given out, so that none is given
+    /// twice, whatever becomes of this master; those that were taken and not given are skipped. Blocks.
+    ///
+    /// # Errors
+    /// [`CatalogError::SequenceEnded`], and the values before the end are gone; [`CatalogError::Fenced`]; the store's.
+    pub fn take_values(&self, sequence: &Sequence, count: u64) -> Result<Vec<ValueBlock>, CatalogError> {
+        let counter = self.counters().find(sequence.id)?;
+        let mut counter = counter.lock();
+        let (mut blocks, mut missing) = (vec![], count);
+        while missing > 0 {
+            if let Some(block) = counter.give(&sequence.counting, missing) {
+                missing -= block.count;
+                blocks.push(block);
+                continue;
+            }
+            let Some(block) = counter.next(&sequence.counting, missing) else {
+                let (name, up) = (sequence.name.clone(), sequence.counting.increment > 0);
+                let end = if up { sequence.counting.max } else { sequence.counting.min };
+                return Err(CatalogError::SequenceEnded { name, up, end });
+            };
+            // If the store fails, it may have taken the values or not. They were not given out: to take them again is right.
+            self.put_position(sequence.id, SequencePosition { last: block.last(), is_called: true })?;
+            counter.reserve(&sequence.counting, block);
+        }
+        Ok(blocks)
+    }
+
+    /// Puts a sequence somewhere else: setval. Blocks.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fenced`], the store's.
+    pub fn set_position(&self, id: SequenceId, position: SequencePosition) -> Result<(), CatalogError> {
+        let counter = self.counters().find(id)?;
+        let mut counter = counter.lock();
+        self.put_position(id, position)?;
+        counter.position = position;
+        counter.reserved = None;
+        Ok(())
+    }
+
+    /// Where a sequence is; None for one that this catalog does not know.
+    pub fn position(&self, id: SequenceId) -> Option<SequencePosition> {
+        self.counters().find(id).ok().map(|counter| counter.lock().position)
+    }
+
+    fn put_position(&self, id: SequenceId, position: SequencePosition) -> Result<(), CatalogError> {
+        let changes = vec![Change::PutPosition { id, position }];
+        self.apply_alone(Transaction { snapshot: None, changes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting(increment: i64, max: i64, cycle: bool, cache: u64) -> Counting {
+        Counting { increment, min: 1, max, cycle, cache }
+    }
+
+    /// Takes values as the catalog does; gives what the store has taken after each write.
+    fn take(counter: &mut Counter, counting: &Counting, count: u64) -> (Vec<i64>, Vec<i64>) {
+        let (mut values, mut stored) = (vec![], vec![]);
+        while (values.len() as u64) < count {
+            if let Some(block) = counter.give(counting, count - values.len() as u64) {
+                values.extend(block.values());
+                continue;
+            }
+            let Some(block) = counter.next(counting, count - values.len() as u64) else { break };
+            stored.push(block.last());
+            counter.reserve(counting, block);
+        }
+        (values, stored)
+    }
+
+    fn fresh() -> Counter {
+        Counter::at(SequencePosition { last: 1, is_called: false })
+    }
+
+    #[test]
+    fn reservations_grow_with_demand() {
+        let (mut counter, counting) = (fresh(), counting(1, i64::MAX, false, 1));
+        let mut writes = vec![];
+        for wanted in 1..=100_000 {
+            let (values, stored) = take(&mut counter, &counting, 1);
+            assert_eq!(values, [wanted]);
+            writes.extend(stored);
+        }
+        assert_eq!(writes[..4], [1, 3, 7, 15], "one, then two, then four");
+        assert!(writes.len() < 20, "{} writes of 100,000 values", writes.len());
+        let longest = writes.windows(2).map(|two| two[1] - two[0]).max();
+        assert_eq!(longest, Some(RESERVED_MAX as i64));
+    }
+
+    #[test]
+    fn a_batch_is_taken_at_once_and_cache_is_where_it_begins() {
+        let (mut counter, counting) = (fresh(), counting(1, i64::MAX, false, 20));
+        assert_eq!(take(&mut counter, &counting, 3), (vec![1, 2, 3], vec![20]));
+        let (values, stored) = take(&mut counter, &counting, 8192);
+        assert_eq!((values[0], values[8191]), (4, 8195));
+        assert_eq!(stored, [8195], "the rest of the block, and then what is missing");
+    }
+
+    #[test]
+    fn the_end_is_told_after_the_last_value_or_begins_again() {
+        let once = counting(2, 6, false, 1);
+        let mut counter = fresh();
+        assert_eq!(take(&mut counter, &once, 2).0, [1, 3]);
+        assert_eq!(take(&mut counter, &once, 5).0, [5]);
+        assert_eq!(take(&mut counter, &once, 1).0, [0; 0]);
+        let again = counting(2, 6, true, 1);
+        assert_eq!(take(&mut counter, &again, 5).0, [1, 3, 5, 1, 3]);
+    }
+
+    #[test]
+    fn what_was_reserved_otherwise_is_counted_anew() {
+        let (mut counter, one) = (fresh(), counting(1, 100, false, 10));
+        assert_eq!(take(&mut counter, &one, 2), (vec![1, 2], vec![10]));
+        let ten = counting(10, 100, false, 10);
+        assert_eq!(take(&mut counter, &ten, 2), (vec![12, 22], vec![92]), "from the last one that was given out");
+        let same = Counting { cache: 99, ..ten };
+        assert_eq!(take(&mut counter, &same, 1), (vec![32], vec![]), "CACHE alone changes no value");
+    }
+}
