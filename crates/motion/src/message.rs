@@ -33,7 +33,7 @@ pub mod control {
     pub const WRITE_BACKUP: &str = "write_backup";
     /// Master → segment: body: JSON [`super::ReadBackup`]; answers the file.
     pub const READ_BACKUP: &str = "read_backup";
-    /// Master → segment: body: JSON of a place's URL; answers one JSON list of its backups' names, the oldest first.
+    /// Master → segment: body: JSON of a place's URL; answers one JSON list of its backups' names.
     pub const LIST_BACKUPS: &str = "list_backups";
     /// Master → segment: answers one JSON list of [`super::RunningSlice`].
     pub const RUNNING_SLICES: &str = "running_slices";

@@ -41,6 +41,34 @@ fn a_backup_whose_master_was_killed_is_none() {
 }
 
 #[test]
+fn a_restore_whose_master_was_killed_is_all_or_nothing() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let url = place.path().display().to_string();
+    let source = ProcessCluster::start(2);
+    fill(&source);
+    assert!(source.run("backup", &["--to", &url]).success);
+    for (failpoint, tables) in [("commit.before_store", "0"), ("commit.after_store", "1")] {
+        let mut target = ProcessCluster::start(3);
+        target.set_failpoint(Some((None, failpoint.into())));
+        target.restart(true, &[]);
+        let run = target.run("restore", &["--from", &url]);
+        assert!(!run.success, "{failpoint}: {run:?}");
+        target.set_failpoint(None);
+        target.restart(true, &[]);
+        let shell = target.shell();
+        let there = "SELECT count(*) FROM information_schema.tables WHERE table_name = 't'";
+        assert_eq!(shell.value(there), tables, "{failpoint}");
+        // What was copied for nothing goes.
+        wait_for("clean disks", CLEAN_WITHIN, || target.check().success.then_some(()));
+        if tables == "0" {
+            let run = target.run("restore", &["--from", &url]);
+            assert!(run.success, "{run:?}");
+        }
+        assert_eq!(shell.rows("SELECT count(*), sum(k) FROM t"), [["900", "405450"]], "{failpoint}");
+    }
+}
+
+#[test]
 fn a_full_disk_ends_backup_and_restore_and_nothing_is_left() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let url = place.path().display().to_string();

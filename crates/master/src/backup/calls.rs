@@ -114,7 +114,9 @@ impl PlaceCalls<'_> {
     /// # Errors
     /// 58P01 for a place without backups; those of reading.
     pub async fn list(&self) -> SqlResult<Vec<String>> {
-        self.files.ask(SCRIBE, control::LIST_BACKUPS, body(&self.url)?).await
+        let mut ids: Vec<String> = self.files.ask(SCRIBE, control::LIST_BACKUPS, body(&self.url)?).await?;
+        ids.sort_by_cached_key(|id| Manifest::order(id));
+        Ok(ids)
     }
 
     /// The backup of that name, or the newest.

@@ -1,10 +1,13 @@
 use super::*;
+use crate::backup::TransferRow;
 use crate::catalog::{Catalog, Commit, Durability, Workspace};
 use crate::ddl;
 use crate::sql::{Statement, parse};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use damson_cluster::{ContentId, Endpoint, FileEntry, MotionId, QueryId, SegmentDef, SequencePosition, SnapshotId};
+use damson_cluster::{
+    ContentId, Copied, Endpoint, FileEntry, MotionId, QueryId, SegmentDef, SequencePosition, SessionId, SnapshotId,
+};
 use damson_interconnect::{Direction, Moved, NodeStats, RouteState, RouteStats, Transport};
 use damson_motion::NodeReport;
 use std::collections::BTreeMap;
@@ -71,10 +74,26 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             history: catalog.history(),
             positions,
             locks: vec![],
-            transfers: vec![],
+            transfers: vec![transfer()],
             findings: vec![],
         },
     )
+}
+
+/// A backup that has copied one of three files, and found one.
+fn transfer() -> TransferRow {
+    let mut done = Copied::new_file(10);
+    done += Copied::old_file(5);
+    TransferRow {
+        session: SessionId(7),
+        command: "BACKUP",
+        place: "/b".into(),
+        phase: "copying files",
+        files_total: 3,
+        bytes_total: 30,
+        done,
+        elapsed_ms: 1500,
+    }
 }
 
 /// Two nodes, one of two contents, with a route and a line of several.
@@ -182,6 +201,11 @@ fn segments_and_distribution() {
             "1|p|2|1|-|s|t|DISTRIBUTED BY (a)"
         ]
     );
+}
+
+#[test]
+fn backups_under_way() {
+    assert_eq!(rows(PG_CATALOG, "gp_stat_progress_backup"), ["7|BACKUP|/b|copying files|3|2|30|15|10|1500"]);
 }
 
 #[test]

@@ -55,9 +55,6 @@ impl Bucket {
                 Err(Attempt::Source(error)) => return Err(error),
                 Err(Attempt::Bucket(error)) => error,
             };
-            if !is_transient(&error) {
-                return Err(io_error("write", name, error));
-            }
             let sent = Source {
                 store: Arc::clone(&self.store),
                 location: location.clone(),
@@ -70,7 +67,7 @@ impl Bucket {
                 Ok(()) => return Ok(()),
                 Err(found) => tracing::debug!(name, %found, "an object is not there, or not whole"),
             }
-            if !patience.wait(&error).await {
+            if !is_transient(&error) || !patience.wait(&error).await {
                 return Err(io_error("write", name, error));
             }
         }
@@ -90,7 +87,7 @@ impl Bucket {
             // The bucket's rules for unfinished uploads remove it.
             tracing::info!(%location, %error, "could not take back an unfinished upload");
         }
-        sent
+        sent.map_err(begin_anew)
     }
 
     /// Makes the object `name` of bytes, if there is none.
@@ -141,6 +138,17 @@ impl Bucket {
             },
             answer => answer.map(|_| ()),
         }
+    }
+}
+
+/// What went wrong with an upload that the bucket had begun. Its client asks again by itself, and where an upload's end was done and its
+/// answer lost, it is told then that there is no such upload, or that it may not be touched: another upload may do.
+fn begin_anew(failed: Attempt) -> Attempt {
+    match failed {
+        Attempt::Bucket(error) if !is_transient(&error) => {
+            Attempt::Bucket(Error::Generic { store: "backup", source: Box::new(error) })
+        }
+        failed => failed,
     }
 }
 

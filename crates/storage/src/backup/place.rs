@@ -178,7 +178,7 @@ impl BackupPlace {
         StorageError::Place { place: self.inner.url.clone(), message: message.into(), sqlstate }
     }
 
-    /// Names of the backups whose manifests are there, the oldest first.
+    /// Names of the backups whose manifests are there, in the order of the alphabet.
     ///
     /// # Errors
     /// 22023 for a place without backups' marker; those of reading.

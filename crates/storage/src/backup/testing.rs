@@ -25,6 +25,8 @@ pub(super) enum Fault {
     Refused,
     /// It is done, and nobody says so.
     AnswerLost,
+    /// It is done, and what is said is the answer to the same request made once more: there is no such upload.
+    Gone,
     /// Half of what was asked for comes.
     Cut,
     /// It may not be done: 403.
@@ -95,6 +97,7 @@ async fn done<T>(fault: Fault, location: &Path, request: impl Future<Output = Re
         Fault::Refused => Err(busy()),
         Fault::Forbidden => Err(forbidden(location)),
         Fault::AnswerLost => request.await.and(Err(busy())),
+        Fault::Gone => request.await.and(Err(Error::NotFound { path: location.to_string(), source: "404".into() })),
         Fault::None | Fault::Cut => request.await,
     }
 }

@@ -247,6 +247,17 @@ async fn a_lost_answer_is_resolved_by_reading_back() {
         bucket.inner.get(&ObjectPath::from("p/files/0/base/t7/1.parquet")).await.unwrap().bytes().await.unwrap();
     assert_eq!(there, large());
 
+    // The client of a bucket asks again by itself, and hears that the upload is gone.
+    let third = put(source_dir.path(), "3.parquet", &large());
+    bucket.script.fail("complete", Fault::Gone);
+    back_up(&source, &place, &[third]).await.unwrap();
+    assert_eq!((bucket.script.is_over(), bucket.script.count("complete")), (true, 2), "it was not sent again");
+    // Or it is gone indeed: it is sent again.
+    let fourth = put(source_dir.path(), "4.parquet", &large());
+    bucket.script.fail("part", Fault::Forbidden);
+    back_up(&source, &place, &[fourth]).await.unwrap();
+    assert_eq!((bucket.script.is_over(), bucket.script.count("complete")), (true, 3));
+
     bucket.script.fail("put", Fault::AnswerLost);
     place.write_new("backups/a.json", Bytes::from_static(b"{}")).await.unwrap();
     assert_eq!(place.read("backups/a.json").await.unwrap(), b"{}"[..]);
