@@ -596,7 +596,11 @@ impl ProcessCluster {
         self.fail_over_to(None)
     }
 
-    fn fail_over_to(&mut self, failpoint: Option<&str>) -> Duration {
+    /// The same; the killed one ends itself at a failpoint once it is active again.
+    ///
+    /// # Panics
+    /// As [`ProcessCluster::fail_over`].
+    pub fn fail_over_to(&mut self, failpoint: Option<&str>) -> Duration {
         self.master.kill();
         let began = Instant::now();
         let (standby, command) = self.standby.as_mut().expect("two masters");

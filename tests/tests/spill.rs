@@ -12,7 +12,7 @@ use std::time::Duration;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-/// MiB of each process, of which some 40 are for queries: half of what one of [`SPILLING`] reads on a segment.
+/// MiB of each process, of which some 40 are for queries: less than one of [`SPILLING`] would have on a segment.
 const MEMORY_MIB: &str = "64";
 const ROWS: u32 = 600_000;
 /// Room on each process for what [`SPILLING`] spills on a segment, 38 MiB, and for half of [`TOO_MUCH`].

@@ -6,7 +6,7 @@ use crate::config_file::{ConfigError, read, required};
 use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::interconnect_options::InterconnectOptions;
 use crate::limits::SHUTDOWN;
-use crate::listen::{ListenError, listen};
+use crate::listen::{ListenError, Reserved};
 use crate::resources::{default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
@@ -152,9 +152,10 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let segments = usize::from(required(options.segments, "segments")?);
     let flight =
         SocketAddr::new(options.host.unwrap_or(DEFAULT_HOST), options.flight_port.unwrap_or(DEFAULT_FLIGHT_PORT));
-    let peers = listen(options.listen.unwrap_or(DEFAULT_LISTEN), "--listen")?;
-    let clients = listen(flight, "--flight-port")?;
-    let (peers_address, clients_address) = (peers.local_addr()?, clients.local_addr()?);
+    // Who knocks at a standby is to try the next master at once.
+    let peers = Reserved::new(options.listen.unwrap_or(DEFAULT_LISTEN), "--listen")?;
+    let clients = Reserved::new(flight, "--flight-port")?;
+    let (peers_address, clients_address) = (peers.address(), clients.address());
     let location = options.catalog.as_deref().map(str::parse::<CatalogLocation>).transpose()?;
 
     let unusable = |source| MasterProcessError::DataDir { path: data_dir.clone(), source };
@@ -179,18 +180,14 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let interconnect = InterconnectSettings::of(&config);
     let node = Node::new(config);
     let location = location.unwrap_or(CatalogLocation::Directory(data_dir));
-    let (lease, peers, clients) = match &location {
-        CatalogLocation::Directory(_) => (None, peers, clients),
-        CatalogLocation::Postgres { url } => {
-            // Who knocks at a standby is to try the next master at once.
-            drop((peers, clients));
-            let lease = tokio::select! {
-                signal = stop_signal() => return signal.map_err(MasterProcessError::from),
-                lease = stand_by(url, clients_address) => Arc::new(lease?),
-            };
-            (Some(lease), listen(peers_address, "--listen")?, listen(clients_address, "--flight-port")?)
-        }
+    let lease = match &location {
+        CatalogLocation::Directory(_) => None,
+        CatalogLocation::Postgres { url } => tokio::select! {
+            signal = stop_signal() => return signal.map_err(MasterProcessError::from),
+            lease = stand_by(url, clients_address) => Some(Arc::new(lease?)),
+        },
     };
+    let (peers, clients) = (peers.listen()?, clients.listen()?);
     // From before the catalog is opened, which may take longer than a lease lasts.
     let mut deposed = lease.clone().map(|lease| AbortOnDropHandle::new(tokio::spawn(lease.keep())));
     let catalog = match &lease {

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+/// Who reaches no master waits so long.
+const NO_MASTER: Duration = Duration::from_millis(100);
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// Between two runs of VACUUM.
 const VACUUM_EVERY: Duration = Duration::from_millis(200);
@@ -126,7 +128,12 @@ impl Client<'_> {
     fn run(mut self, stop: &AtomicBool) -> Vec<Transaction> {
         let mut history = vec![];
         while !stop.load(Ordering::Relaxed) {
-            history.push(self.transaction());
+            let transaction = self.transaction();
+            if transaction.end == End::Aborted && transaction.ops.is_empty() {
+                thread::sleep(NO_MASTER);
+            } else {
+                history.push(transaction);
+            }
         }
         history
     }

@@ -33,7 +33,7 @@ fn nothing_forbidden_is_seen_while_masters_take_over() {
     for level in [Level::ReadCommitted, Level::RepeatableRead] {
         let seed = seed_from_env();
         let order = ClientOrder::Writers;
-        let campaign = ProcessCampaign { seed, clients: 16, level, order, committed_min: 50 };
+        let campaign = ProcessCampaign { seed, clients: 16, level, order, committed_min: 30 };
         campaign.run(&mut cluster, |cluster| take_over(cluster, seed, Duration::from_secs(seconds)));
     }
     let checked = wait_for("clean tables", CLEAN_WITHIN, || Some(cluster.check()).filter(|checked| checked.success));
