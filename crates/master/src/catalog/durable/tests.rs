@@ -10,6 +10,7 @@ macro_rules! on_postgres {
     };
 }
 
+mod sequences;
 mod stores;
 mod workspaces;
 
