@@ -91,6 +91,7 @@ fn of_values(values: Values, names: &StatementNames, columns: &mut usize) -> Res
         let cases = cases.map(|(expr, number)| (Box::new(lit(number)), Box::new(expr)));
         let case = Case::new(Some(Box::new(number)), cases.collect(), Some(Box::new(column)));
         projected.push(Expr::Case(case).alias_qualified(table.cloned(), field.name()));
+        fields[position].1 = Arc::new(field.as_ref().clone().with_nullable(true));
         fields.push((None, Arc::new(Field::new(name, DataType::Int64, false))));
         rows.iter_mut().zip(numbers).for_each(|(row, number)| row.push(lit(number)));
     }
@@ -278,3 +279,6 @@ fn place_of(node: &LogicalPlan) -> &'static str {
 fn external(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests;
