@@ -28,6 +28,9 @@ use tokio::task::JoinSet;
 /// were running have ended.
 const COLLECT_EVERY: Duration = Duration::from_secs(10);
 
+/// Values of a sequence that one call takes at most: more than a batch has rows.
+const VALUES_AT_ONCE_MAX: u64 = 1 << 24;
+
 /// Where a master's catalog comes from.
 pub enum CatalogSource {
     At(CatalogLocation),
@@ -221,6 +224,10 @@ impl Registrar {
         };
         let mut taken = Vec::with_capacity(sequences.len());
         for (sequence, count) in sequences {
+            if count > VALUES_AT_ONCE_MAX {
+                let message = format!("{count} values of {} at once: {VALUES_AT_ONCE_MAX} are the most", sequence.name);
+                return Err(refusal(SqlState::TOO_COMPLEX.0, message));
+            }
             let blocks = match self.catalog.take_reserved_values(&sequence, count).map_err(refused)? {
                 Some(blocks) => blocks,
                 None => {
