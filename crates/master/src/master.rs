@@ -32,6 +32,9 @@ const COLLECT_EVERY: Duration = Duration::from_secs(10);
 /// How often commits that did not wait for the disk are synced: what a loss of power can lose of them.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 
+/// Values of a sequence that one call takes at most: more than a batch has rows.
+const VALUES_AT_ONCE_MAX: u64 = 1 << 24;
+
 /// Where a master's catalog comes from.
 pub enum CatalogSource {
     At(CatalogLocation),
@@ -240,6 +243,10 @@ impl Registrar {
         };
         let mut taken = Vec::with_capacity(sequences.len());
         for (sequence, count) in sequences {
+            if count > VALUES_AT_ONCE_MAX {
+                let message = format!("{count} values of {} at once: {VALUES_AT_ONCE_MAX} are the most", sequence.name);
+                return Err(refusal(SqlState::TOO_COMPLEX.0, message));
+            }
             let blocks = match self.catalog.take_reserved_values(&sequence, count).map_err(refused)? {
                 Some(blocks) => blocks,
                 None => {

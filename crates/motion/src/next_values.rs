@@ -273,16 +273,15 @@ impl Asking {
         if taken.len() != wanted {
             return Err(internal_datafusion_err!("values of {} sequences, not of {wanted}", taken.len()));
         }
+        let takes = |row: usize, column: usize| self.rows[column].as_ref().is_none_or(|rows| rows.value(row));
         let mut new: Vec<Vec<Option<i64>>> = self.rows.iter().map(|_| vec![None; batch.num_rows()]).collect();
         for ((columns, blocks), (sequence, count)) in self.columns.iter().zip(taken).zip(&self.request.sequences) {
             let mut values = blocks.into_iter().flat_map(ValueBlock::values);
-            let missing = || internal_datafusion_err!("fewer than {count} values of {}", sequence.name);
-            for row in 0..batch.num_rows() {
-                for &column in columns {
-                    if self.rows[column].as_ref().is_none_or(|rows| rows.value(row)) {
-                        new[column][row] = Some(values.next().ok_or_else(missing)?);
-                    }
-                }
+            let row_by_row = (0..batch.num_rows()).flat_map(|row| columns.iter().map(move |&column| (row, column)));
+            for (row, column) in row_by_row.filter(|&(row, column)| takes(row, column)) {
+                let value = values.next();
+                let missing = || internal_datafusion_err!("fewer than {count} values of {}", sequence.name);
+                new[column][row] = Some(value.ok_or_else(missing)?);
             }
         }
         let new = new.into_iter().map(|values| Arc::new(Int64Array::from(values)) as ArrayRef);

@@ -41,7 +41,9 @@ pub(super) fn relation(name: &str) -> Vec<Question> {
          THEN concat(data_type, '(', character_maximum_length, ')') \
          WHEN data_type = 'numeric' AND numeric_precision IS NOT NULL \
          THEN concat('numeric(', numeric_precision, ',', numeric_scale, ')') ELSE data_type END AS \"Type\", \
-         CASE is_nullable WHEN 'NO' THEN 'not null' END AS \"Nullable\", column_default AS \"Default\" \
+         CASE is_nullable WHEN 'NO' THEN 'not null' END AS \"Nullable\", \
+         CASE is_identity WHEN 'YES' THEN concat('generated ', lower(identity_generation), ' as identity') \
+         ELSE column_default END AS \"Default\" \
          FROM information_schema.columns WHERE {filter} ORDER BY table_schema, ordinal_position"
     );
     let key = format!(
@@ -55,6 +57,14 @@ pub(super) fn relation(name: &str) -> Vec<Question> {
     let view = format!("SELECT view_definition AS \"View definition\" FROM information_schema.views WHERE {filter}");
     let title = schema.map_or_else(|| format!("\"{table}\""), |schema| format!("\"{schema}.{table}\""));
     vec![(title, columns), (String::new(), key), (String::new(), policy), (String::new(), view)]
+}
+
+/// `\ds`
+pub(super) fn sequences() -> Vec<Question> {
+    let query = "SELECT schemaname AS \"Schema\", sequencename AS \"Name\", data_type AS \"Type\", \
+                 last_value AS \"Last\", min_value AS \"Minimum\", max_value AS \"Maximum\", \
+                 increment_by AS \"Increment\", cycle AS \"Cycles\" FROM pg_catalog.pg_sequences ORDER BY 1, 2";
+    vec![("Sequences".into(), query.into())]
 }
 
 /// `\dn`
@@ -108,7 +118,15 @@ mod tests {
     fn questions_are_sql() {
         use sqlparser::dialect::PostgreSqlDialect;
         use sqlparser::parser::Parser;
-        let all = [relations(None), relations(Some("VIEW")), relation("a'b"), relation("s.t"), schemas(), databases()];
+        let all = [
+            relations(None),
+            relations(Some("VIEW")),
+            relation("a'b"),
+            relation("s.t"),
+            schemas(),
+            sequences(),
+            databases(),
+        ];
         for (_, query) in all.into_iter().flatten() {
             Parser::parse_sql(&PostgreSqlDialect {}, &query).unwrap_or_else(|e| panic!("{query}: {e}"));
         }

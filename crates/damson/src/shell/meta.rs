@@ -22,7 +22,8 @@ pub(super) const HELP: &str = "\
   SELECT 1;        a statement ends with ; and may have many lines
   \\d               tables and views
   \\d NAME          columns, key and distribution of a table or view
-  \\dt  \\dv  \\dn    tables, views, schemas
+  \\dt  \\dv  \\ds    tables, views, sequences
+  \\dn              schemas
   \\l               databases
   \\x [on|off]      a line for each value
   \\timing [on|off] time of each statement
@@ -48,6 +49,7 @@ impl Meta {
             ("dt" | "dt+", "") => Meta::Ask(describe::relations(Some("BASE TABLE"))),
             ("dv" | "dv+", "") => Meta::Ask(describe::relations(Some("VIEW"))),
             ("dt" | "dt+" | "dv" | "dv+", name) => Meta::Ask(describe::relation(name)),
+            ("ds" | "ds+", _) => Meta::Ask(describe::sequences()),
             ("dn" | "dn+", _) => Meta::Ask(describe::schemas()),
             ("l" | "l+" | "list", _) => Meta::Ask(describe::databases()),
             ("x", argument) => switch(command, argument, Meta::Expanded),
@@ -79,6 +81,7 @@ mod tests {
         assert_eq!(Meta::parse(" timing  on ; "), Meta::Timing(Some(true)));
         assert_eq!(Meta::parse("i 'a file.sql'"), Meta::Include("a file.sql".into()));
         assert!(matches!(Meta::parse("dt;"), Meta::Ask(questions) if questions.len() == 1));
+        assert!(matches!(Meta::parse("ds"), Meta::Ask(questions) if questions[0].0 == "Sequences"));
         assert!(matches!(Meta::parse("d lineitem"), Meta::Ask(questions) if questions.len() == 4));
         for wrong in ["x maybe", "i", "nonsense", "copy t from 'x'", ""] {
             assert!(matches!(Meta::parse(wrong), Meta::Wrong(_)), "{wrong}");

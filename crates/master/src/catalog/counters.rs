@@ -54,21 +54,53 @@ impl Counter {
         // ALTER SEQUENCE has changed what comes next.
         let (reserved_by, block) = self.reserved.take_if(|(by, _)| same_values(by, counting))?;
         let (given, rest) = block.split(wanted);
-        self.position = SequencePosition { last: given.last(), is_called: true };
+        self.position = after(&given);
         self.reserved = rest.map(|rest| (reserved_by, rest));
         Some(given)
     }
 
-    /// The values to reserve so that `wanted` can be given out; None if the sequence has ended.
-    fn next(&self, counting: &Counting, wanted: u64) -> Option<ValueBlock> {
-        next_block(counting, self.position, wanted.max(self.at_once).max(counting.cache))
+    /// The next `wanted` values; None if the sequence ends before. `store` makes durable that values up to a position are taken: once, also
+    /// where they go round several times.
+    fn take(
+        &mut self,
+        counting: &Counting,
+        wanted: u64,
+        store: impl FnOnce(SequencePosition) -> Result<(), CatalogError>,
+    ) -> Result<Option<Vec<ValueBlock>>, CatalogError> {
+        let mut blocks: Vec<ValueBlock> = self.give(counting, wanted).into_iter().collect();
+        let missing = wanted - blocks.iter().map(|block| block.count).sum::<u64>();
+        if missing == 0 {
+            return Ok(Some(blocks));
+        }
+        let Some((whole, last)) = self.next(counting, missing) else { return Ok(None) };
+        // If it fails, they may be taken or not. They were not given out: to take them again is right.
+        store(after(&last))?;
+        let missing = missing - whole.iter().map(|block| block.count).sum::<u64>();
+        blocks.extend(whole);
+        self.reserved = Some((counting.clone(), last));
+        self.at_once = last.count.max(self.at_once).saturating_mul(2).min(RESERVED_MAX);
+        blocks.extend(self.give(counting, missing));
+        Ok(Some(blocks))
     }
 
-    /// The store has taken `block`, which follows the position.
-    fn reserve(&mut self, counting: &Counting, block: ValueBlock) {
-        self.reserved = Some((counting.clone(), block));
-        self.at_once = block.count.max(self.at_once).saturating_mul(2).min(RESERVED_MAX);
+    /// What to take in the store so that `wanted` values can be given out: blocks that are all given out, and one of which some may be left.
+    fn next(&self, counting: &Counting, wanted: u64) -> Option<(Vec<ValueBlock>, ValueBlock)> {
+        let (mut position, mut missing, mut whole) = (self.position, wanted, vec![]);
+        loop {
+            let block = next_block(counting, position, missing.max(self.at_once).max(counting.cache))?;
+            if block.count >= missing {
+                return Some((whole, block));
+            }
+            position = after(&block);
+            missing -= block.count;
+            whole.push(block);
+        }
     }
+}
+
+/// Where a sequence is whose last values are a block's.
+fn after(block: &ValueBlock) -> SequencePosition {
+    SequencePosition { last: block.last(), is_called: true }
 }
 
 fn same_values(one: &Counting, other: &Counting) -> bool {
@@ -91,6 +123,9 @@ impl Catalog {
         sequence: &Sequence,
         count: u64,
     ) -> Result<Option<Vec<ValueBlock>>, CatalogError> {
+        if count == 0 {
+            return Ok(Some(vec![]));
+        }
         let counter = self.counters().find(sequence.id)?;
         // Whoever has it may be waiting for the disk.
         let Some(mut counter) = counter.try_lock() else { return Ok(None) };
@@ -105,27 +140,16 @@ impl Catalog {
     /// twice, whatever becomes of this master; those that were taken and not given are skipped. Blocks.
     ///
     /// # Errors
-    /// [`CatalogError::SequenceEnded`], and the values before the end are gone; [`CatalogError::Fenced`]; the store's.
+    /// [`CatalogError::SequenceEnded`] if it ends before; [`CatalogError::Fenced`]; the store's.
     pub fn take_values(&self, sequence: &Sequence, count: u64) -> Result<Vec<ValueBlock>, CatalogError> {
         let counter = self.counters().find(sequence.id)?;
         let mut counter = counter.lock();
-        let (mut blocks, mut missing) = (vec![], count);
-        while missing > 0 {
-            if let Some(block) = counter.give(&sequence.counting, missing) {
-                missing -= block.count;
-                blocks.push(block);
-                continue;
-            }
-            let Some(block) = counter.next(&sequence.counting, missing) else {
-                let (name, up) = (sequence.name.clone(), sequence.counting.increment > 0);
-                let end = if up { sequence.counting.max } else { sequence.counting.min };
-                return Err(CatalogError::SequenceEnded { name, up, end });
-            };
-            // If the store fails, it may have taken the values or not. They were not given out: to take them again is right.
-            self.put_position(sequence.id, SequencePosition { last: block.last(), is_called: true })?;
-            counter.reserve(&sequence.counting, block);
-        }
-        Ok(blocks)
+        let store = |position| self.put_position(sequence.id, position);
+        counter.take(&sequence.counting, count, store)?.ok_or_else(|| {
+            let (name, up) = (sequence.name.clone(), sequence.counting.increment > 0);
+            let end = if up { sequence.counting.max } else { sequence.counting.min };
+            CatalogError::SequenceEnded { name, up, end }
+        })
     }
 
     /// Puts a sequence somewhere else: setval. Blocks.
@@ -160,19 +184,15 @@ mod tests {
         Counting { increment, min: 1, max, cycle, cache }
     }
 
-    /// Takes values as the catalog does; gives what the store has taken after each write.
+    /// The next values, none if the sequence ends before, and what the store has taken then.
     fn take(counter: &mut Counter, counting: &Counting, count: u64) -> (Vec<i64>, Vec<i64>) {
-        let (mut values, mut stored) = (vec![], vec![]);
-        while (values.len() as u64) < count {
-            if let Some(block) = counter.give(counting, count - values.len() as u64) {
-                values.extend(block.values());
-                continue;
-            }
-            let Some(block) = counter.next(counting, count - values.len() as u64) else { break };
-            stored.push(block.last());
-            counter.reserve(counting, block);
-        }
-        (values, stored)
+        let mut stored = vec![];
+        let store = |position: SequencePosition| {
+            stored.push(position.last);
+            Ok(())
+        };
+        let blocks = counter.take(counting, count, store).unwrap().unwrap_or_default();
+        (blocks.into_iter().flat_map(ValueBlock::values).collect(), stored)
     }
 
     fn fresh() -> Counter {
@@ -208,10 +228,21 @@ mod tests {
         let once = counting(2, 6, false, 1);
         let mut counter = fresh();
         assert_eq!(take(&mut counter, &once, 2).0, [1, 3]);
-        assert_eq!(take(&mut counter, &once, 5).0, [5]);
-        assert_eq!(take(&mut counter, &once, 1).0, [0; 0]);
+        assert_eq!(take(&mut counter, &once, 2).0, [0; 0]);
+        assert_eq!(take(&mut counter, &once, 1).0, [5]);
+        assert_eq!(take(&mut counter, &once, 1), (vec![], vec![]));
         let again = counting(2, 6, true, 1);
-        assert_eq!(take(&mut counter, &again, 5).0, [1, 3, 5, 1, 3]);
+        assert_eq!(take(&mut counter, &again, 5), (vec![1, 3, 5, 1, 3], vec![5]), "one write for both rounds");
+        assert_eq!(take(&mut counter, &again, 2), (vec![5, 1], vec![5]));
+    }
+
+    #[test]
+    fn values_that_the_store_refuses_are_taken_again() {
+        let (mut counter, counting) = (fresh(), counting(1, 100, false, 1));
+        assert_eq!(take(&mut counter, &counting, 3).0, [1, 2, 3]);
+        let refuse = |_| Err(CatalogError::Fenced { ours: 1, stored: 2 });
+        assert!(counter.take(&counting, 4, refuse).is_err());
+        assert_eq!(take(&mut counter, &counting, 2).0, [4, 5]);
     }
 
     #[test]

@@ -79,7 +79,8 @@ pub fn ids_needed(state: &CatalogState, statement: &Statement, search_schema: &s
         Statement::CreateSequence(_) => 1,
         Statement::AlterSequence(alter) => usize::from(alter.options.restart.is_some()),
         Statement::AlterTable(AlterTable { action: AlterAction::AddColumn { column, .. }, .. }) => {
-            usize::from(column.identity.is_some())
+            // With a default, its sequence is there already.
+            usize::from(column.identity.is_some() && column.default.is_none())
         }
         Statement::Truncate(truncate) if truncate.restart_identity => truncate.tables.len(),
         _ => 0,

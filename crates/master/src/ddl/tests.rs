@@ -3,7 +3,7 @@ use crate::catalog::{Catalog, CatalogState, Commit, Durability};
 use crate::error::{SqlError, SqlState};
 use crate::sql::parse;
 use arrow::datatypes::{DataType, Field, Schema};
-use damson_cluster::{ContentId, Distribution, FileEntry, SnapshotId};
+use damson_cluster::{ContentId, Distribution, FileEntry, Identity, SnapshotId};
 use std::sync::Arc;
 
 struct Fixture {
@@ -275,4 +275,88 @@ fn columns_resolve_with_positions() {
     assert_eq!((error.state, error.position), (SqlState::UNDEFINED_COLUMN, Some(19)));
     assert_eq!(error.message, "column \"c\" of relation \"t\" does not exist");
     assert_eq!(resolve("insert into t (b, b) values (1, 2)").unwrap_err().state, SqlState::DUPLICATE_COLUMN);
+}
+
+#[test]
+fn sequences() {
+    let fixture = Fixture::new();
+    fixture.ok("create sequence s increment 5 minvalue -10 start 0");
+    fixture.err("create sequence s", SqlState::DUPLICATE_TABLE);
+    fixture.err("create table s (a int)", SqlState::DUPLICATE_TABLE);
+    assert_eq!(fixture.ok("create sequence if not exists s").notices.len(), 1);
+    fixture.err("create sequence nowhere.s", SqlState::UNDEFINED_SCHEMA);
+    fixture.err("create sequence pg_catalog.s", SqlState::RESERVED_NAME);
+    let def = |name: &str| fixture.state().sequence("public", name).unwrap().as_ref().clone();
+    let before = def("s");
+    fixture.ok("alter sequence s maxvalue 100 cycle");
+    assert_eq!(def("s").id, before.id, "it goes on");
+    assert!(def("s").counting.cycle && def("s").counting.max == 100 && def("s").counting.increment == 5);
+    fixture.ok("alter sequence s restart with 7");
+    assert_ne!(def("s").id, before.id, "it begins anew");
+    assert_eq!((def("s").first, def("s").start), (7, 0));
+    fixture.err("alter sequence s restart with 101", SqlState::INVALID_PARAMETER);
+    fixture.err("alter sequence s minvalue 8", SqlState::INVALID_PARAMETER);
+    fixture.ok("drop sequence s, s");
+    fixture.err("drop sequence s", SqlState::UNDEFINED_TABLE);
+    assert_eq!(fixture.ok("drop sequence if exists s").notices, ["sequence \"s\" does not exist, skipping"]);
+}
+
+#[test]
+fn columns_own_sequences() {
+    let fixture = Fixture::new();
+    fixture.ok("create schema x");
+    fixture.ok("create sequence t_a_seq");
+    fixture.ok(
+        "create table t (a serial, b int generated always as identity (increment by 3), c int default nextval('t_a_seq') + 1) \
+         distributed by (c)",
+    );
+    let state = fixture.state();
+    let t = &state.table("public", "t").unwrap().def;
+    let default = |column: usize| t.columns[column].default.as_deref();
+    assert_eq!(default(0), Some("nextval('public.t_a_seq1')"), "the first name is taken");
+    assert_eq!(default(1), Some("nextval('public.t_b_seq')"));
+    assert_eq!(default(2), Some("nextval('public.t_a_seq') + 1"));
+    assert_eq!(t.columns.iter().map(|c| c.identity).collect::<Vec<_>>(), [None, Some(Identity::Always), None]);
+    assert!(!t.columns[0].nullable && !t.columns[1].nullable);
+    let b = state.sequence("public", "t_b_seq").unwrap();
+    assert_eq!((b.sql_type.as_str(), b.counting.increment), ("integer", 3));
+    assert_eq!(b.owner.map(|owner| (owner.table, owner.column, owner.identity)), Some((t.id, 1, true)));
+    // LIKE takes an identity with a sequence of its own, or not at all.
+    fixture.ok("create table l (like t including all)");
+    fixture.ok("create table m (like t)");
+    let columns = |name: &str| fixture.state().table("public", name).unwrap().def.columns.clone();
+    assert_eq!(columns("l")[0].default.as_deref(), Some("nextval('public.t_a_seq1')"), "as PostgreSQL: it is shared");
+    assert_eq!(columns("l")[1].default.as_deref(), Some("nextval('public.l_b_seq')"));
+    assert!(columns("m").iter().all(|column| column.default.is_none() && column.identity.is_none()));
+    assert!(!columns("m")[1].nullable);
+    // What needs what.
+    fixture.err("drop sequence t_a_seq", SqlState::DEPENDENT_OBJECTS);
+    fixture.err("drop sequence l_b_seq cascade", SqlState::DEPENDENT_OBJECTS);
+    let error = fixture.err("drop table t", SqlState::DEPENDENT_OBJECTS);
+    assert_eq!(error.detail.as_deref(), Some("default value for column a of table public.l depends on public.t"));
+    fixture.ok("drop table m");
+    fixture.ok("drop table t, l");
+    assert_eq!(fixture.state().sequences().map(|def| def.name.clone()).collect::<Vec<_>>(), ["t_a_seq"]);
+    // Another schema's.
+    fixture.err("create table u (a int default nextval('nothing'))", SqlState::UNDEFINED_TABLE);
+    fixture.ok("create table x.u (a serial)");
+    fixture.err("alter sequence t_a_seq owned by x.u.a", SqlState::OBJECT_NOT_IN_STATE);
+    fixture.ok("create table v (a int default nextval('x.u_a_seq'))");
+    let notices = fixture.ok("drop schema x cascade").notices;
+    let default = "drop cascades to default value for column a of table public.v";
+    assert_eq!(notices, ["drop cascades to x.u", default]);
+}
+
+#[test]
+fn truncate_may_restart_what_the_table_owns() {
+    let fixture = Fixture::new();
+    fixture.ok("create table t (a serial, b int generated by default as identity) distributed by (a)");
+    fixture.ok("create sequence other");
+    let ids = || fixture.state().sequences().map(|def| def.id).collect::<Vec<_>>();
+    let before = ids();
+    fixture.ok("truncate t");
+    assert_eq!(ids(), before);
+    fixture.ok("truncate t restart identity");
+    let changed: Vec<bool> = before.iter().zip(ids()).map(|(before, after)| *before != after).collect();
+    assert_eq!(changed, [false, true, true]);
 }

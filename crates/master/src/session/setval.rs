@@ -6,7 +6,9 @@ use crate::catalog::{CatalogState, SequenceDef};
 use crate::ddl::find_sequence;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
 use crate::planner::Output;
-use crate::sql::{self, RelationName, call_arguments, name_in_quotes, not_a_name, relation_in_text, sequence_function};
+use crate::sql::{
+    self, RelationName, call_arguments, calls_sequence, name_in_quotes, not_a_name, relation_in_text, sequence_function,
+};
 use damson_cluster::SequencePosition;
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -33,6 +35,9 @@ impl Setval {
     /// # Errors
     /// 0A000 for a sequence that is not named in quotes; 42883 for another number of arguments.
     pub(super) fn of(query: &syntax::Statement) -> SqlResult<Option<Setval>> {
+        if calls_sequence(query) != Some("setval") {
+            return Ok(None);
+        }
         let mut arguments = query.clone();
         let Some(select) = ast::select_of(&mut arguments) else { return Ok(None) };
         let (call, column) = match select.projection.as_slice() {

@@ -7,6 +7,7 @@ use damson_cluster::{Counting, Endpoint, QueryId, SequenceId, SequencePosition, 
 use damson_interconnect::{ControlHandler, ControlStream, Node, NodeConfig};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::physical_expr::expressions::{IsNotNullExpr, col};
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionConfig;
 use futures::{TryStreamExt, stream};
 use std::sync::Mutex;
@@ -128,6 +129,23 @@ async fn rows_of_which_the_condition_is_not_true_take_none() {
     let columns = run(&plan, qe(&master)).await.unwrap();
     assert_eq!(columns, [vec![Some(1), None, Some(2), None]]);
     assert_eq!(*master.asked.lock().unwrap(), [2], "a batch that needs none asks for none");
+}
+
+#[test]
+fn it_travels_to_segments() {
+    let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true)]));
+    let condition: Arc<dyn PhysicalExpr> = Arc::new(IsNotNullExpr::new(col("k", &schema).unwrap()));
+    let values = vec![value(sequence(1, 9), "a", Some(condition)), value(sequence(2, 9), "b", None)];
+    let plan = Arc::new(NextValuesExec::new(values, Arc::new(EmptyExec::new(schema))));
+    let bytes = crate::encode_slice(Arc::clone(&plan) as Arc<dyn ExecutionPlan>).unwrap();
+    let decoded = crate::decode_slice(&bytes, &TaskContext::default()).unwrap();
+    let decoded = decoded.downcast_ref::<NextValuesExec>().unwrap();
+    assert_eq!(decoded.schema(), plan.schema());
+    let described = |plan: &NextValuesExec| {
+        let value = |v: &NextValue| (v.sequence.clone(), v.column.clone(), v.condition.as_ref().map(|c| c.to_string()));
+        plan.values().iter().map(value).collect::<Vec<_>>()
+    };
+    assert_eq!(described(decoded), described(&plan));
 }
 
 #[tokio::test]

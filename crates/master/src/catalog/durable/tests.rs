@@ -12,6 +12,7 @@ macro_rules! on_postgres {
 
 mod durability;
 mod past;
+mod sequences;
 mod stores;
 mod workspaces;
 

@@ -1,11 +1,11 @@
 use super::super::files::FileKey;
 use super::super::store::{Change, Durability};
 use super::super::testing::{self, Server, client};
-use super::super::{Catalog, CatalogLocation, Commit, CreateTableOutcome, NewTable, Workspace};
+use super::super::{Catalog, CatalogLocation, Commit, CreateTableOutcome, NewTable, SequenceDef, Workspace};
 use super::*;
 use crate::error::{SqlError, SqlState};
 use damson_cluster::{
-    ColumnDef, ColumnStats, Compression, ContentId, Distribution, FileEntry, SnapshotId, TableId, sketch,
+    ColumnDef, ColumnStats, Compression, ContentId, Counting, Distribution, FileEntry, SnapshotId, TableId, sketch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -332,6 +332,33 @@ fn foreign_and_newer_schemas_are_refused() {
     assert!(Catalog::exists_at(&location).unwrap());
     client(&url).batch_execute("UPDATE damson.settings SET value = '99' WHERE key = 'schema_version'").unwrap();
     assert!(matches!(open(&url), Err(CatalogError::NewerSchema { stored: 99, .. })));
+}
+
+/// As the build before sequences made it.
+#[test]
+fn a_catalog_of_version_3_is_taken_over() {
+    let Some(server) = testing::server() else { return };
+    let url = server.database();
+    let catalog = open(&url).unwrap();
+    let t = create(&catalog, "t");
+    drop(catalog);
+    let old = "DROP TABLE damson.sequence_definitions, damson.sequence_positions;
+               UPDATE damson.settings SET value = '3' WHERE key = 'schema_version'";
+    client(&url).batch_execute(old).unwrap();
+    for _ in 0..2 {
+        assert!(open(&url).unwrap().current().table_by_id(t).is_some());
+    }
+    let catalog = open(&url).unwrap();
+    let sequence = |w: &mut Workspace| {
+        let id = w.sequence_id()?;
+        let (schema, name, sql_type) = ("public".into(), "s".into(), "bigint".into());
+        let counting = Counting { increment: 1, min: 1, max: 9, cycle: false, cache: 1 };
+        w.create_sequence(SequenceDef { schema, name, id, sql_type, counting, start: 1, first: 1, owner: None })
+    };
+    catalog.alone(sequence).unwrap();
+    assert_eq!(open(&url).unwrap().current().sequences().count(), 1);
+    client(&url).batch_execute("UPDATE damson.settings SET value = '2' WHERE key = 'schema_version'").unwrap();
+    assert!(matches!(open(&url), Err(CatalogError::Damaged(_))));
 }
 
 /// Catalogs are asked and dropped in async code, where the client's own runtime must not show.

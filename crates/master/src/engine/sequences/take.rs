@@ -91,6 +91,7 @@ fn of_values(values: Values, names: &StatementNames, columns: &mut usize) -> Res
         let cases = cases.map(|(expr, number)| (Box::new(lit(number)), Box::new(expr)));
         let case = Case::new(Some(Box::new(number)), cases.collect(), Some(Box::new(column)));
         projected.push(Expr::Case(case).alias_qualified(table.cloned(), field.name()));
+        fields[position].1 = Arc::new(field.as_ref().clone().with_nullable(true));
         fields.push((None, Arc::new(Field::new(name, DataType::Int64, false))));
         rows.iter_mut().zip(numbers).for_each(|(row, number)| row.push(lit(number)));
     }
@@ -175,8 +176,7 @@ impl<'a> Taking<'a> {
         let decides = case.expr.iter().chain(case.when_then_expr.iter().map(|(when, _)| when));
         let decides: Vec<&Expr> = decides.map(AsRef::as_ref).collect();
         refuse_calls(&decides, "in a condition of CASE")?;
-        // Asked twice, it could answer otherwise.
-        let is_told = !decides.iter().any(|expr| expr.is_volatile());
+        let is_told = decides.iter().all(|expr| can_be_asked_twice(expr));
         let comes_to = |branch: Option<usize>| {
             let whens = case.when_then_expr.iter().enumerate();
             let whens = whens.map(|(i, (when, _))| (when.clone(), Box::new(lit(branch == Some(i)))));
@@ -201,7 +201,7 @@ impl<'a> Taking<'a> {
         let mut taken = Vec::with_capacity(args.len());
         for (i, argument) in args.iter().enumerate() {
             let before = &args[..i];
-            let is_told = !before.iter().any(Expr::is_volatile);
+            let is_told = before.iter().all(can_be_asked_twice);
             let whens = before.iter().map(|value| (Box::new(value.clone().is_not_null()), Box::new(lit(false))));
             let whens: Vec<_> = whens.collect();
             let argument = argument.clone();
@@ -221,6 +221,13 @@ fn within(outer: Option<&Expr>, inner: Expr) -> Expr {
     let Some(outer) = outer else { return inner };
     let when = (Box::new(outer.clone()), Box::new(inner));
     Expr::Case(Case::new(None, vec![when], Some(Box::new(lit(false)))))
+}
+
+/// Whether an expression gives the same below the projection that it is in. A correlated subquery is of that alone; where it decides, rows
+/// take values that they may not need.
+fn can_be_asked_twice(expr: &Expr) -> bool {
+    let is_subquery = |expr: &Expr| Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)));
+    !expr.is_volatile() && !expr.exists(is_subquery).unwrap_or(true)
 }
 
 fn refuse_calls(exprs: &[&Expr], place: &str) -> Result<()> {
@@ -272,3 +279,6 @@ fn place_of(node: &LogicalPlan) -> &'static str {
 fn external(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! What becomes of commits when the store fails, is slow, or is full.
 
 use super::*;
+use crate::catalog::SequenceDef;
+use damson_cluster::Counting;
 
 /// What these stores have of the store within.
 macro_rules! forward_past {
@@ -89,6 +91,43 @@ fn a_failed_transaction_publishes_what_the_store_holds() {
     assert_eq!(paths, ["b", "c", "e"]);
     let again = place.open(2).unwrap();
     assert_eq!(describe(&again), describe(&catalog));
+}
+
+/// Whether the store has taken values that it failed to say it has: they were not given out.
+#[test]
+fn a_reservation_that_fails_gives_no_value_twice() {
+    let place = Place::new();
+    let inner = place.store();
+    let flags: [Arc<AtomicBool>; 3] = Default::default();
+    let [before, after, load] = flags.clone();
+    let catalog = Catalog::of_store(Box::new(Failing { inner, before, after, load }), 2).unwrap();
+    let create = |w: &mut Workspace| {
+        let id = w.sequence_id()?;
+        let (schema, name, sql_type) = ("public".into(), "s".into(), "bigint".into());
+        let counting = Counting { increment: 1, min: 1, max: 1 << 40, cycle: false, cache: 1 };
+        w.create_sequence(SequenceDef { schema, name, id, sql_type, counting, start: 1, first: 1, owner: None })
+    };
+    catalog.alone(create).unwrap();
+    let s = catalog.current().sequence("public", "s").unwrap().sequence();
+    let take = |count| -> Result<Vec<i64>, CatalogError> {
+        Ok(catalog.take_values(&s, count)?.into_iter().flat_map(|block| block.values()).collect())
+    };
+    assert_eq!(take(3).unwrap(), [1, 2, 3]);
+    let mut given = vec![];
+    for flag in [&flags[0], &flags[1]] {
+        given.extend(take(10).unwrap());
+        flag.store(true, Ordering::Relaxed);
+        while let Ok(values) = take(10) {
+            given.extend(values);
+            assert!(given.len() < 1000, "it never asks the store");
+        }
+        flag.store(false, Ordering::Relaxed);
+        given.extend(take(10).unwrap());
+    }
+    drop(catalog);
+    let again = place.open(2).unwrap();
+    given.extend(again.take_values(&s, 5).unwrap().into_iter().flat_map(|block| block.values()));
+    assert!(given.windows(2).all(|two| two[0] < two[1]), "{given:?}");
 }
 
 #[test]
@@ -235,6 +274,7 @@ fn a_full_disk_refuses_commits_and_recovers() {
 
 on_postgres![
     a_failed_transaction_publishes_what_the_store_holds,
+    a_reservation_that_fails_gives_no_value_twice,
     a_transaction_that_fails_half_way_is_rolled_back,
     commits_that_wait_are_written_together,
     a_write_that_fails_fails_all_that_it_was_for,
