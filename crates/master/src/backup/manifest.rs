@@ -319,6 +319,7 @@ mod tests {
             data_type: arrow::datatypes::DataType::Int32,
             nullable: true,
             default: None,
+            identity: None,
         };
         def.columns = vec![column; PART_COLUMNS_MAX / 2];
         let files: Vec<Arc<FileEntry>> = (0..5).map(file).collect();

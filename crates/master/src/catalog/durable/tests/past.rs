@@ -16,6 +16,7 @@ fn described(state: &CatalogState) -> String {
                 out += &format!("{:?} {:?} {:?}\n", entry.def, entry.defined, files);
             }
             Relation::View(view) => out += &format!("{view:?}\n"),
+            Relation::Sequence(def) => out += &format!("{def:?}\n"),
         }
     }
     out

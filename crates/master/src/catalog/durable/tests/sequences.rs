@@ -207,8 +207,8 @@ fn transactions_conflict_over_a_sequence() {
         let (mut one, mut other) = (Workspace::new(&fixture.catalog), Workspace::new(&fixture.catalog));
         first(&mut one).unwrap();
         second(&mut other).unwrap();
-        one.commit().unwrap();
-        assert_eq!(other.commit().is_ok(), both, "{what}");
+        one.commit(Durability::Synced).unwrap();
+        assert_eq!(other.commit(Durability::Synced).is_ok(), both, "{what}");
     }
 }
 
@@ -221,7 +221,7 @@ fn a_sequence_that_is_never_committed_leaves_nothing() {
     let s = workspace.state().sequence("public", "s").unwrap().sequence();
     assert_eq!(take(&fixture.catalog, &s, 2).unwrap(), [1, 2]);
     drop(workspace);
-    assert_eq!(fixture.place.store().load().unwrap().positions.len(), 0);
+    assert_eq!(fixture.place.store().load(None).unwrap().positions.len(), 0);
 }
 
 on_postgres![

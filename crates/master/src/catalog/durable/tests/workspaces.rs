@@ -74,7 +74,7 @@ fn restored_tables_have_their_files_and_delete_vectors() {
         entry.files.iter().find_map(|file| file.deletes.clone()).unwrap().is_committed()
     };
     assert!(!is_committed(&workspace.state()));
-    let snapshot = workspace.commit().unwrap().unwrap();
+    let snapshot = workspace.commit(Durability::Synced).unwrap().unwrap();
     fixture.reopen();
     let state = fixture.catalog.current();
     let entry = state.table_by_id(first.id).unwrap();
