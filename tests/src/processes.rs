@@ -585,6 +585,11 @@ impl ProcessCluster {
         }
         self.master.wait_until_ready();
         segments.iter().for_each(|&content| _ = self.segments[content].wait_until_ready());
+        let down = "SELECT count(*) FROM gp_segment_configuration WHERE status <> 'u'";
+        wait_for("segments that have registered again", START_TIMEOUT, || {
+            let run = self.shell().run("csv", &["-c", down]);
+            (run.success && parse_csv(&run.stdout).last().is_some_and(|row| row == &["0"])).then_some(())
+        });
     }
 
     /// Kills the active master and waits until the other one is active; then starts the killed one, which stands by. Gives how long

@@ -12,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -42,11 +42,17 @@ pub enum Answer {
 struct Plan {
     /// Those whose method is the first's, in this order.
     next: VecDeque<(&'static str, Answer)>,
+    /// Then those of this method whose path has this in it.
+    matching: Option<(&'static str, &'static str, Answer)>,
     /// Then all of these, again and again.
     always: Vec<Answer>,
     requests: usize,
     /// What was done to requests, good answers aside.
     faults: Vec<(String, Answer)>,
+    /// Late answers that are waited for.
+    waiting: usize,
+    /// When one came, or was not waited for any more.
+    wait_ended: Option<Instant>,
 }
 
 impl Plan {
@@ -55,6 +61,9 @@ impl Plan {
         let planned = self.next.iter().position(|(planned, _)| *planned == method);
         let answer = match planned.and_then(|at| self.next.remove(at)) {
             Some((_, answer)) => answer,
+            None if self.matching.is_some_and(|(of, part, _)| of == method && path.contains(part)) => {
+                self.matching.map_or(Answer::Good, |(_, _, answer)| answer)
+            }
             None if self.always.is_empty() => Answer::Good,
             None => self.always[self.requests % self.always.len()],
         };
@@ -123,6 +132,21 @@ impl S3Server {
         self.plan().always = answers.to_vec();
     }
 
+    /// From now on requests of that method whose path has this in it are answered so; None: as the others.
+    pub fn answer_matching(&self, matching: Option<(&'static str, &'static str, Answer)>) {
+        self.plan().matching = matching;
+    }
+
+    /// Clients that wait for a late answer now.
+    pub fn waiting(&self) -> usize {
+        self.plan().waiting
+    }
+
+    /// When a late answer last came, or its client went away.
+    pub fn wait_ended(&self) -> Option<Instant> {
+        self.plan().wait_ended
+    }
+
     /// What was done to requests until now, good answers aside: method and path.
     pub fn faults(&self) -> Vec<(String, Answer)> {
         self.plan().faults.clone()
@@ -158,6 +182,25 @@ async fn serve(listener: TcpListener, service: S3Service, plan: Arc<Mutex<Plan>>
     }
 }
 
+/// A client that waits for a late answer. It is dropped when the answer comes, and when the connection has ended.
+struct Waiting(Arc<Mutex<Plan>>);
+
+impl Waiting {
+    fn begin(plan: Arc<Mutex<Plan>>) -> Self {
+        plan.lock().expect("nobody panics with it").waiting += 1;
+        Waiting(plan)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Ok(mut plan) = self.0.lock() {
+            plan.waiting -= 1;
+            plan.wait_ended = Some(Instant::now());
+        }
+    }
+}
+
 /// An error ends the connection.
 async fn answer(service: S3Service, plan: Arc<Mutex<Plan>>, request: HttpRequest) -> io::Result<HttpResponse> {
     let answer = {
@@ -172,9 +215,13 @@ async fn answer(service: S3Service, plan: Arc<Mutex<Plan>>, request: HttpRequest
             *busy.status_mut() = 503_u16.try_into().expect("a status");
             return Ok(busy);
         }
-        Answer::Late(time) => tokio::time::sleep(time).await,
-        Answer::Good | Answer::Lost => {}
+        Answer::Good | Answer::Lost | Answer::Late(_) => {}
     }
     let done = service.call(request).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
+    if let Answer::Late(time) = answer {
+        // Not before the request is read to its end: who has more to read does not see that its client has gone.
+        let _waiting = Waiting::begin(plan);
+        tokio::time::sleep(time).await;
+    }
     if answer == Answer::Lost { Err(broken()) } else { Ok(done) }
 }

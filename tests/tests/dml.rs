@@ -152,7 +152,7 @@ async fn copy_takes_values_of_sequences_on_each_segment() {
     for sql in [
         "CREATE TABLE source (v int) DISTRIBUTED BY (v)",
         "INSERT INTO source SELECT x FROM generate_series(1, 5000) AS g(x)",
-        "CREATE TABLE loaded (id bigserial, v int, i int GENERATED ALWAYS AS IDENTITY (MINVALUE -5)) DISTRIBUTED BY (v)",
+        "CREATE TABLE loaded (id bigserial, v int, i int GENERATED ALWAYS AS IDENTITY (MINVALUE -5), made timestamptz DEFAULT now()) DISTRIBUTED BY (v)",
     ] {
         session.execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
@@ -167,9 +167,10 @@ async fn copy_takes_values_of_sequences_on_each_segment() {
             assert_eq!(answer.changed, Some(5000), "{sql}");
         }
         loaded += 5000;
-        let rows = "count(*) || ' ' || count(DISTINCT id) || ' ' || count(DISTINCT i) || ' ' || min(i)";
+        let rows =
+            "count(*) || ' ' || count(DISTINCT id) || ' ' || count(DISTINCT i) || ' ' || min(i) || ' ' || count(made)";
         let seen = session.text(&format!("SELECT {rows} FROM loaded")).await;
-        assert_eq!(seen, format!("{loaded} {loaded} {loaded} -5"));
+        assert_eq!(seen, format!("{loaded} {loaded} {loaded} -5 {loaded}"));
     }
     // What the file has is taken, whatever the column is.
     let dir = cluster.data_dir().join("copy-given");

@@ -32,8 +32,9 @@ fn refused(source: io::Error, address: SocketAddr, option: &'static str) -> List
 /// Connections that wait to be accepted, as of the standard library's listeners.
 const BACKLOG: u32 = 128;
 
-/// An address that is this process's, and refuses connections. A port that nobody has can become the near end of any connection to
-/// elsewhere, or of one to itself, and is taken then when it is wanted.
+/// An address that is bound, and refuses connections. A port that nobody has can become the near end of any connection to elsewhere, or of
+/// one to itself, and is taken then when it is wanted. Another process can bind it in the same way while neither listens: who listens
+/// first has it, and the other is told by [`Reserved::listen`].
 pub(crate) struct Reserved {
     socket: TcpSocket,
     address: SocketAddr,
@@ -48,7 +49,7 @@ impl Reserved {
     pub(crate) fn new(address: SocketAddr, option: &'static str) -> Result<Self, ListenError> {
         let bound = || {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // Else the connections of a process before this one keep it for a minute.
+            // Else the connections of a process before this one keep it for a minute. It lets two bind while neither listens.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             let address = socket.local_addr()?;

@@ -2,7 +2,7 @@
 
 use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
-use crate::config_file::{ConfigError, read, required};
+use crate::config_file::{ConfigError, mib_as_bytes, read, required};
 use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::interconnect_options::InterconnectOptions;
 use crate::limits::SHUTDOWN;
@@ -163,8 +163,9 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let data_dir = data_dir.canonicalize().map_err(unusable)?;
     let _lock = DirectoryLock::take(&data_dir)?;
     let runtimes = Runtimes::new(cores())?;
-    let memory = options.memory.map_or_else(default_memory_bytes, |mib| mib << 20);
-    let spill_limit = options.spill_limit.map(|mib| mib << 20);
+    let memory = options.memory.map(|mib| mib_as_bytes(mib as u64, "memory")).transpose()?;
+    let memory = memory.map_or_else(default_memory_bytes, |bytes| bytes as usize);
+    let spill_limit = options.spill_limit.map(|mib| mib_as_bytes(mib, "spill-limit")).transpose()?;
     let state = Arc::new(base_state(runtime_env(memory, &data_dir.join("spill"), spill_limit)?)?);
     let build = build_id();
     let endpoint = Endpoint(options.advertise.unwrap_or_else(|| peers_address.to_string()));

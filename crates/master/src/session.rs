@@ -39,8 +39,9 @@ use crate::catalog::CatalogState;
 use crate::ddl::{self, CommandDone};
 use crate::error::{SqlResult, internal};
 use crate::master::Master;
-use crate::sql::{self, CreateView, Statement};
+use crate::sql::{self, CopySource, CreateView, Statement};
 use crate::transaction::Transaction;
+use as_of::refuse_past_in_view;
 use block::Slot;
 use damson_cluster::SessionId;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -210,15 +211,14 @@ impl Session {
     ) -> SqlResult<Outcome> {
         match statement {
             Statement::Query(query) => {
-                if transaction.read_only {
-                    refuse_read_only(&query)?;
-                }
-                match Setval::of(&query)? {
-                    Some(setval) => self.setval(&setval, parameters, state, cancel).await,
-                    None => self.query(&query, text, parameters, state, cancel).await,
-                }
+                self.query_or_setval(&query, text, parameters, state, transaction.read_only, cancel).await
             }
-            Statement::CopyTo(copy) => self.copy_to(&copy, state, cancel).await,
+            Statement::CopyTo(copy) => {
+                if let (true, CopySource::Query(query)) = (transaction.read_only, &copy.source) {
+                    refuse_read_only(query)?;
+                }
+                self.copy_to(&copy, state, cancel).await
+            }
             Statement::Show(target) => self.show(&target, transaction),
             Statement::ShowBackups(place) => self.show_backups(&place, cancel).await,
             Statement::Set(set) => self.set(&set),
@@ -240,6 +240,25 @@ impl Session {
                 transaction.begin_change(&self.master, change.name())?;
                 self.change(change, parameters, transaction, cancel).await
             }
+        }
+    }
+
+    /// A query, which may be one that sets a sequence.
+    async fn query_or_setval(
+        self: &Arc<Self>,
+        query: &sqlparser::ast::Statement,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        state: Arc<CatalogState>,
+        read_only: bool,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        if read_only {
+            refuse_read_only(query)?;
+        }
+        match Setval::of(query)? {
+            Some(setval) => self.setval(&setval, parameters, state, cancel).await,
+            None => self.query(query, text, parameters, state, cancel).await,
         }
     }
 
@@ -297,6 +316,7 @@ impl Session {
     /// A view's query is bound now, so that a wrong one is refused now and not at its first use.
     async fn create_view(&self, create: &CreateView, transaction: &mut Transaction) -> SqlResult<Outcome> {
         refuse_in_view(&create.query)?;
+        refuse_past_in_view(&create.query)?;
         let bound = self.bind(transaction.state(), &create.query, "").await?;
         let named = column_names::plain(&Arc::new(bound.plan.schema().as_arrow().clone()));
         let columns: Vec<String> = named.fields().iter().map(|f| f.name().clone()).collect();

@@ -12,12 +12,11 @@ use serde::de::DeserializeOwned;
 
 impl Segment {
     /// # Errors
-    /// See [`BackupPlace::claim`].
+    /// See [`BackupPlace::claim`]; 22023 for a directory among this segment's own files.
     pub(crate) async fn claim_place(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
         let ClaimPlace { place, cluster_id } = request(body)?;
-        // Making a directory waits for the disk.
-        let place = tokio::task::spawn_blocking(move || BackupPlace::create(&place)).await;
-        let place = place.map_err(|error| internal(&error))?.map_err(storage_error)?;
+        self.store.refuse_place_inside(&place).await.map_err(storage_error)?;
+        let place = BackupPlace::create(&place).await.map_err(storage_error)?;
         answer(&place.claim(&cluster_id).await.map_err(storage_error)?)
     }
 
@@ -25,17 +24,23 @@ impl Segment {
     /// A place that is not the one that the master means; what fails later is in the answer.
     pub(crate) async fn backup_files(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
         let BackupFiles { place, marker, files } = request(body)?;
-        let place = BackupPlace::open(&place).map_err(storage_error)?;
+        let place = self.place(&place).await.map_err(storage_error)?;
         place.check_marker(&marker).await.map_err(storage_error)?;
         Ok(answers(self.store.back_up(&place, files)))
     }
 
     /// # Errors
     /// A place that is none; what fails later is in the answer.
-    pub(crate) fn restore_files(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
+    pub(crate) async fn restore_files(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
         let RestoreFiles { place, files } = request(body)?;
-        let place = BackupPlace::open(&place).map_err(storage_error)?;
+        let place = self.place(&place).await.map_err(storage_error)?;
         Ok(answers(self.store.restore(&place, files)))
+    }
+
+    /// A place that is not among this segment's own files.
+    async fn place(&self, url: &str) -> Result<BackupPlace, StorageError> {
+        self.store.refuse_place_inside(url).await?;
+        BackupPlace::open(url).await
     }
 }
 
@@ -43,7 +48,7 @@ impl Segment {
 /// See [`BackupPlace::write_new`].
 pub(crate) async fn write_backup(body: &[u8]) -> Result<ControlStream, ControlError> {
     let WriteBackup { place, name, text } = request(body)?;
-    let place = BackupPlace::open(&place).map_err(storage_error)?;
+    let place = BackupPlace::open(&place).await.map_err(storage_error)?;
     let bytes = text.len();
     place.write_new(&name, text.into()).await.map_err(storage_error)?;
     answer(&bytes)
@@ -53,7 +58,7 @@ pub(crate) async fn write_backup(body: &[u8]) -> Result<ControlStream, ControlEr
 /// See [`BackupPlace::read`].
 pub(crate) async fn read_backup(body: &[u8]) -> Result<ControlStream, ControlError> {
     let ReadBackup { place, name } = request(body)?;
-    let place = BackupPlace::open(&place).map_err(storage_error)?;
+    let place = BackupPlace::open(&place).await.map_err(storage_error)?;
     let bytes = place.read(&name).await.map_err(storage_error)?;
     Ok(stream::once(async { Ok(bytes) }).boxed())
 }
@@ -61,7 +66,7 @@ pub(crate) async fn read_backup(body: &[u8]) -> Result<ControlStream, ControlErr
 /// # Errors
 /// See [`BackupPlace::backups`].
 pub(crate) async fn list_backups(body: &[u8]) -> Result<ControlStream, ControlError> {
-    let place = BackupPlace::open(&request::<String>(body)?).map_err(storage_error)?;
+    let place = BackupPlace::open(&request::<String>(body)?).await.map_err(storage_error)?;
     answer(&place.backups().await.map_err(storage_error)?)
 }
 

@@ -88,7 +88,7 @@ impl ControlHandler for Segment {
             }
             control::CLAIM_PLACE => self.claim_place(&body).await,
             control::BACKUP_FILES => self.backup_files(&body).await,
-            control::RESTORE_FILES => self.restore_files(&body),
+            control::RESTORE_FILES => self.restore_files(&body).await,
             control::WRITE_BACKUP => backup::write_backup(&body).await,
             control::READ_BACKUP => backup::read_backup(&body).await,
             control::LIST_BACKUPS => backup::list_backups(&body).await,

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// so that a cancelled writer leaves nothing even when the call outlives it.
 #[derive(Debug)]
 struct Partial {
-    /// Where the file is now; None once it is kept.
+    /// Where the file is now; None once it is kept, or has its name for good.
     path: Mutex<Option<PathBuf>>,
 }
 
@@ -30,7 +30,8 @@ impl Drop for Partial {
     }
 }
 
-/// Keeps a finished file from being removed when this is dropped; see [`DurableFile::finish`].
+/// Keeps a finished file from being removed when this is dropped; see [`DurableFile::finish`]. What got its name for good stays
+/// either way.
 #[derive(Debug)]
 pub(crate) struct Finished {
     partial: Arc<Partial>,
@@ -132,23 +133,31 @@ impl DurableFile {
     }
 
     /// Renames the file to `target` if given, and returns once file and directory are on stable storage. The file is still
-    /// removed if what comes back is dropped instead of kept.
+    /// removed, whatever it is called by then, if this is cancelled, fails, or what comes back is dropped instead of kept.
     pub(crate) async fn finish(self, target: Option<PathBuf>) -> Result<Finished, StorageError> {
         match target {
-            None => self.settle(None, |_, _| Ok(())).await,
-            Some(target) => self.settle(Some(target), |from, to| fs::rename(from, to)).await,
+            None => self.settle(None, true, |_, _| Ok(())).await,
+            Some(target) => self.settle(Some(target), true, |from, to| fs::rename(from, to)).await,
         }
     }
 
-    /// As [`DurableFile::finish`], if there is no file of that name: another one's stays as it is.
-    pub(crate) async fn finish_as_new(self, target: PathBuf) -> Result<Finished, StorageError> {
-        // A second name of the file, then the only one: renaming would take the place of what is there.
-        self.settle(Some(target), |from, to| fs::hard_link(from, to).and_then(|()| fs::remove_file(from))).await
+    /// Renames the file to `target`, and returns once file and directory are on stable storage. From the moment that it has that name
+    /// it stays, also if this is cancelled or fails: others may rely on what they see there.
+    pub(crate) async fn finish_for_good(self, target: PathBuf) -> Result<Finished, StorageError> {
+        self.settle(Some(target), false, |from, to| fs::rename(from, to)).await
     }
 
+    /// As [`DurableFile::finish_for_good`], if there is no file of that name: another one's stays as it is.
+    pub(crate) async fn finish_as_new(self, target: PathBuf) -> Result<Finished, StorageError> {
+        // A second name of the file, then the only one: renaming would take the place of what is there.
+        self.settle(Some(target), false, |from, to| fs::hard_link(from, to).and_then(|()| fs::remove_file(from))).await
+    }
+
+    /// `is_taken_back`: whether the file goes under its new name too unless it is kept.
     async fn settle(
         mut self,
         target: Option<PathBuf>,
+        is_taken_back: bool,
         give_name: impl FnOnce(&Path, &Path) -> io::Result<()> + Send + 'static,
     ) -> Result<Finished, StorageError> {
         let open = self.idle().await?;
@@ -161,7 +170,7 @@ impl DurableFile {
             if let Some(target) = &target {
                 let mut current = partial.path.lock();
                 give_name(&path, target)?;
-                *current = Some(target.clone());
+                *current = is_taken_back.then(|| target.clone());
             }
             sync_directory(target.as_ref().unwrap_or(&path).parent().unwrap_or(Path::new("/")))
         })
@@ -236,6 +245,34 @@ mod tests {
         assert!(target.exists() && !temporary.exists());
         drop(finished);
         assert!(!target.exists());
+    }
+
+    #[tokio::test]
+    async fn what_has_its_name_for_good_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (temporary, target) = (dir.path().join(".x.tmp"), dir.path().join("x"));
+        let file = DurableFile::create(temporary.clone()).await.unwrap();
+        drop(file.finish_for_good(target.clone()).await.unwrap());
+        assert!(target.exists() && !temporary.exists());
+
+        // Given up between the new name and the answer.
+        for is_new in [false, true] {
+            fs::remove_file(&target).unwrap();
+            let file = DurableFile::create(temporary.clone()).await.unwrap();
+            let to = target.clone();
+            let mut finishing =
+                Box::pin(
+                    async move { if is_new { file.finish_as_new(to).await } else { file.finish_for_good(to).await } },
+                );
+            let _ = tokio::time::timeout(std::time::Duration::ZERO, &mut finishing).await;
+            while !target.exists() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            drop(finishing);
+            // The call goes on to its end.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert!(target.exists() && !temporary.exists(), "as a new file: {is_new}");
+        }
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ mod store;
 pub mod text;
 mod write;
 
-pub use backup::BackupPlace;
+pub use backup::{BackupPlace, shown_url};
 pub use cache::{ColumnCache, ColumnCacheStats};
 pub use check::FileProblem;
 pub use copy::{copy_read, copy_write};

@@ -5,7 +5,7 @@ use damson_tests::processes::{Node, ProcessCluster, Setup, Shell, wait_for};
 use damson_tests::s3_server::{Answer, BUCKET, S3Server};
 use nix::sys::signal::Signal;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn cluster(server: &S3Server, segments: usize) -> ProcessCluster {
     let segment_environment = server.environment();
@@ -109,7 +109,7 @@ fn a_wrong_key_is_told_at_once() {
         }
     }
     let source = ProcessCluster::start_with(Setup { segments: 1, segment_environment, ..Setup::default() });
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let run = source.run("backup", &["--to", &format!("s3://{BUCKET}/p")]);
     assert!(!run.success && run.stderr.contains("42501"), "{run:?}");
     assert!(!run.stderr.contains("hush"), "a secret is not told: {run:?}");
@@ -117,22 +117,29 @@ fn a_wrong_key_is_told_at_once() {
 }
 
 #[test]
-fn ctrl_c_ends_a_backup_at_once() {
+fn ctrl_c_ends_the_copying_of_a_backup_at_once() {
     let server = S3Server::start();
     let source = cluster(&server, 2);
     let shell = source.shell();
     shell.execute("CREATE TABLE t (k int) DISTRIBUTED BY (k)");
     shell.execute("INSERT INTO t SELECT x FROM generate_series(1, 1000) AS g(x)");
-    server.answer_always(&[Answer::Late(Duration::from_secs(20))]);
+    server.answer_matching(Some(("PUT", "/files/", Answer::Late(Duration::from_secs(20)))));
     let url = format!("s3://{BUCKET}/p");
     let mut client = Node::spawn("backup", source.directory(), source.command("backup", &["--to", &url]));
-    let under_way = "SELECT count(*) FROM gp_stat_progress_backup WHERE command = 'BACKUP'";
-    wait_for("backup", Duration::from_secs(30), || (shell.value(under_way) == "1").then_some(()));
+    let under_way = "SELECT count(*) FROM gp_stat_progress_backup WHERE command = 'BACKUP' AND phase = 'copying files'";
+    wait_for("copying", Duration::from_secs(30), || (server.waiting() > 0).then_some(()));
+    assert_eq!(shell.value(under_way), "1");
+    let began = Instant::now();
     client.signal(Signal::SIGINT);
-    let status = client.wait(Duration::from_secs(2));
+    let status = client.wait(Duration::from_secs(10));
     assert!(!status.success(), "a cancelled statement is an error");
-    wait_for("its end", Duration::from_secs(1), || (shell.value(under_way) == "0").then_some(()));
-    server.answer_always(&[]);
+    wait_for("the end of copying", Duration::from_secs(10), || (server.waiting() == 0).then_some(()));
+    let ended = server.wait_ended().expect("a segment has waited");
+    assert!(ended - began < Duration::from_secs(1), "the segments went on for {:?}", ended - began);
+    wait_for("its end", Duration::from_secs(10), || (shell.value(under_way) == "0").then_some(()));
+    let list = source.run("backup", &["--list", "--to", &url]);
+    assert!(list.success && list.stdout.contains("(0 rows)"), "{list:?}");
+    server.answer_matching(None);
     let run = source.run("backup", &["--to", &url]);
     assert!(run.success, "{run:?}");
 }

@@ -6,7 +6,8 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use std::collections::BTreeMap;
 
-/// Tables of all distributions, with keys, checks, defaults, NULLs, deleted and updated rows, none at all, and views of views.
+/// Tables of all distributions, with keys, checks, defaults, NULLs, deleted and updated rows, none at all, sequences of all kinds, and
+/// views of views.
 pub const TABLES: &[&str] = &[
     "CREATE SCHEMA sales",
     "CREATE TABLE h (k int PRIMARY KEY, t text, n numeric(12,2), d date, f double precision) DISTRIBUTED BY (k)",
@@ -34,6 +35,10 @@ pub const TABLES: &[&str] = &[
     "DELETE FROM everywhere WHERE a % 3 = 0",
     "UPDATE everywhere SET b = 'again' WHERE a = 1",
     "DELETE FROM emptied",
+    "CREATE SEQUENCE tickets START WITH 100 INCREMENT BY 5",
+    "CREATE TABLE numbered (id bigserial, i int GENERATED ALWAYS AS IDENTITY, ticket bigint DEFAULT nextval('tickets'), \
+     v text) DISTRIBUTED BY (v)",
+    "INSERT INTO numbered (v) SELECT 'v' || CAST(x AS text) FROM generate_series(1, 100) AS g(x)",
     "CREATE VIEW per_k (k, orders) AS SELECT k, count(*) FROM sales.orders GROUP BY k",
     "CREATE VIEW sales.named AS SELECT h.t, p.orders FROM public.h AS h JOIN public.per_k AS p ON h.k = p.k",
 ];
@@ -47,6 +52,8 @@ const LOOKS: &[&str] = &[
     "SELECT count(*) FROM empty",
     "SELECT count(*) FROM emptied",
     "SELECT * FROM grown ORDER BY a",
+    "SELECT * FROM numbered ORDER BY id",
+    "SELECT schemaname, sequencename, data_type, start_value, increment_by FROM pg_sequences ORDER BY 1, 2",
     "SELECT * FROM per_k ORDER BY k",
     "SELECT count(*), count(t), sum(orders) FROM sales.named",
     "SELECT table_schema, table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns \

@@ -93,6 +93,29 @@ async fn a_damaged_table_is_not_backed_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_manifest_does_not_hide_the_others() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let url = place.path().display().to_string();
+    let source = TestCluster::start(1).await;
+    let session = source.session();
+    session.execute("CREATE TABLE t (k int) DISTRIBUTED BY (k)").await.expect("a table");
+    let (damaged, _) = transfer(&session, &format!("BACKUP TO '{url}'")).await;
+    session.execute("INSERT INTO t VALUES (1)").await.expect("a row");
+    let (right, _) = transfer(&session, &format!("BACKUP TO '{url}'")).await;
+    let manifest = place.path().join(format!("backups/{damaged}.json"));
+    let mut bytes = fs::read(&manifest).expect("a manifest");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&manifest, bytes).expect("room");
+    let listed = session.lines(&format!("SHOW BACKUPS IN '{url}'")).await;
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert!(listed[0].starts_with(&format!("{damaged} | NULL | NULL")), "{listed:?}");
+    assert!(listed[0].contains("it is damaged") && listed[0].contains(&manifest.display().to_string()), "{listed:?}");
+    assert!(listed[1].starts_with(&right) && listed[1].ends_with(" | NULL"), "{listed:?}");
+    source.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_done_is_said() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let url = place.path().display().to_string();
@@ -102,6 +125,9 @@ async fn what_cannot_be_done_is_said() {
         ("BACKUP TO 'backups'", "22023"),
         ("BACKUP TO 'ftp://host/backups'", "22023"),
         ("BACKUP TO 's3://user:password@bucket/backups'", "22023"),
+        ("BACKUP TO 's3://bucket/backups?X-Amz-Signature=password'", "22023"),
+        (&format!("BACKUP TO '{}'", cluster.data_dir().join("seg0").display()), "22023"),
+        (&format!("BACKUP TO '{}'", cluster.data_dir().join("seg0/base/backups").display()), "22023"),
         ("RESTORE FROM '/nowhere/at/all'", "58P01"),
         (&format!("SHOW BACKUPS IN '{url}'"), "58P01"),
     ] {

@@ -8,6 +8,7 @@ use super::run::run as run_statement;
 use super::sizes::size;
 use super::transfer::{Server, files, tables, transfer};
 use super::{on_runtime, quoted};
+use damson_storage::shown_url;
 use std::io;
 use std::process::ExitCode;
 
@@ -26,7 +27,7 @@ pub struct BackupArgs {
     /// Back up the past, as SQL has it: "SNAPSHOT 17", "RESTORE POINT before_load", "TIMESTAMP '2026-11-26 18:00'".
     #[arg(long, value_name = "WHAT")]
     as_of: Option<String>,
-    /// List the backups that are there, and make none.
+    /// List the backups that are there, with what is wrong with them, and make none.
     #[arg(long)]
     list: bool,
 }
@@ -51,8 +52,9 @@ async fn back_up(args: &BackupArgs) -> Result<(), Failure> {
     let statement = format!("BACKUP TO {}{as_of}", quoted(&args.to));
     let done = transfer(&args.server, "BACKUP", &args.to, &statement).await?;
     let all = format!("{}, {}, {}", tables(done.tables), files(done.files), size(done.bytes));
-    println!("Backup {} of snapshot {} is in {}: {all}.", done.backup, done.snapshot, args.to);
+    let place = shown_url(&args.to);
+    println!("Backup {} of snapshot {} is in {place}: {all}.", done.backup, done.snapshot);
     println!("Copied: {}. There already: {}.", done.copied(), files(done.files - done.files_copied.min(done.files)));
-    println!("To have it in an empty cluster: damson restore --from {} --backup {}", args.to, done.backup);
+    println!("To have it in an empty cluster: damson restore --from {place} --backup {}", done.backup);
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::waiting::{News, Waiting};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema};
+use damson_storage::shown_url;
 use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};
@@ -85,7 +86,7 @@ async fn ask_forever(server: &Server, command: &str, place: &str, news: &News) -
         "SELECT phase, files_done, files_total, bytes_done, bytes_total FROM gp_stat_progress_backup \
          WHERE command = {} AND place = {} ORDER BY elapsed_ms LIMIT 1",
         quoted(command),
-        quoted(place)
+        quoted(shown_url(place))
     );
     let mut session = None;
     loop {

@@ -1,6 +1,7 @@
 //! What the master asks segments about a place of backups: it opens no files itself.
 
 use super::manifest::{BackupSequence, BackupTable, Manifest, read_part};
+use super::place_name::shown_url;
 use super::progress::Transfer;
 use crate::catalog::{CatalogState, SequenceDef};
 use crate::dispatch::FileService;
@@ -109,7 +110,7 @@ impl PlaceCalls<'_> {
         Ok(blocks.concat())
     }
 
-    /// Names of the place's backups, the oldest first.
+    /// Names of the place's backups, those of the oldest snapshot first.
     ///
     /// # Errors
     /// 58P01 for a place without backups; those of reading.
@@ -119,7 +120,7 @@ impl PlaceCalls<'_> {
         Ok(ids)
     }
 
-    /// The backup of that name, or the newest.
+    /// The backup of that name, or the one of the newest snapshot, the last one of several.
     ///
     /// # Errors
     /// 42704 where it is not there; XX001 for a manifest that is not what was written.
@@ -128,24 +129,33 @@ impl PlaceCalls<'_> {
         let absent = |message: String| Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
         let id = match (id, ids.last()) {
             (Some(id), _) if !ids.iter().any(|there| there == id) => {
-                return absent(format!("there is no backup \"{id}\" in {}", self.url));
+                return absent(format!("there is no backup \"{id}\" in {}", shown_url(self.url)));
             }
             (Some(id), _) => id,
             (None, Some(newest)) => newest,
-            (None, None) => return absent(format!("there is no backup in {}", self.url)),
+            (None, None) => return absent(format!("there is no backup in {}", shown_url(self.url))),
         };
+        self.read_manifest(id).await
+    }
+
+    /// The manifest of a backup that [`PlaceCalls::list`] has named.
+    ///
+    /// # Errors
+    /// XX001 for one that is not what was written; 42704 for a name that no backup has; those of reading.
+    pub async fn read_manifest(&self, id: &str) -> SqlResult<Manifest> {
         let name = Manifest::name(id)?;
-        Manifest::read(self.url, &name, &self.read(&name).await?)
+        Manifest::read(shown_url(self.url), &name, &self.read(&name).await?)
     }
 
     /// The files of a table of a backup.
     ///
     /// # Errors
-    /// XX001 for a list that is not what was written.
-    pub async fn files_of(&self, table: &BackupTable) -> SqlResult<Vec<FileEntry>> {
+    /// XX001 for a list that is not what was written, or cannot be of the table.
+    pub async fn files_of(&self, manifest: &Manifest, table: &BackupTable) -> SqlResult<Vec<FileEntry>> {
         let mut files = vec![];
         for part in &table.parts {
-            files.extend(read_part(self.url, part, &self.read(&part.name).await?)?);
+            let text = self.read(&part.name).await?;
+            files.extend(read_part(shown_url(self.url), part, &text, &table.def, manifest.segments)?);
         }
         Ok(files)
     }

@@ -37,6 +37,8 @@ pub(crate) fn place_table(
         Distribution::Randomly => has_same_segments,
         Distribution::Replicated => false,
     };
+    // A segment that is not here has no files.
+    let is_at_home = is_at_home && files.iter().all(|file| (0..segments as i32).contains(&file.content.0));
     let is_strewn = !is_at_home && matches!(def.distribution, Distribution::Hashed(_)) && !files.is_empty();
     let places: Vec<(FileEntry, ContentId)> = match def.distribution {
         // Of one copy, everywhere.
@@ -60,7 +62,7 @@ fn spread(mut files: Vec<FileEntry>, segments: usize) -> Vec<(FileEntry, Content
     files.sort_by_key(|file| Reverse(file.bytes));
     let place = |file: FileEntry| {
         let least = (0..segments).min_by_key(|&segment| held[segment]).unwrap_or(0);
-        held[least] += file.bytes;
+        held[least] = held[least].saturating_add(file.bytes);
         (file, ContentId(least as i32))
     };
     files.into_iter().map(place).collect()
@@ -175,6 +177,15 @@ mod tests {
             &BucketMap::uniform(MapVersion(2), 5),
         );
         assert!(!nothing.is_strewn);
+    }
+
+    #[test]
+    fn files_of_a_segment_that_is_not_here_are_spread() {
+        let map = BucketMap::uniform(MapVersion(1), 3);
+        for (distribution, is_strewn) in [(Distribution::Hashed(vec![0]), true), (Distribution::Randomly, false)] {
+            let placed = place_table(table(distribution), TableId(8), vec![file(0, 2), file(7, 1)], &map, &map);
+            assert_eq!((contents(&placed), placed.is_strewn), (vec![0, 1], is_strewn));
+        }
     }
 
     #[test]

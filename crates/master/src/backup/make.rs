@@ -4,7 +4,7 @@ use super::calls::PlaceCalls;
 use super::manifest::{BackupTable, Manifest, NewPart, Totals, parts_of};
 use super::progress::Transfer;
 use crate::catalog::{CatalogState, TableEntry};
-use crate::error::SqlResult;
+use crate::error::{SqlResult, internal};
 use chrono::{SecondsFormat, Utc};
 use damson_cluster::{BackupFile, BucketMap, ContentId, Copied, Distribution, FileEntry, MapVersion, failpoint};
 use futures::future::try_join_all;
@@ -30,11 +30,15 @@ pub(crate) async fn back_up(
     transfer: &Transfer,
 ) -> SqlResult<Made> {
     let marker = place.claim(&state.settings.cluster_id).await?;
-    let mut manifest = describe(state, build);
+    let mut manifest = describe(state, build)?;
     manifest.sequences = place.sequences(state).await?;
     transfer.expect(manifest.totals.files, manifest.totals.bytes);
     transfer.enter("copying files");
-    let by_content = files_by_content(state);
+    let mut by_content = files_by_content(state);
+    // Also who has nothing to copy looks whether it is the place that all see.
+    for content in (0..manifest.segments as i32).map(ContentId) {
+        by_content.entry(content).or_default();
+    }
     let copies = by_content.into_iter().map(|(content, files)| place.back_up(content, &marker, files, transfer));
     let mut copied = Copied::default();
     try_join_all(copies).await?.into_iter().for_each(|of_content| copied += of_content);
@@ -53,7 +57,7 @@ pub(crate) async fn back_up(
 }
 
 /// Everything but the lists of files, and sequences.
-fn describe(state: &CatalogState, build: &str) -> Manifest {
+fn describe(state: &CatalogState, build: &str) -> SqlResult<Manifest> {
     let taken_at = Utc::now();
     let tables: Vec<BackupTable> = state.tables().map(|entry| table_of(entry)).collect();
     let mut totals = Totals::default();
@@ -63,21 +67,25 @@ fn describe(state: &CatalogState, build: &str) -> Manifest {
         totals.rows += table.totals.rows;
     }
     let versions: BTreeSet<MapVersion> = tables.iter().map(|table| table.def.map_version).collect();
-    let maps = versions.into_iter().filter_map(|version| state.bucket_map(version));
-    Manifest {
+    let map = |version| {
+        let map = state.bucket_map(version).map(|map| BucketMap::clone(map));
+        map.ok_or_else(|| internal(format!("no bucket map {version}")))
+    };
+    let maps = versions.into_iter().map(map).collect::<SqlResult<Vec<BucketMap>>>()?;
+    Ok(Manifest {
         id: Manifest::new_id(taken_at, state.snapshot),
         cluster_id: state.settings.cluster_id.clone(),
         build: build.into(),
         snapshot: state.snapshot,
         taken_at: taken_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         segments: state.current_map().segment_count(),
-        maps: maps.map(|map| BucketMap::clone(map)).collect(),
+        maps,
         schemas: state.schemas().map(str::to_owned).collect(),
         tables,
         views: state.views().map(|view| (**view).clone()).collect(),
         sequences: vec![],
         totals,
-    }
+    })
 }
 
 fn table_of(entry: &TableEntry) -> BackupTable {

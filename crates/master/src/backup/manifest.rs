@@ -4,10 +4,11 @@ use super::limits::{ID_BYTES_MAX, PART_COLUMNS_MAX};
 use crate::catalog::{SequenceDef, ViewDef};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use chrono::{DateTime, Utc};
-use damson_cluster::{BucketMap, FileEntry, MapVersion, SequencePosition, SnapshotId, TableDef};
+use damson_cluster::{BUCKETS, BucketMap, Distribution, FileEntry, MapVersion, SequencePosition, SnapshotId, TableDef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Of the manifest and its parts.
@@ -38,7 +39,7 @@ pub(crate) struct Manifest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BackupSequence {
     pub def: SequenceDef,
-    /// When the backup was made: not before where it was in its snapshot.
+    /// When the backup was made: beyond where it was in its snapshot, unless setval or RESTART went back since.
     pub position: SequencePosition,
 }
 
@@ -88,15 +89,17 @@ struct Head {
 }
 
 impl Manifest {
-    /// A new backup's name: `20261126T185509Z-s17`.
+    /// A new backup's name: `20261126T185509Z-s17-3fa9`. The end is random: several may be made of one snapshot in one second.
     pub fn new_id(taken_at: DateTime<Utc>, snapshot: SnapshotId) -> String {
-        format!("{}-{snapshot}", taken_at.format("%Y%m%dT%H%M%SZ"))
+        let random = Uuid::new_v4().simple().to_string();
+        format!("{}-{snapshot}-{}", taken_at.format("%Y%m%dT%H%M%SZ"), &random[..4])
     }
 
-    /// Of backups' names: by time, then by snapshot. Several snapshots may be of one second.
-    pub fn order(id: &str) -> (String, u64) {
-        let (time, snapshot) = id.split_once("-s").unwrap_or((id, ""));
-        (time.to_owned(), snapshot.parse().unwrap_or(0))
+    /// Of backups' names: by snapshot, then by the time when they were taken. One of the past may be taken after one of the present.
+    pub fn order(id: &str) -> (u64, String) {
+        let (time, rest) = id.split_once("-s").unwrap_or((id, ""));
+        let snapshot = rest.split('-').next().unwrap_or_default();
+        (snapshot.parse().unwrap_or(0), time.to_owned())
     }
 
     /// Where it is in its place.
@@ -149,11 +152,40 @@ impl Manifest {
             BucketMap::from_owners(map.version, map.owners().to_vec(), map.segment_count())
                 .map_err(|error| error.to_string())?;
         }
-        let lost = self.tables.iter().find(|table| self.map(table.def.map_version).is_none());
-        match lost {
-            Some(table) => Err(format!("it lacks the bucket map of {}", table.def.qualified_name())),
+        if !(1..=BUCKETS).contains(&self.segments) {
+            return Err(format!("it is of a cluster of {} segments", self.segments));
+        }
+        self.tables.iter().try_for_each(|table| self.check_table(&table.def))?;
+        self.sequences.iter().try_for_each(|sequence| self.check_sequence(&sequence.def))
+    }
+
+    fn check_table(&self, def: &TableDef) -> Result<(), String> {
+        let name = def.qualified_name();
+        if self.map(def.map_version).is_none() {
+            return Err(format!("it lacks the bucket map of {name}"));
+        }
+        let key: &[usize] = match &def.distribution {
+            Distribution::Hashed(columns) => columns,
+            Distribution::Randomly | Distribution::Replicated => &[],
+        };
+        let mut positions = key.iter().chain(def.keys.iter().flat_map(|key| &key.columns));
+        match positions.find(|position| **position >= def.columns.len()) {
+            Some(position) => Err(format!("{name} has no column {position}, which is of a key")),
             None => Ok(()),
         }
+    }
+
+    fn check_sequence(&self, def: &SequenceDef) -> Result<(), String> {
+        let (name, counting) = (def.qualified_name(), &def.counting);
+        if counting.increment == 0 || counting.min > counting.max || counting.cache == 0 {
+            return Err(format!("sequence {name} does not count: {counting:?}"));
+        }
+        let Some(owner) = def.owner else { return Ok(()) };
+        let table = self.tables.iter().find(|table| table.def.id == owner.table);
+        if table.is_none_or(|table| owner.column >= table.def.columns.len()) {
+            return Err(format!("sequence {name} has an owner that is not there"));
+        }
+        Ok(())
     }
 
     pub fn map(&self, version: MapVersion) -> Option<&BucketMap> {
@@ -189,11 +221,17 @@ pub(super) fn parts_of<'a>(
     })
 }
 
-/// The files that a part lists.
+/// The files that a part lists, of a table of a cluster of so many segments.
 ///
 /// # Errors
-/// XX001 naming it, for a file that is not what was written.
-pub(super) fn read_part(place: &str, part: &Part, text: &[u8]) -> SqlResult<Vec<FileEntry>> {
+/// XX001 naming it, for a file that is not what was written, or cannot be of the table.
+pub(super) fn read_part(
+    place: &str,
+    part: &Part,
+    text: &[u8],
+    def: &TableDef,
+    segments: usize,
+) -> SqlResult<Vec<FileEntry>> {
     let damaged = |detail: &str| damaged(place, &part.name, detail);
     verify(text, part.bytes, part.checksum).map_err(|error| damaged(&error))?;
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
@@ -201,7 +239,22 @@ pub(super) fn read_part(place: &str, part: &Part, text: &[u8]) -> SqlResult<Vec<
     if files.len() as u64 != part.files {
         return Err(damaged(&format!("it lists {} files, not {}", files.len(), part.files)));
     }
+    files.iter().try_for_each(|file| check_file(file, def, segments)).map_err(|error| damaged(&error))?;
     Ok(files)
+}
+
+fn check_file(file: &FileEntry, def: &TableDef, segments: usize) -> Result<(), String> {
+    let FileEntry { content, path, columns, buckets, .. } = file;
+    if !usize::try_from(content.0).is_ok_and(|content| content < segments) {
+        return Err(format!("{path} is of {content}, of {segments} segments"));
+    }
+    if columns.len() > def.columns.len() {
+        return Err(format!("{path} has {} columns, and its table {}", columns.len(), def.columns.len()));
+    }
+    if buckets.is_some_and(|(least, most)| least > most || usize::from(most) >= BUCKETS) {
+        return Err(format!("{path} has rows of buckets that there are not: {buckets:?}"));
+    }
+    Ok(())
 }
 
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
@@ -226,7 +279,8 @@ fn damaged(place: &str, name: &str, detail: &str) -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damson_cluster::{Compression, ContentId, Distribution, TableId};
+    use crate::catalog::SequenceOwner;
+    use damson_cluster::{Compression, ContentId, Counting, KeyDef, SequenceId, TableId};
 
     fn manifest() -> Manifest {
         let def = TableDef {
@@ -240,9 +294,8 @@ mod tests {
             checks: vec![],
             compression: Compression::Zstd(1),
         };
-        let taken_at = DateTime::from_timestamp(1_795_719_309, 0).unwrap();
         Manifest {
-            id: Manifest::new_id(taken_at, SnapshotId(17)),
+            id: "20261126T185509Z-s17-3fa9".into(),
             cluster_id: "c".into(),
             build: "b".into(),
             snapshot: SnapshotId(17),
@@ -273,13 +326,22 @@ mod tests {
     }
 
     #[test]
-    fn names_sort_by_time() {
-        let manifest = manifest();
-        assert_eq!(manifest.id, "20261126T185509Z-s17");
-        assert_eq!(Manifest::name(&manifest.id).unwrap(), "backups/20261126T185509Z-s17.json");
-        let mut ids = ["20261126T185510Z-s1", "20261126T185509Z-s10", "20261126T185509Z-s9"];
+    fn names_sort_by_snapshot_and_time() {
+        let taken_at = DateTime::from_timestamp(1_795_719_309, 0).unwrap();
+        let id = Manifest::new_id(taken_at, SnapshotId(17));
+        assert!(id.starts_with("20261126T185509Z-s17-") && id.len() == manifest().id.len(), "{id}");
+        assert_eq!(Manifest::order(&id), (17, "20261126T185509Z".into()));
+        assert_eq!(Manifest::name(&id).unwrap(), format!("backups/{id}.json"));
+        let sorted = [
+            "20261126T185510Z-s9-0000",
+            "20261126T185509Z-s10-ffff",
+            "20261126T185510Z-s10-0000",
+            "20261126T185508Z-s11-0000",
+        ];
+        let mut ids = sorted;
+        ids.reverse();
         ids.sort_by_key(|id| Manifest::order(id));
-        assert_eq!(ids, ["20261126T185509Z-s9", "20261126T185509Z-s10", "20261126T185510Z-s1"]);
+        assert_eq!(ids, sorted);
         for id in ["", "../x", "a/b", "a.json", &"x".repeat(65)] {
             assert_eq!(Manifest::name(id).unwrap_err().state, SqlState::UNDEFINED_OBJECT, "{id}");
         }
@@ -310,26 +372,99 @@ mod tests {
         assert!(error.state == SqlState::DATA_CORRUPTED && error.message.contains("public.t"), "{error}");
     }
 
-    #[test]
-    fn lists_of_files_are_cut_and_put_together() {
-        let mut def = manifest().tables.remove(0).def;
-        let column = damson_cluster::ColumnDef {
+    fn column() -> damson_cluster::ColumnDef {
+        damson_cluster::ColumnDef {
             name: "a".into(),
             sql_type: "integer".into(),
             data_type: arrow::datatypes::DataType::Int32,
             nullable: true,
             default: None,
             identity: None,
+        }
+    }
+
+    fn sequence() -> SequenceDef {
+        SequenceDef {
+            schema: "public".into(),
+            name: "q".into(),
+            id: SequenceId(4),
+            sql_type: "bigint".into(),
+            counting: Counting { increment: 1, min: 1, max: 9, cycle: false, cache: 1 },
+            start: 1,
+            first: 1,
+            owner: Some(SequenceOwner { table: TableId(3), column: 0, identity: false }),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_damage() {
+        type Change = fn(&mut TableDef, &mut SequenceDef, &mut usize);
+        let damages: [(Change, &str); 9] = [
+            (|_, _, segments| *segments = 0, "0 segments"),
+            (|def, _, _| def.distribution = Distribution::Hashed(vec![1]), "public.t"),
+            (|def, _, _| def.keys[0].columns = vec![0, 1], "public.t"),
+            (|def, _, _| def.map_version = MapVersion(2), "public.t"),
+            (|_, sequence, _| sequence.counting.increment = 0, "public.q"),
+            (|_, sequence, _| sequence.counting.min = 10, "public.q"),
+            (|_, sequence, _| sequence.counting.cache = 0, "public.q"),
+            (|_, sequence, _| sequence.owner.as_mut().unwrap().column = 1, "public.q"),
+            (|_, sequence, _| sequence.owner.as_mut().unwrap().table = TableId(5), "public.q"),
+        ];
+        let read = |change: Option<Change>| {
+            let (mut manifest, mut def) = (manifest(), sequence());
+            let table = &mut manifest.tables[0].def;
+            table.columns = vec![column()];
+            table.distribution = Distribution::Hashed(vec![0]);
+            table.keys = vec![KeyDef { name: "t_pkey".into(), columns: vec![0], primary: true }];
+            if let Some(change) = change {
+                change(table, &mut def, &mut manifest.segments);
+            }
+            let position = def.beginning();
+            manifest.sequences = vec![BackupSequence { def, position }];
+            Manifest::read("/p", "backups/x.json", manifest.text().unwrap().as_bytes())
         };
-        def.columns = vec![column; PART_COLUMNS_MAX / 2];
+        read(None).unwrap();
+        for (change, what) in damages {
+            let error = read(Some(change)).unwrap_err();
+            assert_eq!(error.state, SqlState::DATA_CORRUPTED, "{error}");
+            assert!(error.message.contains("/p/backups/x.json") && error.message.contains(what), "{what}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_of_the_table_are_damage() {
+        let def = TableDef { columns: vec![column()], ..manifest().tables.remove(0).def };
+        let read = |file: FileEntry| {
+            let files = [Arc::new(file)];
+            let NewPart { part, text } = parts_of("id", &def, &files).next().unwrap().unwrap();
+            read_part("/p", &part, text.as_bytes(), &def, 3)
+        };
+        let right = FileEntry::clone(&file(1));
+        read(right.clone()).unwrap();
+        for wrong in [
+            FileEntry { content: ContentId(3), ..right.clone() },
+            FileEntry { content: ContentId(-1), ..right.clone() },
+            FileEntry { buckets: Some((7, 6)), ..right.clone() },
+            FileEntry { buckets: Some((0, u16::MAX)), ..right.clone() },
+        ] {
+            let error = read(wrong).unwrap_err();
+            assert_eq!(error.state, SqlState::DATA_CORRUPTED, "{error}");
+            assert!(error.message.contains("t3-0.json") && error.message.contains("1.parquet"), "{error}");
+        }
+    }
+
+    #[test]
+    fn lists_of_files_are_cut_and_put_together() {
+        let mut def = manifest().tables.remove(0).def;
+        def.columns = vec![column(); PART_COLUMNS_MAX / 2];
         let files: Vec<Arc<FileEntry>> = (0..5).map(file).collect();
         let parts: Vec<NewPart> = parts_of("id", &def, &files).collect::<SqlResult<_>>().unwrap();
         let names: Vec<&str> = parts.iter().map(|new| new.part.name.as_str()).collect();
         assert_eq!(names, ["backups/id/t3-0.json", "backups/id/t3-1.json", "backups/id/t3-2.json"]);
         let mut read = vec![];
         for NewPart { part, text } in &parts {
-            read.extend(read_part("/p", part, text.as_bytes()).unwrap());
-            let error = read_part("/p", part, &text.as_bytes()[1..]).unwrap_err();
+            read.extend(read_part("/p", part, text.as_bytes(), &def, 3).unwrap());
+            let error = read_part("/p", part, &text.as_bytes()[1..], &def, 3).unwrap_err();
             assert!(error.state == SqlState::DATA_CORRUPTED && error.message.contains(&part.name), "{error}");
         }
         assert_eq!(read, files.iter().map(|file| FileEntry::clone(file)).collect::<Vec<_>>());

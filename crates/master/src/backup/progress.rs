@@ -1,5 +1,6 @@
 //! How far backups and restores are: `gp_stat_progress_backup`.
 
+use super::place_name::shown_url;
 use damson_cluster::{Copied, SessionId};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub(crate) struct TransferRow {
     pub session: SessionId,
     /// BACKUP or RESTORE.
     pub command: &'static str,
+    /// As it may be shown.
     pub place: String,
     pub phase: &'static str,
     pub files_total: u64,
@@ -41,7 +43,7 @@ impl Transfers {
         let row = TransferRow {
             session,
             command,
-            place: place.into(),
+            place: shown_url(place).into(),
             phase: "starting",
             files_total: 0,
             bytes_total: 0,
@@ -103,13 +105,14 @@ mod tests {
     fn a_transfer_is_shown_while_it_lasts() {
         let transfers = Transfers::default();
         let first = transfers.begin(SessionId(1), "BACKUP", "/b");
-        let second = transfers.begin(SessionId(2), "RESTORE", "/b");
+        let second = transfers.begin(SessionId(2), "RESTORE", "s3://b/p?sig=hush");
         first.enter("copying");
         first.expect(3, 30);
         first.advance(Copied::new_file(10));
         first.advance(Copied::old_file(5));
         let rows = transfers.rows();
         assert_eq!((rows.len(), rows[0].phase, rows[0].files_total), (2, "copying", 3));
+        assert_eq!((rows[0].place.as_str(), rows[1].place.as_str()), ("/b", "s3://b/p"));
         assert_eq!((rows[0].done.files, rows[0].done.bytes, rows[0].done.new_bytes), (2, 15, 10));
         drop(first);
         assert_eq!(transfers.rows().iter().map(|row| row.command).collect::<Vec<_>>(), ["RESTORE"]);

@@ -87,7 +87,10 @@ impl Counter {
     fn next(&self, counting: &Counting, wanted: u64) -> Option<(Vec<ValueBlock>, ValueBlock)> {
         let (mut position, mut missing, mut whole) = (self.position, wanted, vec![]);
         loop {
-            let block = next_block(counting, position, missing.max(self.at_once).max(counting.cache))?;
+            // A restart skips what was reserved: a small part of what is left.
+            let left = next_block(counting, position, u64::MAX)?.count;
+            let ahead = self.at_once.max(counting.cache).min(left / 256);
+            let block = next_block(counting, position, missing.max(ahead))?;
             if block.count >= missing {
                 return Some((whole, block));
             }
@@ -133,7 +136,7 @@ impl Catalog {
             Some((_, block)) if block.count >= count => {}
             _ => return Ok(None),
         }
-        Ok(counter.give(&sequence.counting, count).map(|block| vec![block]))
+        Ok(counter.give(&self.counting(sequence), count).map(|block| vec![block]))
     }
 
     /// The next `count` values, in their order. They are taken in the store before they are given out, so that none is given
@@ -143,11 +146,12 @@ impl Catalog {
     /// [`CatalogError::SequenceEnded`] if it ends before; [`CatalogError::Fenced`]; the store's.
     pub fn take_values(&self, sequence: &Sequence, count: u64) -> Result<Vec<ValueBlock>, CatalogError> {
         let counter = self.counters().find(sequence.id)?;
+        let counting = self.counting(sequence);
         let mut counter = counter.lock();
         let store = |position| self.put_position(sequence.id, position);
-        counter.take(&sequence.counting, count, store)?.ok_or_else(|| {
-            let (name, up) = (sequence.name.clone(), sequence.counting.increment > 0);
-            let end = if up { sequence.counting.max } else { sequence.counting.min };
+        counter.take(&counting, count, store)?.ok_or_else(|| {
+            let (name, up) = (sequence.name.clone(), counting.increment > 0);
+            let end = if up { counting.max } else { counting.min };
             CatalogError::SequenceEnded { name, up, end }
         })
     }
@@ -159,13 +163,21 @@ impl Catalog {
     pub fn set_position(&self, id: SequenceId, position: SequencePosition) -> Result<(), CatalogError> {
         let counter = self.counters().find(id)?;
         let mut counter = counter.lock();
+        // Also if the store fails, and may have the position: what comes next is written anew.
+        counter.reserved = None;
         self.put_position(id, position)?;
         counter.position = position;
-        counter.reserved = None;
         Ok(())
     }
 
-    /// Where a sequence is; None for one that this catalog does not know.
+    /// How a sequence counts for all: as the newest snapshot has it, also where a transaction has altered it and may be rolled back.
+    fn counting(&self, sequence: &Sequence) -> Counting {
+        let state = self.current();
+        let committed = state.sequences().find(|def| def.id == sequence.id).map(|def| def.counting.clone());
+        committed.unwrap_or_else(|| sequence.counting.clone())
+    }
+
+    /// Where a sequence is; None for one that this catalog does not know. Blocks.
     pub fn position(&self, id: SequenceId) -> Option<SequencePosition> {
         self.counters().find(id).ok().map(|counter| counter.lock().position)
     }

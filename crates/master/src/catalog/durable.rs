@@ -393,9 +393,9 @@ impl Catalog {
 
 impl Writer {
     pub fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError> {
-        self.store.apply(transactions, durability)?;
+        // Also what fails may be there.
         self.is_unsynced |= durability == Durability::Unsynced;
-        Ok(())
+        self.store.apply(transactions, durability)
     }
 
     /// The table of a change that names a file which is being removed.

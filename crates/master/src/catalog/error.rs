@@ -32,6 +32,10 @@ pub enum CatalogError {
     #[error("{0}")]
     Location(String),
 
+    /// The qualified name of what is there.
+    #[error("cannot restore into a cluster that is not empty: it has {0}")]
+    NotEmpty(String),
+
     // The past.
     /// Snapshot 0: before the first.
     #[error("{}", not_kept(*snapshot, *from))]
@@ -64,6 +68,8 @@ pub enum CatalogError {
     // Stop this master.
     #[error("this master was replaced: another one opened the catalog (epoch {stored}, ours is {ours})")]
     Fenced { ours: u64, stored: u64 },
+    #[error("the catalog's database has lost commits: it is at snapshot {}, this master at {}", stored.0, ours.0)]
+    Rewound { ours: SnapshotId, stored: SnapshotId },
     #[error("this master (epoch {ours}) was deposed by {by}")]
     Deposed { ours: u64, by: String },
     #[error("this master could not renew its lease of the catalog, and another may have it: {failure}")]
@@ -118,6 +124,8 @@ impl From<CatalogError> for SqlError {
             CatalogError::NotKept { .. } => SqlError::new(SqlState::SNAPSHOT_TOO_OLD, message).with_hint(
                 "ALTER SYSTEM SET snapshot_retention keeps snapshots for a time; CREATE RESTORE POINT keeps one.",
             ),
+            CatalogError::NotEmpty(_) => SqlError::new(SqlState::OBJECT_NOT_IN_STATE, message)
+                .with_hint("Restore into a new cluster, or drop what is there."),
             CatalogError::InFuture(_) => SqlError::new(SqlState::INVALID_PARAMETER, message),
             CatalogError::NoRestorePoint(_) => {
                 SqlError::new(SqlState::UNDEFINED_OBJECT, message).with_hint("gp_restore_points lists them.")
@@ -132,6 +140,8 @@ impl From<CatalogError> for SqlError {
             CatalogError::Orphaned(_) => SqlError::new(SqlState::DATA_CORRUPTED, message)
                 .with_hint("Bring the catalog back, or remove the segments' directories to begin anew."),
             CatalogError::Location(_) => SqlError::new(SqlState::INVALID_PARAMETER, message),
+            CatalogError::Rewound { .. } => SqlError::new(SqlState::CANNOT_CONNECT_NOW, message)
+                .with_hint("Restart the master: it goes on from what the database has."),
             CatalogError::Fenced { .. }
             | CatalogError::Held(_)
             | CatalogError::Deposed { .. }

@@ -247,6 +247,12 @@ impl Candidate {
             prepare(session)?;
             // Locks the row: a renewal comes before this transaction or is too late.
             if let Some(holder) = holder(session)?.filter(|holder| !holder.expires_in.is_zero()) {
+                if holder.expires_in > LEASE {
+                    // The database's clock was set back. No holder counts on more than a lease from its last word.
+                    let shorten =
+                        "UPDATE lease SET expires = clock_timestamp() + $1::bigint * interval '1 millisecond'";
+                    session.execute(shorten, &[&(LEASE.as_millis() as i64)])?;
+                }
                 // Not an error, for which the session would be replaced.
                 return Ok(Err(holder));
             }

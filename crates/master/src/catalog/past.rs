@@ -9,6 +9,9 @@ use damson_cluster::SnapshotId;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How far the clock of who says now() may be ahead of the store's.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
+
 impl Catalog {
     /// What can be read of the past.
     pub fn history(&self) -> Arc<History> {
@@ -124,7 +127,7 @@ fn find(writer: &mut Writer, current: &CatalogState, history: &History, at: &AsO
             Err(CatalogError::InFuture(message))
         }
         AsOf::Snapshot(snapshot) => Ok(*snapshot),
-        AsOf::Time(us) if *us > writer.store.now_us()? => {
+        AsOf::Time(us) if *us > writer.store.now_us()?.saturating_add(micros(CLOCKS_APART)) => {
             Err(CatalogError::InFuture("the time of AS OF is in the future".into()))
         }
         AsOf::Time(us) => {

@@ -25,6 +25,8 @@ const LOCK_EPOCH: &str = "SELECT value FROM settings WHERE key = 'epoch' FOR UPD
 pub(super) struct PostgresStore {
     connection: Connection,
     epoch: u64,
+    /// The newest snapshot that this master has applied. A database that does not have it has lost commits.
+    applied: Option<SnapshotId>,
 }
 
 impl PostgresStore {
@@ -44,8 +46,9 @@ impl PostgresStore {
                 }
                 None => next_epoch(session),
             }
+            .and_then(|epoch| schema::begin_history(session).map(|()| epoch))
         })?;
-        Ok(PostgresStore { connection, epoch })
+        Ok(PostgresStore { connection, epoch, applied: None })
     }
 
     /// Whether there is a catalog.
@@ -66,6 +69,14 @@ fn refuse_fenced(ours: u64, stored: Option<&str>) -> Result<u64, CatalogError> {
     if stored == ours { Ok(ours) } else { Err(CatalogError::Fenced { ours, stored }) }
 }
 
+/// A server that came back, or another one in its place, without commits that did not wait for its disk. What this master has in memory
+/// is made of them: nothing may be built on it, and no file removed.
+fn refuse_rewound(session: &mut Session, applied: Option<SnapshotId>) -> Result<(), CatalogError> {
+    let Some(ours) = applied.filter(|_| session.is_new) else { return Ok(()) };
+    let stored = SnapshotId(load::newest(session)?);
+    if stored >= ours { Ok(()) } else { Err(CatalogError::Rewound { ours, stored }) }
+}
+
 impl CatalogStore for PostgresStore {
     /// After a commit whose answer was lost, waits for the server to end that transaction one way or the other: it has the
     /// epoch's lock until then.
@@ -74,14 +85,17 @@ impl CatalogStore for PostgresStore {
     }
 
     fn apply(&mut self, transactions: &[Transaction], durability: Durability) -> Result<(), CatalogError> {
-        let ours = self.epoch;
+        let (ours, applied) = (self.epoch, self.applied);
         self.connection.transaction(LOCK_EPOCH, |session, epoch| {
             refuse_fenced(ours, epoch.as_deref())?;
+            refuse_rewound(session, applied)?;
             if durability == Durability::Unsynced {
                 session.batch("SET LOCAL synchronous_commit = off")?;
             }
             write::write(session, transactions)
-        })
+        })?;
+        self.applied = transactions.iter().filter_map(|transaction| transaction.snapshot).max().max(self.applied);
+        Ok(())
     }
 
     /// A row's lock is in the server's log, which is synced as a whole when the transaction commits.
@@ -108,9 +122,10 @@ impl PostgresStore {
         &mut self,
         read: impl FnOnce(&mut Session) -> Result<T, CatalogError> + Send,
     ) -> Result<T, CatalogError> {
-        let ours = self.epoch;
+        let (ours, applied) = (self.epoch, self.applied);
         self.connection.transaction(LOCK_EPOCH, |session, epoch| {
             refuse_fenced(ours, epoch.as_deref())?;
+            refuse_rewound(session, applied)?;
             read(session)
         })
     }

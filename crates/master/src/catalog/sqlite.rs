@@ -118,7 +118,7 @@ impl SqliteStore {
         put_setting(&transaction, "build", env!("CARGO_PKG_VERSION"))?;
         // Of sequences that were dropped, or never committed; unless a snapshot that is kept has dropped ones.
         let left = "DELETE FROM sequence_positions WHERE id NOT IN (SELECT id FROM sequence_definitions)
-                    AND NOT EXISTS (SELECT 1 FROM past_definitions WHERE kind = 'sequence')";
+                    AND id NOT IN (SELECT json_extract(definition, '$.id') FROM past_definitions WHERE kind = 'sequence')";
         transaction.execute(left, [])?;
         transaction.commit()?;
         Ok(SqliteStore { connection, epoch, durability: Durability::Synced })

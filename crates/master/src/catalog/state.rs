@@ -67,6 +67,16 @@ pub enum Relation {
     Sequence(Arc<SequenceDef>),
 }
 
+impl Relation {
+    pub fn qualified_name(&self) -> String {
+        match self {
+            Relation::Table(entry) => entry.def.qualified_name(),
+            Relation::View(view) => view.qualified_name(),
+            Relation::Sequence(def) => def.qualified_name(),
+        }
+    }
+}
+
 /// Everything in the catalog as of one snapshot, or as a transaction has changed it. Made by the [`Catalog`](super::Catalog) at each
 /// commit and by a [`Workspace`](super::Workspace) at each change, shared by pointer. While one is held, no file that it lists is removed.
 #[derive(Debug)]

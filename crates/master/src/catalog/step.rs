@@ -6,7 +6,8 @@ use super::files::{FileKey, TableFiles};
 use super::sequences::{SequenceDef, check_defaults};
 use super::state::{CatalogState, Relation, StateParts, TableEntry, ViewDef};
 use super::store::Change;
-use damson_cluster::{ContentId, SnapshotId, TableDef, TableId};
+use crate::sql::{NEXTVAL, sequences_of};
+use damson_cluster::{ContentId, SequenceId, SnapshotId, TableDef, TableId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -20,6 +21,10 @@ pub(super) struct Step {
     views: BTreeMap<(String, String), Option<Arc<ViewDef>>>,
     /// Sequences that it makes, changes or drops, as they were; None where there was none.
     sequences: BTreeMap<(String, String), Option<Arc<SequenceDef>>>,
+    /// Sequences from which its rows may have values: these must not begin anew.
+    takes: BTreeMap<(String, String), SequenceId>,
+    /// It is right only where there are no relations but the transaction's own.
+    on_empty: bool,
 }
 
 /// What was read of one table.
@@ -118,7 +123,8 @@ impl Step {
             };
             reliance.rely_on(entry, |file| files.contains(file));
         }
-        Step { changes, relies_on, views, sequences }
+        let takes = taken(&changes, base);
+        Step { changes, relies_on, views, sequences, takes, on_empty: false }
     }
 
     /// As [`Step::new`], of changes that leave nothing of the files that the tables had.
@@ -145,9 +151,14 @@ impl Step {
         self
     }
 
+    /// No changes, but nothing may be there before the transaction's own.
+    pub(super) fn on_empty(base: &CatalogState) -> Self {
+        Step { on_empty: true, ..Step::new(vec![], base) }
+    }
+
     /// Whether it only adds files, as INSERT and COPY do.
     pub(super) fn only_adds(&self) -> bool {
-        self.changes.iter().all(|change| matches!(change, Change::AddFile(_)))
+        !self.on_empty && self.changes.iter().all(|change| matches!(change, Change::AddFile(_)))
     }
 
     /// Makes one step of two that only add files.
@@ -160,6 +171,7 @@ impl Step {
             let own = self.relies_on.entry(table).or_insert(reliance);
             own.known = own.known.take().or(known);
         }
+        other.takes.into_iter().for_each(|(name, id)| _ = self.takes.entry(name).or_insert(id));
     }
 
     /// Whether all that it relies on is so in `state`.
@@ -201,8 +213,34 @@ impl Step {
                 return Err(CatalogError::Conflict { table, reason: "the sequence was changed" });
             }
         }
+        for ((schema, name), id) in &self.takes {
+            if state.sequence(schema, name).map(|def| def.id) != Some(*id) {
+                let table = format!("{schema}.{name}");
+                return Err(CatalogError::Conflict { table, reason: "the sequence begins anew" });
+            }
+        }
+        if self.on_empty
+            && let Some(relation) = state.relations().next()
+        {
+            return Err(CatalogError::NotEmpty(relation.qualified_name()));
+        }
         Ok(())
     }
+}
+
+/// The sequences that rows of tables with new files may have taken values from.
+fn taken(changes: &[Change], base: &CatalogState) -> BTreeMap<(String, String), SequenceId> {
+    let tables: BTreeSet<TableId> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::AddFile(file) => Some(file.table),
+            _ => None,
+        })
+        .collect();
+    let entries = tables.into_iter().filter_map(|table| base.table_by_id(table));
+    let defaults = entries.flat_map(|entry| entry.def.columns.iter().filter_map(|column| column.default.as_deref()));
+    let names = defaults.filter(|default| default.contains(NEXTVAL)).flat_map(sequences_of);
+    names.filter_map(|name| base.sequence(&name.0, &name.1).map(|def| def.id).map(|id| (name, id))).collect()
 }
 
 /// For each table that was asked for: its files, and their delete vectors.

@@ -68,6 +68,12 @@ impl Workspace {
         Ok(())
     }
 
+    /// The transaction can only be committed where there are no relations but its own: RESTORE.
+    pub fn rely_on_empty(&mut self) {
+        let step = Step::on_empty(&self.base);
+        self.steps.push(step);
+    }
+
     /// Whether the changes could be committed now.
     ///
     /// # Errors

@@ -82,7 +82,11 @@ pub fn ids_needed(state: &CatalogState, statement: &Statement, search_schema: &s
             // With a default, its sequence is there already.
             usize::from(column.identity.is_some() && column.default.is_none())
         }
-        Statement::Truncate(truncate) if truncate.restart_identity => truncate.tables.len(),
+        Statement::Truncate(truncate) if truncate.restart_identity => {
+            let tables = truncate.tables.iter().filter_map(|table| find_table(state, table, search_schema).ok());
+            let tables: Vec<_> = tables.map(|entry| entry.def.id).collect();
+            state.sequences().filter(|def| def.owner.is_some_and(|owner| tables.contains(&owner.table))).count()
+        }
         _ => 0,
     }
 }

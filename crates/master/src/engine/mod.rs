@@ -1,5 +1,6 @@
 //! DataFusion as Damson sets it up: functions, rules, settings, and a statement's view of the catalog.
 
+mod constants;
 mod cross_joins;
 mod init_plan;
 mod names;
@@ -12,6 +13,7 @@ mod subqueries;
 mod table;
 mod window_filter;
 
+pub(crate) use constants::write_out_constants;
 pub(crate) use init_plan::{ScalarRunner, replace_scalar_subqueries};
 pub(crate) use names::{CATALOG, StatementNames};
 pub(crate) use null_tests::write_out_nulls;

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The database that tables are found in as of a snapshot.
-pub(crate) fn past_catalog(snapshot: SnapshotId) -> String {
-    format!("{}@{}", super::CATALOG, snapshot.0)
+/// The database that tables are found in as of a snapshot, with `gp_segment_id` or without.
+pub(crate) fn past_catalog(snapshot: SnapshotId, segment_id: bool) -> String {
+    format!("{}@{}{}", super::CATALOG, snapshot.0, if segment_id { "+" } else { "" })
 }
 
 /// Past states, and what was found in them. One a statement; while it is held, so are the states' files.
@@ -23,8 +23,8 @@ pub(crate) struct PastRelations {
 
 struct PastState {
     state: Arc<CatalogState>,
-    /// By schema and name.
-    relations: BTreeMap<(String, String), Arc<dyn TableProvider>>,
+    /// By whether they have `gp_segment_id`, by schema and name.
+    relations: BTreeMap<(bool, String, String), Arc<dyn TableProvider>>,
 }
 
 impl PastRelations {
@@ -37,24 +37,32 @@ impl PastRelations {
         self.states.read().get(&snapshot).map(|past| Arc::clone(&past.state))
     }
 
-    /// The snapshot whose relations are in the database of that name.
-    pub(crate) fn snapshot_of(&self, catalog: &str) -> Option<SnapshotId> {
-        self.states.read().keys().copied().find(|snapshot| past_catalog(*snapshot) == catalog)
+    /// The snapshot whose relations are in the database of that name, and whether they have `gp_segment_id`.
+    pub(crate) fn snapshot_of(&self, catalog: &str) -> Option<(SnapshotId, bool)> {
+        let states = self.states.read();
+        let mut databases = states.keys().flat_map(|snapshot| [(*snapshot, false), (*snapshot, true)]);
+        databases.find(|(snapshot, segment_id)| past_catalog(*snapshot, *segment_id) == catalog)
     }
 
     /// Makes a relation known to the binder.
     ///
     /// # Panics
     /// If there is no such state.
-    pub(crate) fn prepare(&self, snapshot: SnapshotId, schema: &str, name: &str, relation: Arc<dyn TableProvider>) {
+    pub(crate) fn prepare(
+        &self,
+        (snapshot, segment_id): (SnapshotId, bool),
+        schema: &str,
+        name: &str,
+        relation: Arc<dyn TableProvider>,
+    ) {
         let mut states = self.states.write();
         let past = states.get_mut(&snapshot).expect("its state was added before");
-        past.relations.insert((schema.to_owned(), name.to_owned()), relation);
+        past.relations.insert((segment_id, schema.to_owned(), name.to_owned()), relation);
     }
 
     pub(super) fn database(self: &Arc<Self>, catalog: &str) -> Option<Arc<dyn CatalogProvider>> {
-        let snapshot = self.snapshot_of(catalog)?;
-        Some(Arc::new(PastDatabase { past: Arc::clone(self), snapshot }))
+        let (snapshot, segment_id) = self.snapshot_of(catalog)?;
+        Some(Arc::new(PastDatabase { past: Arc::clone(self), snapshot, segment_id }))
     }
 }
 
@@ -68,6 +76,7 @@ impl fmt::Debug for PastRelations {
 struct PastDatabase {
     past: Arc<PastRelations>,
     snapshot: SnapshotId,
+    segment_id: bool,
 }
 
 impl CatalogProvider for PastDatabase {
@@ -77,8 +86,8 @@ impl CatalogProvider for PastDatabase {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let (past, snapshot) = (Arc::clone(&self.past), self.snapshot);
-        Some(Arc::new(PastSchema { past, snapshot, schema: name.to_owned() }))
+        let (past, snapshot, segment_id) = (Arc::clone(&self.past), self.snapshot, self.segment_id);
+        Some(Arc::new(PastSchema { past, snapshot, segment_id, schema: name.to_owned() }))
     }
 }
 
@@ -86,13 +95,15 @@ impl CatalogProvider for PastDatabase {
 struct PastSchema {
     past: Arc<PastRelations>,
     snapshot: SnapshotId,
+    segment_id: bool,
     schema: String,
 }
 
 impl PastSchema {
     fn find(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         let states = self.past.states.read();
-        states.get(&self.snapshot)?.relations.get(&(self.schema.clone(), name.to_owned())).map(Arc::clone)
+        let key = (self.segment_id, self.schema.clone(), name.to_owned());
+        states.get(&self.snapshot)?.relations.get(&key).map(Arc::clone)
     }
 }
 
@@ -102,7 +113,8 @@ impl SchemaProvider for PastSchema {
     fn table_names(&self) -> Vec<String> {
         let states = self.past.states.read();
         let relations = states.get(&self.snapshot).into_iter().flat_map(|past| past.relations.keys());
-        relations.filter(|(schema, _)| *schema == self.schema).map(|(_, name)| name.clone()).collect()
+        let own = relations.filter(|(segment_id, schema, _)| (segment_id, schema) == (&self.segment_id, &self.schema));
+        own.map(|(_, _, name)| name.clone()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {

@@ -6,7 +6,7 @@ use super::insert::default_value;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Commit, FileKey};
 use crate::ddl::{self, Rewrite, find_table};
-use crate::engine::{DamsonTable, Taking};
+use crate::engine::{DamsonTable, Taking, write_out_constants};
 use crate::error::{SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
 use crate::planner::{TableTarget, WriteTarget};
@@ -139,7 +139,10 @@ fn with_defaults(bound: &Bound, rows: Arc<dyn ExecutionPlan>, def: &TableDef) ->
     }
     let mut taking = Taking::new(&bound.names);
     let new = def.columns[given..].iter();
-    let defaults = new.map(|column| taking.take(default_value(&bound.state, column)?).map_err(of_datafusion));
+    let defaults = new.map(|column| {
+        let default = write_out_constants(&bound.state, default_value(&bound.state, column)?);
+        default.and_then(|default| taking.take(default)).map_err(of_datafusion)
+    });
     let defaults = defaults.collect::<SqlResult<Vec<_>>>()?;
     let rows = taking.over(&bound.state, rows).map_err(of_datafusion)?;
     let schema = DFSchema::try_from(rows.schema()).map_err(of_datafusion)?;

@@ -6,7 +6,7 @@
 use super::Session;
 use super::bind::external;
 use crate::catalog::{AsOf, CatalogState};
-use crate::engine::{StatementNames, past_catalog};
+use crate::engine::{StatementNames, past_catalog, write_out_constants};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql::{self, DATABASE, Version};
 use damson_cluster::SnapshotId;
@@ -47,7 +47,8 @@ impl Session {
             snapshots.push_back(past.snapshot);
             names.add_past(past);
         }
-        let mut write = WritePast { snapshots, search_schema: names.search_schema() };
+        let mut write =
+            WritePast { snapshots, search_schema: names.search_schema(), segment_id: names.has_segment_id() };
         match VisitMut::visit(query, &mut write) {
             ControlFlow::Break(error) => Err(external(error)),
             ControlFlow::Continue(()) => Ok(()),
@@ -61,6 +62,18 @@ impl Session {
     pub(super) async fn state_at(&self, at: AsOf) -> SqlResult<Arc<CatalogState>> {
         self.master.files.in_catalog(move |catalog| catalog.state_at(&at)).await
     }
+}
+
+/// # Errors
+/// 0A000 where a view's query reads the past: its snapshots are this cluster's, and go.
+pub(super) fn refuse_past_in_view(query: &ast::Statement) -> SqlResult<()> {
+    let mut versions = Versions(vec![]);
+    let _: ControlFlow<()> = Visit::visit(query, &mut versions);
+    if versions.0.is_empty() {
+        return Ok(());
+    }
+    Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "AS OF in a view is not supported")
+        .with_hint("Read the view as it was: FROM view AS OF ..."))
 }
 
 /// What the tables' versions say, in the order in which the tables are visited.
@@ -81,6 +94,7 @@ impl Visitor for Versions {
 struct WritePast<'a> {
     snapshots: VecDeque<SnapshotId>,
     search_schema: &'a str,
+    segment_id: bool,
 }
 
 impl VisitorMut for WritePast<'_> {
@@ -109,7 +123,7 @@ impl VisitorMut for WritePast<'_> {
         if alias.is_none() {
             *alias = Some(TableAlias { explicit: true, name: table.clone(), columns: vec![], at: None });
         }
-        *name = ObjectName::from(vec![Ident::with_quote('"', past_catalog(snapshot)), schema, table]);
+        *name = ObjectName::from(vec![Ident::with_quote('"', past_catalog(snapshot, self.segment_id)), schema, table]);
         ControlFlow::Continue(())
     }
 }
@@ -148,7 +162,8 @@ fn wrong(message: &str) -> SqlError {
 fn time_us(state: &SessionState, expr: &ast::Expr) -> SqlResult<i64> {
     let empty = DFSchema::empty();
     let time = state.create_logical_expr(&expr.to_string(), &empty).map_err(of_datafusion)?;
-    let time = state.create_physical_expr(cast(time, DataType::Timestamp(TimeUnit::Microsecond, None)), &empty);
+    let time = cast(time, DataType::Timestamp(TimeUnit::Microsecond, None));
+    let time = write_out_constants(state, time).and_then(|time| state.create_physical_expr(time, &empty));
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let one_row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options);
     let one_row = one_row.map_err(crate::error::internal)?;

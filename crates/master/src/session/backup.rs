@@ -2,8 +2,8 @@
 
 use super::as_of::as_of_expr;
 use super::{Outcome, Session};
-use crate::backup::{Made, Manifest, PlaceCalls, back_up};
-use crate::error::{SqlError, SqlResult, of_datafusion};
+use crate::backup::{Made, Manifest, PlaceCalls, back_up, shown_url};
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use damson_cluster::Copied;
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -20,12 +20,13 @@ pub(super) fn done_schema() -> SchemaRef {
     Arc::new(Schema::new([vec![Field::new("backup", DataType::Utf8, false)], numbers.to_vec()].concat()))
 }
 
-/// The backups of a place, a row each.
+/// The backups of a place, a row each. Of one whose manifest cannot be read there are only its name and the problem.
 pub(super) fn list_schema() -> SchemaRef {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let number = |name: &str| Field::new(name, DataType::Int64, false);
+    let text = |name: &str| Field::new(name, DataType::Utf8, name != "backup");
+    let number = |name: &str| Field::new(name, DataType::Int64, true);
     let numbers = ["snapshot", "segments", "tables", "files", "bytes", "rows"].map(number);
-    Arc::new(Schema::new([vec![text("backup"), text("taken_at")], numbers.to_vec(), vec![text("build")]].concat()))
+    let fields = [vec![text("backup"), text("taken_at")], numbers.to_vec(), vec![text("build"), text("problem")]];
+    Arc::new(Schema::new(fields.concat()))
 }
 
 impl Session {
@@ -49,7 +50,7 @@ impl Session {
         tracing::info!(
             session_id = self.id.0,
             backup = manifest.id,
-            place = url,
+            place = shown_url(url),
             files = copied.new_files,
             "backed up"
         );
@@ -58,20 +59,30 @@ impl Session {
 
     pub(super) async fn show_backups(&self, url: &str, cancel: CancellationToken) -> SqlResult<Outcome> {
         let place = self.place(url);
-        let manifests = until(&cancel, async {
-            let mut manifests = vec![];
+        let listed = until(&cancel, async {
+            let mut listed: Vec<(String, Result<Manifest, String>)> = vec![];
             for id in place.list().await? {
-                manifests.push(place.manifest(Some(&id)).await?);
+                let manifest = match place.read_manifest(&id).await {
+                    Ok(manifest) => Ok(manifest),
+                    // It is the node that asks which is not there.
+                    Err(error) if has_no_answer(&error) => return Err(error),
+                    Err(error) => Err(error.message),
+                };
+                listed.push((id, manifest));
             }
-            Ok(manifests)
+            Ok(listed)
         });
-        let manifests = manifests.await?;
-        let text = |of: fn(&Manifest) -> String| Arc::new(StringArray::from_iter_values(manifests.iter().map(of)));
-        let number = |of: fn(&Manifest) -> u64| {
-            Arc::new(Int64Array::from_iter_values(manifests.iter().map(|manifest| of(manifest).cast_signed())))
+        let listed = listed.await?;
+        let manifests = || listed.iter().map(|(_, manifest)| manifest.as_ref());
+        let text = |of: fn(&Manifest) -> String| -> ArrayRef {
+            Arc::new(StringArray::from_iter(manifests().map(|manifest| manifest.ok().map(of))))
+        };
+        let number = |of: fn(&Manifest) -> u64| -> ArrayRef {
+            let value = |manifest: &Manifest| of(manifest).cast_signed();
+            Arc::new(Int64Array::from_iter(manifests().map(|manifest| manifest.ok().map(value))))
         };
         let columns: Vec<ArrayRef> = vec![
-            text(|manifest| manifest.id.clone()),
+            Arc::new(StringArray::from_iter_values(listed.iter().map(|(id, _)| id))),
             text(|manifest| manifest.taken_at.clone()),
             number(|manifest| manifest.snapshot.0),
             number(|manifest| manifest.segments as u64),
@@ -80,6 +91,7 @@ impl Session {
             number(|manifest| manifest.totals.bytes),
             number(|manifest| manifest.totals.rows),
             text(|manifest| manifest.build.clone()),
+            Arc::new(StringArray::from_iter(manifests().map(Result::err))),
         ];
         rows(list_schema(), columns)
     }
@@ -87,6 +99,12 @@ impl Session {
     pub(super) fn place<'a>(&'a self, url: &'a str) -> PlaceCalls<'a> {
         PlaceCalls { files: &self.master.files, url }
     }
+}
+
+/// Whether an error is of the segment that was asked, and says nothing of what it was asked for.
+fn has_no_answer(error: &SqlError) -> bool {
+    let states = [SqlState::CONNECTION_FAILURE, SqlState::CANNOT_CONNECT_NOW, SqlState::QUERY_CANCELED];
+    error.lost.is_some() || states.contains(&error.state)
 }
 
 /// Work that ends when it is not wanted any more.

@@ -113,7 +113,8 @@ impl Session {
     ) -> Result<(), DataFusionError> {
         let resolved = reference.clone().resolve(CATALOG, names.search_schema());
         let (schema, name) = (&*resolved.schema, &*resolved.table);
-        if let Some(past) = names.past().snapshot_of(&resolved.catalog).and_then(|snapshot| names.as_of(snapshot)) {
+        if let Some(past) = names.past().snapshot_of(&resolved.catalog).and_then(|(snapshot, _)| names.as_of(snapshot))
+        {
             return self.prepare_past(&past, schema, name, depth).await;
         }
         if names.is_prepared(schema, name) {
@@ -167,7 +168,7 @@ impl Session {
             let message = format!("relation \"{schema}.{name}\" did not exist at snapshot {}", state.snapshot.0);
             external(SqlError::new(SqlState::UNDEFINED_TABLE, message))
         })?;
-        names.past().prepare(state.snapshot, schema, name, provider);
+        names.past().prepare((state.snapshot, names.has_segment_id()), schema, name, provider);
         Ok(())
     }
 
@@ -219,11 +220,13 @@ impl Session {
         let (locks, history) = (self.master.locks.rows(), self.master.catalog.history());
         let transfers = self.master.transfers.rows();
         let positions = match table.needs_positions() {
-            true => names
-                .state()
-                .sequences()
-                .filter_map(|def| Some((def.id, self.master.catalog.position(def.id)?)))
-                .collect(),
+            true => {
+                let ids: Vec<_> = names.state().sequences().map(|def| def.id).collect();
+                let positions = self.master.files.in_catalog(move |catalog| {
+                    Ok(ids.into_iter().filter_map(|id| Some((id, catalog.position(id)?))).collect())
+                });
+                positions.await.map_err(external)?
+            }
             false => BTreeMap::new(),
         };
         let findings = match table.needs_check() {

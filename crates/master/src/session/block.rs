@@ -203,7 +203,8 @@ impl Session {
     ) -> SqlResult<Outcome> {
         match &statement {
             Statement::Query(query) => {
-                return self.query(query, text, parameters, self.master.catalog.current(), cancel).await;
+                let (state, read_only) = (self.master.catalog.current(), self.default_read_only());
+                return self.query_or_setval(query, text, parameters, state, read_only, cancel).await;
             }
             Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).await,
             Statement::Backup(Backup { place, as_of }) => {

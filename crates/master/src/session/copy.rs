@@ -9,7 +9,7 @@ use super::{Outcome, Session, ast};
 use crate::catalog::CatalogState;
 use crate::copy_split::{SplitError, split};
 use crate::ddl::resolve_columns;
-use crate::engine::Taking;
+use crate::engine::{Taking, write_out_constants};
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
 use crate::sql::{CopyFrom, CopySource, CopyTo};
@@ -115,7 +115,10 @@ fn rows_of_files(
             as_it_is &= assigned == value;
             Ok(assigned)
         }
-        false => taking.take(default_value(&bound.state, column)?).map_err(of_datafusion),
+        false => {
+            let default = write_out_constants(&bound.state, default_value(&bound.state, column)?);
+            default.and_then(|default| taking.take(default)).map_err(of_datafusion)
+        }
     };
     let columns = def.columns.iter().enumerate().map(&mut column).collect::<SqlResult<Vec<_>>>()?;
     if as_it_is {

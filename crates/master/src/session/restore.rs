@@ -3,7 +3,7 @@
 use super::backup::{done, until};
 use super::write::unchecked;
 use super::{Outcome, Session};
-use crate::backup::{BackupSequence, Manifest, PlaceCalls, PlacedTable, Transfer, place_table};
+use crate::backup::{BackupSequence, Manifest, PlaceCalls, PlacedTable, Transfer, place_table, shown_url};
 use crate::catalog::{CatalogState, FileKey, Relation, SequenceDef, SequenceOwner, ViewDef};
 use crate::ddl::Rewrite;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
@@ -27,6 +27,7 @@ impl Session {
             Transaction::new(&self.master, self.id, Isolation::ReadCommitted, self.default_read_only());
         transaction.begin_change(&self.master, "RESTORE")?;
         refuse_unless_empty(&transaction.state())?;
+        transaction.workspace().rely_on_empty();
         let transfer = self.master.transfers.begin(self.id, "RESTORE", url);
         let place = self.place(url);
         let manifest = until(&cancel, place.manifest(id)).await?;
@@ -42,7 +43,13 @@ impl Session {
         }
         // If the catalog refuses, what it has not heard of was removed before.
         self.commit(transaction, SqlError::from).await?;
-        tracing::info!(session_id = self.id.0, backup = manifest.id, place = url, files = copied.files, "restored");
+        tracing::info!(
+            session_id = self.id.0,
+            backup = manifest.id,
+            place = shown_url(url),
+            files = copied.files,
+            "restored"
+        );
         done(&manifest, copied)
     }
 }
@@ -63,7 +70,7 @@ impl Restore<'_> {
         self.transfer.enter("reading the manifest");
         let mut tables = vec![];
         for table in &manifest.tables {
-            let files = until(&self.cancel, self.place.files_of(table)).await?;
+            let files = until(&self.cancel, self.place.files_of(manifest, table)).await?;
             let old = manifest.map(table.def.map_version).ok_or_else(|| internal("a table without its map"))?;
             let id = self.session.reserve_table_id().await?;
             let state = transaction.state();

@@ -1,6 +1,7 @@
 //! Comparisons of rows, `(a, b) = (c, d)`, as comparisons of their columns: DataFusion compares structs, for which NULL is a value.
 
 use crate::error::{SqlError, SqlResult, SqlState};
+use crate::sql::calls_sequence;
 use sqlparser::ast::{
     self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, VisitMut, VisitorMut,
 };
@@ -113,6 +114,10 @@ fn same_length(left: &[Expr], right: &[Expr]) -> SqlResult<()> {
 }
 
 fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> SqlResult<Expr> {
+    if let Some(name) = left.iter().chain(right).find_map(calls_sequence) {
+        let message = format!("{name} in a row that is compared is not supported");
+        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+    }
     same_length(left, right)?;
     let pairs = || left.iter().zip(right);
     let each = |op: &BinaryOperator, join| all(pairs().map(|(a, b)| binary(a, op.clone(), b)), join);

@@ -109,7 +109,10 @@ impl Session {
     }
 
     async fn set_position(&self, def: &Arc<SequenceDef>, position: SequencePosition) -> SqlResult<()> {
-        let (value, (min, max)) = (position.last, (def.counting.min, def.counting.max));
+        // What the transaction has altered may be rolled back; the position is not.
+        let current = self.master.catalog.current();
+        let counting = current.sequences().find(|other| other.id == def.id).map_or(&def.counting, |def| &def.counting);
+        let (value, (min, max)) = (position.last, (counting.min, counting.max));
         if !(min..=max).contains(&value) {
             let message =
                 format!("setval: value {value} is out of bounds for sequence \"{}\" ({min}..{max})", def.name);

@@ -143,7 +143,6 @@ mod tests {
             "SELECT 1 FROM t AS OF SNAPSHOT 1 2",
             "SELECT 1 AS OF SNAPSHOT 1",
             "SELECT 1 FROM t AS OF TIMESTAMP",
-            "DELETE FROM t AS OF SNAPSHOT 1",
         ] {
             assert_eq!(sql::parse(text).unwrap_err().state, crate::error::SqlState::SYNTAX_ERROR, "{text}");
         }

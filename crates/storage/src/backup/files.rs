@@ -3,14 +3,17 @@
 use super::place::{BackupPlace, write};
 use super::retry::RetryPolicy;
 use super::source::{Owner, Source};
+use super::url::PlaceUrl;
 use crate::durable::DurableFile;
 use crate::limits::{BACKUP_FILES_AT_ONCE, BACKUP_FILES_OF_PROCESS_MAX};
-use crate::{StorageError, TableStore};
+use crate::{StorageError, TableStore, blocking};
 use damson_cluster::{BackupFile, ContentId, Copied, RestoreFile};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryFutureExt};
 use object_store::path::Path as ObjectPath;
 use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -28,14 +31,30 @@ async fn permit() -> SemaphorePermit<'static> {
 }
 
 impl TableStore {
+    /// Whether a place is elsewhere than this content's tables: it would go with them, and what is not the catalog's is removed there.
+    ///
+    /// # Errors
+    /// 22023 for a directory in the data directory, however it is named.
+    pub async fn refuse_place_inside(&self, url: &str) -> Result<(), StorageError> {
+        let place = PlaceUrl::parse(url)?;
+        let PlaceUrl::Directory(path) = &place else { return Ok(()) };
+        let named = path.clone();
+        if !blocking::run("open", path, move || canonical(&named)).await?.starts_with(self.data_dir()) {
+            return Ok(());
+        }
+        let message = format!("it is in the data directory of {}: choose another place", self.content());
+        Err(StorageError::Place { place: place.to_string(), message, sqlstate: "22023" })
+    }
+
     /// Copies files to a place, as far as they are not there; one that is there with its length was copied before. Gives what is done,
-    /// again and again. When the stream has ended, all are there, durably.
+    /// again and again. When the stream has ended, and not before, all are there durably, those that were there already too.
     ///
     /// # Memory
     /// A block for each of [`BACKUP_FILES_AT_ONCE`] files, and its parts under way to a bucket.
     ///
     /// # Cancellation
     /// Dropping the stream ends it; a block that is being written is written in the background, to a file that is then removed.
+    /// A file that has its name stays: another backup may rely on it.
     ///
     /// # Errors
     /// [`StorageError::Corrupt`] and [`StorageError::Missing`] for files that are not what the catalog says: a backup of them is none.
@@ -48,8 +67,13 @@ impl TableStore {
         let (store, place) = (self.clone(), place.clone());
         let copies = async move {
             let there = Arc::new(place.list(&format!("{FILES}/{}", store.content().0)).await?);
-            let copy = move |file| back_up(store.clone(), place.clone(), Arc::clone(&there), file);
-            Ok::<_, StorageError>(stream::iter(files).map(copy).buffer_unordered(BACKUP_FILES_AT_ONCE))
+            let names: Vec<String> = files.iter().map(|file| name_of(store.content(), &file.path)).collect();
+            let to = place.clone();
+            let copy = move |file| back_up(store.clone(), to.clone(), Arc::clone(&there), file);
+            let copies = stream::iter(files).map(copy).buffer_unordered(BACKUP_FILES_AT_ONCE);
+            // Those that were there already among them.
+            let last = async move { place.make_durable(&names).await.map(|()| Copied::default()) };
+            Ok::<_, StorageError>(copies.chain(stream::once(last)))
         };
         together(copies.try_flatten_stream().boxed())
     }
@@ -96,6 +120,18 @@ fn together(
     copies.ready_chunks(ANSWERS_AT_ONCE).map(add).boxed()
 }
 
+/// As [`Path::canonicalize`], of what may yet have to be made.
+fn canonical(path: &Path) -> io::Result<PathBuf> {
+    for there in path.ancestors() {
+        match there.canonicalize() {
+            Ok(real) => return Ok(path.strip_prefix(there).map_or(real.clone(), |rest| real.join(rest))),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(path.to_path_buf())
+}
+
 fn name_of(content: ContentId, path: &str) -> String {
     format!("{FILES}/{}/{path}", content.0)
 }
@@ -120,6 +156,6 @@ async fn restore(store: TableStore, place: BackupPlace, file: RestoreFile) -> Re
     let source = place.source(&name_of(file.content, &file.path), file.bytes, file.checksum)?;
     // Under its own name at once, as a statement's files: nobody knows it before the commit.
     let target = DurableFile::create(store.data_dir().join(&file.target)).await?;
-    write(target, &source, None).await?.keep();
+    write(target, &source).await?.finish(None).await?.keep();
     Ok(Copied::new_file(file.bytes))
 }

@@ -14,3 +14,4 @@ mod tests;
 mod url;
 
 pub use place::BackupPlace;
+pub use url::shown_url;

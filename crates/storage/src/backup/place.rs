@@ -5,9 +5,9 @@ use super::retry::RetryPolicy;
 use super::source::{Owner, Source, cut, io_error};
 use super::stores::bucket_store;
 use super::url::PlaceUrl;
-use crate::StorageError;
-use crate::durable::{DurableFile, Finished, create_directories};
+use crate::durable::{DurableFile, Finished, create_directories, sync_directory};
 use crate::limits::{BACKUP_MANIFEST_BYTES_MAX, BACKUP_TEMPORARY_LIFE};
+use crate::{StorageError, blocking};
 use bytes::Bytes;
 use chrono::Utc;
 use futures::TryStreamExt;
@@ -15,8 +15,9 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -75,11 +76,11 @@ impl BackupPlace {
     ///
     /// # Errors
     /// 22023 for what is no URL of a place, 58P01 for a directory that is not there.
-    pub fn open(url: &str) -> Result<Self, StorageError> {
+    pub async fn open(url: &str) -> Result<Self, StorageError> {
         let url = PlaceUrl::parse(url)?;
         let name = url.to_string();
         match url {
-            PlaceUrl::Directory(path) => Self::directory(name, path),
+            PlaceUrl::Directory(path) => Self::directory(name, path).await,
             PlaceUrl::Bucket { cloud, bucket, prefix } => {
                 let store = bucket_store(cloud, &bucket).map_err(|error| StorageError::Place {
                     place: name.clone(),
@@ -91,23 +92,37 @@ impl BackupPlace {
         }
     }
 
-    /// As [`BackupPlace::open`]; makes a directory that is not there. Blocks.
+    /// As [`BackupPlace::open`]; makes a directory that is not there.
     ///
     /// # Errors
     /// As [`BackupPlace::open`], and those of making it.
-    pub fn create(url: &str) -> Result<Self, StorageError> {
+    pub async fn create(url: &str) -> Result<Self, StorageError> {
         if let PlaceUrl::Directory(path) = PlaceUrl::parse(url)? {
-            create_directories(&path).map_err(StorageError::io("create", &path))?;
+            let made = path.clone();
+            blocking::run("create", &path, move || {
+                create_directories(&made)?;
+                // Whoever made it may not have come so far.
+                match made.parent().map_or(Ok(()), sync_directory) {
+                    // Who may not read it has made nothing there.
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                    synced => synced,
+                }
+            })
+            .await?;
         }
-        Self::open(url)
+        Self::open(url).await
     }
 
-    fn directory(name: String, path: PathBuf) -> Result<Self, StorageError> {
-        if !path.is_dir() {
+    async fn directory(name: String, path: PathBuf) -> Result<Self, StorageError> {
+        let there = path.clone();
+        let opened = blocking::run("open", &path, move || {
+            let open = || LocalFileSystem::new_with_prefix(&there).map_err(io::Error::other);
+            there.is_dir().then(open).transpose()
+        });
+        let Some(store) = opened.await? else {
             let message = "there is no such directory on this host".into();
             return Err(StorageError::Place { place: name, message, sqlstate: "58P01" });
-        }
-        let store = LocalFileSystem::new_with_prefix(&path).map_err(|error| io_error("open", &name, error))?;
+        };
         let (kind, retry) = (Kind::Directory(path), RetryPolicy::DISK);
         let inner = Inner { url: name, kind, store: Arc::new(store), prefix: ObjectPath::default(), retry };
         Ok(BackupPlace { inner: Arc::new(inner) })
@@ -139,6 +154,7 @@ impl BackupPlace {
             let message = format!("it has the backups of another cluster, {}: choose another place", marker.cluster_id);
             return Err(self.refuse(&message, "22023"));
         }
+        self.make_durable(&[MARKER.to_owned()]).await?;
         Ok(text)
     }
 
@@ -263,8 +279,12 @@ impl BackupPlace {
     /// A new file of the place, durable when it returns. One that is there with these bytes is as good.
     ///
     /// # Errors
-    /// 58P02 if there is another one of that name; those of writing.
+    /// 58P02 if there is another one of that name; 54001 if it is longer than what [`BackupPlace::read`] takes; those of writing.
     pub async fn write_new(&self, name: &str, bytes: Bytes) -> Result<(), StorageError> {
+        if bytes.len() as u64 > BACKUP_MANIFEST_BYTES_MAX {
+            let message = format!("it would have {} bytes, of {BACKUP_MANIFEST_BYTES_MAX} that are read", bytes.len());
+            return Err(StorageError::File { path: self.full_name(name), message, sqlstate: "54001" });
+        }
         match &self.inner.kind {
             Kind::Bucket(bucket) => bucket.create(&self.location(name)?, &self.full_name(name), bytes).await,
             Kind::Directory(directory) => {
@@ -276,7 +296,7 @@ impl BackupPlace {
                     Err(error) if error.sqlstate() == "58P02" && self.read(name).await? == bytes => {}
                     Err(error) => return Err(error),
                 }
-                Ok(())
+                self.make_durable(&[name.to_owned()]).await
             }
         }
     }
@@ -284,7 +304,7 @@ impl BackupPlace {
     /// Makes a file of the place a copy of `source`, durable when it returns, in place of what is there.
     ///
     /// # Cancellation
-    /// Leaves what was there. What a bucket has of an unfinished upload, its own rules remove.
+    /// Leaves what was there, or the copy: once it has its name it stays. What a bucket has of an unfinished upload, its own rules remove.
     ///
     /// # Errors
     /// The source's, and those of writing: the file is as it was.
@@ -294,9 +314,26 @@ impl BackupPlace {
             Kind::Directory(directory) => {
                 let target = directory.join(name);
                 let file = DurableFile::create(temporary(&target)).await?;
-                write(file, source, Some(target)).await.map(Finished::keep)
+                write(file, source).await?.finish_for_good(target).await.map(Finished::keep)
             }
         }
+    }
+
+    /// Makes the names of files that are there durable, and those of their directories, whoever has made them: another process may
+    /// have died, or be, between a name and its sync.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(super) async fn make_durable(&self, names: &[String]) -> Result<(), StorageError> {
+        let Kind::Directory(root) = &self.inner.kind else { return Ok(()) };
+        let mut directories = BTreeSet::new();
+        for name in names {
+            let mut directory = root.join(name);
+            // Those above one that is known are known.
+            while directory.pop() && directory.starts_with(root) && directories.insert(directory.clone()) {}
+        }
+        blocking::run("sync", root, move || directories.iter().try_for_each(|directory| sync_directory(directory)))
+            .await
     }
 
     /// A file of the place, which must have this length and checksum.
@@ -317,20 +354,16 @@ impl BackupPlace {
     }
 }
 
-/// Copies a file to the disk.
+/// Copies a file to the disk, which is to be finished.
 ///
 /// # Errors
 /// The source's, and those of writing: nothing is left then.
-pub(super) async fn write(
-    mut file: DurableFile,
-    source: &Source,
-    target: Option<PathBuf>,
-) -> Result<Finished, StorageError> {
+pub(super) async fn write(mut file: DurableFile, source: &Source) -> Result<DurableFile, StorageError> {
     let mut blocks = source.open().await?;
     while let Some(block) = blocks.next().await? {
         file.write_block(block).await?;
     }
-    file.finish(target).await
+    Ok(file)
 }
 
 /// A name beside `target` that nobody else takes.

@@ -81,7 +81,8 @@ impl Patience {
     }
 }
 
-/// Whether the same request may be answered otherwise: the network, or a server that is busy.
+/// Whether the same request may be answered otherwise: the network, or a server that is busy. Also a 4xx that has no name of its own, such
+/// as 400: the client shows no status.
 pub(super) fn is_transient(error: &Error) -> bool {
     matches!(error, Error::Generic { .. } | Error::JoinError { .. })
 }

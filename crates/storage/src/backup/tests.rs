@@ -11,7 +11,6 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path as ObjectPath;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -86,7 +85,7 @@ async fn files_go_to_a_directory_and_come_back() {
     let (source_dir, source) = segment(0);
     let (target_dir, target) = segment(4);
     let place_dir = tempfile::tempdir().unwrap();
-    let place = BackupPlace::create(&format!("file://{}/a/b", place_dir.path().display())).unwrap();
+    let place = BackupPlace::create(&format!("file://{}/a/b", place_dir.path().display())).await.unwrap();
     let files = [
         put(source_dir.path(), "1.parquet", &large()),
         put(source_dir.path(), "2.parquet", b"small"),
@@ -114,7 +113,7 @@ async fn files_go_to_a_directory_and_come_back() {
 async fn a_damaged_file_is_not_backed_up() {
     let (source_dir, source) = segment(0);
     let place_dir = tempfile::tempdir().unwrap();
-    let place = BackupPlace::create(&place_dir.path().display().to_string()).unwrap();
+    let place = BackupPlace::create(&place_dir.path().display().to_string()).await.unwrap();
     let file = put(source_dir.path(), "1.parquet", &large());
     let full = source_dir.path().join(&file.path);
     let mut damaged = large();
@@ -138,7 +137,7 @@ async fn a_damaged_backup_is_not_restored() {
     let (source_dir, source) = segment(0);
     let (target_dir, target) = segment(1);
     let place_dir = tempfile::tempdir().unwrap();
-    let place = BackupPlace::create(&place_dir.path().display().to_string()).unwrap();
+    let place = BackupPlace::create(&place_dir.path().display().to_string()).await.unwrap();
     let file = put(source_dir.path(), "1.parquet", b"what was written");
     back_up(&source, &place, std::slice::from_ref(&file)).await.unwrap();
     let there = place_dir.path().join("files/0").join(&file.path);
@@ -162,8 +161,8 @@ async fn a_damaged_backup_is_not_restored() {
 async fn a_place_is_one_clusters() {
     let directory = tempfile::tempdir().unwrap();
     let url = directory.path().join("backups").display().to_string();
-    assert_eq!(BackupPlace::open(&url).unwrap_err().sqlstate(), "58P01");
-    let place = BackupPlace::create(&url).unwrap();
+    assert_eq!(BackupPlace::open(&url).await.unwrap_err().sqlstate(), "58P01");
+    let place = BackupPlace::create(&url).await.unwrap();
     assert_eq!(place.backups().await.unwrap_err().sqlstate(), "58P01", "it is no place of backups yet");
     let marker = place.claim("ours").await.unwrap();
     assert_eq!(place.claim("ours").await.unwrap(), marker);
@@ -181,7 +180,7 @@ async fn a_place_is_one_clusters() {
 async fn what_is_written_once_stays() {
     let directory = tempfile::tempdir().unwrap();
     let (bucket, _) = faulty_place();
-    for place in [BackupPlace::create(&directory.path().display().to_string()).unwrap(), bucket] {
+    for place in [BackupPlace::create(&directory.path().display().to_string()).await.unwrap(), bucket] {
         place.claim("c").await.unwrap();
         for id in ["b", "a"] {
             place.write_new(&format!("backups/{id}.json"), Bytes::from_static(b"{}")).await.unwrap();
@@ -200,7 +199,7 @@ async fn what_is_written_once_stays() {
 async fn a_dead_process_leaves_nothing_for_long() {
     let (source_dir, source) = segment(0);
     let place_dir = tempfile::tempdir().unwrap();
-    let place = BackupPlace::create(&place_dir.path().display().to_string()).unwrap();
+    let place = BackupPlace::create(&place_dir.path().display().to_string()).await.unwrap();
     let file = put(source_dir.path(), "1.parquet", b"rows");
     let folder = place_dir.path().join("files/0/base/t7");
     fs::create_dir_all(&folder).unwrap();
@@ -297,12 +296,58 @@ async fn what_will_not_change_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_dropped_copy_leaves_no_temporary_file() {
+async fn a_dropped_copy_leaves_whole_files_or_none() {
     let (source_dir, source) = segment(0);
     let place_dir = tempfile::tempdir().unwrap();
-    let place = BackupPlace::create(&place_dir.path().display().to_string()).unwrap();
-    let files: Vec<BackupFile> = (0..4).map(|i| put(source_dir.path(), &format!("{i}.parquet"), &large())).collect();
-    let copy = Arc::new(source).back_up(&place, files);
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(3), copy.try_collect::<Vec<_>>()).await;
-    settles(place_dir.path(), |names| names.iter().all(|name| !name.starts_with('.'))).await;
+    let place = BackupPlace::create(&place_dir.path().display().to_string()).await.unwrap();
+    let files: Vec<BackupFile> = (0..8).map(|i| put(source_dir.path(), &format!("{i}.parquet"), &large())).collect();
+    // In the midst of the first files, and once one of them has its name.
+    for wanted in [".tmp", ".parquet"] {
+        let mut copy = source.back_up(&place, files.clone());
+        let is_there = async {
+            while !names(place_dir.path()).iter().any(|name| name.ends_with(wanted)) {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        let all = async { while copy.try_next().await.unwrap().is_some() {} };
+        tokio::select! {
+            () = is_there => {}
+            () = all => {}
+        }
+        drop(copy);
+        settles(place_dir.path(), |names| names.iter().all(|name| !name.starts_with('.'))).await;
+        for name in names(place_dir.path()) {
+            let copied = fs::read(place_dir.path().join("files/0/base/t7").join(&name)).unwrap();
+            assert!(copied == large(), "{name} has {} bytes", copied.len());
+        }
+    }
+    let there = names(place_dir.path()).len() as u64;
+    assert!(there > 0, "what has its name stays");
+    let copied = back_up(&source, &place, &files).await.unwrap();
+    assert_eq!((copied.files, copied.new_files), (8, 8 - there));
+}
+
+#[tokio::test]
+async fn a_directory_of_the_segments_own_is_no_place() {
+    let (directory, source) = segment(0);
+    let links = tempfile::tempdir().unwrap();
+    let link = links.path().join("link");
+    std::os::unix::fs::symlink(directory.path().join("base"), &link).unwrap();
+    for inside in [directory.path(), &directory.path().join("base/new/place"), &link, &link.join("new")] {
+        let error = source.refuse_place_inside(&inside.display().to_string()).await.unwrap_err();
+        assert!(error.sqlstate() == "22023" && error.to_string().contains("seg0"), "{error}");
+    }
+    for outside in [links.path().display().to_string(), "/nowhere/at/all".into(), "s3://bucket/base".into()] {
+        source.refuse_place_inside(&outside).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_would_not_be_read_is_not_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = BackupPlace::create(&directory.path().display().to_string()).await.unwrap();
+    let long = Bytes::from(vec![0_u8; crate::limits::BACKUP_MANIFEST_BYTES_MAX as usize + 1]);
+    let error = place.write_new("backups/a.json", long).await.unwrap_err();
+    assert!(error.sqlstate() == "54001" && error.to_string().contains("backups/a.json"), "{error}");
+    assert_eq!(names(directory.path()), [""; 0]);
 }

@@ -32,14 +32,25 @@ impl Cloud {
     }
 }
 
+/// A place's URL as it may be shown and logged: without a password, which is before an `@`, and without what is asked of a server,
+/// which may be a signature. The master shows it so too.
+pub fn shown_url(url: &str) -> &str {
+    match url {
+        // A directory's path has none.
+        _ if url.starts_with('/') => url,
+        _ if url.contains('@') => "the place",
+        _ => url.split(['?', '#']).next().unwrap_or_default(),
+    }
+}
+
 impl PlaceUrl {
     /// # Errors
     /// 22023 for what names no place, or says more than a place.
     pub(super) fn parse(text: &str) -> Result<Self, StorageError> {
-        let refuse = |message: &str| {
-            // A URL with a password is not shown again.
-            let place = if text.contains('@') { "the place" } else { text };
-            StorageError::Place { place: place.into(), message: message.into(), sqlstate: "22023" }
+        let refuse = |message: &str| StorageError::Place {
+            place: shown_url(text).into(),
+            message: message.into(),
+            sqlstate: "22023",
         };
         if text.chars().any(char::is_control) {
             return Err(refuse("the name of a place has no control characters"));
@@ -138,8 +149,20 @@ mod tests {
 
     #[test]
     fn credentials_are_not_repeated() {
-        let error = PlaceUrl::parse("s3://AKIA:hush@bucket/prefix").unwrap_err();
-        assert!(!error.to_string().contains("hush"), "{error}");
-        assert!(error.to_string().contains("environment"), "{error}");
+        for url in [
+            "s3://AKIA:hush@bucket/prefix",
+            "s3://AKIA:h?hush@bucket/prefix",
+            "az://container/prefix?sv=2026&sig=hush",
+            "s3://bucket/prefix?X-Amz-Signature=hush",
+            "s3://bucket/prefix#hush",
+        ] {
+            let error = PlaceUrl::parse(url).unwrap_err();
+            assert!(!error.to_string().contains("hush"), "{error}");
+            assert!(error.to_string().contains("environment"), "{error}");
+            assert!(!shown_url(url).contains("hush"), "{url}");
+        }
+        assert_eq!(shown_url("az://container/prefix?sig=hush"), "az://container/prefix");
+        assert_eq!(shown_url("s3://bucket/prefix"), "s3://bucket/prefix");
+        assert_eq!(shown_url("/a@b?c"), "/a@b?c");
     }
 }

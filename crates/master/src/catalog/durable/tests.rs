@@ -400,7 +400,7 @@ fn drops_mind_views() {
     catalog.create_view(view("v2", &["v1"]), false).unwrap();
     let error = catalog.drop_relations(&[name("t")], false).unwrap_err();
     assert!(matches!(&error, CatalogError::Needed { dependents, .. } if *dependents == ["view public.v1"]));
-    assert_eq!(catalog.drop_relations(&[name("t")], true).unwrap(), ["public.v1", "public.v2"]);
+    assert_eq!(catalog.drop_relations(&[name("t")], true).unwrap(), ["view public.v1", "view public.v2"]);
     assert_eq!(catalog.current().relations().count(), 0);
 
     catalog.create_schema("s").unwrap();

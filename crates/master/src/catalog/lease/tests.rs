@@ -164,3 +164,16 @@ fn a_lease_that_cannot_be_renewed_ends_before_another_has_it() {
         assert_eq!(waiting.await.unwrap().epoch(), lease.epoch() + 1);
     });
 }
+
+/// The lease seems to last for an hour: nobody who waits waits for that.
+#[test]
+fn a_clock_that_was_set_back_does_not_keep_the_lease() {
+    let Some(url) = database() else { return };
+    let _held = Lease::acquire(&url, "m1", ENDPOINT).unwrap();
+    let back = "UPDATE damson.lease SET expires = expires + interval '1 hour'";
+    assert_eq!(client(&url).execute(back, &[]).unwrap(), 1);
+    for is_first in [true, false] {
+        let Err(CatalogError::Held(holder)) = Lease::acquire(&url, "m2", ENDPOINT) else { panic!("it is held") };
+        assert_eq!(holder.expires_in > LEASE, is_first, "{holder:?}");
+    }
+}

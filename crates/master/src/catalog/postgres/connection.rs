@@ -84,7 +84,10 @@ impl Connection {
         let begin = format!("BEGIN; {lock}");
         if let Some(mut session) = self.session.take() {
             match session.first(&begin) {
-                Ok(locked) => return Ok((session, locked)),
+                Ok(locked) => {
+                    session.is_new = false;
+                    return Ok((session, locked));
+                }
                 Err(error) if error.is_lost() => tracing::info!(%error, "connection to the catalog lost"),
                 Err(error) => return Err(error.into()),
             }
@@ -106,7 +109,8 @@ impl Connection {
             Ok(client) => client.map_err(failed)?,
             Err(_) => return Err(PostgresError::Silent { server: self.server.to_string() }),
         };
-        let mut session = Session { client, server: Arc::clone(&self.server), statements: HashMap::new() };
+        let mut session =
+            Session { client, server: Arc::clone(&self.server), statements: HashMap::new(), is_new: true };
         session.batch(&settings())?;
         Ok(session)
     }
@@ -162,6 +166,8 @@ pub(in super::super) struct Session {
     server: Arc<str>,
     /// By their text: every statement is prepared once a session.
     statements: HashMap<&'static str, Statement>,
+    /// It is in its first transaction: the server may have been another one before.
+    pub is_new: bool,
 }
 
 impl Session {

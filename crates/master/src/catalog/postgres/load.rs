@@ -78,7 +78,7 @@ pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stor
         epoch: setting(session, "epoch")?,
         snapshot: match at {
             Some(at) => at,
-            None => SnapshotId(number(session, "SELECT max(id) FROM snapshots")?),
+            None => SnapshotId(newest(session)?),
         },
         next_table_id: TableId(number(session, "SELECT next FROM sequences WHERE name = 'table_id'")?),
         maps,
@@ -91,6 +91,10 @@ pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stor
         deletes,
         history: past::history(session)?,
     })
+}
+
+pub(super) fn newest(session: &mut Session) -> Result<u64, CatalogError> {
+    number(session, "SELECT max(id) FROM snapshots")
 }
 
 fn number(session: &mut Session, sql: &'static str) -> Result<u64, CatalogError> {

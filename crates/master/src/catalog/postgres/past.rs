@@ -11,7 +11,8 @@ use damson_cluster::SnapshotId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Since version 4. The past begins with the newest snapshot that there is.
+/// Since version 4. The past begins when a master of this version opens the catalog: until then one of an older build may go on, which
+/// keeps none.
 pub(super) const HISTORY: &str = "
 ALTER TABLE tables ADD COLUMN since BIGINT NOT NULL DEFAULT 1;
 CREATE TABLE past_definitions (
@@ -28,7 +29,7 @@ CREATE TABLE restore_points (
     created_us BIGINT NOT NULL);
 CREATE INDEX snapshots_time ON snapshots(committed_us);
 INSERT INTO settings VALUES ('snapshot_retention_us', '0');
-INSERT INTO settings SELECT 'history_from', coalesce(max(id), 1)::text FROM snapshots;
+INSERT INTO settings VALUES ('history_from', '0');
 ";
 
 /// A table's definition takes another's place, or nothing does. Not that of a definition that no snapshot before this one had.

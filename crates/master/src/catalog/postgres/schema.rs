@@ -153,9 +153,17 @@ pub(super) fn open(session: &mut Session, segment_count: usize) -> Result<(), Ca
     }
     // Of sequences that were dropped, or never committed.
     let left = "DELETE FROM sequence_positions WHERE id NOT IN (SELECT id FROM sequence_definitions)
-                AND NOT EXISTS (SELECT FROM past_definitions WHERE kind = 'sequence')";
+                AND id NOT IN (SELECT (definition::json->>'id')::bigint FROM past_definitions WHERE kind = 'sequence')";
     session.execute(left, &[])?;
     put_setting(session, "build", env!("CARGO_PKG_VERSION"))
+}
+
+/// The past begins now, if it has not begun. No other master commits any more.
+pub(super) fn begin_history(session: &mut Session) -> Result<(), CatalogError> {
+    let begin =
+        "UPDATE settings SET value = (SELECT max(id)::text FROM snapshots) WHERE key = 'history_from' AND value = '0'";
+    session.execute(begin, &[])?;
+    Ok(())
 }
 
 fn create(session: &mut Session, segment_count: usize) -> Result<(), CatalogError> {

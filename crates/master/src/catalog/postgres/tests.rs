@@ -168,6 +168,43 @@ fn a_commit_whose_answer_was_lost_is_waited_for() {
     assert!(stored.schemas.contains(&"late".to_owned()));
 }
 
+/// A server that comes back without the last commits, as one may that was not to wait for its disk: what the master has in memory is
+/// made of them, so that it may change nothing and remove no file.
+#[test]
+fn a_database_that_has_lost_commits_stops_the_master() {
+    let Some(server) = testing::server() else { return };
+    let url = server.database();
+    let catalog = open(&url).unwrap();
+    let t = create(&catalog, "t");
+    let commit = |commit: Commit| {
+        let mut workspace = Workspace::new(&catalog);
+        workspace.add(commit).unwrap();
+        workspace.commit(Durability::Unsynced)
+    };
+    commit(Commit::of_adds(vec![file(t, "kept".into())])).unwrap();
+    let mut workspace = Workspace::new(&catalog);
+    workspace.truncate(&[t]).unwrap();
+    let lost = workspace.commit(Durability::Unsynced).unwrap().unwrap();
+    let rewind = format!(
+        "SET search_path = damson; UPDATE files SET dropped = NULL; DELETE FROM snapshots WHERE id = {};
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        lost.0
+    );
+    client(&url).batch_execute(&rewind).unwrap();
+    let is_rewound = |error: &CatalogError| error.to_string().contains("has lost commits");
+    let refused = commit(Commit::of_adds(vec![file(t, "late".into())])).unwrap_err();
+    assert!(is_rewound(&refused), "{refused}");
+    let refused = catalog.collectable().unwrap_err();
+    assert!(is_rewound(&refused), "{refused}");
+    assert!(catalog.sync().is_err());
+    drop(catalog);
+    // The next master goes on from what there is.
+    let catalog = open(&url).unwrap();
+    assert_eq!(catalog.current().table_by_id(t).unwrap().files.len(), 1);
+    assert!(catalog.collectable().unwrap().is_empty());
+}
+
 #[test]
 fn large_commits_keep_their_order() {
     let Some(server) = testing::server() else { return };
@@ -334,7 +371,7 @@ fn foreign_and_newer_schemas_are_refused() {
     assert!(matches!(open(&url), Err(CatalogError::NewerSchema { stored: 99, .. })));
 }
 
-/// As the build before sequences made it.
+/// As the build before sequences and the past made it.
 #[test]
 fn a_catalog_of_version_3_is_taken_over() {
     let Some(server) = testing::server() else { return };
@@ -343,6 +380,10 @@ fn a_catalog_of_version_3_is_taken_over() {
     let t = create(&catalog, "t");
     drop(catalog);
     let old = "DROP TABLE damson.sequence_definitions, damson.sequence_positions;
+               DROP TABLE damson.past_definitions, damson.restore_points;
+               DROP INDEX damson.snapshots_time;
+               ALTER TABLE damson.tables DROP COLUMN since;
+               DELETE FROM damson.settings WHERE key IN ('history_from', 'snapshot_retention_us');
                UPDATE damson.settings SET value = '3' WHERE key = 'schema_version'";
     client(&url).batch_execute(old).unwrap();
     for _ in 0..2 {

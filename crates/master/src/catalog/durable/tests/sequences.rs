@@ -224,6 +224,67 @@ fn a_sequence_that_is_never_committed_leaves_nothing() {
     assert_eq!(fixture.place.store().load(None).unwrap().positions.len(), 0);
 }
 
+/// The position is not undone with the transaction, so that it must be one of how the sequence counts for all.
+#[test]
+fn what_a_transaction_alters_counts_once_it_is_committed() {
+    let fixture = Fixture::new();
+    fixture.catalog.alone(|w| create_sequence(w, "s")).unwrap();
+    let s = sequence(&fixture.catalog, "s");
+    assert_eq!(take(&fixture.catalog, &s, 100).unwrap().last(), Some(&100));
+    let mut workspace = Workspace::new(&fixture.catalog);
+    let def = SequenceDef::clone(workspace.state().sequence("public", "s").unwrap());
+    let down = Counting { increment: -1, ..def.counting.clone() };
+    workspace.alter_sequence(SequenceDef { counting: down, ..def }).unwrap();
+    let altered = workspace.state().sequence("public", "s").unwrap().sequence();
+    assert_eq!(take(&fixture.catalog, &altered, 3).unwrap(), [101, 102, 103]);
+    drop(workspace);
+    assert_eq!(take(&fixture.catalog, &s, 1).unwrap(), [104]);
+}
+
+/// Of a small one most values are left.
+#[test]
+fn a_restart_skips_few_values_of_a_small_sequence() {
+    let mut fixture = Fixture::new();
+    let small = |w: &mut Workspace| {
+        let id = w.sequence_id()?;
+        w.create_sequence(SequenceDef { counting: counting(1000), ..definition("s", id) })
+    };
+    fixture.catalog.alone(small).unwrap();
+    let mut last = 0;
+    for _ in 0..20 {
+        let s = sequence(&fixture.catalog, "s");
+        for _ in 0..20 {
+            let value = take(&fixture.catalog, &s, 1).unwrap()[0];
+            assert!(value > last);
+            last = value;
+        }
+        fixture.reopen();
+    }
+    assert!(last < 500, "400 values were wanted, and the last is {last}");
+}
+
+/// Whoever has taken values of a sequence that begins anew would have them a second time.
+#[test]
+fn rows_that_have_values_conflict_with_a_restart() {
+    let fixture = Fixture::new();
+    fixture.catalog.alone(|w| create_sequence(w, "s")).unwrap();
+    let columns = vec![ColumnDef { default: Some("nextval('public.s')".into()), ..column("a") }];
+    let new = NewTable { columns, ..table("t") };
+    let CreateTableOutcome::Created(t) = fixture.catalog.create_table(new, vec![], false).unwrap() else { panic!() };
+    let base = fixture.catalog.current();
+    fixture
+        .catalog
+        .alone(|w| {
+            let id = w.sequence_id()?;
+            let def = SequenceDef::clone(w.state().sequence("public", "s").unwrap());
+            w.alter_sequence(SequenceDef { id, ..def })
+        })
+        .unwrap();
+    let refused = fixture.catalog.commit_on(&base, Commit::of_adds(vec![file(t.id, 0, "a")]));
+    assert!(matches!(refused, Err(CatalogError::Conflict { .. })), "{refused:?}");
+    fixture.catalog.add_files(vec![file(t.id, 0, "b")]);
+}
+
 on_postgres![
     values_are_given_once_whatever_masters_end,
     several_that_take_at_once_take_different_values,
