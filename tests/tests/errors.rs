@@ -1,7 +1,8 @@
 //! Errors that users meet: SQLSTATE, what the message names, where it points; and the server lives on.
 
-use damson_master::SqlError;
+use damson_master::{Outcome, SqlError};
 use damson_tests::{Damson, TestCluster};
+use datafusion::arrow::datatypes::Schema;
 use std::path::Path;
 
 /// Fails with `state`; a session and the cluster are as good as before.
@@ -142,4 +143,29 @@ async fn depth(session: &Damson) {
     }
     assert_eq!(session.lines(&sums(100)).await, ["101"]);
     assert_eq!(session.lines(&ors(500)).await, ["3"]);
+}
+
+/// What is announced is what comes: clients that prepare refuse anything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_gives_the_types_that_it_was_prepared_with() {
+    let cluster = TestCluster::start(2).await;
+    let session = cluster.cluster().master().session("tester");
+    for sql in ["CREATE TABLE z (v bigint, n numeric(10,2))", "INSERT INTO z VALUES (1, 1.5), (2, 2.5)"] {
+        session.execute(sql, vec![]).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+    for sql in [
+        "SELECT (SELECT sum(v) FROM z) + 1",
+        "SELECT 1 + (SELECT sum(v) FROM z)",
+        "SELECT (SELECT sum(n) FROM z) - 1",
+        "SELECT (SELECT max(n) FROM z) * (SELECT avg(n) FROM z)",
+        "SELECT n + (SELECT sum(n) FROM z) FROM z",
+        "SELECT (SELECT count(*) FROM z) + 1",
+        "SELECT (SELECT max(n) FROM z WHERE v > 9)",
+    ] {
+        let prepared = session.prepare(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let Ok(Outcome::Rows { schema, .. }) = session.execute(sql, vec![]).await else { panic!("{sql} has no rows") };
+        let types = |schema: &Schema| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+        assert_eq!(types(&schema), types(&prepared.schema), "{sql}");
+    }
+    cluster.shutdown().await;
 }

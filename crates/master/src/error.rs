@@ -2,7 +2,7 @@
 
 mod map;
 
-pub(crate) use map::{describe, internal, of_call, of_datafusion, of_slice};
+pub(crate) use map::{describe, internal, of_call, of_datafusion, of_slice, task_ended};
 
 use damson_cluster::{ContentId, QueryId};
 use std::fmt;

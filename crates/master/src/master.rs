@@ -5,7 +5,7 @@ use crate::blocks::Blocks;
 use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease};
 use crate::compaction::compact_forever;
 use crate::dispatch::{Dispatcher, FileService, OrphanCollector, Registry, Writes};
-use crate::error::{SqlError, SqlResult, SqlState, internal};
+use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::locks::Locks;
 use crate::session::Session;
 use async_trait::async_trait;
@@ -252,7 +252,11 @@ impl Registrar {
                 None => {
                     let catalog = Arc::clone(&self.catalog);
                     let work = tokio::task::spawn_blocking(move || catalog.take_values(&sequence, count));
-                    work.await.map_err(|e| refusal(SqlState::INTERNAL_ERROR.0, e.to_string()))?.map_err(refused)?
+                    let ended = |error| {
+                        let SqlError { state, message, .. } = task_ended(error);
+                        refusal(state.0, message)
+                    };
+                    work.await.map_err(ended)?.map_err(refused)?
                 }
             };
             taken.push(blocks);

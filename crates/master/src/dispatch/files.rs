@@ -2,7 +2,7 @@
 
 use super::{Registry, Writes};
 use crate::catalog::{Catalog, CatalogError, CatalogState, FileKey};
-use crate::error::{SqlResult, internal, of_call};
+use crate::error::{SqlResult, internal, of_call, task_ended};
 use crate::system::InterconnectNode;
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, Endpoint, FileEntry, TableDef, TableId};
@@ -60,7 +60,7 @@ impl FileService {
         ask: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> SqlResult<T> {
         let catalog = Arc::clone(&self.catalog);
-        let answer = tokio::task::spawn_blocking(move || ask(&catalog)).await.map_err(internal)?;
+        let answer = tokio::task::spawn_blocking(move || ask(&catalog)).await.map_err(task_ended)?;
         Ok(answer?)
     }
 

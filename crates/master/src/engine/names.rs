@@ -75,6 +75,11 @@ impl StatementNames {
         Some(Self::of(state, Some(snapshot), search_schema, segment_id, Arc::clone(&self.past)))
     }
 
+    /// These names, of a statement that reads what another of its parts has bound.
+    pub(crate) fn with_past(self, other: &StatementNames) -> Self {
+        StatementNames { past: Arc::clone(&other.past), ..self }
+    }
+
     /// What the statement reads as it was, its files held.
     pub(crate) fn past(&self) -> &Arc<PastRelations> {
         &self.past
@@ -118,7 +123,7 @@ impl StatementNames {
             Relation::Table(entry) => {
                 let segments = self.inner.state.current_map().segment_count();
                 let table = DamsonTable::new(Arc::clone(entry), self.inner.segment_id, segments);
-                Some(Arc::new(table.as_of(self.inner.as_of)))
+                Some(Arc::new(table.with_snapshot(self.inner.as_of)))
             }
             // A view that was not prepared is not named by the statement.
             // Nor is a sequence a table to read.

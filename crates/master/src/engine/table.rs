@@ -53,7 +53,7 @@ impl DamsonTable {
     }
 
     /// The table as it was, if a snapshot is given.
-    pub(crate) fn as_of(self, as_of: Option<SnapshotId>) -> Self {
+    pub(crate) fn with_snapshot(self, as_of: Option<SnapshotId>) -> Self {
         DamsonTable { as_of, ..self }
     }
 

@@ -13,6 +13,14 @@ use std::error::Error;
 use std::fmt::Display;
 
 /// A broken expectation inside the server.
+/// Why work on another thread gave nothing: the process ends, or it panicked.
+pub(crate) fn task_ended(error: tokio::task::JoinError) -> SqlError {
+    match error.is_cancelled() {
+        true => SqlError::new(SqlState::CANNOT_CONNECT_NOW, "this master is ending"),
+        false => internal(error),
+    }
+}
+
 pub(crate) fn internal(error: impl Display) -> SqlError {
     SqlError::new(SqlState::INTERNAL_ERROR, error.to_string())
 }

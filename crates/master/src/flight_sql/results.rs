@@ -6,7 +6,7 @@ use super::limits::{MESSAGE_BYTES, MESSAGES_AHEAD};
 use super::protocol::CommandReport;
 use super::statements::{RunGuard, Statement};
 use super::status::status;
-use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
+use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion, task_ended};
 use crate::session::{Outcome, Session};
 use crate::sql;
 use arrow::array::RecordBatch;
@@ -34,7 +34,7 @@ pub(super) async fn on_cpu<T: Send + 'static>(
     cpu: &Handle,
     work: impl Future<Output = SqlResult<T>> + Send + 'static,
 ) -> SqlResult<T> {
-    AbortOnDropHandle::new(cpu.spawn(work)).await.map_err(internal)?
+    AbortOnDropHandle::new(cpu.spawn(work)).await.map_err(task_ended)?
 }
 
 /// The columns that a statement promises its client; None while a parameter leaves a type open, and for a command.

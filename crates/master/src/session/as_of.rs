@@ -90,6 +90,24 @@ impl Visitor for Versions {
     }
 }
 
+/// Stops at a parameter or a subquery.
+struct Constant;
+
+impl Visitor for Constant {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        match expr {
+            ast::Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_)) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
 /// Gives each table with a version its name in the past.
 struct WritePast<'a> {
     snapshots: VecDeque<SnapshotId>,
@@ -160,6 +178,10 @@ fn wrong(message: &str) -> SqlError {
 
 /// Microseconds since 1970 UTC.
 fn time_us(state: &SessionState, expr: &ast::Expr) -> SqlResult<i64> {
+    if Visit::visit(expr, &mut Constant).is_break() {
+        let message = "a parameter or a subquery in AS OF is not supported";
+        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+    }
     let empty = DFSchema::empty();
     let time = state.create_logical_expr(&expr.to_string(), &empty).map_err(of_datafusion)?;
     let time = cast(time, DataType::Timestamp(TimeUnit::Microsecond, None));

@@ -154,11 +154,16 @@ pub(super) fn exposed(factor: &ast::TableFactor) -> Option<String> {
 pub(super) fn with_present(from: &ast::TableWithJoins, name: &str) -> SqlResult<ast::TableWithJoins> {
     let alias = exposed(&from.relation).unwrap_or_else(|| "source".into());
     let [name, alias] = [name, alias.as_str()].map(|name| Ident::with_quote('"', name));
-    let text = format!("SELECT 1 FROM (SELECT *, TRUE AS {name} FROM {from}) AS {alias}");
+    let text = format!("SELECT 1 FROM (SELECT *, TRUE AS {name} FROM it) AS {alias}");
     match crate::sql::parse(&text)? {
         crate::sql::Statement::Query(mut query) => {
-            let from = select_of(&mut query).and_then(|select| select.from.pop());
-            from.ok_or_else(|| crate::error::internal("a query without FROM"))
+            let missing = || crate::error::internal("a query without FROM");
+            let mut outer = select_of(&mut query).and_then(|select| select.from.pop()).ok_or_else(missing)?;
+            let ast::TableFactor::Derived { subquery, .. } = &mut outer.relation else { return Err(missing()) };
+            let ast::SetExpr::Select(select) = subquery.body.as_mut() else { return Err(missing()) };
+            // Not by its text: what sqlparser prints of AS OF it does not read.
+            select.from = vec![from.clone()];
+            Ok(outer)
         }
         other => Err(crate::error::internal(format!("{other:?} is not a query"))),
     }

@@ -4,7 +4,7 @@ use super::bind::external;
 use super::settings::SavedSettings;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CatalogState};
-use crate::error::{SqlError, SqlResult, SqlState, internal};
+use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::sql::{Backup, Isolation, Restore, SetSetting, Statement, TransactionModes, TransactionStatement};
 use crate::transaction::{Transaction, conflict};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -268,7 +268,7 @@ impl Session {
             return transaction.commit(durability).map_err(told);
         }
         let files = transaction.new_files();
-        match tokio::task::spawn_blocking(move || transaction.commit(durability)).await.map_err(internal)? {
+        match tokio::task::spawn_blocking(move || transaction.commit(durability)).await.map_err(task_ended)? {
             Ok(()) => Ok(()),
             // Whether the catalog lists the files is known only when it can be read again.
             Err(error @ CatalogError::InDoubt(_)) => Err(told(error)),

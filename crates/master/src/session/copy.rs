@@ -10,7 +10,7 @@ use crate::catalog::CatalogState;
 use crate::copy_split::{SplitError, split};
 use crate::ddl::resolve_columns;
 use crate::engine::{Taking, write_out_constants};
-use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion, task_ended};
 use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
 use crate::sql::{CopyFrom, CopySource, CopyTo};
 use crate::transaction::Transaction;
@@ -43,7 +43,7 @@ impl Session {
         let targets = resolve_columns(&def, &copy.columns)?;
         let segments = catalog.current_map().segment_count();
         let (path, format) = (copy.path.clone(), copy.format.clone());
-        let units = tokio::task::spawn_blocking(move || split(&path, &format, segments)).await.map_err(internal)?;
+        let units = tokio::task::spawn_blocking(move || split(&path, &format, segments)).await.map_err(task_ended)?;
         let units = units.map_err(of_split)?;
         let bound = self.bind_nothing(catalog)?;
         let rows = rows_of_files(&bound, &def, &targets, copy)?;

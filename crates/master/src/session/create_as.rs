@@ -5,7 +5,7 @@ use super::write::{keys, table_target};
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, CreateTableOutcome, NewTable};
 use crate::ddl::{TableAs, define_table_as};
-use crate::error::{SqlError, SqlResult, internal};
+use crate::error::{SqlError, SqlResult, task_ended};
 use crate::planner::Output;
 use crate::session::bind::Bound;
 use crate::sql::CreateTableAs;
@@ -61,7 +61,7 @@ impl Session {
     /// An id for a table that is created later; off the async runtime because it waits for the disk.
     pub(super) async fn reserve_table_id(&self) -> SqlResult<TableId> {
         let catalog = Arc::clone(&self.master.catalog);
-        let reserved = tokio::task::spawn_blocking(move || catalog.reserve_table_id()).await.map_err(internal)?;
+        let reserved = tokio::task::spawn_blocking(move || catalog.reserve_table_id()).await.map_err(task_ended)?;
         Ok(reserved?)
     }
 
@@ -72,7 +72,7 @@ impl Session {
         }
         let catalog = Arc::clone(&self.master.catalog);
         let reserve = move || (0..count).map(|_| catalog.reserve_table_id()).collect::<Result<Vec<_>, _>>();
-        let ids = tokio::task::spawn_blocking(reserve).await.map_err(internal)??;
+        let ids = tokio::task::spawn_blocking(reserve).await.map_err(task_ended)??;
         transaction.workspace().give_ids(ids);
         Ok(())
     }

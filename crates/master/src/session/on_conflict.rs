@@ -108,6 +108,7 @@ impl Session {
             returning: insert.returning.clone(),
         };
         let names = self.merge_names(entry, rows.names.state(), &merge, rows.names.has_segment_id());
+        let names = names.with_past(&rows.names);
         names.prepare(NEW_ROWS.0, NEW_ROWS.1, Arc::new(ViewTable::new(rows.plan, None)));
         let merging =
             Merging { once: Once::OnConflict, repeats: arbiter.clone(), tag: "INSERT 0", shows_source: false };

@@ -80,7 +80,7 @@ impl Session {
             let logical = take_next_values(logical, &names)?;
             plan(&context, &logical, output).await
         };
-        let planned = self.master.cpu.spawn(work).await.map_err(crate::error::internal)?;
+        let planned = self.master.cpu.spawn(work).await.map_err(crate::error::task_ended)?;
         planned.map_err(of_datafusion)
     }
 

@@ -59,11 +59,12 @@ impl SubqueryRunner {
     }
 }
 
-/// A value that keeps its type: a bare integer is int4 where it fits, as if it had been written in the query.
+/// A value that keeps its type: a bare integer is int4 where it fits, and a bare decimal has the digits that it shows, as if they had been
+/// written in the query.
 fn typed(value: ScalarValue) -> Expr {
     let data_type = value.data_type();
     let literal = Expr::Literal(value, None);
-    if data_type == DataType::Int64 { cast(literal, data_type) } else { literal }
+    if data_type == DataType::Int64 || data_type.is_decimal() { cast(literal, data_type) } else { literal }
 }
 
 /// The value of a subquery's one row; NULL without a row.

@@ -4,7 +4,7 @@ use super::query::with_parameters;
 use super::{Outcome, Session, ast};
 use crate::catalog::{CatalogState, SequenceDef};
 use crate::ddl::find_sequence;
-use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion};
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion, task_ended};
 use crate::planner::Output;
 use crate::sql::{
     self, RelationName, call_arguments, calls_sequence, name_in_quotes, not_a_name, relation_in_text, sequence_function,
@@ -121,7 +121,7 @@ impl Session {
         let (catalog, id) = (Arc::clone(&self.master.catalog), def.id);
         // It waits for the disk.
         let work = tokio::task::spawn_blocking(move || catalog.set_position(id, position));
-        Ok(work.await.map_err(internal)??)
+        Ok(work.await.map_err(task_ended)??)
     }
 }
 

@@ -14,7 +14,7 @@ pub enum Version {
     Snapshot(u64),
     RestorePoint(String),
     /// A point in time, of no columns.
-    Time(Expr),
+    Time(Box<Expr>),
 }
 
 /// Writes every `AS OF` of a table as the parser knows it. Places in the text stay.
@@ -39,8 +39,10 @@ pub(super) fn write_out(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             n += 1;
             continue;
         }
-        for keyword in ["FOR", "SYSTEM_TIME"] {
-            written.extend([space(n), word(n, keyword)]);
+        if !(n >= 2 && is(n - 2, "FOR") && is(n - 1, "SYSTEM_TIME")) {
+            for keyword in ["FOR", "SYSTEM_TIME"] {
+                written.extend([space(n), word(n, keyword)]);
+            }
         }
         written.extend([space(n), word(n, "AS"), space(n), word(n + 1, "OF"), space(n)]);
         let what = n + 2;
@@ -94,7 +96,7 @@ impl Version {
                 Value::SingleQuotedString(name) => Some(Version::RestorePoint(name.clone())),
                 _ => None,
             },
-            (None, None) => Some(Version::Time(expr.clone())),
+            (None, None) => Some(Version::Time(Box::new(expr.clone()))),
             _ => None,
         }
     }
@@ -128,6 +130,10 @@ mod tests {
             (
                 "SELECT 1 FROM t AS OF TIMESTAMP now() - interval '1 hour' WHERE k = 1",
                 "SELECT 1 FROM t FOR SYSTEM_TIME AS OF now() - INTERVAL '1 hour' WHERE k = 1",
+            ),
+            (
+                "SELECT 1 FROM t FOR SYSTEM_TIME AS OF SNAPSHOT 17 x",
+                "SELECT 1 FROM t x FOR SYSTEM_TIME AS OF snapshot(17)",
             ),
             (
                 "SELECT 1 FROM t AS OF RESTORE POINT before_load",
