@@ -69,7 +69,7 @@ impl Past {
             session.execute("VACUUM").await.expect("nothing is in its way");
             let oldest = &self.moments[0].snapshots[cluster];
             let error = session.execute(&format!("SELECT 1 FROM hashed AS OF SNAPSHOT {oldest}")).await;
-            let error = error.err().expect("the past was given up");
+            let Err(error) = error else { panic!("{name}: snapshot {oldest} is still there") };
             assert_eq!(error.state.0, "72000", "{error}");
         }
     }
