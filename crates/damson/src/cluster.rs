@@ -10,6 +10,7 @@ use damson_master::flight_sql::{self, ServeError};
 use damson_master::{CatalogLocation, CatalogSource, Master, MasterConfig, SqlError, base_state};
 use damson_motion::InterconnectSettings;
 use damson_segment::{Segment, SegmentConfig, SegmentError};
+use damson_storage::Verification;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use parking_lot::Mutex;
@@ -109,6 +110,7 @@ impl LocalCluster {
                 node: Arc::clone(&node),
                 state: Arc::clone(&state),
                 columns: Arc::clone(&columns),
+                verification: Verification::default(),
                 cpu: runtimes.cpu(),
             })?);
         }

@@ -19,6 +19,7 @@ use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
 use damson_motion::{InterconnectSettings, Register, Registered, codes, control};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
+use damson_storage::Verification;
 use datafusion::error::DataFusionError;
 use futures::future::try_join_all;
 use serde::Deserialize;
@@ -74,6 +75,10 @@ struct SegmentOptions {
     /// Disk for what queries spill, in MiB; by default all that is free.
     #[arg(long, value_name = "MIB")]
     spill_limit: Option<u64>,
+    /// How much of a table file is compared with the catalog before it is read: its length, or its checksum, once or always
+    /// [default: once].
+    #[arg(long, value_name = "length|once|always", hide_possible_values = true)]
+    verify: Option<Verify>,
     /// Threads for queries; by default one a core.
     #[arg(long)]
     threads: Option<usize>,
@@ -98,10 +103,31 @@ impl SegmentOptions {
             advertise: self.advertise.or(file.advertise),
             memory: self.memory.or(file.memory),
             spill_limit: self.spill_limit.or(file.spill_limit),
+            verify: self.verify.or(file.verify),
             threads: self.threads.or(file.threads),
             interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
+        }
+    }
+}
+
+/// `--verify`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verify {
+    Length,
+    #[default]
+    Once,
+    Always,
+}
+
+impl From<Verify> for Verification {
+    fn from(verify: Verify) -> Self {
+        match verify {
+            Verify::Length => Verification::Length,
+            Verify::Once => Verification::Once,
+            Verify::Always => Verification::Always,
         }
     }
 }
@@ -204,6 +230,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
             node: Arc::clone(&node),
             state: Arc::clone(&state),
             columns: Arc::clone(&columns),
+            verification: options.verify.unwrap_or_default().into(),
             cpu: runtimes.cpu(),
         })?);
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use damson_cluster::ContentId;
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
 use damson_motion::{CheckFiles, ExecuteRequest, NodeReport, codes, control};
-use damson_storage::{ColumnCache, StorageError, TableStore};
+use damson_storage::{ColumnCache, StorageError, TableStore, Verification};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
 use serde::Serialize;
@@ -27,6 +27,8 @@ pub struct SegmentConfig {
     pub state: Arc<SessionState>,
     /// Decoded columns of the process's table files.
     pub columns: Arc<ColumnCache>,
+    /// How much of a file is compared with the catalog before it is read.
+    pub verification: Verification,
     /// Where slices run; sockets and object stores have another runtime.
     pub cpu: Handle,
 }
@@ -54,9 +56,10 @@ impl Segment {
     /// # Errors
     /// A data directory that cannot be made or read.
     pub fn start(config: SegmentConfig) -> Result<Arc<Segment>, SegmentError> {
-        let SegmentConfig { content, data_dir, node, state, columns, cpu } = config;
+        let SegmentConfig { content, data_dir, node, state, columns, verification, cpu } = config;
         let open_error = |path: &Path, source| SegmentError::Open { content, path: path.to_owned(), source };
-        let store = TableStore::open_with_cache(content, &data_dir, columns).map_err(|e| open_error(&data_dir, e))?;
+        let store = TableStore::open_with_cache(content, &data_dir, columns, verification);
+        let store = store.map_err(|e| open_error(&data_dir, e))?;
         let running = Arc::new(Running::default());
         let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, running };
         let segment = Arc::new(segment);

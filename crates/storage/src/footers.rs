@@ -63,6 +63,18 @@ pub(crate) struct Footer {
     pub metadata: ArrowReaderMetadata,
 }
 
+/// How much of a file is compared with the catalog before its rows are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// Its length.
+    Length,
+    /// Its length, and its checksum when the process first reads it.
+    #[default]
+    Once,
+    /// Its length and its checksum whenever it is read. Columns in the cache were verified before they came there.
+    Always,
+}
+
 /// Footers by path.
 ///
 /// # Memory
@@ -71,6 +83,7 @@ pub(crate) struct Footer {
 #[derive(Debug)]
 pub(crate) struct Footers {
     store: Arc<dyn ObjectStore>,
+    verification: Verification,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     clock: AtomicU64,
 }
@@ -82,18 +95,32 @@ struct Slot {
 }
 
 impl Footers {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Footers { store, slots: Mutex::default(), clock: AtomicU64::new(0) }
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, verification: Verification) -> Self {
+        Footers { store, verification, slots: Mutex::default(), clock: AtomicU64::new(0) }
     }
 
-    /// The file's footer. The first call for a path reads the whole file and compares length and
-    /// checksum; calls at the same time wait for that one.
+    /// The file's footer. The first call for a path compares as much as the [`Verification`] says, which may be the whole file; calls at
+    /// the same time wait for that one.
     ///
     /// # Errors
     /// [`StorageError::Missing`], [`StorageError::Corrupt`], [`StorageError::Io`]; nothing is remembered of a failure.
     pub(crate) async fn get(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
         let slot = self.slot(&file.path);
-        slot.footer.get_or_try_init(|| self.load(file)).await.cloned()
+        let is_known = slot.footer.initialized();
+        let load = async || match self.verification {
+            Verification::Length => {
+                let location = location_of(file)?;
+                let meta = self.store.head(&location).await.map_err(|error| file.store_error(error))?;
+                check_length(file, meta.size)?;
+                self.footer(file, location).await
+            }
+            Verification::Once | Verification::Always => self.verify(file).await,
+        };
+        let footer = slot.footer.get_or_try_init(load).await?;
+        if is_known && self.verification == Verification::Always {
+            self.check(&footer.location, file).await?;
+        }
+        Ok(Arc::clone(footer))
     }
 
     /// The file's footer, if it is here.
@@ -124,15 +151,21 @@ impl Footers {
 
     /// As [`Footers::get`], from the disk, whatever was read before; nothing is remembered.
     pub(crate) async fn verify(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
-        self.load(file).await
+        let location = location_of(file)?;
+        self.check(&location, file).await?;
+        self.footer(file, location).await
     }
 
-    async fn load(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
-        let location = Path::parse(&file.path).map_err(|error| file.corrupt(error.to_string()))?;
-        let checksum = self.checksum(&location, file).await?;
-        if checksum != file.checksum {
-            return Err(file.corrupt(format!("its checksum is {checksum:016x}, not {:016x}", file.checksum)));
+    /// Length and checksum.
+    async fn check(&self, location: &Path, file: &FileIdentity) -> Result<(), StorageError> {
+        let checksum = self.checksum(location, file).await?;
+        if checksum == file.checksum {
+            return Ok(());
         }
+        Err(file.corrupt(format!("its checksum is {checksum:016x}, not {:016x}", file.checksum)))
+    }
+
+    async fn footer(&self, file: &FileIdentity, location: Path) -> Result<Arc<Footer>, StorageError> {
         let fetch = Fetch { store: self.store.as_ref(), location: &location };
         let metadata = ParquetMetaDataReader::new()
             .with_page_index_policy(PageIndexPolicy::Skip)
@@ -145,9 +178,7 @@ impl Footers {
 
     async fn checksum(&self, location: &Path, file: &FileIdentity) -> Result<u64, StorageError> {
         let object = self.store.get(location).await.map_err(|error| file.store_error(error))?;
-        if object.meta.size != file.bytes {
-            return Err(file.corrupt(format!("it has {} bytes, not {}", object.meta.size, file.bytes)));
-        }
+        check_length(file, object.meta.size)?;
         match object.payload {
             GetResultPayload::File(mut handle, path) => {
                 blocking::run("read", &path, move || {
@@ -171,6 +202,14 @@ impl Footers {
             }
         }
     }
+}
+
+fn location_of(file: &FileIdentity) -> Result<Path, StorageError> {
+    Path::parse(&file.path).map_err(|error| file.corrupt(error.to_string()))
+}
+
+fn check_length(file: &FileIdentity, bytes: u64) -> Result<(), StorageError> {
+    if bytes == file.bytes { Ok(()) } else { Err(file.corrupt(format!("it has {bytes} bytes, not {}", file.bytes))) }
 }
 
 struct Fetch<'a> {

@@ -24,5 +24,6 @@ pub use cache::{ColumnCache, ColumnCacheStats};
 pub use check::FileProblem;
 pub use copy::{copy_read, copy_write};
 pub use error::{RecordError, StorageError};
+pub use footers::Verification;
 pub use store::TableStore;
 pub use write::{Check, ModifySpec, WriteSpec, Writes};

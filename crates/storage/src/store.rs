@@ -4,7 +4,7 @@ use crate::StorageError;
 use crate::cache::ColumnCache;
 use crate::deletes::DeleteVectors;
 use crate::durable::{create_directories, sync_directory};
-use crate::footers::Footers;
+use crate::footers::{Footers, Verification};
 use crate::scan::{self, TableFiles};
 use crate::write::{self, ModifySpec, WriteSpec};
 use damson_cluster::{ContentId, FileEntry};
@@ -37,7 +37,7 @@ struct Inner {
 impl TableStore {
     /// Opens a data directory, and creates it durably where it is missing. Nothing is cached but footers. Blocks.
     pub fn open(content: ContentId, data_dir: &Path) -> Result<TableStore, StorageError> {
-        TableStore::open_with_cache(content, data_dir, Arc::new(ColumnCache::new(0)))
+        TableStore::open_with_cache(content, data_dir, Arc::new(ColumnCache::new(0)), Verification::default())
     }
 
     /// As [`TableStore::open`]; scans keep the columns that they decode in `cache`, which the node's contents share.
@@ -45,6 +45,7 @@ impl TableStore {
         content: ContentId,
         data_dir: &Path,
         cache: Arc<ColumnCache>,
+        verification: Verification,
     ) -> Result<TableStore, StorageError> {
         let base = data_dir.join(BASE);
         create_directories(&base).map_err(StorageError::io("create", &base))?;
@@ -52,7 +53,8 @@ impl TableStore {
         let data_dir = data_dir.canonicalize().map_err(StorageError::io("open", data_dir))?;
         let store = LocalFileSystem::new_with_prefix(&data_dir).map_err(|e| store_error("open", &data_dir, e))?;
         let store: Arc<dyn ObjectStore> = Arc::new(store);
-        let (footers, deletes) = (Footers::new(Arc::clone(&store)), DeleteVectors::new(Arc::clone(&store)));
+        let (footers, deletes) =
+            (Footers::new(Arc::clone(&store), verification), DeleteVectors::new(Arc::clone(&store)));
         let files = Arc::new(TableFiles { footers, deletes, store, cache });
         Ok(TableStore { inner: Arc::new(Inner { content, data_dir, files }) })
     }

@@ -4,7 +4,7 @@ mod support;
 
 use damson_cluster::{Compression, ContentId, FileEntry, SnapshotId};
 use damson_storage::limits::CHUNK_ROWS;
-use damson_storage::{ColumnCache, TableStore, WriteSpec};
+use damson_storage::{ColumnCache, TableStore, Verification, WriteSpec};
 use datafusion::arrow::array::*;
 use datafusion::arrow::compute::{SortOptions, concat_batches};
 use datafusion::arrow::datatypes::*;
@@ -251,6 +251,40 @@ async fn scans_at_the_same_time_get_the_same_rows() {
         for scan in scans.collect::<Vec<_>>() {
             assert_eq!(scan.await.unwrap(), batch, "capacity {capacity}");
         }
+    }
+}
+
+/// The catalog's word is wrong here, not the file: what compares it says so, when it does.
+#[tokio::test]
+async fn files_are_verified_as_often_as_they_are_to_be() {
+    for (verification, at_first, later) in
+        [(Verification::Length, true, true), (Verification::Once, false, true), (Verification::Always, false, false)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let batch = ints("a", 0..100);
+        let right = file(dir.path(), "f", &batch, 100, ParquetCompression::UNCOMPRESSED);
+        let wrong = FileEntry { checksum: right.checksum ^ 1, ..right.clone() };
+        let shorter = FileEntry { bytes: right.bytes - 1, ..right.clone() };
+        let open = || {
+            let cache = Arc::new(ColumnCache::new(0));
+            TableStore::open_with_cache(ContentId(0), dir.path(), cache, verification).unwrap()
+        };
+        let read = async |store: &TableStore, entry: &FileEntry| {
+            let scan = store.scan(&batch.schema(), &[0], std::slice::from_ref(entry), 1).unwrap();
+            match rows_in_order(&scan).await {
+                Ok(rows) => rows == batch,
+                Err(_) => {
+                    let failed = failure(store.scan(&batch.schema(), &[0], std::slice::from_ref(entry), 1).unwrap());
+                    assert_eq!(failed.await.0, "XX001");
+                    false
+                }
+            }
+        };
+        assert!(!read(&open(), &shorter).await, "{verification:?}");
+        assert_eq!(read(&open(), &wrong).await, at_first, "{verification:?}");
+        let store = open();
+        assert!(read(&store, &right).await);
+        assert_eq!(read(&store, &wrong).await, later, "{verification:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use damson_cluster::{ContentId, FileEntry, TableId};
-use damson_storage::{ColumnCache, StorageError, TableStore, WriteSpec};
+use damson_storage::{ColumnCache, StorageError, TableStore, Verification, WriteSpec};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{SchemaRef, UInt64Type};
@@ -47,7 +47,7 @@ pub fn open(dir: &Path) -> TableStore {
 }
 
 pub fn open_with_cache(dir: &Path, cache: &Arc<ColumnCache>) -> TableStore {
-    TableStore::open_with_cache(ContentId(0), dir, Arc::clone(cache)).unwrap()
+    TableStore::open_with_cache(ContentId(0), dir, Arc::clone(cache), Verification::default()).unwrap()
 }
 
 /// All the rows of a plan as one batch, those of the first partition first.
