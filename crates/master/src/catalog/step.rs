@@ -121,7 +121,10 @@ impl Step {
             let (Some(entry), files) = (base.table_by_id(*table), read.remove(table).unwrap_or_default()) else {
                 continue;
             };
-            reliance.rely_on(entry, |file| files.contains(file));
+            // Rows that are only added rely on no file, of which there may be many.
+            if reliance.all_files || !files.is_empty() {
+                reliance.rely_on(entry, |file| files.contains(file));
+            }
         }
         let takes = taken(&changes, base);
         Step { changes, relies_on, views, sequences, takes, on_empty: false }
