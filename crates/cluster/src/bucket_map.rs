@@ -2,6 +2,7 @@
 
 use crate::{ContentId, MapVersion};
 use serde::{Deserialize, Serialize};
+use std::iter::repeat_n;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -9,7 +10,10 @@ use thiserror::Error;
 pub const BUCKETS: usize = 1 << 14;
 
 /// Which segment owns each bucket, as of one version. Immutable; the catalog keeps every version that a table names.
+///
+/// Goes with every query to every segment, so it is written as runs of equal owners, which a map has few of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct BucketMap {
     pub version: MapVersion,
     /// Index = bucket.
@@ -77,9 +81,76 @@ impl BucketMap {
     }
 }
 
+/// A map as it is stored and sent.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    version: MapVersion,
+    #[serde(flatten)]
+    owners: WrittenOwners,
+    segments: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenOwners {
+    /// `(owner, buckets)`, by bucket.
+    Runs(Vec<(u16, u16)>),
+    /// One a bucket: catalogs and backups of before there were runs.
+    Owners(Vec<u16>),
+}
+
+impl From<BucketMap> for Written {
+    fn from(map: BucketMap) -> Self {
+        let runs = map.owners.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u16)).collect();
+        Written { version: map.version, owners: WrittenOwners::Runs(runs), segments: map.segments }
+    }
+}
+
+impl TryFrom<Written> for BucketMap {
+    type Error = BucketMapError;
+
+    fn try_from(written: Written) -> Result<Self, BucketMapError> {
+        let owners = match written.owners {
+            WrittenOwners::Owners(owners) => owners,
+            WrittenOwners::Runs(runs) => {
+                // Looked at first: what came over the wire may claim any length.
+                let buckets = runs.iter().map(|&(_, buckets)| usize::from(buckets)).sum();
+                if buckets != BUCKETS {
+                    return Err(BucketMapError::Length(buckets));
+                }
+                runs.into_iter().flat_map(|(owner, buckets)| repeat_n(owner, buckets.into())).collect()
+            }
+        };
+        BucketMap::from_owners(written.version, owners, written.segments.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_is_written_as_runs_and_was_as_owners() {
+        let map = BucketMap::uniform(MapVersion(3), 2);
+        let text = serde_json::to_string(&map).unwrap();
+        assert_eq!(text, r#"{"version":3,"runs":[[0,8192],[1,8192]],"segments":2}"#);
+        assert_eq!(serde_json::from_str::<BucketMap>(&text).unwrap(), map);
+        let old = format!(r#"{{"version":3,"owners":{:?},"segments":2}}"#, map.owners());
+        assert_eq!(serde_json::from_str::<BucketMap>(&old).unwrap(), map);
+    }
+
+    #[test]
+    fn what_is_not_a_map_is_not_read_as_one() {
+        for text in [
+            r#"{"version":3,"runs":[[0,8192],[1,8191]],"segments":2}"#,
+            r#"{"version":3,"runs":[[0,8192],[2,8192]],"segments":2}"#,
+            r#"{"version":3,"runs":[[0,8192],[1,8192]],"segments":0}"#,
+            r#"{"version":3,"owners":[0],"segments":2}"#,
+            r#"{"version":3,"segments":2}"#,
+        ] {
+            assert!(serde_json::from_str::<BucketMap>(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn uniform_is_balanced_within_one_bucket() {
