@@ -177,6 +177,8 @@ mod tests {
         let config = NodeConfig::new(Endpoint("127.0.0.1:1".into()), "test", Handle::current());
         make_directory().unwrap();
         let path = socket_path(&peer.0).unwrap();
+        // A node of that port that was killed has left its own.
+        let _ = std::fs::remove_file(&path);
         // Its file stays, as after kill -9.
         drop(UnixListener::bind(&path).unwrap());
         let connect = || {

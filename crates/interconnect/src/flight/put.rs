@@ -126,6 +126,8 @@ mod tests {
         let mut config = NodeConfig::new(Endpoint("127.0.0.1:1".into()), "test", Handle::current());
         config.tls = Some(Arc::new(authority.issue_where_needed(directory.path(), &[]).unwrap()));
         (config.data_connections, config.peer_timeout_ms) = (1, 200);
+        // One that a killed node of that port has left would refuse them at once.
+        config.unix_sockets = false;
 
         let channels = Channels::new(&config, ConnectionCount::default());
         let secret = QuerySecret::from_bytes([1; 16]);

@@ -204,9 +204,8 @@ async fn proxy(to: SocketAddr, freeze: CancellationToken) -> Endpoint {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_off_peer_is_noticed_by_both_ends() {
-    let quick = |config: &mut NodeConfig| (config.heartbeat_ms, config.peer_timeout_ms) = (100, 600);
-    let (from, _) = node_with(quick).await;
-    let (to, _) = node_with(quick).await;
+    // With the default timeouts: a busy machine can stall for much shorter ones.
+    let (from, to) = (node().await, node().await);
     let freeze = CancellationToken::new();
     let through = proxy(to.endpoint().0.parse().unwrap(), freeze.clone()).await;
     begin(&from, 0);
@@ -215,8 +214,8 @@ async fn a_cut_off_peer_is_noticed_by_both_ends() {
     let mut sender = from.sender(route(0), &through, schema());
     soon(sender.send(batch(10))).await.unwrap();
     soon(receiver.next()).await.unwrap().unwrap();
-    // Heartbeats keep a connection that has nothing to say.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // Heartbeats keep a connection that has nothing to say for longer than the peer's time.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     soon(sender.send(batch(10))).await.unwrap();
     soon(receiver.next()).await.unwrap().unwrap();
 
@@ -224,7 +223,7 @@ async fn a_cut_off_peer_is_noticed_by_both_ends() {
     let start = Instant::now();
     assert_eq!(reason_of_loss(&soon(receiver.next()).await.unwrap().unwrap_err()), "the peer is silent");
     assert_eq!(reason_of_loss(&send_on(&mut sender).await), "the peer is silent");
-    assert!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
     eventually(|| from.stats().connections + to.stats().connections == 0).await;
 }
 
