@@ -109,14 +109,11 @@ fn settings() -> ConfigOptions {
     options
 }
 
-/// The base state with a statement's names in it.
+/// The base state with a statement's names in it. A clone, which shares what a builder would register anew: functions and rules.
 pub(crate) fn statement_state(base: &SessionState, names: &StatementNames) -> SessionState {
-    let mut config = base.config().clone();
-    config.options_mut().catalog.default_schema = names.search_schema().into();
-    let mut state = SessionStateBuilder::new_from_existing(base.clone())
-        .with_config(config)
-        .with_catalog_list(Arc::new(names.clone()))
-        .build();
+    let mut state = base.clone();
+    state.config_mut().options_mut().catalog.default_schema = names.search_schema().into();
+    state.register_catalog_list(Arc::new(names.clone()));
     // now() is the statement's start.
     state.mark_start_execution();
     state
