@@ -1,5 +1,6 @@
 //! Files that exist whole and on stable storage, or not at all.
 
+use crate::limits::SMALL_FILE_BYTES;
 use crate::{StorageError, blocking};
 use bytes::Bytes;
 use damson_cluster::fault;
@@ -17,6 +18,24 @@ use xxhash_rust::xxh3::Xxh3;
 struct Partial {
     /// Where the file is now; None once it is kept, or has its name for good.
     path: Mutex<Option<PathBuf>>,
+}
+
+impl Partial {
+    /// Makes the file, and its directories where they are missing, with its first blocks.
+    fn make(&self, path: &Path, blocks: &[Bytes]) -> io::Result<Box<Open>> {
+        if let Some(directory) = path.parent() {
+            create_directories(directory)?;
+        }
+        let file = File::create_new(path).inspect_err(|error| {
+            // Somebody else's file of that name is not ours to remove.
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                self.path.lock().take();
+            }
+        })?;
+        let mut open = Box::new(Open { file, hasher: Xxh3::new(), bytes: 0 });
+        blocks.iter().try_for_each(|block| open.write(block))?;
+        Ok(open)
+    }
 }
 
 impl Drop for Partial {
@@ -60,6 +79,8 @@ pub(crate) struct DurableFile {
 
 #[derive(Debug)]
 enum State {
+    /// Not made yet: its blocks so far.
+    Begun(Vec<Bytes>),
     Idle(Box<Open>),
     Writing(SpawnedTask<io::Result<Box<Open>>>),
     /// A write failed or was cancelled: nothing more can be written.
@@ -72,6 +93,16 @@ struct Open {
     bytes: u64,
 }
 
+impl Open {
+    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+        fault("write")?;
+        self.file.write_all(block)?;
+        self.hasher.update(block);
+        self.bytes += block.len() as u64;
+        Ok(())
+    }
+}
+
 impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open").field("bytes", &self.bytes).finish_non_exhaustive()
@@ -79,42 +110,34 @@ impl std::fmt::Debug for Open {
 }
 
 impl DurableFile {
+    /// A file at `path`, which must not exist. It is made with its first block that is no longer small, or at its end, so that
+    /// a small file costs one call off the runtime and not three.
+    pub(crate) fn begin(path: PathBuf) -> Self {
+        let partial = Arc::new(Partial { path: Mutex::new(Some(path.clone())) });
+        DurableFile { partial, path, state: State::Begun(vec![]) }
+    }
+
     /// Creates `path`, and its directories where they are missing. It must not exist.
     pub(crate) async fn create(path: PathBuf) -> Result<Self, StorageError> {
-        let partial = Arc::new(Partial { path: Mutex::new(Some(path.clone())) });
-        let (held, target) = (Arc::clone(&partial), path.clone());
-        let created = blocking::run("create", &path, move || {
-            let _held = held;
-            if let Some(directory) = target.parent() {
-                create_directories(directory)?;
-            }
-            File::create_new(&target)
-        })
-        .await;
-        let file = match created {
-            Ok(file) => file,
-            Err(error) => {
-                // Somebody else's file of that name is not ours to remove.
-                if matches!(&error, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists) {
-                    partial.path.lock().take();
-                }
-                return Err(error);
-            }
-        };
-        let open = Box::new(Open { file, hasher: Xxh3::new(), bytes: 0 });
-        Ok(DurableFile { partial, path, state: State::Idle(open) })
+        let mut file = DurableFile::begin(path);
+        let open = file.idle().await?;
+        file.state = State::Idle(open);
+        Ok(file)
     }
 
     /// Begins to write `block`, once the one before is written.
     pub(crate) async fn write_block(&mut self, block: Bytes) -> Result<(), StorageError> {
+        if let State::Begun(blocks) = &mut self.state
+            && blocks.iter().map(Bytes::len).sum::<usize>() + block.len() <= SMALL_FILE_BYTES
+        {
+            blocks.push(block);
+            return Ok(());
+        }
         let mut open = self.idle().await?;
         let held = Arc::clone(&self.partial);
         self.state = State::Writing(SpawnedTask::spawn_blocking(move || {
             let _held = held;
-            fault("write")?;
-            open.file.write_all(&block)?;
-            open.hasher.update(&block);
-            open.bytes += block.len() as u64;
+            open.write(&block)?;
             Ok(open)
         }));
         Ok(())
@@ -122,6 +145,10 @@ impl DurableFile {
 
     async fn idle(&mut self) -> Result<Box<Open>, StorageError> {
         let result = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Begun(blocks) => {
+                let (partial, path) = (Arc::clone(&self.partial), self.path.clone());
+                return blocking::run("create", &self.path, move || partial.make(&path, &blocks)).await;
+            }
             State::Idle(open) => Ok(open),
             State::Writing(task) => match task.join_unwind().await {
                 Ok(result) => result,
@@ -160,11 +187,21 @@ impl DurableFile {
         is_taken_back: bool,
         give_name: impl FnOnce(&Path, &Path) -> io::Result<()> + Send + 'static,
     ) -> Result<Finished, StorageError> {
-        let open = self.idle().await?;
-        let (bytes, checksum) = (open.bytes, open.hasher.digest());
+        let written = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Begun(blocks) => Err(blocks),
+            state => {
+                self.state = state;
+                Ok(self.idle().await?)
+            }
+        };
         let (partial, path) = (Arc::clone(&self.partial), self.path.clone());
         let named = target.clone().unwrap_or_else(|| self.path.clone());
-        blocking::run("sync", &named, move || {
+        let operation = if written.is_ok() { "sync" } else { "write" };
+        let settled = blocking::run(operation, &named, move || {
+            let open = match written {
+                Ok(open) => open,
+                Err(blocks) => partial.make(&path, &blocks)?,
+            };
             fault("sync")?;
             open.file.sync_all()?;
             if let Some(target) = &target {
@@ -172,10 +209,11 @@ impl DurableFile {
                 give_name(&path, target)?;
                 *current = is_taken_back.then(|| target.clone());
             }
-            sync_directory(target.as_ref().unwrap_or(&path).parent().unwrap_or(Path::new("/")))
-        })
-        .await?;
-        Ok(Finished { partial: self.partial, bytes, checksum })
+            sync_directory(target.as_ref().unwrap_or(&path).parent().unwrap_or(Path::new("/")))?;
+            Ok(open)
+        });
+        let open = settled.await?;
+        Ok(Finished { partial: self.partial, bytes: open.bytes, checksum: open.hasher.digest() })
     }
 }
 
@@ -234,6 +272,39 @@ mod tests {
         // A name that is taken is refused, and the file that has it stays.
         assert_eq!(DurableFile::create(path.clone()).await.unwrap_err().sqlstate(), "58P02");
         assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_small_file_is_made_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/file");
+        let small = Bytes::from(vec![1; SMALL_FILE_BYTES / 2]);
+        let mut file = DurableFile::begin(path.clone());
+        for _ in 0..2 {
+            file.write_block(small.clone()).await.unwrap();
+        }
+        assert!(!path.exists());
+        let finished = file.finish(None).await.unwrap();
+        assert_eq!(finished.bytes, SMALL_FILE_BYTES as u64);
+        drop(finished);
+        assert!(!path.exists());
+
+        // Made with the block that is one too many, in the blocks' order.
+        let mut file = DurableFile::begin(path.clone());
+        file.write_block(Bytes::from_static(b"first")).await.unwrap();
+        file.write_block(Bytes::from(vec![2; SMALL_FILE_BYTES])).await.unwrap();
+        file.write_block(Bytes::from_static(b"last")).await.unwrap();
+        let finished = file.finish(None).await.unwrap();
+        let found = fs::read(&path).unwrap();
+        assert!(found.starts_with(b"first") && found.ends_with(b"last") && found.len() == SMALL_FILE_BYTES + 9);
+        assert_eq!(finished.checksum, xxhash_rust::xxh3::xxh3_64(&found));
+        finished.keep();
+
+        // A name that is taken is noticed at the end, and the file that has it stays.
+        let mut file = DurableFile::begin(path.clone());
+        file.write_block(Bytes::from_static(b"other")).await.unwrap();
+        assert_eq!(file.finish(None).await.unwrap_err().sqlstate(), "58P02");
+        assert_eq!(fs::read(&path).unwrap(), found);
     }
 
     #[tokio::test]

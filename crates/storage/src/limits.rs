@@ -30,6 +30,10 @@ pub const RECORD_FIELDS_MAX: usize = 1 << 20;
 /// Bytes that COPY's CSV writer collects before it writes.
 pub const CSV_WRITE_BYTES: usize = 1 << 20;
 
+/// Bytes of a file that is made, written and synced by one call off the runtime: a row that is inserted alone makes a file of 1 to 4 KiB,
+/// and the wake of a thread costs as much as writing it.
+pub const SMALL_FILE_BYTES: usize = 64 << 10;
+
 /// Bytes hashed at a time while a file's checksum is verified.
 pub const VERIFY_BLOCK_BYTES: usize = 1 << 20;
 

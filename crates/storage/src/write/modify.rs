@@ -274,7 +274,7 @@ impl Deleting<'_> {
                 continue;
             }
             let path = format!("base/{}/{}.deletes", entry.table, Uuid::now_v7());
-            let mut written = DurableFile::create(self.target.data_dir.join(&path)).await?;
+            let mut written = DurableFile::begin(self.target.data_dir.join(&path));
             written.write_block(encode(&file.rows)).await?;
             let finished = written.finish(None).await?;
             failpoint("write.after_vector");

@@ -292,7 +292,7 @@ impl<'a> TableWriter<'a> {
         check_rows(&spec.name, &spec.checks, batch)?;
         let mut open = match self.current.take() {
             Some(open) => open,
-            None => self.target.open().await?,
+            None => self.target.open()?,
         };
         {
             let compute = self.compute.clone();
@@ -422,9 +422,9 @@ impl TableWrite {
         Ok(TableWrite { content, data_dir: data_dir.to_owned(), files, stored: stored_schema(want), properties, spec })
     }
 
-    async fn open(&self) -> Result<OpenFile, StorageError> {
+    fn open(&self) -> Result<OpenFile, StorageError> {
         let path = format!("base/{}/{}.parquet", self.spec.table, Uuid::now_v7());
-        let file = DurableFile::create(self.data_dir.join(&path)).await?;
+        let file = DurableFile::begin(self.data_dir.join(&path));
         let encoder = ArrowWriter::try_new(Vec::new(), Arc::clone(&self.stored), Some(self.properties.clone()))
             .map_err(|error| StorageError::write(&path, error))?;
         let stats = self.spec.schema.fields().iter().map(|field| StatsCollector::new(field.data_type())).collect();
