@@ -14,6 +14,7 @@ mod memory;
 mod processes;
 mod random;
 mod slt;
+mod sort_key;
 mod spill;
 mod takeover;
 mod tpch;

@@ -7,8 +7,10 @@ mod bucket_map;
 mod change;
 mod failpoint;
 mod ids;
+mod layout;
 mod load;
 pub mod placement;
+mod scan_counts;
 mod sequence;
 pub mod sketch;
 mod table;
@@ -21,7 +23,9 @@ pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
 pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,
 };
+pub use layout::{SortColumn, TableLayout, has_bloom_filter};
 pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
+pub use scan_counts::ScanCounts;
 pub use sequence::{Counting, Sequence, SequencePosition, ValueBlock, next_block};
 pub use table::{
     CheckDef, ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FILE_COLUMN, FileEntry, Identity,

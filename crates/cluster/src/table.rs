@@ -1,6 +1,6 @@
 //! A table and its files as the catalog describes them.
 
-use crate::{ContentId, MapVersion, SnapshotId, TableId};
+use crate::{ContentId, MapVersion, SnapshotId, TableId, TableLayout};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -62,6 +62,8 @@ pub struct TableDef {
     #[serde(default)]
     pub checks: Vec<CheckDef>,
     pub compression: Compression,
+    #[serde(default, skip_serializing_if = "TableLayout::is_default")]
+    pub layout: TableLayout,
 }
 
 /// Columns that no two rows have equal. NULL is equal to nothing. They contain the distribution key, so that equal rows meet on
@@ -128,15 +130,35 @@ mod float_text {
 /// Collected while a file is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ColumnStats {
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub nulls: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<StatValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<StatValue>,
     /// Sum of the values' lengths in bytes, for width estimates.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub value_bytes: u64,
     /// HyperLogLog registers (see [`crate::sketch`]); merging two files' sketches is a bytewise maximum. Empty: not
     /// collected.
-    #[serde(with = "crate::sketch::text")]
+    #[serde(default, with = "crate::sketch::text", skip_serializing_if = "Vec::is_empty")]
     pub distinct_sketch: Vec<u8>,
+}
+
+impl ColumnStats {
+    /// Of a column of which nothing is said: one that has bounds or NULLs is another.
+    pub const UNKNOWN: ColumnStats =
+        ColumnStats { nulls: 0, min: None, max: None, value_bytes: 0, distinct_sketch: Vec::new() };
+
+    /// What a scan compares its filters with.
+    pub fn bounds(&self) -> ColumnStats {
+        let ColumnStats { nulls, min, max, .. } = self;
+        ColumnStats { nulls: *nulls, min: min.clone(), max: max.clone(), ..ColumnStats::UNKNOWN }
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One immutable Parquet file of a table on one segment.

@@ -1,4 +1,7 @@
-//! Which files of a table are worth being written anew: many small ones, and those whose rows are mostly deleted.
+//! Which files of a table are worth being written anew: many small ones, those whose rows are mostly deleted, and of a table with a sort key
+//! those whose keys lie over each other.
+
+mod overlap;
 
 use crate::catalog::{FileKey, TableEntry};
 use crate::master::Master;
@@ -21,6 +24,9 @@ pub(crate) struct Policy {
     pub small_files_min: usize,
     /// A file is written without its deleted rows once they are this share of it.
     pub deleted_share_min: f64,
+    /// So many files of a segment that are not small are merged where their sort keys lie over each other, as [`overlap::deepest`] says; None:
+    /// every file that lies over another.
+    pub overlapping_files_min: Option<usize>,
     /// Bytes of the files that one run writes anew on a segment, or one file: what it costs at a time.
     pub input_bytes_max: u64,
     /// How long the commit waits for those who have the table locked. What was written is thrown away then.
@@ -36,6 +42,7 @@ impl Policy {
         small_rows: 64 << 10,
         small_files_min: 8,
         deleted_share_min: 0.2,
+        overlapping_files_min: Some(8),
         input_bytes_max: 256 << 20,
         lock_timeout: Duration::from_secs(1),
         skips_busy: true,
@@ -46,6 +53,7 @@ impl Policy {
         small_rows: 64 << 10,
         small_files_min: 2,
         deleted_share_min: 0.0,
+        overlapping_files_min: None,
         input_bytes_max: u64::MAX,
         lock_timeout: Duration::from_secs(60),
         skips_busy: false,
@@ -66,6 +74,18 @@ impl Policy {
                     bytes += file.bytes;
                     chosen.insert(FileKey::of(file));
                 }
+            }
+            if let Some(sort) = table.def.layout.sort_key.first() {
+                // Small files are merged with each other first.
+                let large = files.iter().filter(|file| !chosen.contains(&FileKey::of(file)) && !is_small(file.rows));
+                let overlapping = match self.overlapping_files_min {
+                    Some(files_min) => {
+                        let bytes_left = self.input_bytes_max.saturating_sub(bytes);
+                        overlap::deepest(large, sort.column, files_min, bytes_left)
+                    }
+                    None => overlap::all(files.iter(), sort.column),
+                };
+                chosen.extend(overlapping.into_iter().map(FileKey::of));
             }
         }
         chosen
@@ -140,6 +160,7 @@ mod tests {
             keys: vec![],
             checks: vec![],
             compression: Compression::None,
+            layout: Default::default(),
         };
         let CreateTableOutcome::Created(def) = catalog.alone(|w| w.create_table(new, vec![], false)).unwrap() else {
             panic!("there")

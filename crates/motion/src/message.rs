@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use damson_cluster::{
-    BackupFile, BucketMap, ContentId, CopyUnit, FileEntry, QueryId, RestoreFile, SliceId, SnapshotId, TableDef,
-    TableId, Topology,
+    BackupFile, BucketMap, ContentId, CopyUnit, FileEntry, QueryId, RestoreFile, ScanCounts, SliceId, SnapshotId,
+    TableDef, TableId, Topology,
 };
 use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
@@ -206,6 +206,8 @@ pub struct OperatorMetrics {
     pub spilled_bytes: u64,
     /// Of a motion's ends only.
     pub motion: Option<MotionMetrics>,
+    /// Of a table's scan only.
+    pub scan: Option<ScanCounts>,
 }
 
 /// What one end of a motion sent or received on all of its routes together, by the routes' own counters.

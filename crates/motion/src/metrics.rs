@@ -2,6 +2,7 @@
 
 use crate::route_metrics::{BATCHES_MOVED, BYTES_MOVED, WAITED};
 use crate::{MotionMetrics, MotionRecvExec, MotionSendExec, OperatorMetrics, PacedExec, SegmentIdExec};
+use damson_cluster::ScanCounts;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
@@ -34,6 +35,9 @@ fn of(plan: &Arc<dyn ExecutionPlan>) -> OperatorMetrics {
     if plan.downcast_ref::<MotionSendExec>().is_some() || plan.downcast_ref::<MotionRecvExec>().is_some() {
         operator.motion = Some(motion(&metrics));
     }
+    if plan.name() == TABLE_SCAN {
+        operator.scan = Some(scan(&metrics));
+    }
     for metric in metrics.iter() {
         match metric.value() {
             MetricValue::OutputRows(rows) => operator.rows += rows.value() as u64,
@@ -65,6 +69,23 @@ fn motion(metrics: &MetricsSet) -> MotionMetrics {
     }
     motion
 }
+
+/// By the counters' names, which are those of the fields.
+fn scan(metrics: &MetricsSet) -> ScanCounts {
+    let count = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize() as u64);
+    ScanCounts {
+        files: count("files"),
+        files_pruned: count("files_pruned"),
+        row_groups: count("row_groups"),
+        row_groups_pruned: count("row_groups_pruned"),
+        row_groups_filtered: count("row_groups_filtered"),
+        chunks: count("chunks"),
+        chunks_pruned: count("chunks_pruned"),
+    }
+}
+
+/// What the storage crate calls its scan of a table.
+const TABLE_SCAN: &str = "TableScan";
 
 /// Times that are not in an operator's elapsed compute already: a scan's decoding and a writer's encoding.
 const OTHER_TIMES: &[&str] = &["time_elapsed_processing", "encode_time"];

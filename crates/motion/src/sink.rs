@@ -1,11 +1,15 @@
 //! Sinks that only a segment can execute: it replaces them by writers into its own directory.
 
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{Compression, ContentId, CopyFormat, Once, TableId, UniqueKey};
+use damson_cluster::{Compression, ContentId, CopyFormat, OnDuplicate, Once, SortColumn, TableId, UniqueKey};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{
+    EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr, PhysicalSortExpr,
+};
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
 };
@@ -57,7 +61,28 @@ pub struct TableWriteSpec {
     pub checks: Vec<String>,
     /// Keys that new rows must not repeat; those that the statement cannot repeat are not among them.
     pub keys: Vec<UniqueKey>,
+    /// The table's; see [`TableWriteSpec::sorted_by`].
+    pub sort_key: Vec<SortColumn>,
     pub returning: Option<Returning>,
+}
+
+impl TableWriteSpec {
+    /// What the rows are sorted by when they arrive, NULLs last. Nothing where of new rows that have one key the first is to stay, because
+    /// another one would be first: compaction sorts those.
+    pub fn sorted_by(&self) -> &[SortColumn] {
+        let is_first_kept = self.keys.iter().any(|key| key.on_duplicate == OnDuplicate::Skip);
+        if is_first_kept { &[] } else { &self.sort_key }
+    }
+
+    /// The same of an input whose columns from `first` on are the table's.
+    fn order_of(&self, input: &Schema, first: usize) -> Option<OrderingRequirements> {
+        let column = |sort: &SortColumn| {
+            let position = first + sort.column;
+            let options = SortOptions { descending: sort.descending, nulls_first: false };
+            PhysicalSortExpr::new(Arc::new(Column::new(input.field(position).name(), position)), options)
+        };
+        LexOrdering::new(self.sorted_by().iter().map(column)).map(OrderingRequirements::from)
+    }
 }
 
 /// Rows of a table that are deleted, and those that take their place.
@@ -83,6 +108,17 @@ pub enum ModifyKind {
     Merge,
 }
 
+impl ModifyKind {
+    /// Columns before the new row; None where there is none.
+    fn lead(self) -> Option<usize> {
+        match self {
+            ModifyKind::Delete => None,
+            ModifyKind::Update => Some(2),
+            ModifyKind::SplitUpdate | ModifyKind::Merge => Some(3),
+        }
+    }
+}
+
 /// Rows into files that COPY TO names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CopyWriteSpec {
@@ -91,7 +127,7 @@ pub struct CopyWriteSpec {
 }
 
 macro_rules! unresolved_sink {
-    ($(#[$doc:meta])* $sink:ident, $spec:ident, $returning:expr) => {
+    ($(#[$doc:meta])* $sink:ident, $spec:ident, $returning:expr, $order:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $sink {
@@ -146,6 +182,11 @@ macro_rules! unresolved_sink {
                 vec![Distribution::SinglePartition]
             }
 
+            fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+                let order: fn(&$spec, &Schema) -> Option<OrderingRequirements> = $order;
+                vec![order(&self.spec, &self.input.schema())]
+            }
+
             fn benefits_from_input_partitioning(&self) -> Vec<bool> {
                 vec![false]
             }
@@ -188,9 +229,13 @@ unresolved_sink!(
     ///
     /// # Distribution
     /// As the table is distributed → Strewn, one row each of [`sink_schema`].
+    ///
+    /// # Ordering
+    /// It asks for the order of the table's sort key, so that the planner puts a Sort below it.
     TableWriteExec,
     TableWriteSpec,
-    |spec| spec.returning.as_ref()
+    |spec| spec.returning.as_ref(),
+    |spec, input| spec.order_of(input, 0)
 );
 unresolved_sink!(
     /// What deletes and replaces rows, in a plan of the master.
@@ -198,9 +243,13 @@ unresolved_sink!(
     /// # Distribution
     /// Each row on the segment of its file → Strewn, one row each of [`sink_schema`], whose `files` is JSON of a
     /// [`Modification`](damson_cluster::Modification).
+    ///
+    /// # Ordering
+    /// As [`TableWriteExec`], of the new rows; deletes ask for none.
     TableModifyExec,
     TableModifySpec,
-    |spec| spec.write.returning.as_ref()
+    |spec| spec.write.returning.as_ref(),
+    |spec, input| spec.write.order_of(input, spec.kind.lead()?)
 );
 unresolved_sink!(
     /// COPY TO's writer in a plan of the master.
@@ -209,5 +258,6 @@ unresolved_sink!(
     /// Any → Strewn, one row each of [`sink_schema`].
     CopyWriteExec,
     CopyWriteSpec,
-    |_| None
+    |_| None,
+    |_, _| None
 );

@@ -66,6 +66,7 @@ fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn Physi
     WriteSpec {
         name: spec.name.clone(),
         filtered: spec.filtered.clone(),
+        sorted_by: spec.sorted_by().to_vec(),
         checks: named.map(|(constraint, expression)| Check { constraint, expression }).collect(),
         keys: spec.keys.clone(),
         files: head.files_of(spec.table, None).to_vec(),

@@ -2,7 +2,7 @@
 
 use crate::StorageError;
 use crate::footers::{FileIdentity, Footer};
-use crate::scan::{Pruner, TableFiles, scan};
+use crate::scan::{Asked, Pruner, TableFiles, scan};
 use damson_cluster::placement::hash_rows;
 use damson_cluster::{FileEntry, TableId};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -123,6 +123,7 @@ impl Probes {
         footer: &Footer,
         pruner: &mut Pruner,
     ) -> Result<bool, StorageError> {
+        let identity = FileIdentity::from(file);
         let row_groups = footer.metadata.metadata().row_groups();
         for (number, row_group) in row_groups.iter().enumerate() {
             if pruner.excludes(footer, number) {
@@ -132,7 +133,7 @@ impl Probes {
             for (of_key, &position) in self.key.iter().enumerate() {
                 // A column that was added after the file was written is not in it.
                 let Some(column) = row_group.columns().get(position) else { continue };
-                if let Some(filter) = filter_of(files, file, footer, column).await? {
+                if let Some(filter) = filter_of(files, &identity, footer, column).await? {
                     filters.push((of_key, filter));
                 }
             }
@@ -147,24 +148,47 @@ impl Probes {
     }
 }
 
+/// Whether the row group's Bloom filters let rows be in it that have one of the values in each column. A column without a filter may hold
+/// any.
+///
+/// # Errors
+/// Those of reading the file.
+pub(crate) async fn may_hold(
+    files: &TableFiles,
+    file: &FileIdentity,
+    footer: &Footer,
+    row_group: usize,
+    asked: &[Asked],
+) -> Result<bool, StorageError> {
+    let row_group = footer.metadata.metadata().row_group(row_group);
+    for Asked { column, values } in asked {
+        // A column that was added after the file was written is not in it.
+        let Some(column) = row_group.columns().get(*column) else { continue };
+        let Some(filter) = filter_of(files, file, footer, column).await? else { continue };
+        if !(0..values.len()).any(|value| may_contain(&filter, values, value)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// A column's Bloom filter, if the file has one.
 async fn filter_of(
     files: &TableFiles,
-    file: &FileEntry,
+    file: &FileIdentity,
     footer: &Footer,
     column: &ColumnChunkMetaData,
 ) -> Result<Option<Sbbf>, StorageError> {
     let (Some(offset), Some(length)) = (column.bloom_filter_offset(), column.bloom_filter_length()) else {
         return Ok(None);
     };
-    let identity = FileIdentity::from(file);
-    let corrupt = |detail: String| identity.corrupt(format!("a Bloom filter: {detail}"));
+    let corrupt = |detail: String| file.corrupt(format!("a Bloom filter: {detail}"));
     let (offset, length) = match (u64::try_from(offset), u64::try_from(length)) {
         (Ok(offset), Ok(length)) => (offset, length),
         _ => return Err(corrupt("it is nowhere".into())),
     };
     let bytes = files.store.get_range(&footer.location, offset..offset + length).await;
-    let bytes = bytes.map_err(|error| identity.store_error(error))?;
+    let bytes = bytes.map_err(|error| file.store_error(error))?;
     Sbbf::from_bytes(&bytes).map(Some).map_err(|error| corrupt(error.to_string()))
 }
 
@@ -185,19 +209,4 @@ fn may_contain(filter: &Sbbf, column: &ArrayRef, row: usize) -> bool {
         DataType::FixedSizeBinary(_) => filter.check(column.as_fixed_size_binary().value(row)),
         _ => true,
     }
-}
-
-/// Whether values of a type are looked for in Bloom filters.
-pub(crate) fn has_filter(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Int16
-            | DataType::Int32
-            | DataType::Date32
-            | DataType::Int64
-            | DataType::Time64(TimeUnit::Microsecond)
-            | DataType::Timestamp(TimeUnit::Microsecond, _)
-            | DataType::Utf8View
-            | DataType::FixedSizeBinary(_)
-    )
 }

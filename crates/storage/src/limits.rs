@@ -80,6 +80,10 @@ const _: () = assert!(RECORD_BYTES_MAX + COPY_BLOCK_BYTES <= 1 << 30, "offsets i
 /// this. Where they do not fit, Bloom filters tell most files that have none of a few keys.
 pub const KEY_INDEX_SHARE: u64 = 16;
 
+/// The part of a column cache's capacity that page indexes take: one over this. One of a file of four row groups and 20 columns takes about
+/// 200 KiB.
+pub const PAGE_INDEX_SHARE: u64 = 64;
+
 /// Keys that are looked for in a file's Bloom filters before its keys are read: of more, a filter that is wrong once in a hundred
 /// times nearly always says that one may be there.
 pub const BLOOM_PROBES_MAX: usize = 64;

@@ -225,6 +225,7 @@ async fn a_check_finds_what_is_damaged() {
         keys: vec![],
         checks: vec![],
         compression: Compression::Zstd(1),
+        layout: Default::default(),
     };
     let (hashed, strewn) = (table(Distribution::Hashed(vec![0])), table(Distribution::Randomly));
     let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]));

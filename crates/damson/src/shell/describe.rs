@@ -27,7 +27,7 @@ pub(super) fn relations(kind: Option<&str>) -> Vec<Question> {
     vec![(title.into(), query)]
 }
 
-/// `\d NAME`: columns, then key and distribution or the view's text.
+/// `\d NAME`: columns, then key, distribution and options or the view's text.
 pub(super) fn relation(name: &str) -> Vec<Question> {
     let (schema, table) = split_name(name);
     let of_schema = match &schema {
@@ -54,9 +54,11 @@ pub(super) fn relation(name: &str) -> Vec<Question> {
         "SELECT distributed_by AS \"Distribution\", numsegments AS \"Segments\" \
          FROM pg_catalog.gp_distribution_policy WHERE {filter}"
     );
+    let options = format!("SELECT options AS \"Options\" FROM pg_catalog.gp_table_options WHERE {filter}");
     let view = format!("SELECT view_definition AS \"View definition\" FROM information_schema.views WHERE {filter}");
     let title = schema.map_or_else(|| format!("\"{table}\""), |schema| format!("\"{schema}.{table}\""));
-    vec![(title, columns), (String::new(), key), (String::new(), policy), (String::new(), view)]
+    let parts = [key, policy, options, view].map(|query| (String::new(), query));
+    [(title, columns)].into_iter().chain(parts).collect()
 }
 
 /// `\ds`

@@ -293,6 +293,7 @@ mod tests {
             keys: vec![],
             checks: vec![],
             compression: Compression::Zstd(1),
+            layout: Default::default(),
         };
         Manifest {
             id: "20261126T185509Z-s17-3fa9".into(),

@@ -8,7 +8,7 @@ use super::step::{Step, uses};
 use super::store::Change;
 use super::workspace::Workspace;
 use damson_cluster::{
-    CheckDef, ColumnDef, Compression, Distribution, FileEntry, KeyDef, MapVersion, TableDef, TableId,
+    CheckDef, ColumnDef, Compression, Distribution, FileEntry, KeyDef, MapVersion, TableDef, TableId, TableLayout,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub struct NewTable {
     pub keys: Vec<KeyDef>,
     pub checks: Vec<CheckDef>,
     pub compression: Compression,
+    pub layout: TableLayout,
 }
 
 /// What [`Workspace::create_table`] found.
@@ -110,6 +111,7 @@ impl Workspace {
                 keys: new.keys,
                 checks: new.checks,
                 compression: new.compression,
+                layout: new.layout,
             };
             changes.push(Change::PutTable { def: def.clone(), redefined: true });
             changes.extend(files.into_iter().map(|file| {

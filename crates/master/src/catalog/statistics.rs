@@ -134,6 +134,7 @@ mod tests {
             keys: vec![],
             checks: vec![],
             compression: Compression::None,
+            layout: Default::default(),
         }
     }
 

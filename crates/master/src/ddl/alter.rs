@@ -3,6 +3,7 @@
 use super::column_sequence::kept_default;
 use super::columns::{SEGMENT_ID, check_new, define};
 use super::constraints::{self, Constraints};
+use super::layout::laid_out;
 use super::relation::{already_exists, find_relation, find_table};
 use super::{CommandDone, alter_constraints, distribution};
 use crate::catalog::{CatalogError, CatalogState, TableEntry, Workspace};
@@ -198,7 +199,7 @@ pub fn set_distributed(
     alter: &AlterTable,
     search_schema: &str,
 ) -> SqlResult<Result<Rewrite, CommandDone>> {
-    let AlterAction::SetDistributed { distribution, reorganize } = &alter.action else {
+    let AlterAction::SetDistributed { distribution, reorganize, layout } = &alter.action else {
         panic!("not a SET DISTRIBUTED: {alter:?}");
     };
     let Some(entry) = target(state, alter, search_schema)? else { return Ok(Err(skipped(alter))) };
@@ -211,6 +212,7 @@ pub fn set_distributed(
     if let Some(clause) = distribution {
         def.distribution = distribution::of_clause(clause, &def.columns, &def.keys)?;
     }
+    def.layout = laid_out(&def.layout, layout, &def.columns)?;
     def.map_version = state.current_map().version;
     if def == *entry.def && *reorganize != Some(true) {
         let notice = format!(

@@ -1,9 +1,10 @@
-//! ALTER TABLE: constraints, and what a column may be.
+//! ALTER TABLE: constraints, what a column may be, and how files are laid out.
 
 use super::CommandDone;
 use super::columns::positions;
 use super::constraints::{Constraints, exists};
 use super::distribution::check_keys;
+use super::layout::laid_out;
 use crate::catalog::Workspace;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::sql::{AlterAction, Name};
@@ -30,7 +31,7 @@ pub(super) fn alter(workspace: &mut Workspace, def: &TableDef, action: &AlterAct
 /// What the action makes of a table.
 ///
 /// # Errors
-/// 42703, 42704, 42710, 42P16, 0A000.
+/// 42701, 42703, 42704, 42710, 42883, 42P16, 0A000.
 pub fn altered(def: &TableDef, action: &AlterAction) -> SqlResult<Altered> {
     let mut new = def.clone();
     let mut constraints = Constraints::of(def);
@@ -92,6 +93,10 @@ pub fn altered(def: &TableDef, action: &AlterAction) -> SqlResult<Altered> {
             let position = column(&new, name)?;
             refuse_identity(&new, name, position)?;
             new.columns[position].default = None;
+            altered(new, false)
+        }
+        AlterAction::SetLayout(options) => {
+            new.layout = laid_out(&def.layout, options, &def.columns)?;
             altered(new, false)
         }
         AlterAction::DropColumn { column, .. } => {

@@ -7,6 +7,7 @@ mod columns;
 mod constraints;
 mod distribution;
 mod drop;
+mod layout;
 mod relation;
 mod schema;
 mod sequence;

@@ -3,6 +3,7 @@
 use super::column_sequence::{ColumnSequence, identity_sequence};
 use super::columns::{check_new, define};
 use super::constraints::Constraints;
+use super::layout::laid_out;
 use super::relation::{already_exists, find_relation, find_table, skipped_existing, target_schema};
 use super::{CommandDone, distribution};
 use crate::catalog::{CatalogState, CreateTableOutcome, NewTable, Workspace};
@@ -16,7 +17,7 @@ pub const DEFAULT_COMPRESSION: Compression = Compression::Lz4;
 /// Makes an empty table, and the sequences of its columns.
 ///
 /// # Errors
-/// 42P07, 42701, 42703, 3F000, 42P16, and the catalog's.
+/// 42P07, 42701, 42703, 3F000, 42P16, 42883, 0A000, and the catalog's.
 pub fn create_table(workspace: &mut Workspace, create: &CreateTable, search_schema: &str) -> SqlResult<CommandDone> {
     let state = workspace.state();
     let mut done = CommandDone::new("CREATE TABLE");
@@ -88,6 +89,9 @@ fn define_table(
     if create.foreign_key {
         notices.push("FOREIGN KEY constraints are not enforced, and not kept.".into());
     }
+    let copied = entry.as_ref().filter(|_| like.is_some_and(|like| like.including.storage));
+    let before = copied.map(|like| like.def.layout.clone()).unwrap_or_default();
+    let layout = laid_out(&before, &create.layout, &columns)?;
     let new = NewTable {
         id: None,
         schema,
@@ -98,6 +102,7 @@ fn define_table(
         keys,
         checks,
         compression: create.compression.or(entry.map(|like| like.def.compression)).unwrap_or(DEFAULT_COMPRESSION),
+        layout,
     };
     Ok((new, sequences, notices))
 }

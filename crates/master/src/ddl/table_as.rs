@@ -1,6 +1,7 @@
 //! CREATE TABLE AS: the definition. The session runs the query, and commits table and files at once.
 
 use super::columns::check_new;
+use super::layout::laid_out;
 use super::relation::{already_exists, find_relation, skipped_existing, target_schema};
 use super::table::DEFAULT_COMPRESSION;
 use super::{CommandDone, distribution};
@@ -8,7 +9,7 @@ use crate::catalog::{CatalogState, NewTable};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{CreateTableAs, stored_type_of};
 use arrow::datatypes::Schema;
-use damson_cluster::ColumnDef;
+use damson_cluster::{ColumnDef, TableLayout};
 
 /// What is to be done for a CREATE TABLE AS.
 #[derive(Clone, Debug)]
@@ -71,6 +72,7 @@ pub fn define_table_as(
         Some(clause) => (distribution::of_clause(clause, &columns, &[])?, None),
         None => distribution::by_default(&columns, &[])?,
     };
+    let layout = laid_out(&TableLayout::default(), &create.layout, &columns)?;
     let table = NewTable {
         id: None,
         schema,
@@ -81,6 +83,7 @@ pub fn define_table_as(
         keys: Vec::new(),
         checks: Vec::new(),
         compression: create.compression.unwrap_or(DEFAULT_COMPRESSION),
+        layout,
     };
     Ok(TableAs::New { table: Box::new(table), notices: notice.into_iter().collect() })
 }

@@ -1,5 +1,6 @@
 //! Stop 5 of a query's walk: slices to gangs, and the watch over them until the last row.
 
+mod file_bounds;
 mod files;
 mod orphans;
 mod registry;

@@ -1,6 +1,7 @@
 //! One query's run: requests to the segments, slice 0 here, and the watch over both.
 
 use super::Registry;
+use super::file_bounds::FilteredColumns;
 use super::routes::query_routes;
 use crate::catalog::{CatalogState, FileKey};
 use crate::engine::PastRelations;
@@ -412,10 +413,12 @@ fn requests(
     Ok(requests)
 }
 
-/// The content's files of every table that its slices scan, change, or look for keys in, without statistics, which only the planner needs.
+/// The content's files of every table that its slices scan, change, or look for keys in; of their statistics, what filters may exclude them
+/// by.
 fn files_of(slices: &[&Slice], dispatch: &Dispatch<'_>, content: ContentId) -> Vec<ScannedFiles> {
     let is_read =
         |file: &&Arc<FileEntry>| dispatch.only_files.as_ref().is_none_or(|only| only.contains(&FileKey::of(file)));
+    let filtered = FilteredColumns::of(slices.iter().map(|slice| &slice.plan));
     let mut scanned: Vec<ScannedFiles> = vec![];
     for slice in slices {
         visit(&slice.plan, &mut |plan| {
@@ -433,8 +436,8 @@ fn files_of(slices: &[&Slice], dispatch: &Dispatch<'_>, content: ContentId) -> V
             let past = as_of.and_then(|snapshot| dispatch.past.state(snapshot));
             let state = if as_of.is_some() { past.as_ref() } else { Some(&dispatch.catalog) };
             let Some(entry) = state.and_then(|state| state.table_by_id(table)) else { return };
-            let bare = |file: &Arc<FileEntry>| FileEntry { columns: vec![], ..FileEntry::clone(file) };
-            let files = entry.files.of(content).iter().filter(is_read).map(bare).collect();
+            let known = filtered.positions(&entry.def);
+            let files = entry.files.of(content).iter().filter(is_read).map(|file| known.entry(file)).collect();
             scanned.push(ScannedFiles { table, as_of, files });
         });
     }

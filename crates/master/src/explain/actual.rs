@@ -7,7 +7,7 @@
 use super::node::Node;
 use super::tree::Step;
 use crate::dispatch::SliceMetrics;
-use damson_cluster::{ContentId, SliceId};
+use damson_cluster::{ContentId, ScanCounts, SliceId};
 use damson_motion::{MotionMetrics, OperatorMetrics};
 use std::collections::BTreeMap;
 
@@ -22,6 +22,8 @@ pub(super) struct Actual {
     pub spread: Option<Spread>,
     /// Rows that the node's filter held back, of all QEs.
     pub removed: Option<u64>,
+    /// Of a table's scan, of all QEs.
+    pub scan: Option<ScanCounts>,
     /// Of a motion, what its senders did.
     pub sent: Option<MotionEnd>,
     /// Of a motion, what its receivers did.
@@ -157,6 +159,7 @@ pub(super) fn fill(node: &mut Node, reports: &Reports<'_>) {
     actual.time_ms = own.values().map(|o| o.compute_ns as f64 / 1e6).reduce(f64::max);
     actual.memory_bytes = own.values().map(|o| o.memory_bytes_peak).max().unwrap_or(0);
     actual.spilled_bytes = own.values().map(|o| o.spilled_bytes).sum();
+    actual.scan = scanned(&steps.chain, reports);
     actual.removed = steps.filtered.and_then(|scan| removed(scan, steps.main?, reports));
     if let Some(send) = steps.send {
         actual.sent = motion_end(&reports[send]);
@@ -178,6 +181,14 @@ fn by_content(chain: &[usize], reports: &Reports<'_>) -> BTreeMap<ContentId, Ope
         sum.spilled_bytes += operator.spilled_bytes;
     }
     sums
+}
+
+fn scanned(chain: &[usize], reports: &Reports<'_>) -> Option<ScanCounts> {
+    let counts = chain.iter().flat_map(|&step| reports[step].values()).filter_map(|operator| operator.scan);
+    counts.reduce(|mut sum, counts| {
+        sum += counts;
+        sum
+    })
 }
 
 fn removed(scan: usize, filter: usize, reports: &Reports<'_>) -> Option<u64> {

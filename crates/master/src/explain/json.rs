@@ -5,6 +5,7 @@ use super::describe::gang_type;
 use super::document::{Document, Explained, document};
 use super::node::{Node, Value};
 use crate::error::{SqlResult, internal};
+use damson_cluster::ScanCounts;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Scalar;
 use std::time::Duration;
@@ -140,6 +141,9 @@ fn figures(actual: &Actual, object: &mut Object) {
     if let Some(removed) = actual.removed {
         object.scalar("Rows Removed by Filter", removed);
     }
+    if let Some(counts) = &actual.scan {
+        scan(counts, object);
+    }
     if let Some((_, content)) = actual.skewed {
         object.scalar("Skewed Segment", content.0);
     }
@@ -151,6 +155,16 @@ fn figures(actual: &Actual, object: &mut Object) {
     if actual.spilled_bytes > 0 {
         object.scalar("Spilled Bytes", actual.spilled_bytes);
     }
+}
+
+fn scan(counts: &ScanCounts, object: &mut Object) {
+    object.scalar("Files", counts.files);
+    object.scalar("Files Pruned", counts.files_pruned);
+    object.scalar("Row Groups", counts.row_groups);
+    object.scalar("Row Groups Pruned by Statistics", counts.row_groups_pruned);
+    object.scalar("Row Groups Pruned by Bloom Filters", counts.row_groups_filtered);
+    object.scalar("Pages", counts.chunks);
+    object.scalar("Pages Pruned", counts.chunks_pruned);
 }
 
 fn motion_end(moved: &str, waited: &str, end: Option<&MotionEnd>, object: &mut Object) {

@@ -268,6 +268,7 @@ fn direct_dispatch_and_writes_name_their_gangs() {
         name: "target".into(),
         schema: gathered.schema(),
         compression: damson_cluster::Compression::None,
+        sort_key: vec![],
         distribution_key: vec![0],
         filtered: vec![],
         checks: vec![],
@@ -330,12 +331,20 @@ fn run_of_two_stages() -> SliceMetrics {
     };
     let upper = [(ContentId(0), upper(2)), (ContentId(1), upper(1)), (ContentId(2), upper(0))];
     metrics.insert(SliceId(1), BTreeMap::from(upper));
+    let counts = ScanCounts {
+        files: 4,
+        files_pruned: 2,
+        row_groups: 3,
+        row_groups_pruned: 1,
+        row_groups_filtered: 1,
+        ..ScanCounts::default()
+    };
     let lower = |scanned, kept| {
         vec![
             moved("MotionSendExec", 2, 16_000, 10 * scanned),
             OperatorMetrics { spilled_bytes: 2048, ..ran("AggregateExec", 2) },
             ran("FilterExec", kept),
-            ran("DataSourceExec", scanned),
+            OperatorMetrics { scan: Some(counts), ..ran("DataSourceExec", scanned) },
         ]
     };
     let lower = [(ContentId(0), lower(400, 100)), (ContentId(1), lower(300, 100)), (ContentId(2), lower(300, 250))];
@@ -379,6 +388,8 @@ fn a_run_adds_what_the_qes_reported() {
                                  Filter: (v > 10)
                                  Rows: avg 150 x 3 workers, min 100 (seg0), max 250 (seg2), skew 1.67
                                  Rows Removed by Filter: 550
+                                 Files: 12 (6 pruned)
+                                 Row Groups: 9 (3 pruned by statistics, 3 by Bloom filters)
  Planning Time: 1.500 ms
    (slice0)    Executor memory: 0K bytes.
    (slice1)    Executor memory: 1K bytes avg x 3 workers, 2K bytes max (seg0).

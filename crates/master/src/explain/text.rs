@@ -3,6 +3,7 @@
 use super::actual::{Actual, MotionEnd, SliceMemory};
 use super::document::{Document, Explained, document};
 use super::node::{Node, Value};
+use damson_cluster::ScanCounts;
 use std::time::Duration;
 
 /// What an arrow takes, and how far a node's lines stand to the right of it.
@@ -81,6 +82,7 @@ fn figures(actual: &Actual) -> Vec<String> {
     if let Some(removed) = actual.removed.filter(|removed| *removed > 0) {
         lines.push(format!("Rows Removed by Filter: {removed}"));
     }
+    lines.extend(actual.scan.iter().flat_map(scan));
     if let Some((factor, content)) = actual.skewed {
         lines.push(format!("Skew: {factor:.1}x ({content})"));
     }
@@ -93,6 +95,23 @@ fn figures(actual: &Actual) -> Vec<String> {
         lines.push(format!("Spilled: {} bytes", kibibytes(actual.spilled_bytes as f64)));
     }
     lines
+}
+
+/// What a scan had to look at, and what it was spared.
+fn scan(counts: &ScanCounts) -> Vec<String> {
+    let line = |what: &str, all: u64, spared: &[(u64, &str)]| {
+        let spared = spared.iter().filter(|(count, _)| *count > 0).map(|(count, how)| format!("{count} {how}"));
+        let spared = spared.collect::<Vec<_>>().join(", ");
+        let spared = if spared.is_empty() { spared } else { format!(" ({spared})") };
+        (all > 0).then(|| format!("{what}: {all}{spared}"))
+    };
+    let groups = [(counts.row_groups_pruned, "pruned by statistics"), (counts.row_groups_filtered, "by Bloom filters")];
+    let lines = [
+        line("Files", counts.files, &[(counts.files_pruned, "pruned")]),
+        line("Row Groups", counts.row_groups, &groups),
+        line("Pages", counts.chunks, &[(counts.chunks_pruned, "pruned")]),
+    ];
+    lines.into_iter().flatten().collect()
 }
 
 fn motion_end(moved: &str, waited: &str, end: &MotionEnd) -> String {

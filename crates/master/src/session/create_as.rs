@@ -121,6 +121,7 @@ pub(super) fn definition(state: &CatalogState, new: &NewTable, id: TableId) -> T
         keys: new.keys.clone(),
         checks: new.checks.clone(),
         compression: new.compression,
+        layout: new.layout.clone(),
     }
 }
 

@@ -60,7 +60,8 @@ pub(super) fn unchecked(def: &TableDef) -> TableTarget {
         Distribution::Hashed(key) => key.clone(),
         Distribution::Randomly | Distribution::Replicated => vec![],
     };
-    let mut filtered: Vec<usize> = def.keys.iter().flat_map(|key| key.columns.iter().copied()).collect();
+    let of_keys = def.keys.iter().flat_map(|key| key.columns.iter().copied());
+    let mut filtered: Vec<usize> = of_keys.chain(def.layout.bloom_filter_columns.iter().copied()).collect();
     filtered.sort_unstable();
     filtered.dedup();
     let spec = TableWriteSpec {
@@ -72,6 +73,7 @@ pub(super) fn unchecked(def: &TableDef) -> TableTarget {
         filtered,
         checks: vec![],
         keys: vec![],
+        sort_key: def.layout.sort_key.clone(),
         returning: None,
     };
     TableTarget { spec, checks: vec![], distribution: def.distribution.clone(), map: def.map_version, returning: 0 }

@@ -2,9 +2,10 @@
 
 use super::constraint::{self, Constraint};
 use super::cursor::Cursor;
-use super::statement::{AlterAction, AlterTable, Statement};
+use super::statement::{AlterAction, AlterTable, LayoutOptions, Statement};
 use super::{column, distributed, expression, sequence, settings, table_options, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
+use sqlparser::tokenizer::Token;
 
 /// Also ALTER SEQUENCE and ALTER SYSTEM.
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
@@ -24,7 +25,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     cursor.word("ONLY");
     let table = cursor.relation()?;
     let action = action(cursor)?;
-    if !cursor.at_end() && *cursor.peek() == sqlparser::tokenizer::Token::Comma {
+    if !cursor.at_end() && *cursor.peek() == Token::Comma {
         return Err(cursor.unsupported("ALTER TABLE with several actions"));
     }
     Ok(Statement::AlterTable(AlterTable { table, if_exists, action }))
@@ -133,12 +134,22 @@ fn alter_column(cursor: &mut Cursor<'_>, at: usize) -> SqlResult<AlterAction> {
 }
 
 fn set(cursor: &mut Cursor<'_>, at: usize) -> SqlResult<AlterAction> {
-    let reorganize = if cursor.peek_word(0, "WITH") { table_options::reorganize(cursor)? } else { None };
-    let distribution = distributed::parse(cursor)?;
-    if distribution.is_none() && reorganize.is_none() {
-        return Err(not_yet("ALTER TABLE ... SET other than DISTRIBUTED and WITH (REORGANIZE=...)", at));
+    let (mut reorganize, mut layout) = (None, LayoutOptions::default());
+    if cursor.peek_word(0, "WITH") {
+        (reorganize, layout) = table_options::altered(cursor)?;
+    } else if *cursor.peek() == Token::LParen {
+        (reorganize, layout) = table_options::altered_in_parentheses(cursor)?;
     }
-    Ok(AlterAction::SetDistributed { distribution, reorganize })
+    let distribution = distributed::parse(cursor)?;
+    // Without rewriting anything, only files to come are laid out so.
+    let stays = reorganize == Some(false) && distribution.is_none() && !layout.is_empty();
+    if (distribution.is_some() || reorganize.is_some()) && !stays {
+        return Ok(AlterAction::SetDistributed { distribution, reorganize, layout });
+    }
+    if layout.is_empty() {
+        return Err(not_yet("ALTER TABLE ... SET other than DISTRIBUTED and WITH (...)", at));
+    }
+    Ok(AlterAction::SetLayout(layout))
 }
 
 fn not_yet(what: &str, position: usize) -> SqlError {

@@ -4,11 +4,11 @@ use super::constraint::{self, Constraint};
 use super::cursor::Cursor;
 use super::distributed::{self, Clauses};
 use super::statement::{
-    CreateSchema, CreateTable, CreateTableAs, CreateView, Including, Like, Name, RelationName, Statement,
+    CreateSchema, CreateTable, CreateTableAs, CreateView, Including, LayoutOptions, Like, Name, RelationName, Statement,
 };
-use super::{column, query, sequence, table_options, unsupported};
+use super::table_options::{self, TableOptions};
+use super::{column, query, sequence, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
-use damson_cluster::Compression;
 use sqlparser::tokenizer::Token;
 
 pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Statement> {
@@ -75,7 +75,7 @@ fn view(cursor: &mut Cursor<'_>, or_replace: bool) -> SqlResult<CreateView> {
 #[derive(Default)]
 struct Trailer {
     distribution: Option<super::DistributionClause>,
-    options: Option<Compression>,
+    options: TableOptions,
     options_given: bool,
 }
 
@@ -117,6 +117,7 @@ fn table(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Statement> {
         foreign_key: false,
         distribution: None,
         compression: None,
+        layout: LayoutOptions::default(),
     };
     statement.like = like(cursor)?;
     if statement.like.is_none() {
@@ -126,7 +127,8 @@ fn table(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Statement> {
     trailer.parse(cursor)?;
     refuse_clauses(cursor)?;
     statement.distribution = trailer.distribution;
-    statement.compression = trailer.options;
+    statement.compression = trailer.options.compression;
+    statement.layout = trailer.options.layout;
     Ok(Statement::CreateTable(statement))
 }
 
@@ -157,7 +159,8 @@ fn table_as(
         if_not_exists,
         columns,
         distribution: trailer.distribution,
-        compression: trailer.options,
+        compression: trailer.options.compression,
+        layout: trailer.options.layout,
         query,
         with_data: clauses.with_data.unwrap_or(true),
     })
@@ -190,15 +193,21 @@ fn like(cursor: &mut Cursor<'_>) -> SqlResult<Option<Like>> {
         let expected = cursor.expected("CONSTRAINTS, INDEXES, IDENTITY, DEFAULTS or ALL");
         match cursor.name()?.text.as_str() {
             "all" => {
-                including =
-                    Including { constraints: included, defaults: included, indexes: included, identity: included };
+                including = Including {
+                    constraints: included,
+                    defaults: included,
+                    indexes: included,
+                    identity: included,
+                    storage: included,
+                };
             }
             "constraints" => including.constraints = included,
             "defaults" => including.defaults = included,
             "indexes" => including.indexes = included,
             "identity" => including.identity = included,
+            "storage" => including.storage = included,
             // There is nothing of these to copy.
-            "storage" | "comments" | "generated" | "statistics" | "compression" => {}
+            "comments" | "generated" | "statistics" | "compression" => {}
             _ => return Err(expected),
         }
     }

@@ -421,6 +421,27 @@ pub struct CreateTable {
     pub foreign_key: bool,
     pub distribution: Option<DistributionClause>,
     pub compression: Option<Compression>,
+    pub layout: LayoutOptions,
+}
+
+/// `sort_key` and `bloom_filter_columns` of a table's options; what is None was not written, what is empty was given as nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayoutOptions {
+    pub sort_key: Option<Vec<SortSpec>>,
+    pub bloom_filter_columns: Option<Vec<Name>>,
+}
+
+impl LayoutOptions {
+    pub fn is_empty(&self) -> bool {
+        self.sort_key.is_none() && self.bloom_filter_columns.is_none()
+    }
+}
+
+/// One column of `sort_key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortSpec {
+    pub column: Name,
+    pub descending: bool,
 }
 
 /// `LIKE other [INCLUDING …]`.
@@ -439,6 +460,8 @@ pub struct Including {
     /// PRIMARY KEY and UNIQUE.
     pub indexes: bool,
     pub identity: bool,
+    /// Sort key and Bloom filters.
+    pub storage: bool,
 }
 
 /// PRIMARY KEY or UNIQUE.
@@ -472,6 +495,7 @@ pub struct CreateTableAs {
     pub columns: Vec<Name>,
     pub distribution: Option<DistributionClause>,
     pub compression: Option<Compression>,
+    pub layout: LayoutOptions,
     /// An `ast::Statement::Query`.
     pub query: Box<ast::Statement>,
     /// False for `WITH NO DATA`.
@@ -623,11 +647,15 @@ pub enum AlterAction {
         default: String,
     },
     DropDefault(Name),
+    /// `SET WITH (sort_key=…, bloom_filter_columns=…)`: of files that are written from now on.
+    SetLayout(LayoutOptions),
     /// `SET DISTRIBUTED …` or `SET WITH (REORGANIZE=true)`; None keeps the policy and only rewrites the rows.
     SetDistributed {
         distribution: Option<DistributionClause>,
         /// `REORGANIZE`: true rewrites even when the policy stays the same; false never moves rows.
         reorganize: Option<bool>,
+        /// As of [`AlterAction::SetLayout`].
+        layout: LayoutOptions,
     },
 }
 

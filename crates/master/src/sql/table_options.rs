@@ -1,6 +1,8 @@
-//! `WITH (appendoptimized=true, compresstype=zstd, …)` of a table.
+//! `WITH (appendoptimized=true, compresstype=zstd, sort_key='a, b desc', …)` of a table.
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, tokenize};
+use super::statement::{LayoutOptions, Name, SortSpec};
+use super::text::Text;
 use crate::error::{SqlError, SqlResult, SqlState};
 use damson_cluster::Compression;
 use sqlparser::tokenizer::Token;
@@ -8,35 +10,111 @@ use sqlparser::tokenizer::Token;
 /// zstd's when only the type is given.
 const ZSTD_LEVEL_DEFAULT: i32 = 1;
 
+/// What a table is made with.
+#[derive(Default)]
+pub(super) struct TableOptions {
+    /// None if nothing is said of it.
+    pub compression: Option<Compression>,
+    pub layout: LayoutOptions,
+}
+
 struct TableOption {
     name: String,
+    /// In lower case.
     value: String,
+    /// As it was written.
+    raw: String,
     position: usize,
 }
 
-/// The options at the cursor, which is at WITH. None if they say nothing of compression.
+/// The options at the cursor, which is at WITH.
 ///
 /// # Errors
 /// 42601; 22023 for an option or a value that is unknown.
-pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Option<Compression>> {
+pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<TableOptions> {
     cursor.expect_word("WITH")?;
-    compression(&list(cursor)?)
+    let mut layout = LayoutOptions::default();
+    let mut others = vec![];
+    for option in list(cursor)? {
+        if !take_layout(&option, &mut layout)? {
+            others.push(option);
+        }
+    }
+    Ok(TableOptions { compression: compression(&others)?, layout })
 }
 
-/// `REORGANIZE=…` of `SET WITH (…)`.
+/// Those of `SET WITH (…)`: REORGANIZE, and how files to come are laid out.
 ///
 /// # Errors
 /// As [`parse`].
-pub(super) fn reorganize(cursor: &mut Cursor<'_>) -> SqlResult<Option<bool>> {
+pub(super) fn altered(cursor: &mut Cursor<'_>) -> SqlResult<(Option<bool>, LayoutOptions)> {
     cursor.expect_word("WITH")?;
-    let mut reorganize = None;
+    altered_in_parentheses(cursor)
+}
+
+/// Those of `SET (…)`, which is the same.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn altered_in_parentheses(cursor: &mut Cursor<'_>) -> SqlResult<(Option<bool>, LayoutOptions)> {
+    let (mut reorganize, mut layout) = (None, LayoutOptions::default());
     for option in list(cursor)? {
         match option.name.as_str() {
             "reorganize" => reorganize = Some(boolean(&option)?),
+            _ if take_layout(&option, &mut layout)? => {}
             _ => return Err(unknown(&option)),
         }
     }
-    Ok(reorganize)
+    Ok((reorganize, layout))
+}
+
+/// False if the option is another.
+fn take_layout(option: &TableOption, layout: &mut LayoutOptions) -> SqlResult<bool> {
+    match option.name.as_str() {
+        "sort_key" => layout.sort_key = Some(sort_key(option)?),
+        "bloom_filter_columns" => layout.bloom_filter_columns = Some(columns(option)?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// `'a, "B" DESC'`.
+fn sort_key(option: &TableOption) -> SqlResult<Vec<SortSpec>> {
+    in_text(option, "It is a list of columns, such as 'a, b DESC'; NULLs are last.", |cursor| {
+        let column = cursor.name()?;
+        let descending = cursor.word("DESC");
+        if !descending {
+            cursor.word("ASC");
+        }
+        Ok(SortSpec { column: Name { position: option.position, ..column }, descending })
+    })
+}
+
+/// `'a, "B"'`.
+fn columns(option: &TableOption) -> SqlResult<Vec<Name>> {
+    in_text(option, "It is a list of columns, such as 'a, b'.", |cursor| {
+        Ok(Name { position: option.position, ..cursor.name()? })
+    })
+}
+
+/// A list in an option's text, which may be empty.
+fn in_text<T>(
+    option: &TableOption,
+    hint: &str,
+    item: impl FnMut(&mut Cursor<'_>) -> SqlResult<T>,
+) -> SqlResult<Vec<T>> {
+    if option.raw.trim().is_empty() {
+        return Ok(vec![]);
+    }
+    let text = Text::new(&option.raw);
+    let parse = || {
+        let mut cursor = Cursor::new(&text, tokenize(&text)?);
+        let items = cursor.list(item)?;
+        cursor.end()?;
+        Ok(items)
+    };
+    // A position in the option's text says nothing to the user.
+    parse().map_err(|_: SqlError| invalid(option, hint))
 }
 
 fn list(cursor: &mut Cursor<'_>) -> SqlResult<Vec<TableOption>> {
@@ -68,11 +146,11 @@ fn option(cursor: &mut Cursor<'_>) -> SqlResult<TableOption> {
         cursor.parser.advance_token();
         value
     };
-    Ok(TableOption { name: name.text, value: value.to_ascii_lowercase(), position: name.position })
+    Ok(TableOption { name: name.text, value: value.to_ascii_lowercase(), raw: value, position: name.position })
 }
 
 fn invalid(option: &TableOption, hint: &str) -> SqlError {
-    let message = format!("invalid value for option \"{}\": \"{}\"", option.name, option.value);
+    let message = format!("invalid value for option \"{}\": \"{}\"", option.name, option.raw);
     SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(hint).at(option.position)
 }
 

@@ -14,6 +14,7 @@ mod running;
 mod segments;
 mod sequences;
 mod table;
+mod table_options;
 
 pub use interconnect::InterconnectNode;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
     InterconnectNode, backup, check, distribution, files, history, information_schema, interconnect, locks, pg_catalog,
-    running, segments, sequences,
+    running, segments, sequences, table_options,
 };
 use crate::backup::TransferRow;
 use crate::catalog::{CatalogState, History};
@@ -99,6 +99,7 @@ static TABLES: &[SystemTable] = &[
     backup::PROGRESS,
     check::CHECK,
     distribution::DISTRIBUTION_POLICY,
+    table_options::TABLE_OPTIONS,
     files::FILES,
     files::SEGMENT_ROWS,
     files::SKEW,

@@ -1,6 +1,7 @@
 //! One row group's columns: from the cache, or read and decoded, and on their way into the cache.
 
 use super::compact::compact;
+use super::pages::Pieces;
 use super::row_groups::RowGroup;
 use super::stream::PartitionScan;
 use crate::StorageError;
@@ -19,7 +20,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::Result;
 use datafusion::parquet::DecodeResult;
 use datafusion::parquet::arrow::ProjectionMask;
-use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use datafusion::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelectionPolicy};
 use datafusion::parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use futures::FutureExt;
 use futures::future::{BoxFuture, MaybeDone, maybe_done};
@@ -86,7 +87,7 @@ impl Fetching {
         let count = |deleted: Option<&DeletedRows>| deleted.map_or(0, |rows| rows.len());
         // What a limit cuts off would be collected for nothing.
         let to_its_end = scan.rows_left.is_none_or(|left| left >= row_group.rows);
-        let is_kept = to_its_end && row_group.is_committed;
+        let is_kept = to_its_end && row_group.is_committed && row_group.pieces.is_none();
         let collect = |position| if is_kept { scan.files.cache.collect(key(position), deleted.clone()) } else { None };
         let (mut missing, mut newer) = (Vec::new(), Vec::new());
         let source = |&position: &usize| {
@@ -169,12 +170,19 @@ impl Missing {
     ) -> Result<Self, StorageError> {
         let footer = &row_group.footer;
         let mask = ProjectionMask::roots(footer.metadata.parquet_schema(), positions.iter().copied());
-        let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(footer.metadata.clone())
+        let metadata = row_group.pieces.as_ref().map_or(&footer.metadata, |pieces| &pieces.metadata);
+        let builder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
             .with_batch_size(CHUNK_ROWS)
             .with_row_groups(vec![row_group.index])
-            .with_projection(mask)
-            .build()
-            .map_err(damaged(row_group))?;
+            .with_projection(mask);
+        let builder = match &row_group.pieces {
+            None => builder,
+            // Read and skipped as they come: each batch is a piece.
+            Some(pieces) => builder
+                .with_row_selection(pieces.selection(row_group.rows))
+                .with_row_selection_policy(RowSelectionPolicy::Selectors),
+        };
+        let mut decoder = builder.build().map_err(damaged(row_group))?;
         // What it asks for first is all of the row group's columns.
         let DecodeResult::NeedsData(ranges) = decoder.try_next_reader().map_err(damaged(row_group))? else {
             return Err(damaged(row_group)("it has rows but no data"));
@@ -226,6 +234,10 @@ impl RowGroupReader {
     }
 
     fn next_chunk(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
+        let is_left_out = |pieces: &Pieces, chunk: usize| pieces.wanted.get(chunk) == Some(&false);
+        while self.row_group.pieces.as_ref().is_some_and(|pieces| is_left_out(pieces, self.chunks_done)) {
+            self.chunks_done += 1;
+        }
         let rows = self.row_group.rows.saturating_sub(self.chunks_done * CHUNK_ROWS).min(CHUNK_ROWS);
         if rows == 0 {
             return Ok(None);

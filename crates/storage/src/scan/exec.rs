@@ -95,9 +95,10 @@ struct Shared {
 /// Reads columns of a table's files, row group by row group, from the node's cache of decoded columns or from the files.
 /// Made by [`crate::TableStore::scan`]. EXPLAIN calls it `TableScan`.
 ///
-/// Filters that are pushed into it, dynamic ones too, are only compared with row groups' statistics, each time that a row
-/// group is begun; whoever pushed them still has to apply them. A projection that selects columns and a limit become its
-/// own.
+/// Filters that are pushed into it, dynamic ones too, are only compared with what is known of the rows before they are read; whoever pushed
+/// them still has to apply them. In this order: a file's statistics, as far as they came with its entry, before it is opened; row groups'
+/// statistics, each time that one is begun; and when a file is begun, where they have such, Bloom filters, for equality and IN, and page
+/// indexes, for pieces of [`CHUNK_ROWS`](crate::limits::CHUNK_ROWS). A projection that selects columns and a limit become its own.
 ///
 /// # Distribution
 /// The rows of one segment's files, in as many partitions as it was asked for, about equal in bytes.
@@ -217,10 +218,10 @@ impl ExecutionPlan for TableFilesExec {
         };
         let metrics = ScanMetrics::new(&self.metrics, partition);
         let pruner = self.predicate.as_ref().map(|p| Pruner::new(Arc::clone(p), Arc::clone(&shared.table)));
-        let pruned = metrics.row_groups_pruned.clone();
+        let counts = metrics.pruning.clone();
         let scan = PartitionScan {
             files: Arc::clone(&shared.files),
-            row_groups: RowGroups::new(Arc::clone(&shared.files), shares, pruner, pruned),
+            row_groups: RowGroups::new(Arc::clone(&shared.files), shares, pruner, counts),
             table: Arc::clone(&shared.table),
             projection: Arc::clone(&self.projection),
             schema: self.schema(),

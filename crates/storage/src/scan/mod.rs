@@ -3,7 +3,9 @@
 mod compact;
 mod decode;
 mod exec;
+mod file_statistics;
 mod files;
+mod pages;
 mod pruning;
 mod row_groups;
 mod shares;
@@ -11,4 +13,5 @@ mod stream;
 
 pub(crate) use exec::scan;
 pub(crate) use files::TableFiles;
-pub(crate) use pruning::Pruner;
+pub(crate) use pages::PageIndexes;
+pub(crate) use pruning::{Asked, Pruner};

@@ -1,6 +1,8 @@
-//! Row groups that a scan need not read, because their statistics say that no row of theirs passes the filters above.
+//! Files and row groups that a scan need not read, because what is known of them says that no row of theirs passes the filters above.
 
+use super::file_statistics::FileStatistics;
 use crate::footers::Footer;
+use crate::limits::BLOOM_PROBES_MAX;
 use datafusion::arrow::array::{ArrayRef, BooleanArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
@@ -9,6 +11,7 @@ use datafusion::common::{Column as ColumnName, ScalarValue, internal_err};
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::file::metadata::RowGroupMetaData;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::Guarantee;
 use datafusion::physical_expr::{DynamicFilterTracking, PhysicalExpr};
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use std::collections::HashSet;
@@ -58,23 +61,54 @@ impl Pruner {
 
     /// True if no row of the row group passes. Where that cannot be told, for whatever reason, it is read.
     pub(crate) fn excludes(&mut self, footer: &Footer, row_group: usize) -> bool {
+        let table = Arc::clone(&self.table);
+        let row_group = footer.metadata.metadata().row_group(row_group);
+        self.is_proof(&RowGroupStatistics { table: &table, footer, row_group })
+    }
+
+    /// The same of a file that was not opened.
+    pub(crate) fn excludes_file(&mut self, file: &FileStatistics) -> bool {
+        let table = Arc::clone(&self.table);
+        self.is_proof(&file.with_names(&table))
+    }
+
+    /// Whether the statistics, which are of one container, prove that it has no row that passes.
+    fn is_proof(&mut self, statistics: &dyn PruningStatistics) -> bool {
+        let Some(compiled) = self.compiled() else { return false };
+        match compiled.prune(statistics) {
+            Ok(may_match) => may_match == [false],
+            Err(error) => {
+                tracing::debug!(%error, "could not compare a predicate with statistics");
+                false
+            }
+        }
+    }
+
+    /// For each column of which a row that passes has one of a few values: those values.
+    pub(crate) fn asked(&mut self) -> Vec<Asked> {
+        let table = Arc::clone(&self.table);
+        let Some(compiled) = self.compiled() else { return vec![] };
+        let asked = compiled.literal_guarantees().iter().filter(|asked| asked.guarantee == Guarantee::In);
+        let asked = asked.filter_map(|asked| {
+            let column = table.index_of(asked.column.name()).ok()?;
+            // NULL is equal to nothing.
+            let values: Vec<ScalarValue> = asked.literals.iter().filter(|value| !value.is_null()).cloned().collect();
+            let is_of_column = |value: &ScalarValue| value.data_type() == *table.field(column).data_type();
+            if values.is_empty() || values.len() > BLOOM_PROBES_MAX || !values.iter().all(is_of_column) {
+                return None;
+            }
+            ScalarValue::iter_to_array(values).ok().map(|values| Asked { column, values })
+        });
+        asked.collect()
+    }
+
+    /// What statistics are compared with; None where the predicate excludes nothing.
+    pub(crate) fn compiled(&mut self) -> Option<&PruningPredicate> {
         let moved = self.tracking.watcher().is_some_and(|watcher| watcher.changed());
         if moved || std::mem::take(&mut self.fresh) {
             self.compile();
         }
-        let Some(compiled) = &self.compiled else { return false };
-        let statistics = RowGroupStatistics {
-            table: &self.table,
-            footer,
-            row_group: footer.metadata.metadata().row_group(row_group),
-        };
-        match compiled.prune(&statistics) {
-            Ok(may_match) => may_match == [false],
-            Err(error) => {
-                tracing::debug!(%error, "could not compare a predicate with a row group's statistics");
-                false
-            }
-        }
+        self.compiled.as_ref()
     }
 
     fn compile(&mut self) {
@@ -87,6 +121,14 @@ impl Pruner {
             }
         };
     }
+}
+
+/// Values of which one is in a column of each row that passes.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Position in the table.
+    pub column: usize,
+    pub values: ArrayRef,
 }
 
 /// One row group's statistics under the names of the table, matched by position.

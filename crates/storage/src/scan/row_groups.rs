@@ -1,11 +1,13 @@
 //! The row groups of one partition of a scan, in order, without those that the filters exclude.
 
 use super::files::TableFiles;
+use super::pages::{Pieces, indexed_columns, pieces};
 use super::pruning::Pruner;
 use super::shares::Share;
 use crate::StorageError;
 use crate::deletes::DeletedRows;
 use crate::footers::{FileIdentity, Footer};
+use crate::key_index::may_hold;
 use datafusion::physical_plan::metrics::Count;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +27,20 @@ pub(crate) struct RowGroup {
     pub deleted: Option<DeletedRows>,
     /// Whether these rows are deleted for good. What a transaction that has not committed reads is of no use to others.
     pub is_committed: bool,
+    /// Which of its pieces are read; None: all.
+    pub pieces: Option<Pieces>,
+}
+
+/// What a partition counts of that which it need not read; see [`ScanCounts`](damson_cluster::ScanCounts).
+#[derive(Clone, Debug)]
+pub(crate) struct Counts {
+    pub files: Count,
+    pub files_pruned: Count,
+    pub row_groups: Count,
+    pub row_groups_pruned: Count,
+    pub row_groups_filtered: Count,
+    pub chunks: Count,
+    pub chunks_pruned: Count,
 }
 
 /// What a partition has not read yet.
@@ -35,32 +51,35 @@ pub(crate) struct RowGroups {
     /// Of the file that was begun.
     ready: VecDeque<RowGroup>,
     pruner: Option<Pruner>,
-    pruned: Count,
+    counts: Counts,
 }
 
 impl RowGroups {
-    /// `pruned` counts the row groups that are left out.
-    pub(crate) fn new(files: Arc<TableFiles>, shares: &[Share], pruner: Option<Pruner>, pruned: Count) -> Self {
-        RowGroups { files, shares: shares.iter().cloned().collect(), ready: VecDeque::new(), pruner, pruned }
+    pub(crate) fn new(files: Arc<TableFiles>, shares: &[Share], pruner: Option<Pruner>, counts: Counts) -> Self {
+        RowGroups { files, shares: shares.iter().cloned().collect(), ready: VecDeque::new(), pruner, counts }
     }
 
-    /// The next row group; None after the last. Verifies a file before its first.
+    /// The next row group; None after the last. Verifies a file before its first, and asks its Bloom filters and page index.
     pub(crate) async fn next(&mut self) -> Result<Option<RowGroup>, StorageError> {
         loop {
             if let Some(row_group) = self.next_of_file() {
                 return Ok(Some(row_group));
             }
             let Some(share) = self.shares.pop_front() else { return Ok(None) };
+            if self.excludes_file(&share) {
+                continue;
+            }
             let footer = self.files.footers.get(&share.file).await?;
             let deleted = match &share.deletes {
                 Some(vector) => Some(self.files.deletes.get(share.file.table, vector).await?),
                 None => None,
             };
             self.begin(share, footer, deleted)?;
+            self.look_closer().await?;
         }
     }
 
-    /// As [`RowGroups::next`], but None also where a file would have to be verified first: whoever asks for a row group
+    /// As [`RowGroups::next`], but None also where a file would have to be verified, or more of it read, first: whoever asks for a row group
     /// ahead of time may not come back soon, and other scans would wait for that file.
     pub(crate) fn next_at_hand(&mut self) -> Result<Option<RowGroup>, StorageError> {
         loop {
@@ -69,11 +88,16 @@ impl RowGroups {
             }
             let Some(share) = self.shares.front() else { return Ok(None) };
             let Some(footer) = self.files.footers.loaded(&share.file) else { return Ok(None) };
+            if self.pruner.as_mut().is_some_and(|pruner| asks_more(pruner, &footer)) {
+                return Ok(None);
+            }
             let deleted = share.deletes.as_ref().map(|vector| self.files.deletes.loaded(vector));
             if deleted.as_ref().is_some_and(Option::is_none) {
                 return Ok(None);
             }
-            if let Some(share) = self.shares.pop_front() {
+            if let Some(share) = self.shares.pop_front()
+                && !self.excludes_file(&share)
+            {
                 self.begin(share, footer, deleted.flatten())?;
             }
         }
@@ -85,8 +109,49 @@ impl RowGroups {
             Some(pruner) => pruner.excludes(&row_group.footer, row_group.index),
             None => false,
         };
-        self.pruned.add(usize::from(excluded));
+        self.counts.row_groups_pruned.add(usize::from(excluded));
         excluded
+    }
+
+    /// Called once for each share. Of a file that several partitions read, the one that has its beginning counts it.
+    fn excludes_file(&mut self, share: &Share) -> bool {
+        let excluded = match (&mut self.pruner, &share.statistics) {
+            (Some(pruner), Some(statistics)) => pruner.excludes_file(statistics),
+            _ => false,
+        };
+        let is_first = usize::from(share.range.start == 0);
+        self.counts.files.add(is_first);
+        self.counts.files_pruned.add(if excluded { is_first } else { 0 });
+        excluded
+    }
+
+    /// Reads what the file that was begun says of its row groups beside their statistics, where a filter asks for it: Bloom filters,
+    /// then the page index of those that are left.
+    async fn look_closer(&mut self) -> Result<(), StorageError> {
+        let asked = self.pruner.as_mut().map(Pruner::asked).unwrap_or_default();
+        let mut left = VecDeque::with_capacity(self.ready.len());
+        while let Some(mut row_group) = self.next_of_file() {
+            if !may_hold(&self.files, &row_group.file, &row_group.footer, row_group.index, &asked).await? {
+                self.counts.row_groups_filtered.add(1);
+                continue;
+            }
+            if let Some(compiled) = self.pruner.as_mut().and_then(Pruner::compiled) {
+                let (file, footer) = (&row_group.file, &row_group.footer);
+                let pieces = pieces(&self.files, file, footer, row_group.index, compiled).await?;
+                row_group.pieces = pieces;
+            }
+            if let Some(pieces) = &row_group.pieces {
+                let pruned = pieces.wanted.iter().filter(|is_wanted| !**is_wanted).count();
+                self.counts.chunks.add(pieces.wanted.len());
+                self.counts.chunks_pruned.add(pruned);
+                if pruned == pieces.wanted.len() {
+                    continue;
+                }
+            }
+            left.push_back(row_group);
+        }
+        self.ready = left;
+        Ok(())
     }
 
     fn begin(&mut self, share: Share, footer: Arc<Footer>, deleted: Option<DeletedRows>) -> Result<(), StorageError> {
@@ -101,6 +166,7 @@ impl RowGroups {
                 deleted.range_cardinality(first_row as u32..first_row as u32 + rows as u32) < rows as u64
             });
             if rows > 0 && is_there && share.range.contains(&begin) {
+                self.counts.row_groups.add(1);
                 self.ready.push_back(RowGroup {
                     file: Arc::clone(&share.file),
                     footer: Arc::clone(&footer),
@@ -110,6 +176,7 @@ impl RowGroups {
                     first_row,
                     deleted: deleted.clone(),
                     is_committed: share.deletes.as_ref().is_none_or(|vector| vector.is_committed()),
+                    pieces: None,
                 });
             }
             first_row += rows as u64;
@@ -125,4 +192,12 @@ impl RowGroups {
             }
         }
     }
+}
+
+/// Whether the filters ask the file's Bloom filters, or its page index.
+fn asks_more(pruner: &mut Pruner, footer: &Footer) -> bool {
+    let columns = footer.metadata.metadata().row_groups().first().map_or(&[][..], |row_group| row_group.columns());
+    let has_filter = |position: usize| columns.get(position).is_some_and(|c| c.bloom_filter_offset().is_some());
+    pruner.asked().iter().any(|asked| has_filter(asked.column))
+        || pruner.compiled().is_some_and(|compiled| !indexed_columns(compiled, columns).is_empty())
 }

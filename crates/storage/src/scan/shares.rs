@@ -1,5 +1,6 @@
 //! Which partition of a scan reads what.
 
+use super::file_statistics::FileStatistics;
 use crate::footers::FileIdentity;
 use damson_cluster::{DeleteVector, FileEntry};
 use std::ops::Range;
@@ -12,6 +13,8 @@ pub(crate) struct Share {
     /// Position of the file among those of the scan.
     pub number: usize,
     pub deletes: Option<Arc<DeleteVector>>,
+    /// What is known before it is opened.
+    pub statistics: Option<Arc<FileStatistics>>,
     pub range: Range<u64>,
 }
 
@@ -25,6 +28,7 @@ pub(crate) fn divide(files: &[FileEntry], partitions: usize) -> Vec<Vec<Share>> 
     for (number, entry) in files.iter().enumerate() {
         let file = Arc::new(FileIdentity::from(entry));
         let deletes = entry.deletes.clone().map(Arc::new);
+        let statistics = FileStatistics::of(entry).map(Arc::new);
         let end = offset + entry.bytes;
         let mut begin = offset;
         while begin < end {
@@ -32,8 +36,9 @@ pub(crate) fn divide(files: &[FileEntry], partitions: usize) -> Vec<Vec<Share>> 
                 partition += 1;
             }
             let cut = boundary(partition + 1).min(end);
-            let (file, deletes, range) = (Arc::clone(&file), deletes.clone(), begin - offset..cut - offset);
-            shares[partition].push(Share { file, number, deletes, range });
+            let range = begin - offset..cut - offset;
+            let (file, deletes, statistics) = (Arc::clone(&file), deletes.clone(), statistics.clone());
+            shares[partition].push(Share { file, number, deletes, statistics, range });
             begin = cut;
         }
         offset = end;

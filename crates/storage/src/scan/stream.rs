@@ -2,7 +2,7 @@
 
 use super::decode::{Fetching, RowGroupReader};
 use super::files::TableFiles;
-use super::row_groups::{RowGroup, RowGroups};
+use super::row_groups::{Counts, RowGroup, RowGroups};
 use crate::StorageError;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(crate) struct ScanMetrics {
     pub baseline: BaselineMetrics,
     pub bytes_scanned: Count,
-    pub row_groups_pruned: Count,
+    pub pruning: Counts,
     /// Columns of row groups that were in the cache, and that were not.
     pub cache_hits: Count,
     pub cache_misses: Count,
@@ -27,7 +27,15 @@ impl ScanMetrics {
         ScanMetrics {
             baseline: BaselineMetrics::new(metrics, partition),
             bytes_scanned: counter("bytes_scanned"),
-            row_groups_pruned: counter("row_groups_pruned"),
+            pruning: Counts {
+                files: counter("files"),
+                files_pruned: counter("files_pruned"),
+                row_groups: counter("row_groups"),
+                row_groups_pruned: counter("row_groups_pruned"),
+                row_groups_filtered: counter("row_groups_filtered"),
+                chunks: counter("chunks"),
+                chunks_pruned: counter("chunks_pruned"),
+            },
             cache_hits: counter("cache_hits"),
             cache_misses: counter("cache_misses"),
         }

@@ -7,13 +7,16 @@ use super::stats::StatsCollector;
 use crate::StorageError;
 use crate::durable::{DurableFile, Finished};
 use crate::interval::{stored_schema, to_stored};
-use crate::key_index::has_filter;
-use crate::limits::{BLOOM_FALSE_POSITIVES, FILE_BYTES_MAX, FILE_ROWS_MAX, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX};
+use crate::limits::{
+    BLOOM_FALSE_POSITIVES, CHUNK_ROWS, FILE_BYTES_MAX, FILE_ROWS_MAX, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX,
+};
 use crate::scan::{TableFiles, scan};
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
 use damson_cluster::placement;
-use damson_cluster::{Compression, ContentId, FileEntry, SnapshotId, TableId, UniqueKey, failpoint};
+use damson_cluster::{
+    Compression, ContentId, FileEntry, SnapshotId, SortColumn, TableId, UniqueKey, failpoint, has_bloom_filter,
+};
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Field, FieldRef, Int64Type, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
@@ -21,6 +24,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression as ParquetCompression, ZstdLevel};
+use datafusion::parquet::file::metadata::SortingColumn;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use datafusion::parquet::schema::types::ColumnPath;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
@@ -44,6 +48,8 @@ pub struct WriteSpec {
     pub distribution_key: Vec<usize>,
     /// Positions of the columns of which files have Bloom filters, where their type is one that is looked for in them.
     pub filtered: Vec<usize>,
+    /// What the input is sorted by, NULLs last; empty: nothing. The writer notes it in the files, and gives them a page index.
+    pub sorted_by: Vec<SortColumn>,
     pub checks: Vec<Check>,
     /// Keys that new rows must not repeat.
     pub keys: Vec<UniqueKey>,
@@ -67,6 +73,7 @@ impl WriteSpec {
             compression,
             distribution_key,
             filtered: vec![],
+            sorted_by: vec![],
             checks: vec![],
             keys: vec![],
             files: vec![],
@@ -101,17 +108,37 @@ fn properties(spec: &WriteSpec) -> datafusion::parquet::errors::Result<WriterPro
         .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
-        // Row groups are pruned by their statistics; page indexes would double the footers for tables that are
-        // seldom sorted.
+        // Row groups are pruned by their statistics. In rows of any order a page's bounds are the row group's, and an index of them
+        // would only be longer.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true);
+    let properties = if spec.sorted_by.is_empty() { properties } else { sorted(spec, properties) };
     let fields = spec.filtered.iter().map(|&position| spec.schema.field(position));
-    let filtered = fields.filter(|field| has_filter(field.data_type()));
+    let filtered = fields.filter(|field| has_bloom_filter(field.data_type()));
     let with_filter = |properties: WriterPropertiesBuilder, field: &Field| {
         // Made for a full row group, and folded to the size that its values need.
         properties.set_column_bloom_filter_fpp(ColumnPath::new(vec![field.name().clone()]), BLOOM_FALSE_POSITIVES)
     };
     Ok(filtered.fold(properties, with_filter).build())
+}
+
+/// Pages as long as the pieces that a scan decodes at a time, and an index of the leading column's: what is correlated with it is seldom known,
+/// and bounds of the others would mostly be those of the row group.
+fn sorted(spec: &WriteSpec, properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+    let sorting = |sort: &SortColumn| SortingColumn {
+        column_idx: sort.column as i32,
+        descending: sort.descending,
+        nulls_first: false,
+    };
+    let indexed = |properties: WriterPropertiesBuilder, sort: &SortColumn| {
+        let name = spec.schema.field(sort.column).name().clone();
+        properties.set_column_statistics_enabled(ColumnPath::new(vec![name]), EnabledStatistics::Page)
+    };
+    let properties = properties
+        .set_sorting_columns(Some(spec.sorted_by.iter().map(sorting).collect()))
+        .set_offset_index_disabled(false)
+        .set_data_page_row_count_limit(CHUNK_ROWS);
+    spec.sorted_by.iter().fold(properties, indexed)
 }
 
 /// One segment's writer of a table.
@@ -417,6 +444,9 @@ impl TableWrite {
         }
         if let Some(position) = spec.distribution_key.iter().find(|&&position| position >= want.fields().len()) {
             return Err(wrong(format!("the distribution key names column {position} of {}", want.fields().len())));
+        }
+        if let Some(sort) = spec.sorted_by.iter().find(|sort| sort.column >= want.fields().len()) {
+            return Err(wrong(format!("the sort key names column {} of {}", sort.column, want.fields().len())));
         }
         let properties = properties(&spec).map_err(|source| StorageError::write("table file", source))?;
         Ok(TableWrite { content, data_dir: data_dir.to_owned(), files, stored: stored_schema(want), properties, spec })

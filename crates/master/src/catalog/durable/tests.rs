@@ -52,6 +52,7 @@ fn table(name: &str) -> NewTable {
         keys: vec![],
         checks: vec![],
         compression: Compression::Zstd(3),
+        layout: Default::default(),
     }
 }
 

@@ -35,6 +35,7 @@ fn create(catalog: &Arc<Catalog>, name: &str) -> TableId {
         keys: vec![],
         checks: vec![],
         compression: Compression::None,
+        layout: Default::default(),
     };
     match catalog.alone(|w| w.create_table(new, vec![], false)).unwrap() {
         CreateTableOutcome::Created(def) => def.id,

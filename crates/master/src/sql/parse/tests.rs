@@ -267,16 +267,36 @@ fn alter_table() {
     assert!(matches!(action("alter table t add c int"), AlterAction::AddColumn { .. }));
     assert!(matches!(
         action("alter table t set distributed by (a, b)"),
-        AlterAction::SetDistributed { distribution: Some(DistributionClause::By(_)), reorganize: None }
+        AlterAction::SetDistributed { distribution: Some(DistributionClause::By(_)), reorganize: None, .. }
     ));
     assert!(matches!(
         action("alter table t set with (reorganize=true) distributed randomly"),
-        AlterAction::SetDistributed { distribution: Some(DistributionClause::Randomly), reorganize: Some(true) }
+        AlterAction::SetDistributed { distribution: Some(DistributionClause::Randomly), reorganize: Some(true), .. }
     ));
     assert!(matches!(
         action("alter table t set with (REORGANIZE=true)"),
-        AlterAction::SetDistributed { distribution: None, reorganize: Some(true) }
+        AlterAction::SetDistributed { distribution: None, reorganize: Some(true), .. }
     ));
+    let key = |sql: &str| match action(sql) {
+        AlterAction::SetLayout(layout) => {
+            let key = layout.sort_key.unwrap_or_default().into_iter();
+            (key.map(|sort| (sort.column.text, sort.descending)).collect::<Vec<_>>(), layout.bloom_filter_columns)
+        }
+        other => panic!("{sql}: {other:?}"),
+    };
+    assert_eq!(key("alter table t set with (sort_key='')"), (vec![], None));
+    let two = vec![("a".to_owned(), false), ("B, c".to_owned(), true)];
+    assert_eq!(key("alter table t set (sort_key='A asc, \"B, c\" DESC', reorganize=false)"), (two, None));
+    let (_, filtered) = key("alter table t set with (bloom_filter_columns='b, C')");
+    assert_eq!(names(&filtered.unwrap()), ["b", "c"]);
+    assert!(matches!(
+        action("alter table t set with (sort_key=a, reorganize=true)"),
+        AlterAction::SetDistributed { reorganize: Some(true), layout, .. } if layout.sort_key.is_some()
+    ));
+    for value in ["a b", "a,", "1", "a desc nulls last", "\"a", "a;"] {
+        let sql = format!("alter table t set with (reorganize=true, sort_key='{value}')");
+        assert_eq!(err_at(&sql, SqlState::INVALID_PARAMETER), format!("sort_key='{value}')"));
+    }
     assert_eq!(err_at("alter table t add a int, add b int", SqlState::FEATURE_NOT_SUPPORTED), ", add b int");
     assert_eq!(err_at("alter table t frobnicate", SqlState::SYNTAX_ERROR), "frobnicate");
 }

@@ -195,15 +195,20 @@ fn defaults_may_take_from_a_sequence() {
 
 #[test]
 fn like_says_what_it_copies() {
-    let including =
-        |[constraints, defaults, indexes, identity]: [bool; 4]| Including { constraints, defaults, indexes, identity };
+    let including = |[constraints, defaults, indexes, identity, storage]: [bool; 5]| Including {
+        constraints,
+        defaults,
+        indexes,
+        identity,
+        storage,
+    };
     for (words, expected) in [
-        ("", including([false; 4])),
-        ("including all", including([true; 4])),
-        ("including all excluding INDEXES", including([true, true, false, true])),
-        ("including constraints including defaults excluding storage", including([true, true, false, false])),
-        ("including identity including comments including statistics", including([false, false, false, true])),
-        ("including generated including compression including indexes excluding all", including([false; 4])),
+        ("", including([false; 5])),
+        ("including all", including([true; 5])),
+        ("including all excluding INDEXES", including([true, true, false, true, true])),
+        ("including constraints including defaults excluding storage", including([true, true, false, false, false])),
+        ("including identity including comments including storage", including([false, false, false, true, true])),
+        ("including generated including compression including indexes excluding all", including([false; 5])),
     ] {
         let like = table(&format!("create table t (like s.u {words}) distributed randomly")).like.unwrap();
         assert_eq!((like.table.to_string().as_str(), like.including), ("s.u", expected), "{words}");
