@@ -83,8 +83,8 @@ impl Weighter<ColumnKey, Column> for ByBytes {
 /// column that was read twice stays when a large table passes by once.
 ///
 /// # Memory
-/// `capacity` bytes of complete columns, of hashes of keys and of page indexes, and at most 1/[`CACHE_COLLECTING_SHARE`] of it of columns that are being
-/// collected. A capacity of 0 keeps nothing. What an evicted column's readers still hold is theirs.
+/// `capacity` bytes of complete columns, of hashes of keys and of page indexes, and at most 1/[`CACHE_COLLECTING_SHARE`] of it of columns that
+/// are being collected. A capacity of 0 keeps nothing. What an evicted column's readers still hold is theirs.
 #[derive(Debug)]
 pub struct ColumnCache {
     columns: Option<Cache<ColumnKey, Column, ByBytes>>,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::dispatch::SliceMetrics;
 use crate::planner::{Slice, SliceTable};
-use damson_cluster::{ContentId, MapVersion, MotionId, SliceId, TableId};
+use damson_cluster::{ContentId, MapVersion, MotionId, ScanCounts, SliceId, TableId};
 use damson_motion::{
     Gang, MotionDef, MotionExec, MotionKind, MotionMetrics, OperatorMetrics, ScanSpec, TableScanExec, TableWriteExec,
     TableWriteSpec,

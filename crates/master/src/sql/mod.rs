@@ -49,8 +49,8 @@ pub use statement::{
     AlterAction, AlterSequence, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget,
     CopyFrom, CopySource, CopyTo, CreateSchema, CreateSequence, CreateTable, CreateTableAs, CreateView,
     DistributionClause, Drop, Explain, ExplainFormat, IdentitySpec, Including, Insert, InsertSource, InsertValue,
-    Isolation, KeySpec, LayoutOptions, LockTable, Merge, MergeAction, MergeClause, MergeWhen, Modify, Name, OnConflict, Overriding,
-    RelationName, Restore, SequenceOptions, SetSetting, ShowTarget, SortSpec, Statement, TransactionModes, TransactionStatement,
-    Truncate,
+    Isolation, KeySpec, LayoutOptions, LockTable, Merge, MergeAction, MergeClause, MergeWhen, Modify, Name, OnConflict,
+    Overriding, RelationName, Restore, SequenceOptions, SetSetting, ShowTarget, SortSpec, Statement, TransactionModes,
+    TransactionStatement, Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};

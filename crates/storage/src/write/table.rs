@@ -122,8 +122,8 @@ fn properties(spec: &WriteSpec) -> datafusion::parquet::errors::Result<WriterPro
     Ok(filtered.fold(properties, with_filter).build())
 }
 
-/// Pages as long as the pieces that a scan decodes at a time, and an index of the leading column's: what is correlated with it is seldom known,
-/// and bounds of the others would mostly be those of the row group.
+/// Pages as long as the pieces that a scan decodes at a time, and an index of the bounds of the key's columns; those of others would mostly be
+/// the row group's.
 fn sorted(spec: &WriteSpec, properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
     let sorting = |sort: &SortColumn| SortingColumn {
         column_idx: sort.column as i32,
