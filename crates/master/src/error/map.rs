@@ -12,15 +12,19 @@ use datafusion::error::DataFusionError;
 use std::error::Error;
 use std::fmt::Display;
 
-/// A broken expectation inside the server.
 /// Why work on another thread gave nothing: the process ends, or it panicked.
 pub(crate) fn task_ended(error: tokio::task::JoinError) -> SqlError {
+    of_join(&error)
+}
+
+fn of_join(error: &tokio::task::JoinError) -> SqlError {
     match error.is_cancelled() {
         true => SqlError::new(SqlState::CANNOT_CONNECT_NOW, "this master is ending"),
         false => internal(error),
     }
 }
 
+/// A broken expectation inside the server.
 pub(crate) fn internal(error: impl Display) -> SqlError {
     SqlError::new(SqlState::INTERNAL_ERROR, error.to_string())
 }
@@ -94,6 +98,7 @@ fn of_datafusion_ref(error: &DataFusionError) -> SqlError {
             .with_detail(first_line(what))
             .with_hint("run fewer statements at once, or raise --memory"),
         DataFusionError::IoError(io) => SqlError::new(SqlState::IO_ERROR, io.to_string()),
+        DataFusionError::ExecutionJoin(join) => of_join(join),
         _ => SqlError::new(SqlState::INTERNAL_ERROR, message_of(root)),
     }
 }
@@ -209,4 +214,20 @@ fn find<E: Error + 'static>(error: &DataFusionError) -> Option<&E> {
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_master_that_ends_cut_short_can_be_asked_of_another() {
+        let task = tokio::spawn(std::future::pending::<()>());
+        task.abort();
+        let cut_short = DataFusionError::ExecutionJoin(Box::new(task.await.unwrap_err()));
+        let died = tokio::spawn(async { panic!("it has a bug") }).await.unwrap_err();
+        let states =
+            [cut_short, DataFusionError::ExecutionJoin(Box::new(died))].map(|error| of_datafusion(error).state);
+        assert_eq!(states, [SqlState::CANNOT_CONNECT_NOW, SqlState::INTERNAL_ERROR]);
+    }
 }
