@@ -2,6 +2,7 @@
 //! placement hash. No I/O, no clock, no randomness; [`failpoint`] and [`fault`], for tests, alone look at the
 //! environment.
 
+mod access;
 mod backup;
 mod bucket_map;
 mod change;
@@ -16,6 +17,7 @@ pub mod sketch;
 mod table;
 mod topology;
 
+pub use access::SourceAccess;
 pub use backup::{BackupFile, Copied, RestoreFile};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
@@ -24,7 +26,10 @@ pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,
 };
 pub use layout::{SortColumn, TableLayout, has_bloom_filter};
-pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
+pub use load::{
+    BAD_ROW_BYTES_MAX, BadRow, Codec, CopyCounts, CopyFile, CopyFormat, CopyUnit, CsvOptions, Encoding, JsonOptions,
+    OnBadRow, ParquetOptions, REJECT_PERCENT_FROM_ROWS, RejectLimit, TextOptions,
+};
 pub use scan_counts::ScanCounts;
 pub use sequence::{Counting, Sequence, SequencePosition, ValueBlock, next_block};
 pub use table::{
