@@ -24,7 +24,10 @@ pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,
 };
 pub use layout::{SortColumn, TableLayout, has_bloom_filter};
-pub use load::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
+pub use load::{
+    BAD_ROW_BYTES_MAX, BadRow, Codec, CopyCounts, CopyFile, CopyFormat, CopyUnit, CsvOptions, Encoding, JsonOptions,
+    OnBadRow, ParquetOptions, REJECT_PERCENT_FROM_ROWS, RejectLimit, TextOptions,
+};
 pub use scan_counts::ScanCounts;
 pub use sequence::{Counting, Sequence, SequencePosition, ValueBlock, next_block};
 pub use table::{
