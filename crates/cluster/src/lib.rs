@@ -2,6 +2,7 @@
 //! placement hash. No I/O, no clock, no randomness; [`failpoint`] and [`fault`], for tests, alone look at the
 //! environment.
 
+mod access;
 mod backup;
 mod bucket_map;
 mod change;
@@ -16,6 +17,7 @@ pub mod sketch;
 mod table;
 mod topology;
 
+pub use access::SourceAccess;
 pub use backup::{BackupFile, Copied, RestoreFile};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
