@@ -20,7 +20,7 @@ use super::super::definitions::{CreateTableOutcome, NewTable};
 use super::super::postgres::PostgresStore;
 use super::super::store::{CatalogStore, Change, Stored, Transaction};
 use super::super::testing;
-use super::super::{Commit, ViewDef};
+use super::super::{Commit, CopiedFile, ViewDef};
 use super::*;
 use arrow::datatypes::DataType;
 use damson_cluster::{
