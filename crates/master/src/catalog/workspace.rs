@@ -151,6 +151,11 @@ impl Workspace {
         Ok(result)
     }
 
+    #[cfg(test)]
+    pub(super) fn into_steps(self) -> Vec<Step> {
+        self.steps
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
     }
