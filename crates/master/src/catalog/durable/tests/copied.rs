@@ -37,9 +37,9 @@ fn a_file_is_loaded_once() {
     let [t, u] = ["t", "u"].map(|name| create(&fixture.catalog, name).id);
     fixture.catalog.alone(|w| copy(w, t, &["b", "a"], false)).unwrap();
     let first = fixture.catalog.current().snapshot.0;
-    assert_eq!(loaded(&fixture.catalog), [("a".into(), first), ("b".into(), first)]);
+    assert_eq!(loaded(&fixture.catalog), [("a".to_owned(), first), ("b".to_owned(), first)]);
     fixture.reopen();
-    assert_eq!(loaded(&fixture.catalog), [("a".into(), first), ("b".into(), first)]);
+    assert_eq!(loaded(&fixture.catalog), [("a".to_owned(), first), ("b".to_owned(), first)]);
 
     // None of a statement's files and rows is there if one of the files was loaded before.
     let before = describe(&fixture.catalog);
@@ -78,7 +78,10 @@ fn force_loads_it_again() {
     let again = CopiedFile { rows: 7, loaded_us: 9, ..copied(t, "a", None) };
     fixture.catalog.alone(|w| w.add_copied(vec![again.clone(), copied(t, "c", None)], true)).unwrap();
     fixture.reopen();
-    assert_eq!(loaded(&fixture.catalog), [("b".into(), first), ("a".into(), first + 1), ("c".into(), first + 1)]);
+    assert_eq!(
+        loaded(&fixture.catalog),
+        [("b".to_owned(), first), ("a".to_owned(), first + 1), ("c".to_owned(), first + 1)]
+    );
     let found = fixture.catalog.copied_files(t, &["a".into()]).unwrap();
     assert_eq!(found, [CopiedFile { snapshot: SnapshotId(first + 1), ..again }]);
     // Twice in one transaction.
@@ -97,7 +100,7 @@ fn force_loads_it_again() {
 fn names_have_a_length() {
     let fixture = Fixture::new();
     let t = create(&fixture.catalog, "t").id;
-    // No two characters are alike: nothing can be compressed.
+    // Random, so that nothing can be compressed.
     let mut long = String::new();
     while long.len() <= 2500 {
         long += &uuid::Uuid::new_v4().simple().to_string();
