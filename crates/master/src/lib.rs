@@ -4,7 +4,6 @@ mod backup;
 mod blocks;
 mod catalog;
 mod compaction;
-mod copy_split;
 mod ddl;
 mod dispatch;
 mod engine;

@@ -84,8 +84,10 @@ impl TableScanExec {
 pub struct CopyReadSpec {
     pub leaf: u32,
     pub format: CopyFormat,
-    /// Columns in file order, with the table's types.
+    /// Columns in file order, with the table's types; then those that the files' directories give.
     pub schema: SchemaRef,
+    /// How many of them directories give.
+    pub partition_columns: usize,
 }
 
 /// COPY's reader in a plan of the master.

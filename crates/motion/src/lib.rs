@@ -25,6 +25,7 @@ mod segment_id;
 mod send;
 mod sender;
 mod sink;
+mod sources;
 mod spill_files;
 mod split_update;
 mod spool;
@@ -55,6 +56,7 @@ pub use sink::{
     CopyWriteExec, CopyWriteSpec, ModifyKind, Returning, TableModifyExec, TableModifySpec, TableWriteExec,
     TableWriteSpec, sink_schema,
 };
+pub use sources::{ListSources, SplitSources, source_calls};
 pub use spill_files::{SpillError, SpillFiles};
 pub use split_update::{SplitUpdateExec, SplitUpdateSpec};
 pub use spool::SpoolExec;

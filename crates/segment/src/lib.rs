@@ -7,6 +7,7 @@ mod execute;
 mod resolve;
 mod running;
 mod segment;
+mod sources;
 
 pub use errors::describe;
 pub use segment::{Segment, SegmentConfig, SegmentError};

@@ -1,10 +1,11 @@
 //! Leaves and sinks of a slice become operators over this segment's files.
 
+use damson_cluster::SourceAccess;
 use damson_motion::{
     CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
     TableWriteExec, TableWriteSpec,
 };
-use damson_storage::{Check, ModifySpec, StorageError, TableStore, WriteSpec, Writes, copy_read, copy_write};
+use damson_storage::{Check, CopyRead, ModifySpec, StorageError, TableStore, WriteSpec, Writes, copy_read, copy_write};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
@@ -33,7 +34,16 @@ pub(crate) fn resolve(
             if spec.segment_id { Arc::new(SegmentIdExec::new(rows)) } else { rows }
         } else if let Some(read) = plan.downcast_ref::<CopyReadExec>() {
             let units = head.copy_units.get(&read.spec().leaf).cloned().unwrap_or_default();
-            copy_read(&read.spec().format, &read.spec().schema, units).map_err(external)?
+            let spec = read.spec();
+            let read = CopyRead {
+                format: spec.format.clone(),
+                schema: Arc::clone(&spec.schema),
+                partition_columns: spec.partition_columns,
+                units,
+                // The environment's credentials.
+                access: SourceAccess::default(),
+            };
+            copy_read(read).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
             let spec = write_spec(head, write.spec(), write.checks());
             store.write(spec, Arc::clone(write.input())).map_err(external)?

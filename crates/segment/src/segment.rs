@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::ContentId;
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
-use damson_motion::{CheckFiles, ExecuteRequest, NodeReport, codes, control};
+use damson_motion::{CheckFiles, ExecuteRequest, NodeReport, codes, control, source_calls};
 use damson_storage::{ColumnCache, StorageError, TableStore, Verification};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
@@ -95,6 +95,8 @@ impl ControlHandler for Segment {
             control::WRITE_BACKUP => backup::write_backup(&body).await,
             control::READ_BACKUP => backup::read_backup(&body).await,
             control::LIST_BACKUPS => backup::list_backups(&body).await,
+            source_calls::LIST_SOURCES => self.list_sources(&body).await,
+            source_calls::SPLIT_SOURCES => self.split_sources(&body).await,
             control::LIST_FILES => answer(&self.store.list().await.map_err(storage_error)?),
             control::RUNNING_SLICES => answer(&self.running.list(self.content)),
             control::INTERCONNECT_STATS => answer(&NodeReport::of(&self.node)),

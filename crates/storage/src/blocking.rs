@@ -18,3 +18,15 @@ pub(crate) async fn run<T: Send + 'static>(
     };
     result.map_err(StorageError::io(operation, path))
 }
+
+/// As [`run`], of a call that says itself what went wrong.
+pub(crate) async fn try_run<T: Send + 'static>(
+    operation: &'static str,
+    path: &Path,
+    call: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    match SpawnedTask::spawn_blocking(call).join_unwind().await {
+        Ok(result) => result,
+        Err(shut_down) => Err(StorageError::io(operation, path)(io::Error::other(shut_down))),
+    }
+}

@@ -21,6 +21,40 @@ pub const BATCH_ROWS: usize = 8192;
 /// Bytes that COPY reads from a text file at a time; the next block is read while one is parsed.
 pub const COPY_BLOCK_BYTES: usize = 4 << 20;
 
+/// A segment's share of a text file is at least this: less does not pay for a cut.
+pub const COPY_RANGE_BYTES_MIN: u64 = 1 << 20;
+
+/// Bytes of the pieces in which a text file is looked through for its cuts: enough of them for every core, and for the requests to a
+/// bucket that are worth making at once.
+pub const SPLIT_PIECE_BYTES: u64 = 32 << 20;
+
+/// Pieces of one file that are looked through at once, each with a block of it in memory.
+pub const SPLIT_PIECES_AT_ONCE: usize = 8;
+
+/// Files whose cuts, or whose footers, are looked for at once.
+pub const SPLIT_FILES_AT_ONCE: usize = 8;
+
+/// Bytes of one request to a bucket: a larger read is several at once.
+pub const SOURCE_PART_BYTES: u64 = 2 << 20;
+
+/// Requests at once for one read.
+pub const SOURCE_PARTS_AT_ONCE: usize = 8;
+
+/// Files of one COPY: each takes about 200 bytes on the master, and a row of the catalog.
+pub const SOURCE_FILES_MAX: usize = 1_000_000;
+
+/// Levels of directories below a name: links that lead in a circle end here.
+pub const SOURCE_DEPTH_MAX: usize = 64;
+
+/// Choices of a pattern's `{a,b}` together.
+pub const PATTERN_ALTERNATIVES_MAX: usize = 1_000;
+
+/// Clients of buckets and web servers that are kept, each with its idle connections.
+pub const SOURCE_CLIENTS_MAX: usize = 64;
+
+/// Bytes of a compressed file that are read at a time: they become several times as many.
+pub const DECODE_READ_BYTES: usize = 1 << 20;
+
 /// Bytes of one record of a COPY text file. An unbalanced quote would otherwise swallow the file into memory.
 pub const RECORD_BYTES_MAX: usize = 256 << 20;
 

@@ -2,11 +2,12 @@
 
 mod support;
 
-use damson_cluster::{CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
-use damson_storage::{copy_read, copy_write};
+use damson_cluster::{Codec, CopyFile, CopyFormat, CopyUnit, CsvOptions, ParquetOptions, SourceAccess};
+use damson_storage::{CopyRead, StorageError, copy_write};
 use datafusion::arrow::array::*;
 use datafusion::arrow::datatypes::*;
 use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::physical_plan::ExecutionPlan;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::fs;
@@ -33,8 +34,38 @@ fn write_file(dir: &Path, text: &[u8]) -> String {
     path
 }
 
+/// A file as a listing has it.
+fn listed(path: &str) -> CopyFile {
+    let metadata = fs::metadata(path).unwrap();
+    let modified = metadata.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+    CopyFile {
+        url: path.into(),
+        bytes: metadata.len(),
+        etag: None,
+        modified_us: Some(modified.as_micros() as i64),
+        partition: vec![],
+    }
+}
+
+fn records(path: &str, start: u64, end: u64) -> CopyUnit {
+    CopyUnit::Records { file: listed(path), codec: Codec::by_name(path), start, end }
+}
+
+fn row_groups(path: &str, row_groups: Vec<usize>) -> CopyUnit {
+    CopyUnit::RowGroups { file: listed(path), row_groups }
+}
+
+fn copy_read(
+    format: &CopyFormat,
+    schema: &SchemaRef,
+    units: Vec<CopyUnit>,
+) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+    let (format, schema, access) = (format.clone(), Arc::clone(schema), SourceAccess::default());
+    damson_storage::copy_read(CopyRead { format, schema, partition_columns: 0, units, access })
+}
+
 fn whole(path: &str) -> Vec<CopyUnit> {
-    vec![CopyUnit::CsvRange { path: path.into(), start: 0, end: fs::metadata(path).unwrap().len() }]
+    vec![records(path, 0, u64::MAX)]
 }
 
 /// Rows as texts, NULL as None.
@@ -191,7 +222,7 @@ async fn an_error_in_a_later_unit_and_block_has_its_line_in_the_file() {
         );
     }
     let path = write_file(dir.path(), &text);
-    let unit = CopyUnit::CsvRange { path, start, end: text.len() as u64 };
+    let unit = records(&path, start, text.len() as u64);
     let schema = schema(&[("i", DataType::Int64, true), ("t", DataType::Utf8View, true)]);
     let (_, message) = failure(copy_read(&csv(CsvOptions::default()), &schema, vec![unit]).unwrap()).await;
     assert!(message.contains("line 1600001, column i: \"oops\""), "{message}");
@@ -217,7 +248,7 @@ async fn units_cover_a_file_and_records_span_blocks() {
         let mut edges = vec![0];
         edges.extend(cuts.iter().map(|&i: &usize| starts[i]));
         edges.push(end);
-        let units = edges.windows(2).map(|w| CopyUnit::CsvRange { path: path.clone(), start: w[0], end: w[1] });
+        let units = edges.windows(2).map(|w| records(&path, w[0], w[1]));
         let options = CsvOptions { header: true, ..CsvOptions::default() };
         let got = rows(copy_read(&csv(options), &schema, units.collect()).unwrap()).await.unwrap();
         assert_eq!(got.column(0).as_primitive::<Int64Type>().values()[..], [0, 1, 2, 3, 4, 5, 6]);
@@ -274,7 +305,7 @@ async fn every_record_is_read_once_however_a_file_is_cut() {
         let end = edges.pop().unwrap();
         edges.retain(|&at| at == 0 || random.random_ratio(1, 10));
         edges.push(end);
-        let units = edges.windows(2).map(|w| CopyUnit::CsvRange { path: path.clone(), start: w[0], end: w[1] });
+        let units = edges.windows(2).map(|w| records(&path, w[0], w[1]));
         let target = schema(&[("i", DataType::Int32, false), ("t", DataType::Utf8View, false)]);
         let got = rows(copy_read(&csv(options), &target, units.collect()).unwrap()).await.unwrap();
         let (numbers, texts) = (got.column(0).as_primitive::<Int32Type>(), got.column(1).as_string_view());
@@ -325,7 +356,12 @@ async fn options_and_files_that_cannot_be() {
     let list = schema(&[("l", DataType::new_list(DataType::Int64, true), true)]);
     assert_eq!(copy_read(&csv(CsvOptions::default()), &list, vec![]).unwrap_err().sqlstate(), "0A000");
 
-    let unit = CopyUnit::CsvRange { path: "/nowhere/x.csv".into(), start: 0, end: 1 };
+    let unit = CopyUnit::Records {
+        file: CopyFile { url: "/nowhere/x.csv".into(), bytes: 1, etag: None, modified_us: None, partition: vec![] },
+        codec: Codec::None,
+        start: 0,
+        end: 1,
+    };
     let (sqlstate, message) = failure(copy_read(&csv(CsvOptions::default()), &texts(), vec![unit]).unwrap()).await;
     assert!(sqlstate == "58P01" && message.contains("/nowhere/x.csv"), "{message}");
 }
@@ -343,7 +379,7 @@ fn write_parquet(dir: &Path, batch: &RecordBatch) -> String {
 }
 
 fn all_of(path: &str) -> Vec<CopyUnit> {
-    vec![CopyUnit::ParquetRowGroups { path: path.into(), row_groups: vec![0] }]
+    vec![row_groups(path, vec![0])]
 }
 
 #[tokio::test]

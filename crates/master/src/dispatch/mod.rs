@@ -6,6 +6,7 @@ mod orphans;
 mod registry;
 mod routes;
 mod run;
+mod sources;
 
 pub(crate) use files::{FileService, Finding};
 pub(crate) use orphans::{OrphanCollector, Write, Writes};

@@ -4,6 +4,7 @@
 //! keep `b <> 0 AND a / b > 1` from dividing by zero, DataFusion's physical planner for one partition, [`distribute`],
 //! DataFusion's enforcement of orderings, [`spool`] where motions could deadlock, and [`slices`] with [`direct_dispatch`].
 
+mod constant_rows;
 mod direct_dispatch;
 mod distribute;
 mod join_order;
@@ -57,7 +58,7 @@ pub(crate) enum Output {
 /// # Errors
 /// What DataFusion finds wrong with the query, or cannot plan.
 pub(crate) async fn plan(context: &PlanContext<'_>, logical: &LogicalPlan, output: Output) -> Result<SliceTable> {
-    let optimized = damson_functions::guard_plan(context.state.optimize(logical)?)?;
+    let optimized = damson_functions::guard_plan(constant_rows::optimize(context.state, logical)?)?;
     let physical = one_partition(context.state, &optimized).await?;
     distribute_and_slice(context, physical, output)
 }

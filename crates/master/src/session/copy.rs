@@ -1,5 +1,6 @@
-//! COPY.
+//! COPY: a segment lists and splits the files, all read and write them.
 
+use super::backup::until;
 use super::bind::Bound;
 use super::column_names::plain;
 use super::constraints::unique_keys;
@@ -7,14 +8,13 @@ use super::insert::default_value;
 use super::write::{Changed, collect};
 use super::{Outcome, Session, ast};
 use crate::catalog::CatalogState;
-use crate::copy_split::{SplitError, split};
 use crate::ddl::resolve_columns;
 use crate::engine::{Taking, write_out_constants};
-use crate::error::{SqlError, SqlResult, SqlState, of_datafusion, task_ended};
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
-use crate::sql::{CopyFrom, CopySource, CopyTo};
+use crate::sql::{CopyFrom, CopySource, CopyTo, format_of_name};
 use crate::transaction::Transaction;
-use damson_cluster::{ColumnDef, OnDuplicate, TableDef};
+use damson_cluster::{Codec, ColumnDef, CopyFile, CopyFormat, OnBadRow, OnDuplicate, SourceAccess, TableDef};
 use damson_motion::{CopyReadExec, CopyReadSpec, CopyWriteSpec};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
@@ -30,23 +30,32 @@ use tokio_util::sync::CancellationToken;
 const LEAF: u32 = 0;
 
 impl Session {
-    /// The master splits the files, each segment reads its share and sends the rows to their owners.
+    /// A segment lists and splits the files, each segment reads its share and sends the rows to their owners.
+    ///
+    /// # Cancellation
+    /// In every phase; what was written is removed.
     pub(super) async fn copy_from(
         self: &Arc<Self>,
         copy: &CopyFrom,
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        check_from(copy)?;
         let entry = self.lock_to_add(transaction, &copy.table, &cancel).await?;
         let catalog = transaction.state();
         let def = Arc::clone(&entry.def);
         let targets = resolve_columns(&def, &copy.columns)?;
+        // The environment's credentials.
+        let access = SourceAccess::default();
+        let listed = self.master.files.list_sources(&copy.sources, copy.pattern.as_deref(), &access);
+        let files = until(&cancel, listed).await?;
+        let format = format_of(copy, &files)?;
+        let read = read_spec(&def, &targets, &files, format)?;
         let segments = catalog.current_map().segment_count();
-        let (path, format) = (copy.path.clone(), copy.format.clone());
-        let units = tokio::task::spawn_blocking(move || split(&path, &format, segments)).await.map_err(task_ended)?;
-        let units = units.map_err(of_split)?;
+        let split = self.master.files.split_sources(&files, &read.format, copy.codec, segments, &access);
+        let units = until(&cancel, split).await?;
         let bound = self.bind_nothing(catalog)?;
-        let rows = rows_of_files(&bound, &def, &targets, copy)?;
+        let rows = rows_of_files(&bound, &def, &targets, read)?;
         let keys = unique_keys(&def, |_| true, |_| OnDuplicate::Fail);
         let unique = !keys.is_empty();
         let target = self.checked(bound.names.state(), &def, keys).await?;
@@ -65,6 +74,7 @@ impl Session {
         catalog: Arc<CatalogState>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        check_to(copy)?;
         let query = match &copy.source {
             CopySource::Query(query) => query.as_ref().clone(),
             CopySource::Table { table, columns } => {
@@ -95,19 +105,111 @@ impl Session {
     }
 }
 
+/// # Errors
+/// 0A000 for what COPY FROM cannot do yet.
+fn check_from(copy: &CopyFrom) -> SqlResult<()> {
+    let rejects = matches!(copy.on_bad_row, OnBadRow::Reject { .. });
+    refuse(&[
+        ("SECRET", copy.secret.is_some()),
+        ("SEGMENT REJECT LIMIT", rejects),
+        ("VALIDATE", copy.is_validation()),
+        ("FORCE", copy.force),
+    ])
+}
+
+/// # Errors
+/// 0A000 for what COPY TO cannot do yet.
+fn check_to(copy: &CopyTo) -> SqlResult<()> {
+    let is_remote = copy.path.contains("://") && !copy.path.starts_with("file://");
+    refuse(&[
+        ("SECRET", copy.secret.is_some()),
+        ("COMPRESSION", copy.codec.is_some_and(|codec| codec != Codec::None)),
+        ("MAX_FILE_SIZE", copy.max_file_bytes.is_some()),
+        ("PARTITION BY", !copy.partition_by.is_empty()),
+        ("SINGLE_FILE", copy.single_file),
+        ("MANIFEST", copy.manifest),
+        ("TO a bucket", is_remote),
+    ])
+}
+
+fn refuse(options: &[(&str, bool)]) -> SqlResult<()> {
+    match options.iter().find(|(_, is_asked)| *is_asked) {
+        None => Ok(()),
+        Some((option, _)) => {
+            Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {option} is not supported yet")))
+        }
+    }
+}
+
+/// What the statement says of the format, or, if it says nothing, the files' names.
+///
+/// # Errors
+/// 22023 for files of several formats.
+fn format_of(copy: &CopyFrom, files: &[CopyFile]) -> SqlResult<CopyFormat> {
+    if !copy.format_by_files {
+        return Ok(copy.format.clone());
+    }
+    let mut formats = files.iter().map(|file| format_of_name(&file.url));
+    let first = formats.next().flatten();
+    if let Some(at) = formats.position(|format| format != first) {
+        let error = SqlError::new(SqlState::INVALID_PARAMETER, "the files' names say different formats");
+        // The first one is not among those that were looked at.
+        let detail = format!("Two of them are {} and {}.", files[0].url, files[at + 1].url);
+        return Err(error.with_detail(detail).with_hint("Say which it is with FORMAT, or which files with PATTERN."));
+    }
+    Ok(first.unwrap_or_else(|| copy.format.clone()))
+}
+
+/// What segments are to know of the files: the targets in their order, but those that directories give come last.
+///
+/// # Errors
+/// 22023 for files of which only some have a column in their directories, and where no column is left for the files.
+fn read_spec(def: &TableDef, targets: &[usize], files: &[CopyFile], format: CopyFormat) -> SqlResult<CopyReadSpec> {
+    let mut in_files = vec![];
+    let mut in_directories = vec![];
+    for &target in targets {
+        match is_partition(&def.columns[target].name, files)? {
+            true => in_directories.push(target),
+            false => in_files.push(target),
+        }
+    }
+    if in_files.is_empty() {
+        let message = "the files' directories give all columns: none is left for the files";
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
+    }
+    let partition_columns = in_directories.len();
+    let columns: Vec<usize> = in_files.into_iter().chain(in_directories).collect();
+    let schema = def.arrow_schema().project(&columns).map_err(|error| of_datafusion(error.into()))?;
+    Ok(CopyReadSpec { leaf: LEAF, format, schema: Arc::new(schema), partition_columns })
+}
+
+/// Whether the directories of all files have the column.
+fn is_partition(column: &str, files: &[CopyFile]) -> SqlResult<bool> {
+    let has = |file: &&CopyFile| file.partition.iter().any(|(name, _)| name == column);
+    match files.iter().filter(has).count() {
+        0 => Ok(false),
+        all if all == files.len() => Ok(true),
+        some => {
+            let message = format!("column \"{column}\" is in the directories of some files only");
+            let error = SqlError::new(SqlState::INVALID_PARAMETER, message);
+            let without = files.iter().find(|file| !has(file)).map_or("", |file| file.url.as_str());
+            let detail = format!("{some} of {} files have it; {without} has not.", files.len());
+            Err(error.with_detail(detail).with_hint("Load them by a COPY each."))
+        }
+    }
+}
+
 /// The files' columns under their names in the table; columns that COPY does not name get their defaults.
 fn rows_of_files(
     bound: &Bound,
     def: &TableDef,
     targets: &[usize],
-    copy: &CopyFrom,
+    read: CopyReadSpec,
 ) -> SqlResult<Arc<dyn ExecutionPlan>> {
-    let table_schema = def.arrow_schema();
-    let fields = targets.iter().map(|&t| Arc::new(table_schema.field(t).clone()));
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let read = CopyReadExec::new(CopyReadSpec { leaf: LEAF, format: copy.format.clone(), schema });
+    let in_order = read.schema.fields().iter().map(|field| field.name()).eq(def.columns.iter().map(|c| &c.name));
+    let read = CopyReadExec::new(read);
     let mut taking = Taking::new(&bound.names);
-    let mut as_it_is = targets.iter().copied().eq(0..def.columns.len());
+    let mut as_it_is = in_order;
     let mut column = |(position, column): (usize, &ColumnDef)| match targets.contains(&position) {
         true => {
             let value = Expr::Column(datafusion::common::Column::new_unqualified(&column.name));
@@ -149,6 +251,58 @@ fn check_names(schema: &Schema) -> SqlResult<()> {
     }
 }
 
-fn of_split(error: SplitError) -> SqlError {
-    SqlError::new(SqlState::known(error.sqlstate()), error.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Statement, parse};
+
+    fn copy(sql: &str) -> CopyFrom {
+        match parse(sql).unwrap() {
+            Statement::CopyFrom(copy) => copy,
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+
+    fn files(urls: &[(&str, &[&str])]) -> Vec<CopyFile> {
+        let file = |(url, directories): &(&str, &[&str])| CopyFile {
+            url: (*url).into(),
+            bytes: 1,
+            etag: None,
+            modified_us: None,
+            partition: directories.iter().map(|name| ((*name).to_owned(), Some("x".to_owned()))).collect(),
+        };
+        urls.iter().map(file).collect()
+    }
+
+    #[test]
+    fn files_tell_the_format_where_nothing_else_does() {
+        let of = |sql: &str, urls: &[&str]| {
+            let urls: Vec<(&str, &[&str])> = urls.iter().map(|url| (*url, &[] as &[&str])).collect();
+            format_of(&copy(sql), &files(&urls))
+        };
+        let parquet = of("copy t from '/d'", &["/d/a.parquet", "/d/b.pq"]).unwrap();
+        assert!(matches!(parquet, CopyFormat::Parquet(_)));
+        assert!(matches!(of("copy t from '/d'", &["/d/a", "/d/b"]).unwrap(), CopyFormat::Csv(_)));
+        assert!(matches!(of("copy t from '/d' csv", &["/d/a.parquet"]).unwrap(), CopyFormat::Csv(_)));
+        let error = of("copy t from '/d'", &["/d/a.csv", "/d/b.csv", "/d/_c.tsv"]).unwrap_err();
+        assert_eq!(error.state, SqlState::INVALID_PARAMETER);
+        assert_eq!(error.detail.as_deref(), Some("Two of them are /d/a.csv and /d/_c.tsv."));
+    }
+
+    #[test]
+    fn directories_are_all_alike() {
+        let all = files(&[("/f/d=x/1", &["d", "other"]), ("/f/d=y/2", &["d"])]);
+        assert!(is_partition("d", &all).unwrap() && !is_partition("e", &all).unwrap());
+        let error = is_partition("other", &all).unwrap_err();
+        assert_eq!(error.state, SqlState::INVALID_PARAMETER);
+        assert_eq!(error.detail.as_deref(), Some("1 of 2 files have it; /f/d=y/2 has not."));
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_refused() {
+        for option in ["FORCE", "VALIDATE", "SECRET s", "REJECT_LIMIT 5"] {
+            let error = check_from(&copy(&format!("copy t from '/d' (format csv, {option})"))).unwrap_err();
+            assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{option}");
+        }
+    }
 }

@@ -36,6 +36,7 @@ mod unsupported;
 mod wide_numbers;
 
 pub use as_of::Version;
+pub use copy::format_of_name;
 pub use expression::{parse_expression, values_query};
 pub use names::{DATABASE, DEFAULT_SCHEMA, fold};
 pub use nextval::{

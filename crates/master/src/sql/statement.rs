@@ -2,7 +2,7 @@
 
 use super::types::SqlType;
 use crate::locks::LockMode;
-use damson_cluster::{Compression, CopyFormat};
+use damson_cluster::{Codec, Compression, CopyFormat, OnBadRow};
 use sqlparser::ast;
 
 /// One parsed statement. Names are folded to lower case unless they were quoted.
@@ -52,17 +52,19 @@ pub enum Statement {
 }
 
 impl Statement {
-    /// True for what gives no rows: everything but queries, EXPLAIN, SHOW, BACKUP, RESTORE, and changes with RETURNING.
+    /// True for what gives no rows: everything but queries, EXPLAIN, SHOW, BACKUP, RESTORE, COPY with VALIDATE, and changes with
+    /// RETURNING.
     pub fn is_update(&self) -> bool {
-        let gives_rows = matches!(
-            self,
+        let gives_rows = match self {
             Statement::Query(_)
-                | Statement::Explain(_)
-                | Statement::Show(_)
-                | Statement::Backup(_)
-                | Statement::Restore(_)
-                | Statement::ShowBackups(_)
-        );
+            | Statement::Explain(_)
+            | Statement::Show(_)
+            | Statement::Backup(_)
+            | Statement::Restore(_)
+            | Statement::ShowBackups(_) => true,
+            Statement::CopyFrom(copy) => copy.is_validation(),
+            _ => false,
+        };
         !gives_rows && self.returning().is_none()
     }
 
@@ -664,17 +666,48 @@ pub struct CopyFrom {
     pub table: RelationName,
     /// Empty: all columns, in the table's order.
     pub columns: Vec<Name>,
-    /// A file, a glob or a directory, on the master's and segments' hosts.
-    pub path: String,
+    /// Files, globs, directories and URLs; at least one.
+    pub sources: Vec<String>,
+    /// PATTERN: a regular expression that the files' names must match.
+    pub pattern: Option<String>,
+    /// SECRET: whose options reach the sources; None: the one whose scope they are in, or the environment.
+    pub secret: Option<Name>,
     pub format: CopyFormat,
+    /// Neither FORMAT nor an option that belongs to one was written, and the sources' own names say nothing: what the names of
+    /// the files say counts then, and `format` if these say nothing.
+    pub format_by_files: bool,
+    /// None: by each file's name.
+    pub codec: Option<Codec>,
+    /// [`OnBadRow::Report`]: VALIDATE.
+    pub on_bad_row: OnBadRow,
+    /// FORCE: files that were loaded before are loaded again.
+    pub force: bool,
+}
+
+impl CopyFrom {
+    /// Whether nothing is loaded, and the bad rows are its result.
+    pub fn is_validation(&self) -> bool {
+        self.on_bad_row == OnBadRow::Report
+    }
 }
 
 #[derive(Clone, Debug)]
 pub struct CopyTo {
     pub source: CopySource,
-    /// A directory.
+    /// A directory or a URL's prefix; with `single_file` the file.
     pub path: String,
+    /// As [`CopyFrom::secret`].
+    pub secret: Option<Name>,
     pub format: CopyFormat,
+    /// None: by the name of a single file; of Parquet the writer's default; else none.
+    pub codec: Option<Codec>,
+    /// MAX_FILE_SIZE, in bytes: a part that has as many is followed by another one.
+    pub max_file_bytes: Option<u64>,
+    /// PARTITION BY: columns of the result; empty: no directories.
+    pub partition_by: Vec<Name>,
+    pub single_file: bool,
+    /// Whether the parts are listed in a file beside them.
+    pub manifest: bool,
 }
 
 #[derive(Clone, Debug)]

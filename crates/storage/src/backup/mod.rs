@@ -14,4 +14,5 @@ mod tests;
 mod url;
 
 pub use place::BackupPlace;
+pub(crate) use retry::RetryPolicy;
 pub use url::shown_url;

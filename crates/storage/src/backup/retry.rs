@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// How often a place is asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RetryPolicy {
+pub(crate) struct RetryPolicy {
     first: Duration,
     longest: Duration,
     /// From an operation's begin. Zero: it is asked once.
@@ -17,7 +17,7 @@ pub(super) struct RetryPolicy {
 
 impl RetryPolicy {
     /// Of buckets, over a network.
-    pub(super) const BUCKET: RetryPolicy =
+    pub(crate) const BUCKET: RetryPolicy =
         RetryPolicy { first: BACKUP_RETRY_FIRST, longest: BACKUP_RETRY_LONGEST, give_up_after: BACKUP_RETRY_FOR };
     /// Of disks: what a disk has refused to write or read is an error, and not to be tried until it seems to work.
     pub(super) const DISK: RetryPolicy =
@@ -37,7 +37,7 @@ impl RetryPolicy {
     }
 
     /// Asks again and again, until there is an answer that will not change.
-    pub(super) async fn retry<T, F>(self, what: &str, mut ask: impl FnMut() -> F) -> Result<T>
+    pub(crate) async fn retry<T, F>(self, what: &str, mut ask: impl FnMut() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
@@ -67,7 +67,7 @@ impl Patience {
         if self.began.elapsed() + pause > self.policy.give_up_after || self.policy.give_up_after.is_zero() {
             return false;
         }
-        tracing::info!(%error, pause_ms = pause.as_millis() as u64, "a place of backups refused; trying again");
+        tracing::info!(%error, pause_ms = pause.as_millis() as u64, "a place refused; trying again");
         sleep(pause).await;
         self.pause = (self.pause * 2).min(self.policy.longest);
         true

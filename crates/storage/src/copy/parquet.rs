@@ -1,10 +1,10 @@
 //! A file's share of row groups to batches of the target's types.
 
-use super::local::LocalFile;
 use crate::StorageError;
 use crate::limits::{BATCH_ROWS, ERROR_VALUE_BYTES_MAX};
+use crate::source::SourceFile;
 use crate::text::{RowError, parse_column, type_name};
-use damson_cluster::CopyUnit;
+use damson_cluster::{CopyFile, CopyUnit, SourceAccess};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use datafusion::arrow::datatypes::{
@@ -25,20 +25,21 @@ use std::sync::Arc;
 pub(crate) struct ParquetReader {
     schema: SchemaRef,
     units: VecDeque<CopyUnit>,
+    access: SourceAccess,
     current: Option<Share>,
 }
 
 /// The unit that is being read.
 struct Share {
     path: String,
-    rows: ParquetRecordBatchStream<LocalFile>,
+    rows: ParquetRecordBatchStream<SourceFile>,
     /// Position in the stream's batches, by target column.
     positions: Vec<usize>,
 }
 
 impl ParquetReader {
-    pub(crate) fn new(schema: SchemaRef, units: Vec<CopyUnit>) -> Self {
-        ParquetReader { schema, units: units.into(), current: None }
+    pub(crate) fn new(schema: SchemaRef, units: Vec<CopyUnit>, access: SourceAccess) -> Self {
+        ParquetReader { schema, units: units.into(), access, current: None }
     }
 
     pub(crate) async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -54,30 +55,37 @@ impl ParquetReader {
             }
             match self.units.pop_front() {
                 None => return Ok(None),
-                Some(CopyUnit::ParquetRowGroups { path, row_groups }) => {
-                    self.current = Some(Share::open(path, row_groups, &self.schema).await?);
+                Some(CopyUnit::RowGroups { file, row_groups }) => {
+                    self.current = Some(Share::open(&file, row_groups, &self.schema, &self.access).await?);
                 }
-                Some(CopyUnit::CsvRange { path, .. }) => {
-                    let message = "a CSV unit in a Parquet plan".into();
-                    return Err(StorageError::File { path, message, sqlstate: "XX000" }.into());
+                Some(CopyUnit::Records { file, .. }) => {
+                    let message = "a unit of text in a Parquet plan".into();
+                    return Err(StorageError::File { path: file.url, message, sqlstate: "XX000" }.into());
                 }
             }
         }
     }
 }
 
-fn unreadable(path: &str, error: ParquetError) -> StorageError {
+pub(crate) fn unreadable(path: &str, error: ParquetError) -> StorageError {
     let error = datafusion::error::DataFusionError::from(error);
-    let message = match StorageError::find(&error) {
-        Some(inner) => inner.to_string(),
-        None => format!("not a readable Parquet file: {}", error.strip_backtrace()),
+    let (message, sqlstate) = match StorageError::find(&error) {
+        Some(StorageError::File { message, sqlstate, .. }) => (message.clone(), *sqlstate),
+        Some(inner) => (inner.to_string(), inner.sqlstate()),
+        None => (format!("not a readable Parquet file: {}", error.strip_backtrace()), "22P04"),
     };
-    StorageError::File { path: path.into(), message, sqlstate: "22P04" }
+    StorageError::File { path: path.into(), message, sqlstate }
 }
 
 impl Share {
-    async fn open(path: String, row_groups: Vec<usize>, target: &SchemaRef) -> Result<Self, StorageError> {
-        let mut file = LocalFile::open(&path).await?;
+    async fn open(
+        listed: &CopyFile,
+        row_groups: Vec<usize>,
+        target: &SchemaRef,
+        access: &SourceAccess,
+    ) -> Result<Self, StorageError> {
+        let path = listed.url.clone();
+        let mut file = SourceFile::open(listed, access).await?;
         let bad = |error: ParquetError| unreadable(&path, error);
         let found = ArrowReaderMetadata::load_async(&mut file, ArrowReaderOptions::new()).await.map_err(bad)?;
         if let Some(row_group) = row_groups.iter().find(|&&row_group| row_group >= found.metadata().num_row_groups()) {

@@ -2,6 +2,8 @@
 
 use crate::StorageError;
 use crate::copy::csv::Dialect;
+use crate::copy::print_json;
+use crate::copy::print_text::{append_rows, append_text};
 use crate::durable::DurableFile;
 use crate::limits::{CSV_WRITE_BYTES, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX};
 use crate::sink::{SinkExec, Target, Written};
@@ -26,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A sink that writes `input`'s rows to one file, `dir/file_stem.csv` or `.parquet`, also when there are none. One
+/// A sink that writes `input`'s rows to one file, `dir/file_stem.csv`, `.txt`, `.json` or `.parquet`, also when there are none. One
 /// partition, one batch of one row: `rows` (UInt64) and `files` (Binary, JSON of the paths). The file has its name once
 /// it is whole and on stable storage; one of that name is replaced.
 ///
@@ -58,7 +60,9 @@ pub fn copy_write(
         forms.push(form);
     }
     let (encoding, extension) = match format {
-        CopyFormat::Csv(options) => (Encoding::Csv(Dialect::new(options)?), "csv"),
+        CopyFormat::Csv(options) => (Encoding::Text(Dialect::csv(options)?), "csv"),
+        CopyFormat::Text(options) => (Encoding::Text(Dialect::text(options)?), "txt"),
+        CopyFormat::Json(_) => (Encoding::Json, "json"),
         CopyFormat::Parquet(_) => (Encoding::Parquet, "parquet"),
     };
     let target = CopyWrite {
@@ -105,7 +109,8 @@ struct CopyWrite {
 
 #[derive(Debug)]
 enum Encoding {
-    Csv(Dialect),
+    Text(Dialect),
+    Json,
     Parquet,
 }
 
@@ -164,14 +169,14 @@ impl Target for CopyWrite {
 }
 
 enum Encoder {
-    Csv(Vec<u8>),
+    Text(Vec<u8>),
     Parquet { writer: Box<ArrowWriter<Vec<u8>>>, schema: SchemaRef },
 }
 
 impl Encoder {
     fn memory_bytes(&self) -> usize {
         match self {
-            Encoder::Csv(text) => text.capacity(),
+            Encoder::Text(text) => text.capacity(),
             Encoder::Parquet { writer, .. } => writer.memory_size(),
         }
     }
@@ -179,7 +184,7 @@ impl Encoder {
     /// What is ready to be written; the rest of it too if this is the last call.
     fn take_block(&mut self, last: bool) -> Option<Vec<u8>> {
         let (block, least) = match self {
-            Encoder::Csv(text) => (text, if last { 1 } else { CSV_WRITE_BYTES }),
+            Encoder::Text(text) => (text, if last { 1 } else { CSV_WRITE_BYTES }),
             // Filled by whole row groups.
             Encoder::Parquet { writer, .. } => (writer.inner_mut(), 1),
         };
@@ -197,7 +202,8 @@ impl Encoder {
 impl CopyWrite {
     fn encoder(&self) -> Result<Encoder, StorageError> {
         match &self.encoding {
-            Encoding::Csv(dialect) => {
+            Encoding::Json => Ok(Encoder::Text(Vec::with_capacity(CSV_WRITE_BYTES + CSV_WRITE_BYTES / 4))),
+            Encoding::Text(dialect) => {
                 let mut text = Vec::with_capacity(CSV_WRITE_BYTES + CSV_WRITE_BYTES / 4);
                 if dialect.header {
                     for (i, name) in self.columns.iter().enumerate() {
@@ -208,7 +214,7 @@ impl CopyWrite {
                     }
                     text.push(b'\n');
                 }
-                Ok(Encoder::Csv(text))
+                Ok(Encoder::Text(text))
             }
             Encoding::Parquet => {
                 let form = |(name, form): (&String, &DataType)| match form {
@@ -239,8 +245,12 @@ impl CopyWrite {
         };
         let columns: Vec<ArrayRef> = batch.columns().iter().zip(&self.forms).map(form).collect::<Result<_, _>>()?;
         match (encoder, &self.encoding) {
-            (Encoder::Csv(text), Encoding::Csv(dialect)) => {
+            (Encoder::Text(text), Encoding::Text(dialect)) => {
                 append_rows(dialect, &columns, batch.num_rows(), text);
+                Ok(())
+            }
+            (Encoder::Text(text), Encoding::Json) => {
+                print_json::append_rows(&self.columns, &columns, batch.num_rows(), text);
                 Ok(())
             }
             (Encoder::Parquet { writer, schema }, _) => {
@@ -250,7 +260,7 @@ impl CopyWrite {
                 writer.write(&batch).map_err(|error| StorageError::write(&self.path.display().to_string(), error))?;
                 Ok(())
             }
-            (Encoder::Csv(_), Encoding::Parquet) => unreachable!("the encoder is made for the encoding"),
+            (Encoder::Text(_), Encoding::Parquet) => unreachable!("the encoder is made for the encoding"),
         }
     }
 }
@@ -269,44 +279,4 @@ fn interval_to_text(column: &ArrayRef) -> ArrayRef {
         out.append_value(String::from_utf8_lossy(&text));
     }
     Arc::new(out.finish())
-}
-
-fn append_rows(dialect: &Dialect, columns: &[ArrayRef], rows: usize, out: &mut Vec<u8>) {
-    let printers: Vec<ColumnPrinter> = columns.iter().filter_map(ColumnPrinter::new).collect();
-    assert_eq!(printers.len(), columns.len(), "every exported type can be printed");
-    let mut value = Vec::new();
-    for row in 0..rows {
-        for (position, (column, printer)) in columns.iter().zip(&printers).enumerate() {
-            if position > 0 {
-                out.push(dialect.delimiter);
-            }
-            if column.is_null(row) {
-                out.extend_from_slice(dialect.null.as_bytes());
-                continue;
-            }
-            value.clear();
-            printer.print(row, &mut value);
-            append_text(dialect, &value, columns.len() == 1, out);
-        }
-        out.push(b'\n');
-    }
-}
-
-/// One value, quoted where it must be.
-fn append_text(dialect: &Dialect, value: &[u8], alone: bool, out: &mut Vec<u8>) {
-    let special = |&byte: &u8| byte == dialect.delimiter || byte == dialect.quote || matches!(byte, b'\n' | b'\r');
-    // A line of `\.` alone ends the data for PostgreSQL.
-    let must = value == dialect.null.as_bytes() || value.iter().any(special) || (alone && value == b"\\.");
-    if !must {
-        out.extend_from_slice(value);
-        return;
-    }
-    out.push(dialect.quote);
-    for &byte in value {
-        if byte == dialect.quote || byte == dialect.escape {
-            out.push(dialect.escape);
-        }
-        out.push(byte);
-    }
-    out.push(dialect.quote);
 }

@@ -1,12 +1,13 @@
 use super::super::{
-    AlterAction, CopySource, DistributionClause, ExplainFormat, Isolation, Restore, SetSetting, ShowTarget, Statement,
+    AlterAction, DistributionClause, ExplainFormat, Isolation, Restore, SetSetting, ShowTarget, Statement,
     TransactionModes, TransactionStatement, parse,
 };
 use crate::error::{SqlError, SqlState};
 use crate::locks::LockMode;
-use damson_cluster::{Compression, CopyFormat, CsvOptions};
+use damson_cluster::Compression;
 
 mod changes;
+mod copy;
 mod definitions;
 
 fn ok(sql: &str) -> Statement {
@@ -299,72 +300,6 @@ fn alter_table() {
     }
     assert_eq!(err_at("alter table t add a int, add b int", SqlState::FEATURE_NOT_SUPPORTED), ", add b int");
     assert_eq!(err_at("alter table t frobnicate", SqlState::SYNTAX_ERROR), "frobnicate");
-}
-
-fn csv(sql: &str) -> CsvOptions {
-    match ok(sql) {
-        Statement::CopyFrom(copy) => match copy.format {
-            CopyFormat::Csv(options) => options,
-            CopyFormat::Parquet(_) => panic!("{sql}"),
-        },
-        other => panic!("{sql}: {other:?}"),
-    }
-}
-
-#[test]
-fn copy() {
-    let plain = CsvOptions::default();
-    assert_eq!(csv("copy t from 'a.csv'"), plain);
-    assert_eq!(csv("copy t from 'dir'"), plain);
-    assert_eq!(csv("copy t from 'a.tbl'").delimiter, b'|');
-    assert_eq!(csv("copy t from '/x/a.TSV'").delimiter, b'\t');
-    assert_eq!(csv("copy t from 'a.parquet' (format csv)"), plain);
-    let all = CsvOptions { header: true, delimiter: b'|', quote: b'\'', escape: b'\\', null: "NULL".into() };
-    assert_eq!(
-        csv("copy t from 'a' with (format csv, header true, delimiter '|', quote '''', escape '\\', null 'NULL')"),
-        all
-    );
-    assert_eq!(csv("copy t from 'a' with csv header delimiter as '|' quote '''' escape '\\' null as 'NULL'"), all);
-    assert_eq!(csv("copy t from 'a' delimiter '|' csv").delimiter, b'|');
-    assert_eq!(csv("copy t from 'a' (delimiter E'\\t', header off, encoding 'UTF8')").delimiter, b'\t');
-    assert_eq!(csv("copy t from 'a' (quote '''')").escape, b'\'');
-
-    let Statement::CopyFrom(copy) = ok("COPY s.t (a, b) FROM '/data/*.parquet'") else { panic!() };
-    assert!(matches!(copy.format, CopyFormat::Parquet(_)));
-    assert_eq!((names(&copy.columns), copy.path.as_str()), (vec!["a", "b"], "/data/*.parquet"));
-    let Statement::CopyTo(copy) = ok("copy (select a, ')' from t) to '/out' (format parquet)") else { panic!() };
-    assert!(matches!((copy.source, copy.format), (CopySource::Query(_), CopyFormat::Parquet(_))));
-    let Statement::CopyTo(copy) = ok("copy t to 'out' with (header)") else { panic!() };
-    assert!(matches!((copy.source, copy.format), (CopySource::Table { .. }, CopyFormat::Csv(csv)) if csv.header));
-}
-
-#[test]
-fn copy_errors() {
-    for (sql, state, at) in [
-        ("copy t from 'a' (format text)", SqlState::FEATURE_NOT_SUPPORTED, "text)"),
-        ("copy t from 'a' (format xml)", SqlState::INVALID_PARAMETER, "xml)"),
-        ("copy t from 'a' (delimiter '||')", SqlState::FEATURE_NOT_SUPPORTED, "delimiter '||')"),
-        ("copy t from 'a' (delimiter 'ä')", SqlState::FEATURE_NOT_SUPPORTED, "delimiter 'ä')"),
-        ("copy t from 'a' (quote '')", SqlState::FEATURE_NOT_SUPPORTED, "quote '')"),
-        ("copy t from 'a' (delimiter '\"')", SqlState::INVALID_PARAMETER, "delimiter '\"')"),
-        ("copy t from 'a' (delimiter E'\\n')", SqlState::INVALID_PARAMETER, "delimiter E'\\n')"),
-        ("copy t from 'a' (null 'a,b')", SqlState::INVALID_PARAMETER, "null 'a,b')"),
-        ("copy t from 'a' (header, header)", SqlState::SYNTAX_ERROR, "header)"),
-        ("copy t from 'a' (blub 1)", SqlState::SYNTAX_ERROR, "blub 1)"),
-        ("copy t from 'a' (header maybe)", SqlState::SYNTAX_ERROR, "maybe)"),
-        ("copy t from 'a.parquet' (header)", SqlState::FEATURE_NOT_SUPPORTED, "header)"),
-        ("copy t from 'a' (encoding 'latin1')", SqlState::FEATURE_NOT_SUPPORTED, "encoding 'latin1')"),
-        (
-            "copy t from 'a' log errors segment reject limit 5",
-            SqlState::FEATURE_NOT_SUPPORTED,
-            "log errors segment reject limit 5",
-        ),
-        ("copy t from a", SqlState::SYNTAX_ERROR, "a"),
-        ("copy (select 1) from 'a'", SqlState::SYNTAX_ERROR, "from 'a'"),
-        ("copy t 'a'", SqlState::SYNTAX_ERROR, "'a'"),
-    ] {
-        assert_eq!(err_at(sql, state), at, "{sql}");
-    }
 }
 
 #[test]

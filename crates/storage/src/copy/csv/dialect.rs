@@ -1,66 +1,171 @@
-//! The characters of a CSV file.
+//! The characters of a text file.
 
 use crate::StorageError;
-use damson_cluster::CsvOptions;
+use damson_cluster::{CsvOptions, Encoding, TextOptions};
 use memchr::{memchr, memchr2};
 
-/// CSV options that were checked: every character is ASCII, so that no cut is inside a UTF-8 sequence.
+/// Options that were checked: every character is ASCII, so that no cut is inside a UTF-8 sequence.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialect {
     pub header: bool,
     pub delimiter: u8,
-    pub quote: u8,
-    pub escape: u8,
     pub null: String,
+    pub encoding: Encoding,
+    pub form: Form,
+}
+
+/// How a value holds characters that would end it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Csv {
+        quote: u8,
+        escape: u8,
+    },
+    /// PostgreSQL's text: after an escape; None: not at all.
+    Text {
+        escape: Option<u8>,
+    },
 }
 
 impl Dialect {
-    pub(crate) fn new(options: &CsvOptions) -> Result<Self, StorageError> {
-        let usable = |byte: u8| byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0);
-        for (option, byte) in [("DELIMITER", options.delimiter), ("QUOTE", options.quote), ("ESCAPE", options.escape)] {
-            if !usable(byte) {
-                return Err(StorageError::Option { option });
-            }
-        }
+    pub(crate) fn csv(options: &CsvOptions) -> Result<Self, StorageError> {
+        let characters = [("DELIMITER", options.delimiter), ("QUOTE", options.quote), ("ESCAPE", options.escape)];
+        check(&characters)?;
         if options.delimiter == options.quote {
             return Err(StorageError::Option { option: "DELIMITER (other than QUOTE)" });
         }
         Ok(Dialect {
             header: options.header,
             delimiter: options.delimiter,
-            quote: options.quote,
-            escape: options.escape,
             null: options.null.clone(),
+            encoding: options.encoding.clone(),
+            form: Form::Csv { quote: options.quote, escape: options.escape },
         })
     }
 
-    /// The value of a field that has quotes anywhere in it.
-    pub(crate) fn unquote(&self, raw: &str) -> String {
-        let bytes = raw.as_bytes();
-        let mut out = String::with_capacity(raw.len());
-        let (mut at, mut quoted) = (0, false);
-        while at < bytes.len() {
-            let found = match quoted {
-                false => memchr(self.quote, &bytes[at..]),
-                true => memchr2(self.quote, self.escape, &bytes[at..]),
-            };
-            let Some(offset) = found else {
-                out.push_str(&raw[at..]);
-                break;
-            };
-            let special = at + offset;
-            out.push_str(&raw[at..special]);
-            at = special + 1;
-            match bytes.get(at) {
-                _ if !quoted => quoted = true,
-                Some(&next) if bytes[special] == self.escape && (next == self.quote || next == self.escape) => {
-                    out.push(char::from(next));
-                    at += 1;
-                }
-                _ if bytes[special] == self.quote => quoted = false,
-                _ => out.push(char::from(bytes[special])),
-            }
+    pub(crate) fn text(options: &TextOptions) -> Result<Self, StorageError> {
+        let escape = options.escape.map(|escape| ("ESCAPE", escape));
+        check(&[Some(("DELIMITER", options.delimiter)), escape].into_iter().flatten().collect::<Vec<_>>())?;
+        if options.escape == Some(options.delimiter) {
+            return Err(StorageError::Option { option: "DELIMITER (other than ESCAPE)" });
         }
-        out
+        Ok(Dialect {
+            header: options.header,
+            delimiter: options.delimiter,
+            null: options.null.clone(),
+            encoding: options.encoding.clone(),
+            form: Form::Text { escape: options.escape },
+        })
+    }
+
+    /// The value of a field that has quotes or escapes anywhere in it; None is NULL.
+    pub(crate) fn unquote(&self, raw: &str) -> Option<String> {
+        match self.form {
+            Form::Csv { quote, escape } => Some(unquote(raw, quote, escape)),
+            // NULL is told before escapes are taken out: `\\N` is the two characters.
+            Form::Text { .. } if raw == self.null => None,
+            Form::Text { escape } => Some(escape.map_or_else(|| raw.to_owned(), |escape| unescape(raw, escape))),
+        }
+    }
+}
+
+fn check(characters: &[(&'static str, u8)]) -> Result<(), StorageError> {
+    let usable = |byte: u8| byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0);
+    match characters.iter().find(|(_, byte)| !usable(*byte)) {
+        None => Ok(()),
+        Some((option, _)) => Err(StorageError::Option { option }),
+    }
+}
+
+fn unquote(raw: &str, quote: u8, escape: u8) -> String {
+    let bytes = raw.as_bytes();
+    let mut out = String::with_capacity(raw.len());
+    let (mut at, mut quoted) = (0, false);
+    while at < bytes.len() {
+        let found = match quoted {
+            false => memchr(quote, &bytes[at..]),
+            true => memchr2(quote, escape, &bytes[at..]),
+        };
+        let Some(offset) = found else {
+            out.push_str(&raw[at..]);
+            break;
+        };
+        let special = at + offset;
+        out.push_str(&raw[at..special]);
+        at = special + 1;
+        match bytes.get(at) {
+            _ if !quoted => quoted = true,
+            Some(&next) if bytes[special] == escape && (next == quote || next == escape) => {
+                out.push(char::from(next));
+                at += 1;
+            }
+            _ if bytes[special] == quote => quoted = false,
+            _ => out.push(char::from(bytes[special])),
+        }
+    }
+    out
+}
+
+/// PostgreSQL's: `\b \f \n \r \t \v`, up to three octal digits, `x` and up to two hexadecimal ones; any other character is itself. Bytes that
+/// digits name, and that are no UTF-8 together, become U+FFFD.
+fn unescape(raw: &str, escape: u8) -> String {
+    let bytes = raw.as_bytes();
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while let Some(offset) = memchr(escape, &bytes[at..]) {
+        out.extend_from_slice(&bytes[at..at + offset]);
+        at += offset + 1;
+        let Some(&next) = bytes.get(at) else {
+            out.push(escape);
+            break;
+        };
+        at += 1;
+        let digits = |from: usize, most: usize, radix: u32| {
+            bytes[from..].iter().take(most).take_while(|&&byte| char::from(byte).is_digit(radix)).count()
+        };
+        match next {
+            b'b' => out.push(8),
+            b'f' => out.push(12),
+            b'n' => out.push(b'\n'),
+            b'r' => out.push(b'\r'),
+            b't' => out.push(b'\t'),
+            b'v' => out.push(11),
+            b'0'..=b'7' => {
+                let count = digits(at - 1, 3, 8);
+                let value =
+                    raw[at - 1..at - 1 + count].bytes().fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'));
+                out.push(value as u8);
+                at += count - 1;
+            }
+            b'x' if digits(at, 2, 16) > 0 => {
+                let count = digits(at, 2, 16);
+                out.push(u8::from_str_radix(&raw[at..at + count], 16).unwrap_or_default());
+                at += count;
+            }
+            other => out.push(other),
+        }
+    }
+    out.extend_from_slice(&bytes[at.min(bytes.len())..]);
+    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_of_text() {
+        let dialect = Dialect::text(&TextOptions::default()).unwrap();
+        for (raw, value) in [
+            (r"a\tb", Some("a\tb")),
+            (r"\N", None),
+            (r"\\N", Some(r"\N")),
+            (r"\101\x42\x4", Some("AB\u{4}")),
+            (r"\xyz\q", Some("xyzq")),
+            (r"a\", Some(r"a\")),
+            (r"\303\251", Some("é")),
+        ] {
+            assert_eq!(dialect.unquote(raw).as_deref(), value, "{raw}");
+        }
     }
 }

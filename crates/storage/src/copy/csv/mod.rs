@@ -4,5 +4,5 @@ mod dialect;
 mod reader;
 mod records;
 
-pub(crate) use dialect::Dialect;
+pub(crate) use dialect::{Dialect, Form};
 pub(crate) use reader::CsvReader;

@@ -1,20 +1,19 @@
-//! A file's share of CSV records to typed batches.
+//! A file's share of records, in CSV or PostgreSQL's text, to typed batches.
 
 use super::Dialect;
 use super::records::{Malformed, Records, Values, cut, skip_record};
-use crate::copy::local::LocalFile;
+use crate::copy::blocks::Blocks;
+use crate::copy::lines::line_at;
 use crate::limits::{COPY_BLOCK_BYTES, ERROR_VALUE_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::text::{RowError, parse_column, type_name};
 use crate::{RecordError, StorageError};
-use damson_cluster::CopyUnit;
+use damson_cluster::{Codec, CopyFile, CopyUnit, SourceAccess};
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::Time;
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 
 /// Reads units one after the other.
@@ -22,6 +21,7 @@ pub(crate) struct CsvReader {
     dialect: Arc<Dialect>,
     schema: SchemaRef,
     units: VecDeque<CopyUnit>,
+    access: SourceAccess,
     current: Option<Share>,
     records: Records,
     reservation: MemoryReservation,
@@ -30,18 +30,17 @@ pub(crate) struct CsvReader {
 
 /// The unit that is being read.
 struct Share {
-    file: LocalFile,
+    blocks: Blocks,
     /// Records that begin at or after this offset are another unit's.
     end: u64,
     /// Text that is not handed on yet.
     text: Vec<u8>,
-    /// The file's offset of `text`'s first byte.
+    /// The (decoded) file's offset of `text`'s first byte.
     offset: u64,
+    /// Line ends before `text`'s first byte, of a file that is decoded.
+    lines: u64,
     /// Where in `text` the next record begins.
     at: usize,
-    /// The file's offset of the block that is read next.
-    read_offset: u64,
-    next_block: Option<SpawnedTask<io::Result<Vec<u8>>>>,
     end_of_file: bool,
     /// The mark and the header at the file's start are not skipped yet.
     at_file_start: bool,
@@ -52,11 +51,12 @@ impl CsvReader {
         dialect: Arc<Dialect>,
         schema: SchemaRef,
         units: Vec<CopyUnit>,
+        access: SourceAccess,
         reservation: MemoryReservation,
         compute: Time,
     ) -> Self {
         let records = Records::new(schema.fields().len());
-        CsvReader { dialect, schema, units: units.into(), current: None, records, reservation, compute }
+        CsvReader { dialect, schema, units: units.into(), access, current: None, records, reservation, compute }
     }
 
     /// The next rows, full batches but for a unit's last; None after the last unit.
@@ -68,13 +68,14 @@ impl CsvReader {
                         self.reservation.free();
                         return Ok(None);
                     }
-                    Some(CopyUnit::CsvRange { path, start, end }) => {
-                        self.current = Some(Share::open(&path, start, end).await?);
+                    Some(CopyUnit::Records { file, codec, start, end }) => {
+                        let range = (start, end);
+                        self.current = Some(Share::open(&file, codec, &self.dialect, range, &self.access).await?);
                     }
-                    Some(CopyUnit::ParquetRowGroups { path, .. }) => {
+                    Some(CopyUnit::RowGroups { file, .. }) => {
                         return Err(StorageError::File {
-                            path,
-                            message: "a Parquet unit in a CSV plan".into(),
+                            path: file.url,
+                            message: "a unit of Parquet in a plan of text".into(),
                             sqlstate: "XX000",
                         }
                         .into());
@@ -226,21 +227,24 @@ enum Why {
 }
 
 impl Share {
-    async fn open(path: &str, start: u64, end: u64) -> Result<Self, StorageError> {
-        let file = LocalFile::open(path).await?;
-        let mut share = Share {
-            file,
+    async fn open(
+        file: &CopyFile,
+        codec: Codec,
+        dialect: &Dialect,
+        (start, end): (u64, u64),
+        access: &SourceAccess,
+    ) -> Result<Self, StorageError> {
+        let blocks = Blocks::open(file, codec, &dialect.encoding, (start, end), access).await?;
+        Ok(Share {
+            blocks,
             end,
             text: Vec::new(),
             offset: start,
+            lines: 0,
             at: 0,
-            read_offset: start,
-            next_block: None,
             end_of_file: false,
             at_file_start: start == 0,
-        };
-        share.begin_read();
-        Ok(share)
+        })
     }
 
     /// Cuts more records; true once this unit has no more.
@@ -250,7 +254,7 @@ impl Share {
         }
         let limit = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         self.at = cut(dialect, &self.text, self.at, limit, self.end_of_file, records);
-        Ok(self.at >= limit || self.end_of_file && self.at == self.text.len())
+        Ok(self.at >= limit || records.at_end_mark || self.end_of_file && self.at == self.text.len())
     }
 
     /// Skips a byte order mark and the header; false while they are not all there.
@@ -266,7 +270,7 @@ impl Share {
                 Ok(None) => return Ok(false),
                 Err(_) => {
                     return Err(Box::new(RecordError {
-                        path: self.file.path.display().to_string(),
+                        path: self.blocks.file.file().url.clone(),
                         line: 1,
                         column: None,
                         value: None,
@@ -282,40 +286,34 @@ impl Share {
         Ok(true)
     }
 
-    fn begin_read(&mut self) {
-        if self.next_block.is_none() && !self.end_of_file {
-            // Another unit begins at `end`: there is nothing for this one there, unless its last record goes on.
-            let wanted = match self.end.saturating_sub(self.read_offset) {
-                0 => COPY_BLOCK_BYTES as u64,
-                left => left.min(COPY_BLOCK_BYTES as u64),
-            };
-            self.next_block = Some(self.file.begin_read(self.read_offset, wanted as usize));
-        }
-    }
-
     /// Drops the text that is handed on and adds the next block; `records` stays valid.
     async fn fill(&mut self, records: &mut Records) -> Result<(), StorageError> {
         if self.text.len() - self.at > RECORD_BYTES_MAX {
             let message = format!("a record is longer than {RECORD_BYTES_MAX} bytes: is a quote not closed?");
             return Err(self.error(self.at, None, None, message, "22P04").await);
         }
-        self.begin_read();
-        let Some(task) = self.next_block.take() else { return Ok(()) };
-        let block = self.file.await_read(task).await?;
+        let (block, is_last) = self.blocks.next().await?;
 
         let keep = records.first().unwrap_or(self.at);
+        if !self.blocks.is_plain() {
+            self.lines += memchr::memchr_iter(b'\n', &self.text[..keep]).count() as u64;
+        }
         self.text.drain(..keep);
         records.shift(keep);
         self.at -= keep;
         self.offset += keep as u64;
 
         self.text.extend_from_slice(&block);
-        self.read_offset += block.len() as u64;
-        self.end_of_file = block.is_empty() || self.read_offset >= self.file.bytes;
-        if self.read_offset < self.end {
-            self.begin_read();
-        }
+        self.end_of_file |= is_last;
         Ok(())
+    }
+
+    /// The line, from 1, of the byte at `start` in the text.
+    async fn line(&self, start: usize) -> Result<u64, StorageError> {
+        match self.blocks.is_plain() {
+            true => line_at(&self.blocks.file, self.offset + start as u64).await,
+            false => Ok(1 + self.lines + memchr::memchr_iter(b'\n', &self.text[..start]).count() as u64),
+        }
     }
 
     /// An error of the record at `start` in the text; counts the lines before it.
@@ -327,7 +325,7 @@ impl Share {
         message: String,
         sqlstate: &'static str,
     ) -> StorageError {
-        let line = match self.file.line_at(self.offset + start as u64).await {
+        let line = match self.line(start).await {
             Ok(line) => line,
             Err(error) => return error,
         };
@@ -338,7 +336,7 @@ impl Share {
             }
             value
         });
-        let path = self.file.path.display().to_string();
+        let path = self.blocks.file.file().url.clone();
         StorageError::Record(Box::new(RecordError { path, line, column, value, message, sqlstate }))
     }
 }

@@ -1,6 +1,6 @@
 //! Cuts text into records and fields without looking at types.
 
-use super::Dialect;
+use super::{Dialect, Form};
 use crate::limits::{BATCH_ROWS, RECORD_FIELDS_MAX};
 use memchr::{memchr2, memchr3};
 use std::borrow::Cow;
@@ -58,7 +58,7 @@ impl Field {
         match self.kind() {
             Kind::Plain if piece == dialect.null => None,
             Kind::Plain | Kind::Quoted => Some(Cow::Borrowed(piece)),
-            Kind::Raw => Some(Cow::Owned(dialect.unquote(piece))),
+            Kind::Raw => dialect.unquote(piece).map(Cow::Owned),
         }
     }
 }
@@ -82,14 +82,22 @@ pub(crate) struct Records {
     starts: Vec<u32>,
     /// The first record that has the wrong shape; those before it are whole.
     pub malformed: Option<(usize, Malformed)>,
+    /// The next line says that the data end: `\\.` in PostgreSQL's text.
+    pub at_end_mark: bool,
 }
 
 impl Records {
     /// Room for [`BATCH_ROWS`] records, or fewer where that would be more than [`RECORD_FIELDS_MAX`] fields.
     pub(crate) fn new(columns: usize) -> Self {
         let rows_max = (RECORD_FIELDS_MAX / columns.max(1)).clamp(1, BATCH_ROWS);
-        let mut records =
-            Records { columns, rows_max, fields: Vec::new(), starts: Vec::with_capacity(rows_max), malformed: None };
+        let mut records = Records {
+            columns,
+            rows_max,
+            fields: Vec::new(),
+            starts: Vec::with_capacity(rows_max),
+            malformed: None,
+            at_end_mark: false,
+        };
         records.fields = vec![Field { start: 0, tagged_len: 0 }; columns * records.stride()];
         records
     }
@@ -103,6 +111,7 @@ impl Records {
     pub(crate) fn clear(&mut self) {
         self.starts.clear();
         self.malformed = None;
+        self.at_end_mark = false;
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -174,6 +183,10 @@ impl ExactSizeIterator for Values<'_> {}
 pub(crate) fn cut(dialect: &Dialect, text: &[u8], mut at: usize, limit: usize, last: bool, out: &mut Records) -> usize {
     let limit = limit.min(text.len());
     while !out.is_full() && at < limit {
+        if is_end_mark(dialect, &text[at..], last) {
+            out.at_end_mark = true;
+            break;
+        }
         match cut_record(dialect, text, at, last, out) {
             Ok(Some(next)) => {
                 out.starts.push(at as u32);
@@ -203,6 +216,14 @@ pub(crate) fn skip_record(
             Some(Cut { next, .. }) => at = next,
         }
     }
+}
+
+fn is_end_mark(dialect: &Dialect, rest: &[u8], last: bool) -> bool {
+    let Form::Text { escape: Some(escape) } = dialect.form else { return false };
+    if rest.first() != Some(&escape) || rest.get(1) != Some(&b'.') {
+        return false;
+    }
+    matches!(&rest[2..], [b'\n', ..] | [b'\r', b'\n', ..]) || last && matches!(&rest[2..], [] | [b'\r'])
 }
 
 struct Cut {
@@ -239,7 +260,11 @@ fn cut_record(
 
 #[inline]
 fn next_field(dialect: &Dialect, text: &[u8], start: usize, last: bool) -> Result<Option<Cut>, Malformed> {
-    match memchr3(dialect.delimiter, b'\n', dialect.quote, &text[start..]) {
+    let (quote, escape) = match dialect.form {
+        Form::Csv { quote, escape } => (quote, escape),
+        Form::Text { escape } => return Ok(next_text_field(dialect.delimiter, escape, text, start, last)),
+    };
+    match memchr3(dialect.delimiter, b'\n', quote, &text[start..]) {
         Some(offset) => {
             let end = start + offset;
             let byte = text[end];
@@ -250,7 +275,7 @@ fn next_field(dialect: &Dialect, text: &[u8], start: usize, last: bool) -> Resul
                 let field = plain(start, without_return(text, start, end));
                 return Ok(Some(Cut { field, next: end + 1, ends_record: true }));
             }
-            quoted_field(dialect, text, start, end, last)
+            quoted_field(dialect.delimiter, (quote, escape), text, (start, end), last)
         }
         None if last => {
             let field = plain(start, without_return(text, start, text.len()));
@@ -269,12 +294,40 @@ fn without_return(text: &[u8], start: usize, end: usize) -> usize {
     if end > start && text[end - 1] == b'\r' { end - 1 } else { end }
 }
 
+/// A field of PostgreSQL's text.
+fn next_text_field(delimiter: u8, escape: Option<u8>, text: &[u8], start: usize, last: bool) -> Option<Cut> {
+    let (mut at, mut kind) = (start, Kind::Plain);
+    let field = |end, kind| Field::new(start, end, kind);
+    loop {
+        let Some(offset) = memchr3(delimiter, b'\n', escape.unwrap_or(b'\n'), &text[at..]) else {
+            let end = without_return(text, at, text.len());
+            return last.then(|| Cut { field: field(end, kind), next: text.len(), ends_record: true });
+        };
+        let end = at + offset;
+        match text[end] {
+            byte if byte == delimiter => {
+                return Some(Cut { field: field(end, kind), next: end + 1, ends_record: false });
+            }
+            b'\n' => {
+                let whole = without_return(text, at, end);
+                return Some(Cut { field: field(whole, kind), next: end + 1, ends_record: true });
+            }
+            _ if end + 1 == text.len() && !last => return None,
+            _ => {
+                kind = Kind::Raw;
+                // What is escaped is not looked at.
+                at = (end + 2).min(text.len());
+            }
+        }
+    }
+}
+
 /// A field whose first quote is at `open`.
 fn quoted_field(
-    dialect: &Dialect,
+    delimiter: u8,
+    (quote, escape): (u8, u8),
     text: &[u8],
-    start: usize,
-    open: usize,
+    (start, open): (usize, usize),
     last: bool,
 ) -> Result<Option<Cut>, Malformed> {
     // One pair of quotes around all of the field and no escape in it: the piece between them is the value.
@@ -283,29 +336,29 @@ fn quoted_field(
     loop {
         // Inside quotes.
         let close = loop {
-            let Some(offset) = memchr2(dialect.quote, dialect.escape, &text[at..]) else {
+            let Some(offset) = memchr2(quote, escape, &text[at..]) else {
                 return if last { Err(Malformed::OpenQuote) } else { Ok(None) };
             };
             let special = at + offset;
             match text.get(special + 1) {
                 // Whether this is an escape is in the next block.
                 None if !last => return Ok(None),
-                Some(&next) if text[special] == dialect.escape && (next == dialect.quote || next == dialect.escape) => {
+                Some(&next) if text[special] == escape && (next == quote || next == escape) => {
                     simple = false;
                     at = special + 2;
                 }
-                _ if text[special] == dialect.quote => break special,
+                _ if text[special] == quote => break special,
                 _ => at = special + 1,
             }
         };
         // Outside again.
-        let (end, next, ends_record) = match memchr3(dialect.delimiter, b'\n', dialect.quote, &text[close + 1..]) {
+        let (end, next, ends_record) = match memchr3(delimiter, b'\n', quote, &text[close + 1..]) {
             None if !last => return Ok(None),
             None => (without_return(text, close + 1, text.len()), text.len(), true),
             Some(offset) => {
                 let end = close + 1 + offset;
                 match text[end] {
-                    byte if byte == dialect.delimiter => (end, end + 1, false),
+                    byte if byte == delimiter => (end, end + 1, false),
                     b'\n' => (without_return(text, close + 1, end), end + 1, true),
                     _ => {
                         simple = false;

@@ -1,0 +1,44 @@
+//! What a segment says of the files that COPY reads.
+
+use super::FileService;
+use crate::error::{SqlResult, internal};
+use damson_cluster::{Codec, ContentId, CopyFile, CopyFormat, CopyUnit, SourceAccess};
+use damson_motion::{ListSources, SplitSources, source_calls};
+
+/// Who looks at sources for the master. Every cluster has it.
+const SCOUT: ContentId = ContentId(0);
+
+impl FileService {
+    /// The files that `names` mean. Dropping the future ends it.
+    ///
+    /// # Errors
+    /// 58P01 for a name that means none, 22023 for what is no name, and those of the places; 57P03 without the segment.
+    pub(crate) async fn list_sources(
+        &self,
+        names: &[String],
+        filter: Option<&str>,
+        access: &SourceAccess,
+    ) -> SqlResult<Vec<CopyFile>> {
+        let request = ListSources { names: names.to_vec(), filter: filter.map(str::to_owned), access: access.clone() };
+        let body = serde_json::to_vec(&request).map_err(internal)?;
+        self.ask(SCOUT, source_calls::LIST_SOURCES, body.into()).await
+    }
+
+    /// Each segment's share of files. Dropping the future ends it.
+    ///
+    /// # Errors
+    /// 55000 for a file that has changed since it was listed, and those of the places and formats; 57P03 without the segment.
+    pub(crate) async fn split_sources(
+        &self,
+        files: &[CopyFile],
+        format: &CopyFormat,
+        codec: Option<Codec>,
+        segments: usize,
+        access: &SourceAccess,
+    ) -> SqlResult<Vec<Vec<CopyUnit>>> {
+        let (files, format, access) = (files.to_vec(), format.clone(), access.clone());
+        let request = SplitSources { files, format, codec, segments, access };
+        let body = serde_json::to_vec(&request).map_err(internal)?;
+        self.ask(SCOUT, source_calls::SPLIT_SOURCES, body.into()).await
+    }
+}

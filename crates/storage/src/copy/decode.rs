@@ -1,0 +1,199 @@
+//! Compressed text, and text in other encodings than UTF-8.
+//!
+//! A task reads the file, a thread decodes it; both end when nobody waits for the text any more.
+
+use crate::StorageError;
+use crate::limits::{COPY_BLOCK_BYTES, DECODE_READ_BYTES};
+use crate::source::{SourceFile, await_read};
+use bytes::{Buf, Bytes};
+use damson_cluster::{Codec, Encoding};
+use datafusion::common::runtime::SpawnedTask;
+use encoding_rs::{Decoder, DecoderResult};
+use std::io::{self, Read};
+use tokio::sync::mpsc;
+
+/// Text on its way.
+pub(crate) struct Decoding {
+    blocks: mpsc::Receiver<Result<Bytes, StorageError>>,
+    _reading: SpawnedTask<()>,
+}
+
+impl Decoding {
+    /// The next block; None at the end. An error is the last.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, StorageError>> {
+        self.blocks.recv().await
+    }
+}
+
+/// Begins to decode a whole file.
+///
+/// # Errors
+/// 22023 for an encoding that nobody knows. The stream: the file's; 22P04 for what is not compressed so, or not to its end; 22021 for what is not
+/// text of the encoding.
+pub(crate) fn decode(file: SourceFile, codec: Codec, encoding: &Encoding) -> Result<Decoding, StorageError> {
+    let url = file.file().url.clone();
+    let text = match encoding {
+        Encoding::Utf8 => None,
+        Encoding::Other(label) => {
+            let known = encoding_rs::Encoding::for_label(label.as_bytes());
+            let unknown = || StorageError::File {
+                path: url.clone(),
+                message: format!("\"{label}\" is not a valid encoding name"),
+                sqlstate: "22023",
+            };
+            Some(known.ok_or_else(unknown)?.new_decoder())
+        }
+    };
+    let (read, arrived) = mpsc::channel(1);
+    let (decoded, blocks) = mpsc::channel(1);
+    let reading = SpawnedTask::spawn(read_all(file, read));
+    let encoding = encoding.clone();
+    // Ends by itself: when the text does, or when nobody takes it.
+    tokio::task::spawn_blocking(move || {
+        let source = Arrived { blocks: arrived, current: Bytes::new() };
+        let mut worker = Worker { url, codec, encoding, text, decoded };
+        if let Err(error) = worker.run(source) {
+            // Nobody waits for it: then nobody wants it.
+            let _ = worker.decoded.blocking_send(Err(error));
+        }
+    });
+    Ok(Decoding { blocks, _reading: reading })
+}
+
+async fn read_all(file: SourceFile, read: mpsc::Sender<Result<Bytes, StorageError>>) {
+    let mut offset = 0;
+    let mut next = Some(file.begin_read(0, DECODE_READ_BYTES));
+    while let Some(task) = next.take() {
+        let block = await_read(task).await;
+        if let Ok(block) = &block {
+            offset += block.len() as u64;
+            if block.is_empty() {
+                return;
+            }
+            next = (offset < file.file().bytes).then(|| file.begin_read(offset, DECODE_READ_BYTES));
+        }
+        if read.send(block).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What was read, to a thread.
+struct Arrived {
+    blocks: mpsc::Receiver<Result<Bytes, StorageError>>,
+    current: Bytes,
+}
+
+impl Read for Arrived {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.blocks.blocking_recv() {
+                None => return Ok(0),
+                Some(Ok(block)) => self.current = block,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+            }
+        }
+        let taken = out.len().min(self.current.len());
+        self.current.copy_to_slice(&mut out[..taken]);
+        Ok(taken)
+    }
+}
+
+struct Worker {
+    url: String,
+    codec: Codec,
+    encoding: Encoding,
+    text: Option<Decoder>,
+    decoded: mpsc::Sender<Result<Bytes, StorageError>>,
+}
+
+impl Worker {
+    fn run(&mut self, source: Arrived) -> Result<(), StorageError> {
+        let mut bytes: Box<dyn Read> = match self.codec {
+            Codec::None => Box::new(source),
+            Codec::Gzip => Box::new(flate2::read::MultiGzDecoder::new(source)),
+            Codec::Zstd => {
+                let decoder = zstd::stream::read::Decoder::new(source);
+                Box::new(decoder.map_err(|error| self.damaged(error))?)
+            }
+            Codec::Snappy => Box::new(snap::read::FrameDecoder::new(source)),
+            Codec::Lz4 => Box::new(Lz4Frames { frames: lz4_flex::frame::FrameDecoder::new(source) }),
+        };
+        loop {
+            let mut block = vec![0; COPY_BLOCK_BYTES];
+            let filled = fill(&mut bytes, &mut block).map_err(|error| self.damaged(error))?;
+            block.truncate(filled);
+            let is_last = filled < COPY_BLOCK_BYTES;
+            let block = self.to_utf8(block, is_last)?;
+            if !block.is_empty() && self.decoded.blocking_send(Ok(block.into())).is_err() || is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn to_utf8(&mut self, bytes: Vec<u8>, is_last: bool) -> Result<Vec<u8>, StorageError> {
+        let Some(decoder) = &mut self.text else { return Ok(bytes) };
+        let bound = decoder.max_utf8_buffer_length_without_replacement(bytes.len()).unwrap_or(usize::MAX);
+        let mut out = vec![0; bound];
+        let (result, _, written) = decoder.decode_to_utf8_without_replacement(&bytes, &mut out, is_last);
+        match result {
+            DecoderResult::InputEmpty => {
+                out.truncate(written);
+                Ok(out)
+            }
+            DecoderResult::Malformed(..) | DecoderResult::OutputFull => {
+                let name = match &self.encoding {
+                    Encoding::Utf8 => "UTF8",
+                    Encoding::Other(label) => label,
+                };
+                let message = format!("invalid byte sequence for encoding \"{name}\"");
+                Err(StorageError::File { path: self.url.clone(), message, sqlstate: "22021" })
+            }
+        }
+    }
+
+    /// The place's own failure, or what the bytes are not.
+    fn damaged(&self, error: io::Error) -> StorageError {
+        let error = match error.downcast::<StorageError>() {
+            Ok(error) => return error,
+            Err(error) => error,
+        };
+        let codec = match self.codec {
+            Codec::None => "plain text",
+            Codec::Gzip => "gzip",
+            Codec::Zstd => "zstd",
+            Codec::Snappy => "snappy",
+            Codec::Lz4 => "lz4",
+        };
+        let message = format!("it is not {codec}, or not whole: {error}");
+        StorageError::File { path: self.url.clone(), message, sqlstate: "22P04" }
+    }
+}
+
+/// Fills `block`; less only at the end.
+fn fill(source: &mut dyn Read, block: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < block.len() {
+        match source.read(&mut block[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Frames one after the other: the decoder stops between them, and goes on when it is asked again.
+struct Lz4Frames<R: Read> {
+    frames: lz4_flex::frame::FrameDecoder<R>,
+}
+
+impl<R: Read> Read for Lz4Frames<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self.frames.read(out)? {
+            0 => self.frames.read(out),
+            n => Ok(n),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Which files a COPY's names mean.
+
+use super::clients::client;
+use super::partition::partition_of;
+use super::pattern::{OPTIONS, alternatives, compile, is_pattern, literal_prefix};
+use super::url::{RemotePlace, SourceName, bad_name};
+use crate::StorageError;
+use crate::backup::RetryPolicy;
+use crate::blocking;
+use crate::limits::{SOURCE_DEPTH_MAX, SOURCE_FILES_MAX};
+use chrono::{DateTime, Utc};
+use damson_cluster::{CopyFile, SourceAccess};
+use futures::TryStreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use regex::Regex;
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// All files that `names` mean, in the order of their URLs, each once. A name is a file; or a directory (of a bucket: a prefix), which
+/// means the files below it whose names, and whose directories' names, begin with neither `.` nor `_`; or a pattern, see
+/// `source/pattern.rs`. `filter` is a regular expression that the URL must match somewhere.
+///
+/// # Memory
+/// All the files, at most [`SOURCE_FILES_MAX`].
+///
+/// # Errors
+/// 58P01 for a name that means nothing; 22023 for what is no name, pattern or expression; 54000 for too many
+/// files; 42501 for what may not be seen, 58030 for what cannot be asked.
+pub async fn list_sources(
+    names: &[String],
+    filter: Option<&str>,
+    access: &SourceAccess,
+) -> Result<Vec<CopyFile>, StorageError> {
+    let filter = filter.map(|text| Regex::new(text).map_err(|error| bad_expression(text, &error))).transpose()?;
+    let mut found = BTreeMap::new();
+    for name in names {
+        let mut meant = 0;
+        for alternative in alternatives(name)? {
+            let files = match SourceName::parse(&alternative)? {
+                SourceName::Local(path) => {
+                    let shown = PathBuf::from(&path);
+                    blocking::try_run("list", &shown, move || local(&path)).await?
+                }
+                SourceName::Remote { place, key } => remote(&place, &key, access).await?,
+            };
+            meant += files.len();
+            found.extend(files.into_iter().map(|file| (file.url.clone(), file)));
+            if found.len() > SOURCE_FILES_MAX {
+                let message = format!("there are more than {SOURCE_FILES_MAX} files");
+                return Err(StorageError::File { path: name.clone(), message, sqlstate: "54000" });
+            }
+        }
+        if meant == 0 {
+            return Err(absent(name));
+        }
+    }
+    let is_wanted = |file: &CopyFile| filter.as_ref().is_none_or(|filter| filter.is_match(&file.url));
+    let files: Vec<CopyFile> = found.into_values().filter(is_wanted).collect();
+    match (files.is_empty(), filter) {
+        (true, Some(filter)) => {
+            let message = format!("no file's name matches PATTERN \"{filter}\"");
+            Err(StorageError::File { path: names.join(", "), message, sqlstate: "58P01" })
+        }
+        _ => Ok(files),
+    }
+}
+
+fn absent(name: &str) -> StorageError {
+    let message = if is_pattern(name) { "no file matches" } else { "there is no such file" };
+    StorageError::File { path: name.into(), message: message.into(), sqlstate: "58P01" }
+}
+
+fn bad_expression(text: &str, error: &regex::Error) -> StorageError {
+    StorageError::File {
+        path: text.into(),
+        message: format!("it is no regular expression: {error}"),
+        sqlstate: "2201B",
+    }
+}
+
+/// A file on the disks of this host. Blocks.
+fn local(path: &str) -> Result<Vec<CopyFile>, StorageError> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let mut files = vec![];
+            below(Path::new(path), 0, &mut files)?;
+            return Ok(files);
+        }
+        Ok(metadata) => return Ok(vec![local_file(PathBuf::from(path), &metadata)?]),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_pattern(path) => {}
+        // Another one of a pattern's `{a,b}` may be there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(StorageError::io("read", path)(error)),
+    }
+    compile(path)?;
+    let found =
+        glob::glob_with(path, OPTIONS).map_err(|error| bad_name(path, format!("it is not a file pattern: {error}")))?;
+    let mut files = vec![];
+    for entry in found {
+        let entry = entry.map_err(|error| {
+            let path = error.path().to_owned();
+            StorageError::io("read", path)(error.into())
+        })?;
+        let metadata = fs::metadata(&entry).map_err(StorageError::io("read", &entry))?;
+        if metadata.is_file() {
+            files.push(local_file(entry, &metadata)?);
+        }
+    }
+    Ok(files)
+}
+
+/// Directories that are links are followed, so that the depth is bounded.
+fn below(directory: &Path, depth: usize, files: &mut Vec<CopyFile>) -> Result<(), StorageError> {
+    if depth > SOURCE_DEPTH_MAX || files.len() > SOURCE_FILES_MAX {
+        let message = format!("it has more than {SOURCE_DEPTH_MAX} levels of directories or {SOURCE_FILES_MAX} files");
+        return Err(StorageError::File { path: directory.display().to_string(), message, sqlstate: "54000" });
+    }
+    for entry in fs::read_dir(directory).map_err(StorageError::io("read", directory))? {
+        let path = entry.map_err(StorageError::io("read", directory))?.path();
+        if path.file_name().is_some_and(|name| is_hidden(&name.to_string_lossy())) {
+            continue;
+        }
+        let metadata = fs::metadata(&path).map_err(StorageError::io("read", &path))?;
+        if metadata.is_dir() {
+            below(&path, depth + 1, files)?;
+        } else if metadata.is_file() {
+            files.push(local_file(path, &metadata)?);
+        }
+    }
+    Ok(())
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
+}
+
+fn local_file(path: PathBuf, metadata: &Metadata) -> Result<CopyFile, StorageError> {
+    let modified = metadata.modified().map_err(StorageError::io("read", &path))?;
+    let url = path.into_os_string().into_string().map_err(|name| {
+        let path = name.to_string_lossy().into_owned();
+        StorageError::File { path, message: "its name is not UTF-8".into(), sqlstate: "22021" }
+    })?;
+    Ok(CopyFile {
+        bytes: metadata.len(),
+        etag: None,
+        modified_us: Some(DateTime::<Utc>::from(modified).timestamp_micros()),
+        partition: partition_of(&url),
+        url,
+    })
+}
+
+async fn remote(place: &RemotePlace, key: &str, access: &SourceAccess) -> Result<Vec<CopyFile>, StorageError> {
+    let store = client(place, access)?;
+    if is_pattern(key) {
+        let pattern = compile(key)?;
+        let matches = |key: &str| pattern.matches_with(key, OPTIONS);
+        return list(&store, place, literal_prefix(key), matches).await;
+    }
+    if !key.is_empty()
+        && !key.ends_with('/')
+        && let Some(file) = head(&store, place, key).await?
+    {
+        return Ok(vec![file]);
+    }
+    let prefix = if key.is_empty() || key.ends_with('/') { key.to_owned() } else { format!("{key}/") };
+    let shown = |key: &str| !key[prefix.len()..].split('/').any(is_hidden);
+    list(&store, place, &prefix, shown).await
+}
+
+/// A file by its name; None if there is none.
+async fn head(store: &Arc<dyn ObjectStore>, place: &RemotePlace, key: &str) -> Result<Option<CopyFile>, StorageError> {
+    let location = ObjectPath::parse(key).map_err(|error| bad_name(&place.url_of(key), error.to_string()))?;
+    match RetryPolicy::BUCKET.retry(key, || store.head(&location)).await {
+        Ok(meta) => Ok(Some(remote_file(place, meta))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(super::file::refused("look for", &place.url_of(key), error)),
+    }
+}
+
+/// The files below `prefix`, which is empty or ends in a slash, whose keys are `wanted`.
+async fn list(
+    store: &Arc<dyn ObjectStore>,
+    place: &RemotePlace,
+    prefix: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<CopyFile>, StorageError> {
+    let url = place.url_of(prefix);
+    let below = ObjectPath::parse(prefix.trim_end_matches('/')).map_err(|error| bad_name(&url, error.to_string()))?;
+    let ask = || async {
+        let mut files = vec![];
+        let mut listed = store.list(Some(&below));
+        while let Some(meta) = listed.try_next().await? {
+            let key = meta.location.as_ref();
+            if key.starts_with(prefix) && wanted(key) {
+                files.push(remote_file(place, meta));
+            }
+            if files.len() > SOURCE_FILES_MAX {
+                break;
+            }
+        }
+        Ok(files)
+    };
+    RetryPolicy::BUCKET.retry(&url, ask).await.map_err(|error| super::file::refused("list", &url, error))
+}
+
+fn remote_file(place: &RemotePlace, meta: ObjectMeta) -> CopyFile {
+    let key = meta.location.to_string();
+    CopyFile {
+        url: place.url_of(&key),
+        bytes: meta.size,
+        etag: meta.e_tag,
+        modified_us: Some(meta.last_modified.timestamp_micros()),
+        partition: partition_of(&key),
+    }
+}
