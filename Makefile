@@ -64,6 +64,7 @@ nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 
 	DAMSON_DML_STATEMENTS=10000 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture dml::as_the_model_says
 	DAMSON_TRANSACTIONS=200 DAMSON_HISTORY_SECONDS=300 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture transactions::histories
 	DAMSON_KILLS=200 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture crash::
+	DAMSON_COPIES=200 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture copy_once::
 
 # The sanitizer is not stable, but in every stable compiler.
 fuzz: rust ## Feeds damaged bytes to what reads from peers, for FUZZ_SECONDS a target.

@@ -157,7 +157,7 @@ fn transact(shell: &Shell, stop: &AtomicBool, journal: &Mutex<Journal>, file: &P
             0..4 if rng.random_bool(0.5) => (format!("{less}; {more}"), amount),
             0..4 => (format!("{more}; {less}"), amount),
             4 => (format!("{less}; SAVEPOINT s; {less}; DELETE FROM bank_b; ROLLBACK TO s; {more}"), amount),
-            5 | 6 => (format!("COPY loaded FROM '{}'", file.display()), 0),
+            5 | 6 => (format!("COPY loaded FROM '{}' (FORCE)", file.display()), 0),
             _ => (
                 format!(
                     "CREATE TABLE made{number} (k int) DISTRIBUTED BY (k); \

@@ -2,6 +2,7 @@
 
 mod backup;
 mod clocks;
+mod copy_once;
 mod copy_sources;
 mod crash;
 mod dml;

@@ -11,6 +11,7 @@ mod column_names;
 mod compact;
 mod constraints;
 mod copy;
+mod copy_history;
 mod create_as;
 mod explain;
 mod history;

@@ -1,16 +1,19 @@
 //! One transaction: what its statements read, what they have changed, what they have locked.
 
-use crate::catalog::{CatalogError, CatalogState, Commit, Durability, FileKey, Mark, TableEntry, Workspace};
+use crate::catalog::{
+    CatalogError, CatalogState, Commit, CopiedFile, Durability, FileKey, Mark, OwnCopied, TableEntry, Workspace,
+};
 use crate::ddl::find_table;
 use crate::dispatch::Write;
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::locks::{LockMode, TransactionLocks};
+use crate::locks::{LockMode, LockTag, TransactionLocks};
 use crate::master::Master;
 use crate::sql::{Isolation, RelationName};
-use damson_cluster::{SessionId, TableDef};
+use damson_cluster::{SessionId, TableDef, TableId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Made for each statement outside a transaction block, and for each block. Dropping it rolls it back: its locks go, and its files
 /// are orphans.
@@ -134,6 +137,15 @@ impl Transaction {
         self.locks.lock(table.id, &table.name, mode, wait.timeout, wait.cancel).await.map(|_| ())
     }
 
+    /// Locks a file for its load into a table, to the transaction's end.
+    ///
+    /// # Errors
+    /// 40P01, 55P03, 57014.
+    pub(crate) async fn lock_file(&self, table: &TableDef, url: &str, wait: LockWait<'_>) -> SqlResult<()> {
+        let tag = LockTag::File(table.id, xxh3_64(url.as_bytes()));
+        self.locks.lock(tag, url, LockMode::Exclusive, wait.timeout, wait.cancel).await.map(|_| ())
+    }
+
     /// Whether somebody has, or awaits, a lock that excludes this one.
     pub(crate) fn would_wait(&self, table: &TableDef, mode: LockMode) -> bool {
         self.locks.would_wait(table.id, mode)
@@ -150,6 +162,19 @@ impl Transaction {
         assert!(Arc::ptr_eq(read, &self.state()), "a statement's changes are made of what it read");
         self.workspace.add(commit)?;
         Ok(self.workspace.check()?)
+    }
+
+    /// What it has recorded itself of the files that were loaded into a table.
+    pub(crate) fn own_copied(&self, table: TableId) -> OwnCopied {
+        self.workspace.own_copied(table)
+    }
+
+    /// Records files whose rows it has [added](Transaction::add) as loaded. With `force` those that were loaded before may be among them.
+    ///
+    /// # Errors
+    /// 40001: another transaction has loaded one of them meanwhile.
+    pub(crate) fn record_copied(&mut self, files: Vec<CopiedFile>, force: bool) -> SqlResult<()> {
+        Ok(self.workspace.add_copied(files, force)?)
     }
 
     /// Changes definitions.

@@ -65,7 +65,9 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
                 unneeded.extend(origin_of(table, file).and_then(|origin| origin.vector.clone()));
                 deletes.entry(*table).or_default().push((file, vector));
             }
-            Change::ForgetFile(_)
+            Change::PutCopied { .. }
+            | Change::ForgetCopied(_)
+            | Change::ForgetFile(_)
             | Change::NextTableId(_)
             | Change::PutPosition { .. }
             | Change::ForgetHistory(_)
@@ -119,6 +121,7 @@ fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
         Change::AddFile(FileEntry { table, .. }) if parts.table(*table).is_none() => {
             Err(CatalogError::TableGone(*table))
         }
+        Change::PutCopied { file, .. } if parts.table(file.table).is_none() => Err(CatalogError::TableGone(file.table)),
         Change::DropView { schema, name } if parts.view(schema, name).is_none() => {
             Err(CatalogError::Conflict { table: format!("{schema}.{name}"), reason: "the view was dropped" })
         }

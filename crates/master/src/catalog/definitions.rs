@@ -152,7 +152,7 @@ impl Workspace {
         })
     }
 
-    /// Drops all files of the tables, as one snapshot.
+    /// Drops all files of the tables, as one snapshot, and forgets which were loaded into them: they can be loaded again.
     ///
     /// # Errors
     /// [`CatalogError::TableGone`].
@@ -162,6 +162,8 @@ impl Workspace {
         for id in ids.iter().collect::<BTreeSet<_>>() {
             let entry = state.table_by_id(*id).ok_or(CatalogError::TableGone(*id))?;
             changes.extend(drop_files(entry));
+            // Also of a table without rows: they may have been deleted.
+            changes.push(Change::ForgetCopied(*id));
         }
         self.push(|base| Step::of_all_files(changes, base, ids))
     }
@@ -300,7 +302,8 @@ fn drop_relations(state: &CatalogState, names: BTreeSet<(String, String)>) -> Dr
 }
 
 fn drop_table_changes(entry: &TableEntry) -> Vec<Change> {
-    drop_files(entry).chain([Change::DropTable(entry.def.id)]).collect()
+    let id = entry.def.id;
+    drop_files(entry).chain([Change::ForgetCopied(id), Change::DropTable(id)]).collect()
 }
 
 fn drop_files(entry: &TableEntry) -> impl Iterator<Item = Change> {

@@ -1,6 +1,7 @@
 //! The catalog's only writer: each change is durable in the store before any statement can see it.
 
 use super::apply::Gone;
+use super::copied::Recorded;
 use super::counters::Counters;
 use super::error::CatalogError;
 use super::files::{FileKey, TableFiles};
@@ -215,14 +216,16 @@ impl Catalog {
     fn commit_all(&self, writer: &mut Writer, queued: Vec<Queued>) {
         let mut state = self.current();
         let (mut transactions, mut waiting, mut unneeded) = (vec![], vec![], vec![]);
-        let mut wanted = Durability::Unsynced;
+        let (mut wanted, mut recorded) = (Durability::Unsynced, Recorded::default());
         for Queued { steps, durability, done } in queued {
             let planned = self.settle(writer).and_then(|()| {
                 if transactions.is_empty() {
                     // What was in doubt may have become so.
                     state = self.current();
                 }
-                next(&state, steps, writer)
+                let next = next(&state, steps, writer)?;
+                recorded.add(&mut *writer.store, &next.transaction.changes, &next.parts)?;
+                Ok(next)
             });
             match planned {
                 Ok(Next { snapshot, parts, transaction, gone }) => {
@@ -420,13 +423,14 @@ struct Next {
     gone: Gone,
 }
 
-/// Files' `created` is set here.
+/// Files' `created` is set here, and the snapshot of what was loaded.
 fn next(state: &CatalogState, mut steps: Vec<Step>, writer: &Writer) -> Result<Next, CatalogError> {
     let snapshot = SnapshotId(state.snapshot.0 + 1);
     for change in steps.iter_mut().flat_map(|step| &mut step.changes) {
         match change {
             Change::AddFile(file) => file.created = snapshot,
             Change::PutDeletes { vector, .. } => vector.created = snapshot,
+            Change::PutCopied { file, .. } => file.snapshot = snapshot,
             _ => {}
         }
     }

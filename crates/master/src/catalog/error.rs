@@ -23,6 +23,8 @@ pub enum CatalogError {
     Needed { relation: String, dependents: Vec<String> },
     #[error("infinite recursion: the query of view \"{0}\" uses the view itself")]
     RecursiveView(String),
+    #[error("the name of file \"{url}\" is too long: COPY keeps at most {max} bytes of a name and its etag")]
+    FileNameTooLong { url: String, max: usize },
     #[error("nextval: reached {} value of sequence \"{name}\" ({end})", if *.up { "maximum" } else { "minimum" })]
     SequenceEnded { name: String, up: bool, end: i64 },
     #[error("the catalog is of a cluster of {stored} segments, and {asked} were asked for")]
@@ -118,6 +120,7 @@ impl From<CatalogError> for SqlError {
                 )
                 .with_hint("Use DROP ... CASCADE to drop the dependent objects too."),
             CatalogError::RecursiveView(_) => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message),
+            CatalogError::FileNameTooLong { .. } => SqlError::new(SqlState::NAME_TOO_LONG, message),
             CatalogError::SequenceEnded { .. } => SqlError::new(SqlState::SEQUENCE_EXHAUSTED, message),
             CatalogError::SegmentCount { stored, .. } => SqlError::new(SqlState::INVALID_PARAMETER, message)
                 .with_hint(format!("Start with --segments {stored}, or keep the catalog elsewhere.")),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod commit;
+mod copied;
 mod counters;
 mod definitions;
 mod durable;
@@ -26,6 +27,7 @@ mod testing;
 mod workspace;
 
 pub use commit::Commit;
+pub use copied::{CopiedFile, OwnCopied};
 pub use definitions::{CreateTableOutcome, NewTable};
 pub use durable::Catalog;
 pub use error::CatalogError;

@@ -1,6 +1,7 @@
 //! The catalog's store in PostgreSQL: the schema `damson` of a database, described in `docs/formats/catalog.md`.
 
 mod connection;
+mod copied;
 mod error;
 mod load;
 mod past;
@@ -11,11 +12,12 @@ pub(super) use connection::{Connection, IDLE_IN_TRANSACTION, Session, check_url,
 pub use error::PostgresError;
 pub(super) use schema::{LOCK_SCHEMA, next_epoch, prepare};
 
+use super::copied::CopiedFile;
 use super::error::CatalogError;
 use super::history::History;
 use super::rows;
 use super::store::{CatalogStore, Durability, Stored, Transaction};
-use damson_cluster::SnapshotId;
+use damson_cluster::{SnapshotId, TableId};
 
 /// Takes the lock of every transaction that reads or changes the whole catalog: there is one at a time, and none of a master whose
 /// epoch is not the stored one goes on. Its first column is the epoch.
@@ -113,6 +115,14 @@ impl CatalogStore for PostgresStore {
 
     fn snapshot_at(&mut self, time_us: i64) -> Result<Option<SnapshotId>, CatalogError> {
         self.reading(|session| past::snapshot_at(session, time_us))
+    }
+
+    fn copied_files(&mut self, table: TableId, urls: &[String]) -> Result<Vec<CopiedFile>, CatalogError> {
+        self.reading(|session| copied::of_urls(session, table, urls))
+    }
+
+    fn copy_history(&mut self) -> Result<Vec<CopiedFile>, CatalogError> {
+        self.reading(copied::history)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Rows of the catalog's tables, which are the same in each database: all integers are signed, definitions are JSON.
 
+use super::copied::CopiedFile;
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::store::{StoredDeletes, StoredFile, StoredTable};
-use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId, TableId};
+use damson_cluster::{ContentId, CopyFile, DeleteVector, FileEntry, SnapshotId, TableId};
 use serde::de::DeserializeOwned;
 
 /// Of the tables, and of the JSON in them, that this build writes.
-pub(super) const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 
 /// A row of `files`.
 pub(super) struct FileRow {
@@ -96,6 +97,53 @@ impl DeletesRow {
         };
         let file = FileKey { content: ContentId(self.content), path: self.file_path };
         Ok(StoredDeletes { file, vector, dropped: dropped(self.dropped)? })
+    }
+}
+
+/// A row of `copied_files`. Nothing is NULL in it: two NULLs would not be one value, and one file two.
+pub(super) struct CopiedRow {
+    pub table: i64,
+    pub url: String,
+    /// Empty: none.
+    pub etag: String,
+    pub bytes: i64,
+    /// -1: unknown.
+    pub modified_us: i64,
+    pub rows: i64,
+    pub loaded_us: i64,
+    pub snapshot: i64,
+}
+
+impl CopiedRow {
+    pub fn of(copied: &CopiedFile) -> Self {
+        let CopyFile { url, bytes, etag, modified_us, partition: _ } = &copied.file;
+        CopiedRow {
+            table: int(copied.table.0),
+            url: url.clone(),
+            etag: etag.clone().unwrap_or_default(),
+            bytes: int(*bytes),
+            modified_us: modified_us.unwrap_or(-1),
+            rows: int(copied.rows),
+            loaded_us: copied.loaded_us,
+            snapshot: int(copied.snapshot.0),
+        }
+    }
+
+    pub fn stored(self) -> Result<CopiedFile, CatalogError> {
+        let file = CopyFile {
+            url: self.url,
+            bytes: count(self.bytes)?,
+            etag: Some(self.etag).filter(|etag| !etag.is_empty()),
+            modified_us: Some(self.modified_us).filter(|us| *us != -1),
+            partition: vec![],
+        };
+        Ok(CopiedFile {
+            table: TableId(count(self.table)?),
+            file,
+            rows: count(self.rows)?,
+            loaded_us: self.loaded_us,
+            snapshot: SnapshotId(count(self.snapshot)?),
+        })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The catalog's store in SQLite: `catalog.db`, described in `docs/formats/catalog.md`.
 
+mod copied;
 mod past;
 
+use super::copied::CopiedFile;
 use super::durable::first_map;
 use super::error::CatalogError;
 use super::files::FileKey;
@@ -193,6 +195,9 @@ fn migrate(connection: &Connection, from: i64) -> Result<(), CatalogError> {
         connection.execute_batch(past::HISTORY)?;
         connection.execute_batch(SEQUENCES)?;
     }
+    if from < 5 {
+        connection.execute_batch(copied::COPIED_FILES)?;
+    }
     connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION};"))?;
     Ok(())
 }
@@ -220,6 +225,7 @@ fn create(connection: &Connection, segment_count: usize) -> Result<(), CatalogEr
     connection.execute_batch(SCHEMA)?;
     connection.execute_batch(DELETE_VECTORS)?;
     connection.execute_batch(SEQUENCES)?;
+    connection.execute_batch(copied::COPIED_FILES)?;
     connection
         .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"))?;
     put_setting(connection, "cluster_id", &uuid::Uuid::new_v4().to_string())?;
@@ -306,6 +312,18 @@ impl CatalogStore for SqliteStore {
         let transaction = self.connection.transaction()?;
         refuse_fenced(&transaction, self.epoch)?;
         past::snapshot_at(&transaction, time_us)
+    }
+
+    fn copied_files(&mut self, table: TableId, urls: &[String]) -> Result<Vec<CopiedFile>, CatalogError> {
+        let transaction = self.connection.transaction()?;
+        refuse_fenced(&transaction, self.epoch)?;
+        copied::of_urls(&transaction, table, urls)
+    }
+
+    fn copy_history(&mut self) -> Result<Vec<CopiedFile>, CatalogError> {
+        let transaction = self.connection.transaction()?;
+        refuse_fenced(&transaction, self.epoch)?;
+        copied::history(&transaction)
     }
 }
 
@@ -509,6 +527,8 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
                 .prepare_cached("DELETE FROM delete_vectors WHERE content = ?1 AND path = ?2 AND dropped IS NOT NULL")?
                 .execute(params![key.content.0, key.path])?;
         }
+        Change::PutCopied { file, force } => copied::put(sqlite, file, *force)?,
+        Change::ForgetCopied(table) => copied::forget(sqlite, *table)?,
         Change::NextTableId(next) => {
             sqlite.execute("UPDATE sequences SET next = ?1 WHERE name = 'table_id'", params![int(next.0)])?;
         }

@@ -69,6 +69,8 @@ impl Step {
         for change in &changes {
             let (table, all_files) = match change {
                 Change::AddFile(file) => (file.table, false),
+                Change::PutCopied { file, .. } => (file.table, false),
+                Change::ForgetCopied(table) => (*table, false),
                 Change::DropFile { table, key: file } | Change::PutDeletes { table, file, .. } => {
                     read.entry(*table).or_default().insert(file);
                     (*table, false)
@@ -159,9 +161,10 @@ impl Step {
         Step { on_empty: true, ..Step::new(vec![], base) }
     }
 
-    /// Whether it only adds files, as INSERT and COPY do.
+    /// Whether it only adds files, as INSERT and COPY do, and records what was loaded.
     pub(super) fn only_adds(&self) -> bool {
-        !self.on_empty && self.changes.iter().all(|change| matches!(change, Change::AddFile(_)))
+        !self.on_empty
+            && self.changes.iter().all(|change| matches!(change, Change::AddFile(_) | Change::PutCopied { .. }))
     }
 
     /// Makes one step of two that only add files.

@@ -1,5 +1,6 @@
 //! The narrow interface to the database that keeps the catalog.
 
+use super::copied::CopiedFile;
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::history::History;
@@ -57,6 +58,18 @@ pub(super) trait CatalogStore: Send {
     /// # Errors
     /// As [`CatalogStore::load`].
     fn snapshot_at(&mut self, time_us: i64) -> Result<Option<SnapshotId>, CatalogError>;
+
+    /// Of the files of `urls` those that were loaded into the table.
+    ///
+    /// # Errors
+    /// As [`CatalogStore::load`].
+    fn copied_files(&mut self, table: TableId, urls: &[String]) -> Result<Vec<CopiedFile>, CatalogError>;
+
+    /// All files that were loaded, in the order of snapshots, tables and URLs.
+    ///
+    /// # Errors
+    /// As [`CatalogStore::load`].
+    fn copy_history(&mut self) -> Result<Vec<CopiedFile>, CatalogError>;
 }
 
 /// What a store holds.
@@ -151,6 +164,13 @@ pub(super) enum Change {
     },
     /// Forgets a dropped file or delete vector, and its table if it was dropped and this was its last.
     ForgetFile(FileKey),
+    /// A file that was loaded into a table; `force`: in place of the same one, which may be there.
+    PutCopied {
+        file: CopiedFile,
+        force: bool,
+    },
+    /// All files that were loaded into a table.
+    ForgetCopied(TableId),
     NextTableId(TableId),
     /// Snapshots before this one are not kept any more, but for restore points.
     ForgetHistory(SnapshotId),

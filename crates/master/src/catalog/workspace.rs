@@ -151,6 +151,15 @@ impl Workspace {
         Ok(result)
     }
 
+    #[cfg(test)]
+    pub(super) fn into_steps(self) -> Vec<Step> {
+        self.steps
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     pub(super) fn push(&mut self, step: impl FnOnce(&CatalogState) -> Step) -> Result<(), CatalogError> {
         let step = step(&self.base);
         if step.changes.is_empty() {

@@ -2,8 +2,9 @@
 
 use super::mode::LockMode;
 use super::queue::{Asked, Queues, TransactionId};
+use super::tag::LockTag;
 use crate::error::{SqlError, SqlResult, SqlState};
-use damson_cluster::{SessionId, TableId};
+use damson_cluster::SessionId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-/// The locks of a master's tables. One a master.
+/// The locks of a master's tables, and of the files that are being loaded. One a master.
 #[derive(Clone, Default)]
 pub(crate) struct Locks {
     inner: Arc<Mutex<Inner>>,
@@ -46,13 +47,13 @@ impl Locks {
         TransactionLocks { id, locks: self.clone() }
     }
 
-    /// Every lock, by table and transaction.
+    /// Every lock, by what is locked and transaction.
     pub(crate) fn rows(&self) -> Vec<LockRow> {
         let inner = self.inner.lock();
-        let row = |(table, transaction, mode, granted)| {
+        let row = |(tag, transaction, mode, granted)| {
             // Every transaction is there until its locks are gone.
             let session = inner.sessions.get(&transaction).copied().unwrap_or(SessionId(0));
-            LockRow { table, transaction, session, mode, granted }
+            LockRow { tag, transaction, session, mode, granted }
         };
         inner.queues.all().into_iter().map(row).collect()
     }
@@ -61,7 +62,7 @@ impl Locks {
 /// What `pg_locks` shows of one lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LockRow {
-    pub table: TableId,
+    pub tag: LockTag,
     pub transaction: TransactionId,
     pub session: SessionId,
     pub mode: LockMode,
@@ -76,24 +77,25 @@ pub(crate) struct TransactionLocks {
 }
 
 impl TransactionLocks {
-    /// Waits for a lock, in turn; at most `timeout`, if there is one. `name` is the table's, for messages. Gives whether it had to
-    /// wait.
+    /// Waits for a lock, in turn; at most `timeout`, if there is one. `name` is the table's, or the file's URL, for messages. Gives
+    /// whether it had to wait.
     ///
     /// # Errors
     /// 40P01 where it would wait for ever, 55P03 when it has waited too long, 57014 when it is cancelled meanwhile.
     pub(crate) async fn lock(
         &self,
-        table: TableId,
+        tag: impl Into<LockTag>,
         name: &str,
         mode: LockMode,
         timeout: Option<Duration>,
         cancel: &CancellationToken,
     ) -> SqlResult<bool> {
+        let tag = tag.into();
         let granted = {
             let mut inner = self.locks.inner.lock();
-            match inner.queues.ask(table, self.id, mode) {
+            match inner.queues.ask(tag, self.id, mode) {
                 Asked::Granted => return Ok(false),
-                Asked::Deadlock(cycle) => return Err(deadlock(&cycle, mode, name)),
+                Asked::Deadlock(cycle) => return Err(deadlock(&cycle, mode, tag, name)),
                 Asked::Waits => {
                     let (sender, granted) = oneshot::channel();
                     inner.waiters.insert(self.id, sender);
@@ -101,7 +103,7 @@ impl TransactionLocks {
                 }
             }
         };
-        let _request = Request { locks: &self.locks, table, transaction: self.id };
+        let _request = Request { locks: &self.locks, tag, transaction: self.id };
         let too_long = async {
             match timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,
@@ -114,7 +116,7 @@ impl TransactionLocks {
             () = cancel.cancelled() => Err(SqlError::canceled()),
             () = too_long => {
                 let error = SqlError::new(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout");
-                Err(error.with_detail(format!("It waited for {mode} on relation \"{name}\".")).with_hint(
+                Err(error.with_detail(format!("It waited for {mode} on {} \"{name}\".", tag.type_name())).with_hint(
                     "pg_locks shows who holds it. The setting lock_timeout says how long to wait.",
                 ))
             }
@@ -122,22 +124,23 @@ impl TransactionLocks {
     }
 
     /// Whether asking for the lock would mean waiting.
-    pub(crate) fn would_wait(&self, table: TableId, mode: LockMode) -> bool {
-        self.locks.inner.lock().queues.would_wait(table, self.id, mode)
+    pub(crate) fn would_wait(&self, tag: impl Into<LockTag>, mode: LockMode) -> bool {
+        self.locks.inner.lock().queues.would_wait(tag.into(), self.id, mode)
     }
 
     /// As [`TransactionLocks::lock`], without waiting.
     ///
     /// # Errors
     /// 55P03 where it would have to.
-    pub(crate) fn try_lock(&self, table: TableId, name: &str, mode: LockMode) -> SqlResult<()> {
+    pub(crate) fn try_lock(&self, tag: impl Into<LockTag>, name: &str, mode: LockMode) -> SqlResult<()> {
+        let tag = tag.into();
         let mut inner = self.locks.inner.lock();
-        match inner.queues.ask(table, self.id, mode) {
+        match inner.queues.ask(tag, self.id, mode) {
             Asked::Granted => Ok(()),
             Asked::Waits | Asked::Deadlock(_) => {
-                let granted = inner.queues.give_up(table, self.id);
+                let granted = inner.queues.give_up(tag, self.id);
                 inner.wake(&granted);
-                let message = format!("could not obtain lock on relation \"{name}\"");
+                let message = format!("could not obtain lock on {} \"{name}\"", tag.type_name());
                 Err(SqlError::new(SqlState::LOCK_NOT_AVAILABLE, message))
             }
         }
@@ -157,7 +160,7 @@ impl Drop for TransactionLocks {
 /// Takes a request back when nobody waits for it any more; one that was granted is the transaction's to the end.
 struct Request<'a> {
     locks: &'a Locks,
-    table: TableId,
+    tag: LockTag,
     transaction: TransactionId,
 }
 
@@ -165,18 +168,21 @@ impl Drop for Request<'_> {
     fn drop(&mut self) {
         let mut inner = self.locks.inner.lock();
         if inner.waiters.remove(&self.transaction).is_some() {
-            let granted = inner.queues.give_up(self.table, self.transaction);
+            let granted = inner.queues.give_up(self.tag, self.transaction);
             inner.wake(&granted);
         }
     }
 }
 
-fn deadlock(cycle: &[TransactionId], mode: LockMode, name: &str) -> SqlError {
+fn deadlock(cycle: &[TransactionId], mode: LockMode, tag: LockTag, name: &str) -> SqlError {
     let mut edges = vec![];
     for (at, waits) in cycle.iter().enumerate() {
         let for_whom = cycle[(at + 1) % cycle.len()];
         edges.push(match at {
-            0 => format!("Transaction {} waits for {mode} on relation \"{name}\", blocked by {}", waits.0, for_whom.0),
+            0 => {
+                let what = tag.type_name();
+                format!("Transaction {} waits for {mode} on {what} \"{name}\", blocked by {}", waits.0, for_whom.0)
+            }
             _ => format!("transaction {} waits for {}", waits.0, for_whom.0),
         });
     }
@@ -188,6 +194,7 @@ fn deadlock(cycle: &[TransactionId], mode: LockMode, name: &str) -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use damson_cluster::TableId;
     use futures::FutureExt;
 
     const T: TableId = TableId(1);
@@ -219,6 +226,34 @@ mod tests {
         drop(second);
         third.try_lock(T, "t", LockMode::Share).unwrap();
         drop(third);
+        assert_eq!(locks.rows(), []);
+    }
+
+    #[tokio::test]
+    async fn files_are_locked_beside_their_table() {
+        let locks = Locks::default();
+        let cancel = CancellationToken::new();
+        let [first, second] = [1, 2].map(|session| locks.transaction(SessionId(session)));
+        let timeout = Some(Duration::from_millis(20));
+        first.lock(T, "t", LockMode::RowExclusive, None, &cancel).await.unwrap();
+        first.lock(LockTag::File(T, 1), "/a", LockMode::Exclusive, None, &cancel).await.unwrap();
+        second.lock(T, "t", LockMode::RowExclusive, None, &cancel).await.unwrap();
+        second.lock(LockTag::File(T, 2), "/b", LockMode::Exclusive, None, &cancel).await.unwrap();
+        second.lock(LockTag::File(TableId(2), 1), "/a", LockMode::Exclusive, None, &cancel).await.unwrap();
+        let error = second.lock(LockTag::File(T, 1), "/a", LockMode::Exclusive, timeout, &cancel).await.unwrap_err();
+        assert_eq!(error.detail.as_deref(), Some("It waited for ExclusiveLock on copy file \"/a\"."));
+
+        // Circles are found through tables and files alike.
+        let mut waiting = Box::pin(first.lock(LockTag::File(T, 2), "/b", LockMode::Exclusive, None, &cancel));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let error = second.lock(T, "t", LockMode::AccessExclusive, None, &cancel).await.unwrap_err();
+        assert_eq!(error.state, SqlState::DEADLOCK_DETECTED);
+        let error = second.lock(LockTag::File(T, 1), "/a", LockMode::Exclusive, None, &cancel).await.unwrap_err();
+        assert_eq!(error.state, SqlState::DEADLOCK_DETECTED);
+        assert!(error.detail.unwrap().contains("on copy file \"/a\""));
+        drop(second);
+        assert!(waiting.await.unwrap());
+        drop(first);
         assert_eq!(locks.rows(), []);
     }
 }

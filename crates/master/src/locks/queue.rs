@@ -1,7 +1,7 @@
 //! Who holds a lock and who waits, without a clock and without waiting: a state machine.
 
 use super::mode::LockMode;
-use damson_cluster::TableId;
+use super::tag::LockTag;
 use std::collections::{HashMap, HashSet};
 
 /// A transaction of one master's life.
@@ -18,14 +18,14 @@ pub(super) enum Asked {
     Deadlock(Vec<TransactionId>),
 }
 
-/// Locks of all tables.
+/// Locks of all tables, and of the files that are being loaded into them.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    tables: HashMap<TableId, Queue>,
-    /// The tables of which a transaction holds locks, or awaits one.
-    of: HashMap<TransactionId, HashSet<TableId>>,
-    /// The table whose lock a transaction awaits.
-    awaited: HashMap<TransactionId, TableId>,
+    queues: HashMap<LockTag, Queue>,
+    /// Of what a transaction holds locks, or awaits one.
+    of: HashMap<TransactionId, HashSet<LockTag>>,
+    /// That of which a transaction awaits a lock.
+    awaited: HashMap<TransactionId, LockTag>,
 }
 
 #[derive(Debug, Default)]
@@ -75,66 +75,66 @@ impl Queue {
 
 impl Queues {
     /// Asks for a lock, which is held until [`Queues::release`].
-    pub(super) fn ask(&mut self, table: TableId, transaction: TransactionId, mode: LockMode) -> Asked {
-        let queue = self.tables.entry(table).or_default();
-        self.of.entry(transaction).or_default().insert(table);
+    pub(super) fn ask(&mut self, tag: LockTag, transaction: TransactionId, mode: LockMode) -> Asked {
+        let queue = self.queues.entry(tag).or_default();
+        self.of.entry(transaction).or_default().insert(tag);
         let blockers = queue.blockers(transaction, mode, queue.waiting.len());
         if blockers.is_empty() {
             queue.grant(transaction, mode);
             return Asked::Granted;
         }
         queue.waiting.push((transaction, mode));
-        self.awaited.insert(transaction, table);
+        self.awaited.insert(transaction, tag);
         match self.cycle(transaction) {
             None => Asked::Waits,
             Some(cycle) => {
-                self.give_up(table, transaction);
+                self.give_up(tag, transaction);
                 Asked::Deadlock(cycle)
             }
         }
     }
 
     /// Whether a request would not be granted at once.
-    pub(super) fn would_wait(&self, table: TableId, transaction: TransactionId, mode: LockMode) -> bool {
+    pub(super) fn would_wait(&self, tag: LockTag, transaction: TransactionId, mode: LockMode) -> bool {
         let blockers = |queue: &Queue| queue.blockers(transaction, mode, queue.waiting.len());
-        self.tables.get(&table).is_some_and(|queue| !blockers(queue).is_empty())
+        self.queues.get(&tag).is_some_and(|queue| !blockers(queue).is_empty())
     }
 
     /// Takes back a request that waits; gives those that need not wait any more.
-    pub(super) fn give_up(&mut self, table: TableId, transaction: TransactionId) -> Vec<TransactionId> {
+    pub(super) fn give_up(&mut self, tag: LockTag, transaction: TransactionId) -> Vec<TransactionId> {
         self.awaited.remove(&transaction);
-        self.change(table, |queue| queue.waiting.retain(|(waiter, _)| *waiter != transaction))
+        self.change(tag, |queue| queue.waiting.retain(|(waiter, _)| *waiter != transaction))
     }
 
     /// Ends all locks and requests of a transaction; gives those that need not wait any more.
     pub(super) fn release(&mut self, transaction: TransactionId) -> Vec<TransactionId> {
         self.awaited.remove(&transaction);
-        let tables = self.of.remove(&transaction).unwrap_or_default();
+        let tags = self.of.remove(&transaction).unwrap_or_default();
         let release = |queue: &mut Queue| {
             queue.held.retain(|(holder, _)| *holder != transaction);
             queue.waiting.retain(|(waiter, _)| *waiter != transaction);
         };
-        tables.into_iter().flat_map(|table| self.change(table, release)).collect()
+        tags.into_iter().flat_map(|tag| self.change(tag, release)).collect()
     }
 
-    /// Every lock, with whether it is granted, by table and transaction.
-    pub(super) fn all(&self) -> Vec<(TableId, TransactionId, LockMode, bool)> {
+    /// Every lock, with whether it is granted, by what is locked and transaction.
+    pub(super) fn all(&self) -> Vec<(LockTag, TransactionId, LockMode, bool)> {
         let mut all = vec![];
-        for (&table, queue) in &self.tables {
-            all.extend(queue.held.iter().map(|&(transaction, mode)| (table, transaction, mode, true)));
-            all.extend(queue.waiting.iter().map(|&(transaction, mode)| (table, transaction, mode, false)));
+        for (&tag, queue) in &self.queues {
+            all.extend(queue.held.iter().map(|&(transaction, mode)| (tag, transaction, mode, true)));
+            all.extend(queue.waiting.iter().map(|&(transaction, mode)| (tag, transaction, mode, false)));
         }
         all.sort();
         all
     }
 
-    fn change(&mut self, table: TableId, change: impl FnOnce(&mut Queue)) -> Vec<TransactionId> {
-        let Some(queue) = self.tables.get_mut(&table) else { return vec![] };
+    fn change(&mut self, tag: LockTag, change: impl FnOnce(&mut Queue)) -> Vec<TransactionId> {
+        let Some(queue) = self.queues.get_mut(&tag) else { return vec![] };
         change(queue);
         let granted = queue.advance();
         granted.iter().for_each(|transaction| _ = self.awaited.remove(transaction));
         if queue.held.is_empty() && queue.waiting.is_empty() {
-            self.tables.remove(&table);
+            self.queues.remove(&tag);
         }
         granted
     }
@@ -158,7 +158,7 @@ impl Queues {
     }
 
     fn waits_for(&self, transaction: TransactionId) -> Vec<TransactionId> {
-        let Some(queue) = self.awaited.get(&transaction).and_then(|table| self.tables.get(table)) else {
+        let Some(queue) = self.awaited.get(&transaction).and_then(|tag| self.queues.get(tag)) else {
             return vec![];
         };
         let at = queue.waiting.iter().position(|(waiter, _)| *waiter == transaction);
@@ -170,9 +170,10 @@ impl Queues {
 mod tests {
     use super::LockMode::{AccessExclusive, Exclusive, RowExclusive, Share};
     use super::*;
+    use damson_cluster::TableId;
 
-    const A: TableId = TableId(1);
-    const B: TableId = TableId(2);
+    const A: LockTag = LockTag::Table(TableId(1));
+    const B: LockTag = LockTag::File(TableId(1), 2);
 
     fn t(id: u64) -> TransactionId {
         TransactionId(id)
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(queues.release(t(2)), [t(3)]);
         assert_eq!(queues.release(t(3)), [t(4)]);
         assert_eq!(queues.release(t(4)), []);
-        assert!(queues.tables.is_empty(), "nothing is kept of tables that nobody locks");
+        assert!(queues.queues.is_empty(), "nothing is kept of what nobody locks");
     }
 
     #[test]
@@ -209,8 +210,8 @@ mod tests {
     #[test]
     fn who_would_close_a_circle_is_told() {
         let mut queues = Queues::default();
-        for (table, transaction) in [(A, t(1)), (B, t(2))] {
-            assert_eq!(queues.ask(table, transaction, Exclusive), Asked::Granted);
+        for (tag, transaction) in [(A, t(1)), (B, t(2))] {
+            assert_eq!(queues.ask(tag, transaction, Exclusive), Asked::Granted);
         }
         assert_eq!(queues.ask(B, t(1), Exclusive), Asked::Waits);
         assert_eq!(queues.ask(A, t(2), Exclusive), Asked::Deadlock(vec![t(2), t(1)]));
@@ -238,17 +239,18 @@ mod tests {
         let (mut deadlocks, mut waits) = (0, 0);
         for _ in 0..20_000 {
             let transaction = t(next(6));
-            let is_waiting = queues.tables.values().any(|q| q.waiting.iter().any(|(w, _)| *w == transaction));
+            let tag = [A, B, LockTag::Table(TableId(2))][next(3) as usize];
+            let is_waiting = queues.queues.values().any(|q| q.waiting.iter().any(|(w, _)| *w == transaction));
             match next(4) {
                 0 => _ = queues.release(transaction),
                 _ if is_waiting => {}
-                _ => match queues.ask(TableId(next(3)), transaction, LockMode::ALL[next(8) as usize]) {
+                _ => match queues.ask(tag, transaction, LockMode::ALL[next(8) as usize]) {
                     Asked::Granted => {}
                     Asked::Waits => waits += 1,
                     Asked::Deadlock(_) => deadlocks += 1,
                 },
             }
-            for queue in queues.tables.values() {
+            for queue in queues.queues.values() {
                 for (i, (a, mode)) in queue.held.iter().enumerate() {
                     assert!(queue.held[..i].iter().all(|(b, other)| a == b || !mode.excludes(*other)));
                 }
@@ -260,6 +262,6 @@ mod tests {
         }
         assert!(deadlocks > 100 && waits > 1000, "{deadlocks} {waits}");
         (0..6).for_each(|id| _ = queues.release(t(id)));
-        assert!(queues.tables.is_empty() && queues.of.is_empty() && queues.awaited.is_empty());
+        assert!(queues.queues.is_empty() && queues.of.is_empty() && queues.awaited.is_empty());
     }
 }

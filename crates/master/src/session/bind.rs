@@ -7,7 +7,7 @@ use super::merged_columns::merge_columns;
 use super::relation_names::name_relations;
 use super::row_values::compare_rows;
 use super::sequence_calls::write_out_nextval;
-use crate::catalog::{CatalogState, Relation, ViewDef};
+use crate::catalog::{Catalog, CatalogState, Relation, ViewDef};
 use crate::engine::{
     CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls, write_out_subqueries,
 };
@@ -229,6 +229,10 @@ impl Session {
             }
             false => BTreeMap::new(),
         };
+        let copied = match table.needs_copied() {
+            true => self.master.files.in_catalog(Catalog::copy_history).await.map_err(external)?,
+            false => vec![],
+        };
         let findings = match table.needs_check() {
             true => self.master.files.check(names.state()).await.map_err(external)?,
             false => vec![],
@@ -245,6 +249,7 @@ impl Session {
             positions,
             locks,
             transfers,
+            copied,
             findings,
         })
     }

@@ -4,6 +4,7 @@ use super::backup::until;
 use super::bind::Bound;
 use super::column_names::plain;
 use super::constraints::unique_keys;
+use super::copy_history::{ToLoad, copied, skipped_notice};
 use super::insert::default_value;
 use super::write::{Changed, collect};
 use super::{Outcome, Session, ast};
@@ -30,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 const LEAF: u32 = 0;
 
 impl Session {
-    /// A segment lists and splits the files, each segment reads its share and sends the rows to their owners.
+    /// A segment lists and splits the files, each segment reads its share and sends the rows to their owners. The files are recorded as
+    /// loaded in the commit of the rows.
     ///
     /// # Cancellation
     /// In every phase; what was written is removed.
@@ -50,6 +52,11 @@ impl Session {
         let listed = self.master.files.list_sources(&copy.sources, copy.pattern.as_deref(), &access);
         let files = until(&cancel, listed).await?;
         let format = format_of(copy, &files)?;
+        let ToLoad { files, skipped } = self.lock_to_load(transaction, &def, files, copy.force, &cancel).await?;
+        let notices: Vec<String> = skipped_notice(skipped).into_iter().collect();
+        if files.is_empty() {
+            return Ok(Outcome::Command { tag: "COPY 0".into(), rows: 0, notices });
+        }
         let read = read_spec(&def, &targets, &files, format)?;
         let segments = catalog.current_map().segment_count();
         let split = self.master.files.split_sources(&files, &read.format, copy.codec, segments, &access);
@@ -64,7 +71,8 @@ impl Session {
         let Changed { rows, commit, .. } =
             self.write_table(&bound, &table, units, &def, unique, cancel.clone()).await?;
         self.add(transaction, &bound, commit, &cancel).await?;
-        Ok(Outcome::changed(format!("COPY {rows}"), rows))
+        transaction.record_copied(copied(def.id, &files, rows), copy.force)?;
+        Ok(Outcome::Command { tag: format!("COPY {rows}"), rows, notices })
     }
 
     /// Each segment writes its own part files.
@@ -109,12 +117,7 @@ impl Session {
 /// 0A000 for what COPY FROM cannot do yet.
 fn check_from(copy: &CopyFrom) -> SqlResult<()> {
     let rejects = matches!(copy.on_bad_row, OnBadRow::Reject { .. });
-    refuse(&[
-        ("SECRET", copy.secret.is_some()),
-        ("SEGMENT REJECT LIMIT", rejects),
-        ("VALIDATE", copy.is_validation()),
-        ("FORCE", copy.force),
-    ])
+    refuse(&[("SECRET", copy.secret.is_some()), ("SEGMENT REJECT LIMIT", rejects), ("VALIDATE", copy.is_validation())])
 }
 
 /// # Errors
@@ -300,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_is_refused() {
-        for option in ["FORCE", "VALIDATE", "SECRET s", "REJECT_LIMIT 5"] {
+        for option in ["VALIDATE", "SECRET s", "REJECT_LIMIT 5"] {
             let error = check_from(&copy(&format!("copy t from '/d' (format csv, {option})"))).unwrap_err();
             assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{option}");
         }

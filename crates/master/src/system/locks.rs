@@ -1,4 +1,4 @@
-//! `pg_locks`: who holds a lock of a table, and who waits for one.
+//! `pg_locks`: who holds a lock of a table, or of a file that is loaded into it, and who waits for one.
 
 use super::PG_CATALOG;
 use super::cells::{Row, bigint, boolean, row, text};
@@ -19,13 +19,13 @@ pub(super) const LOCKS: SystemTable = SystemTable {
     rows,
 };
 
-/// `pid` is the session's number.
+/// `pid` is the session's number; the relation of a file is the table that it is loaded into.
 fn rows(context: &SystemContext) -> Vec<Row> {
     let row = |lock: &crate::locks::LockRow| {
-        let name = context.state.table_by_id(lock.table).map(|entry| entry.def.qualified_name());
+        let name = context.state.table_by_id(lock.tag.table()).map(|entry| entry.def.qualified_name());
         row![
-            "relation",
-            lock.table.0 as i64,
+            lock.tag.type_name(),
+            lock.tag.table().0 as i64,
             name,
             lock.transaction.0 as i64,
             lock.session.0 as i64,

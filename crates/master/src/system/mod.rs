@@ -3,6 +3,7 @@
 mod backup;
 mod cells;
 mod check;
+mod copy_history;
 mod distribution;
 mod files;
 mod history;

@@ -2,11 +2,11 @@
 
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
-    InterconnectNode, backup, check, distribution, files, history, information_schema, interconnect, locks, pg_catalog,
-    running, segments, sequences, table_options,
+    InterconnectNode, backup, check, copy_history, distribution, files, history, information_schema, interconnect,
+    locks, pg_catalog, running, segments, sequences, table_options,
 };
 use crate::backup::TransferRow;
-use crate::catalog::{CatalogState, History};
+use crate::catalog::{CatalogState, CopiedFile, History};
 use crate::dispatch::Finding;
 use crate::locks::LockRow;
 use arrow::datatypes::SchemaRef;
@@ -37,6 +37,8 @@ pub struct SystemContext {
     pub(crate) locks: Vec<LockRow>,
     /// Backups and restores, as of now.
     pub(crate) transfers: Vec<TransferRow>,
+    /// Which files were loaded; read only by statements that name `gp_copy_history`.
+    pub(crate) copied: Vec<CopiedFile>,
 }
 
 /// A table whose rows are made of a [`SystemContext`].
@@ -73,6 +75,11 @@ impl SystemTable {
         self.name == check::CHECK.name
     }
 
+    /// True if it shows which files were loaded: that needs [`SystemContext::copied`].
+    pub fn needs_copied(&self) -> bool {
+        self.name == copy_history::HISTORY.name
+    }
+
     /// True if it shows counters of the interconnect: that needs [`SystemContext::interconnect`].
     pub fn needs_interconnect(&self) -> bool {
         [interconnect::STATS.name, interconnect::NODES.name].contains(&self.name)
@@ -97,6 +104,7 @@ static TABLES: &[SystemTable] = &[
     locks::LOCKS,
     history::RESTORE_POINTS,
     backup::PROGRESS,
+    copy_history::HISTORY,
     check::CHECK,
     distribution::DISTRIBUTION_POLICY,
     table_options::TABLE_OPTIONS,

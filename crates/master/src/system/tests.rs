@@ -1,13 +1,14 @@
 use super::cells::Cell;
 use super::*;
 use crate::backup::TransferRow;
-use crate::catalog::{Catalog, Commit, Durability, Workspace};
+use crate::catalog::{Catalog, Commit, CopiedFile, Durability, Workspace};
 use crate::ddl;
 use crate::sql::{Statement, parse};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use damson_cluster::{
-    ContentId, Copied, Endpoint, FileEntry, MotionId, QueryId, SegmentDef, SequencePosition, SessionId, SnapshotId,
+    ContentId, Copied, CopyFile, Endpoint, FileEntry, MotionId, QueryId, SegmentDef, SequencePosition, SessionId,
+    SnapshotId, TableId,
 };
 use damson_interconnect::{Direction, Moved, NodeStats, RouteState, RouteStats, Transport};
 use damson_motion::NodeReport;
@@ -75,6 +76,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             positions,
             locks: vec![],
             transfers: vec![transfer()],
+            copied: vec![copied(t)],
             findings: vec![],
         },
     )
@@ -94,6 +96,18 @@ fn transfer() -> TransferRow {
         done,
         elapsed_ms: 1500,
     }
+}
+
+/// A file of a server, loaded into that table.
+fn copied(table: TableId) -> CopiedFile {
+    let file = CopyFile {
+        url: "s3://b/a.csv".into(),
+        bytes: 30,
+        etag: Some("e".into()),
+        modified_us: None,
+        partition: vec![],
+    };
+    CopiedFile { table, file, rows: 3, loaded_us: 1_000_000, snapshot: SnapshotId(5) }
 }
 
 /// Two nodes, one of two contents, with a route and a line of several.
@@ -174,6 +188,7 @@ fn an_empty_catalog_has_empty_tables() {
         positions: BTreeMap::new(),
         locks: vec![],
         transfers: vec![],
+        copied: vec![],
         findings: vec![],
     };
     for table in system_tables() {
@@ -206,6 +221,15 @@ fn segments_and_distribution() {
 #[test]
 fn backups_under_way() {
     assert_eq!(rows(PG_CATALOG, "gp_stat_progress_backup"), ["7|BACKUP|/b|copying files|3|2|30|15|10|1500"]);
+}
+
+#[test]
+fn files_that_were_loaded() {
+    assert_eq!(rows(PG_CATALOG, "gp_copy_history"), ["s|t|s3://b/a.csv|e|30|-|3|1970-01-01T00:00:01Z|5"]);
+    let (_directory, mut context) = context();
+    context.copied[0].table = TableId(999);
+    let history = system_table(PG_CATALOG, "gp_copy_history").unwrap();
+    assert_eq!(history.rows(&context).num_rows(), 0, "a table that the snapshot does not have");
 }
 
 #[test]

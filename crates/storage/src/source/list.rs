@@ -212,7 +212,7 @@ fn remote_file(place: &RemotePlace, meta: ObjectMeta) -> CopyFile {
     CopyFile {
         url: place.url_of(&key),
         bytes: meta.size,
-        etag: meta.e_tag,
+        etag: meta.e_tag.filter(|etag| !etag.is_empty()),
         modified_us: Some(meta.last_modified.timestamp_micros()),
         partition: partition_of(&key),
     }

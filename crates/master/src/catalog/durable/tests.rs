@@ -10,6 +10,7 @@ macro_rules! on_postgres {
     };
 }
 
+mod copied;
 mod durability;
 mod past;
 mod sequences;
@@ -20,7 +21,7 @@ use super::super::definitions::{CreateTableOutcome, NewTable};
 use super::super::postgres::PostgresStore;
 use super::super::store::{CatalogStore, Change, Stored, Transaction};
 use super::super::testing;
-use super::super::{Commit, ViewDef};
+use super::super::{Commit, CopiedFile, ViewDef};
 use super::*;
 use arrow::datatypes::DataType;
 use damson_cluster::{
@@ -644,7 +645,7 @@ fn a_catalog_of_version_1_is_taken_over() {
     drop(catalog);
     let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
     old.execute_batch(
-        "DROP TABLE past_definitions; DROP TABLE restore_points; DROP INDEX snapshots_time;
+        "DROP TABLE copied_files; DROP TABLE past_definitions; DROP TABLE restore_points; DROP INDEX snapshots_time;
          ALTER TABLE tables DROP COLUMN since;
          DELETE FROM settings WHERE key IN ('history_from', 'snapshot_retention_us');
          DROP TABLE sequence_definitions; DROP TABLE sequence_positions; DROP TABLE delete_vectors;

@@ -214,14 +214,13 @@ impl Session {
     pub fn each_of(
         &mut self,
         sql: &'static str,
-        parameters: &[&Option<i64>],
+        parameters: &[&(dyn ToSql + Sync)],
         mut take: impl FnMut(&Row) -> Result<(), CatalogError>,
     ) -> Result<(), CatalogError> {
         let statement = self.statement(sql)?;
         let server = Arc::clone(&self.server);
         let failed = |error| PostgresError::new(&server, error);
-        let parameters = parameters.iter().map(|parameter| *parameter as &(dyn ToSql + Sync));
-        let mut rows = self.client.query_raw(&statement, parameters).map_err(failed)?;
+        let mut rows = self.client.query_raw(&statement, parameters.iter().copied()).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             take(&row)?;
         }

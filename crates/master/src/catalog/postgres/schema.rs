@@ -4,6 +4,7 @@ use super::super::durable::first_map;
 use super::super::error::CatalogError;
 use super::super::rows::{self, SCHEMA_VERSION, to_json};
 use super::connection::Session;
+use super::copied;
 use super::past;
 use crate::sql::DEFAULT_SCHEMA;
 
@@ -110,6 +111,7 @@ pub(in super::super) fn prepare(session: &mut Session) -> Result<(), CatalogErro
             session.batch(COMPRESSION)?;
             session.batch(past::HISTORY)?;
             session.batch(SEQUENCES)?;
+            session.batch(copied::COPIED_FILES)?;
             put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())?;
         }
         Some(other) => {
@@ -131,6 +133,9 @@ fn migrate(session: &mut Session, from: i64) -> Result<(), CatalogError> {
     if from < 4 {
         session.batch(past::HISTORY)?;
         session.batch(SEQUENCES)?;
+    }
+    if from < 5 {
+        session.batch(copied::COPIED_FILES)?;
     }
     put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())
 }

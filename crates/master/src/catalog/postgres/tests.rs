@@ -1,11 +1,14 @@
 use super::super::files::FileKey;
 use super::super::store::{Change, Durability};
 use super::super::testing::{self, Server, client};
-use super::super::{Catalog, CatalogLocation, Commit, CreateTableOutcome, NewTable, SequenceDef, Workspace};
+use super::super::{
+    Catalog, CatalogLocation, Commit, CopiedFile, CreateTableOutcome, NewTable, SequenceDef, Workspace,
+};
 use super::*;
 use crate::error::{SqlError, SqlState};
 use damson_cluster::{
-    ColumnDef, ColumnStats, Compression, ContentId, Counting, Distribution, FileEntry, SnapshotId, TableId, sketch,
+    ColumnDef, ColumnStats, Compression, ContentId, CopyFile, Counting, Distribution, FileEntry, SnapshotId, TableId,
+    sketch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,6 +60,11 @@ fn file(table: TableId, path: String) -> FileEntry {
         deletes: None,
         created: SnapshotId(0),
     }
+}
+
+fn copied(table: TableId, url: &str) -> CopiedFile {
+    let file = CopyFile { url: url.into(), bytes: 1, etag: None, modified_us: None, partition: vec![] };
+    CopiedFile { table, file, rows: 1, loaded_us: 0, snapshot: SnapshotId(0) }
 }
 
 fn add(catalog: &Arc<Catalog>, files: Vec<FileEntry>) -> Result<SnapshotId, CatalogError> {
@@ -380,7 +388,8 @@ fn a_catalog_of_version_3_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.sequence_definitions, damson.sequence_positions;
+    let old = "DROP TABLE damson.copied_files;
+               DROP TABLE damson.sequence_definitions, damson.sequence_positions;
                DROP TABLE damson.past_definitions, damson.restore_points;
                DROP INDEX damson.snapshots_time;
                ALTER TABLE damson.tables DROP COLUMN since;
@@ -401,6 +410,27 @@ fn a_catalog_of_version_3_is_taken_over() {
     assert_eq!(open(&url).unwrap().current().sequences().count(), 1);
     client(&url).batch_execute("UPDATE damson.settings SET value = '2' WHERE key = 'schema_version'").unwrap();
     assert!(matches!(open(&url), Err(CatalogError::Damaged(_))));
+}
+
+/// As the build before loaded files were recorded made it.
+#[test]
+fn a_catalog_of_version_4_is_taken_over() {
+    let Some(server) = testing::server() else { return };
+    let url = server.database();
+    let catalog = open(&url).unwrap();
+    let t = create(&catalog, "t");
+    drop(catalog);
+    let old = "DROP TABLE damson.copied_files;
+               UPDATE damson.settings SET value = '4' WHERE key = 'schema_version'";
+    client(&url).batch_execute(old).unwrap();
+    for _ in 0..2 {
+        let catalog = open(&url).unwrap();
+        assert!(catalog.current().table_by_id(t).is_some());
+        assert!(catalog.copy_history().unwrap().is_empty());
+    }
+    let catalog = open(&url).unwrap();
+    catalog.alone(|w| w.add_copied(vec![copied(t, "/a")], false)).unwrap();
+    assert_eq!(open(&url).unwrap().copy_history().unwrap().len(), 1);
 }
 
 /// Catalogs are asked and dropped in async code, where the client's own runtime must not show.
@@ -471,6 +501,10 @@ fn neighbours_of_one_kind_are_one_statement() {
     // A vector that replaces one of the same run would meet it.
     assert_eq!(lengths(vec![vec![put("a", "1"), put("b", "1"), put("a", "2"), put("b", "2")]]), [2, 2]);
     assert_eq!(lengths(vec![vec![put("a", "1"), drop("a"), drop("b")], vec![put("c", "1")]]), [1, 2, 1]);
+    let put = |url: &str, force| Change::PutCopied { file: copied(t, url), force };
+    let loads =
+        vec![add("a"), put("x", false), put("y", false), put("x", true), Change::ForgetCopied(t), put("x", false)];
+    assert_eq!(lengths(vec![loads, vec![put("z", false)]]), [1, 2, 1, 1, 2]);
     assert_eq!(lengths(vec![vec![Change::CreateSchema("s".into()), Change::CreateSchema("t".into())]]), [1, 1]);
 }
 

@@ -1,11 +1,12 @@
 //! Makes changes in few statements: neighbours of one kind are one.
 
+use super::super::copied::CopiedFile;
 use super::super::error::CatalogError;
 use super::super::files::FileKey;
 use super::super::rows::{DeletesRow, FileRow, int, to_json};
 use super::super::store::{Change, Transaction};
 use super::connection::Session;
-use super::past;
+use super::{copied, past};
 use damson_cluster::{DeleteVector, FileEntry};
 use std::collections::HashSet;
 
@@ -56,6 +57,8 @@ enum Run<'a> {
     DropFiles(Vec<(&'a FileKey, Option<i64>)>),
     PutDeletes(Vec<(&'a FileKey, &'a DeleteVector)>),
     ForgetFiles(Vec<&'a FileKey>),
+    /// Files that were loaded, all with `force` or all without.
+    PutCopied(Vec<&'a CopiedFile>, bool),
     One(&'a Change, Option<i64>),
 }
 
@@ -75,6 +78,9 @@ fn runs(transactions: &[Transaction]) -> Vec<Run<'_>> {
                 (Some(Run::DropFiles(files)), Change::DropFile { key, .. }) => files.push((key, snapshot)),
                 (Some(Run::PutDeletes(files)), Change::PutDeletes { file, vector, .. }) => files.push((file, vector)),
                 (Some(Run::ForgetFiles(files)), Change::ForgetFile(key)) => files.push(key),
+                (Some(Run::PutCopied(files, forced)), Change::PutCopied { file, force }) if *forced == *force => {
+                    files.push(file);
+                }
                 _ => {
                     seen.clear();
                     let (run, key) = match change {
@@ -82,6 +88,7 @@ fn runs(transactions: &[Transaction]) -> Vec<Run<'_>> {
                         Change::DropFile { key, .. } => (Run::DropFiles(vec![(key, snapshot)]), Some(key)),
                         Change::PutDeletes { file, vector, .. } => (Run::PutDeletes(vec![(file, vector)]), Some(file)),
                         Change::ForgetFile(key) => (Run::ForgetFiles(vec![key]), Some(key)),
+                        Change::PutCopied { file, force } => (Run::PutCopied(vec![file], *force), None),
                         _ => (Run::One(change, snapshot), None),
                     };
                     seen.extend(key);
@@ -99,6 +106,9 @@ fn write_run(session: &mut Session, run: &Run<'_>) -> Result<(), CatalogError> {
         Run::DropFiles(files) => files.chunks(STATEMENT_ROWS_MAX).try_for_each(|files| drop_files(session, files)),
         Run::PutDeletes(files) => files.chunks(STATEMENT_ROWS_MAX).try_for_each(|files| put_deletes(session, files)),
         Run::ForgetFiles(files) => files.chunks(STATEMENT_ROWS_MAX).try_for_each(|files| forget_files(session, files)),
+        Run::PutCopied(files, force) => {
+            files.chunks(STATEMENT_ROWS_MAX).try_for_each(|files| copied::put(session, files, *force))
+        }
         Run::One(change, snapshot) => write_one(session, change, *snapshot),
     }
 }
@@ -283,12 +293,15 @@ fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> R
                        SET last = excluded.last, is_called = excluded.is_called";
             session.execute(put, &[&int(id.0), &position.last, &position.is_called])?;
         }
+        Change::ForgetCopied(table) => copied::forget(session, *table)?,
         Change::NextTableId(next) => {
             session.execute("UPDATE sequences SET next = $1 WHERE name = 'table_id'", &[&int(next.0)])?;
         }
-        Change::AddFile(_) | Change::DropFile { .. } | Change::PutDeletes { .. } | Change::ForgetFile(_) => {
-            unreachable!("changes of files are in runs of their own")
-        }
+        Change::AddFile(_)
+        | Change::DropFile { .. }
+        | Change::PutDeletes { .. }
+        | Change::ForgetFile(_)
+        | Change::PutCopied { .. } => unreachable!("changes of files are in runs of their own"),
     }
     Ok(())
 }
@@ -300,6 +313,7 @@ pub(super) fn lengths_of_runs(transactions: &[Transaction]) -> Vec<usize> {
         Run::DropFiles(files) => files.len(),
         Run::PutDeletes(files) => files.len(),
         Run::ForgetFiles(files) => files.len(),
+        Run::PutCopied(files, _) => files.len(),
         Run::One(..) => 1,
     };
     runs(transactions).iter().map(length).collect()

@@ -35,6 +35,14 @@ impl CatalogStore for Noting {
     fn snapshot_at(&mut self, time_us: i64) -> Result<Option<SnapshotId>, CatalogError> {
         self.inner.snapshot_at(time_us)
     }
+
+    fn copied_files(&mut self, table: TableId, urls: &[String]) -> Result<Vec<CopiedFile>, CatalogError> {
+        self.inner.copied_files(table, urls)
+    }
+
+    fn copy_history(&mut self) -> Result<Vec<CopiedFile>, CatalogError> {
+        self.inner.copy_history()
+    }
 }
 
 fn add(catalog: &Arc<Catalog>, table: TableId, path: &str, durability: Durability) {
