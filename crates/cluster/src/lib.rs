@@ -4,6 +4,7 @@
 
 mod access;
 mod backup;
+mod bad_row;
 mod bucket_map;
 mod change;
 mod failpoint;
@@ -19,6 +20,7 @@ mod topology;
 
 pub use access::SourceAccess;
 pub use backup::{BackupFile, Copied, RestoreFile};
+pub use bad_row::{bad_row_batch, bad_row_schema};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};

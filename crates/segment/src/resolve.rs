@@ -1,11 +1,13 @@
 //! Leaves and sinks of a slice become operators over this segment's files.
 
-use damson_cluster::SourceAccess;
+use damson_cluster::{OnBadRow, SourceAccess};
 use damson_motion::{
     CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
     TableWriteExec, TableWriteSpec,
 };
-use damson_storage::{Check, CopyRead, ModifySpec, StorageError, TableStore, WriteSpec, Writes, copy_read, copy_write};
+use damson_storage::{
+    Check, CopyProgress, CopyRead, ModifySpec, StorageError, TableStore, WriteSpec, Writes, copy_read, copy_write,
+};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
@@ -35,13 +37,19 @@ pub(crate) fn resolve(
         } else if let Some(read) = plan.downcast_ref::<CopyReadExec>() {
             let units = head.copy_units.get(&read.spec().leaf).cloned().unwrap_or_default();
             let spec = read.spec();
+            let in_files = spec.schema.fields().len() - spec.partition_columns;
             let read = CopyRead {
+                content: head.content,
                 format: spec.format.clone(),
                 schema: Arc::clone(&spec.schema),
-                partition_columns: spec.partition_columns,
-                units,
+                partition_columns: (in_files..spec.schema.fields().len()).collect(),
+                max_chars: vec![None; spec.schema.fields().len()],
+                on_bad_row: OnBadRow::Fail,
                 // The environment's credentials.
                 access: SourceAccess::default(),
+                progress: CopyProgress::new(&units),
+                units,
+                error_log: None,
             };
             copy_read(read).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {

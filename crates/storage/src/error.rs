@@ -57,6 +57,10 @@ pub enum StorageError {
     #[error(transparent)]
     Record(#[from] Box<RecordError>),
 
+    /// Too many rows of COPY's files could not be read.
+    #[error("segment reject limit reached, aborting operation{}Last error was: {message}, {file}, line {line}", DETAIL)]
+    RejectLimit { message: String, file: String, line: u64 },
+
     /// A column of a COPY Parquet file.
     #[error("file {path}, column {column}: {message}")]
     Column { path: String, column: String, message: String, sqlstate: &'static str },
@@ -121,6 +125,7 @@ impl StorageError {
             StorageError::Repeated { .. } => "21000",
             StorageError::WrongRows { .. } => "XX000",
             StorageError::Record(record) => record.sqlstate,
+            StorageError::RejectLimit { .. } => "22P04",
             StorageError::Column { sqlstate, .. }
             | StorageError::File { sqlstate, .. }
             | StorageError::Place { sqlstate, .. } => sqlstate,

@@ -23,7 +23,7 @@ mod write;
 pub use backup::{BackupPlace, shown_url};
 pub use cache::{ColumnCache, ColumnCacheStats};
 pub use check::FileProblem;
-pub use copy::{CopyRead, copy_read, copy_write, split};
+pub use copy::{CopyProgress, CopyRead, ErrorLog, ErrorLogWriter, copy_read, copy_write, split};
 pub use error::{RecordError, StorageError};
 pub use footers::Verification;
 pub use source::list_sources;

@@ -55,8 +55,20 @@ pub const SOURCE_CLIENTS_MAX: usize = 64;
 /// Bytes of a compressed file that are read at a time: they become several times as many.
 pub const DECODE_READ_BYTES: usize = 1 << 20;
 
+/// Bytes of text after which a batch of records is handed on, however few they are: long records must not gather in memory.
+pub const COPY_BATCH_BYTES: usize = 64 << 20;
+
 /// Bytes of one record of a COPY text file. An unbalanced quote would otherwise swallow the file into memory.
 pub const RECORD_BYTES_MAX: usize = 256 << 20;
+
+/// Bad rows that a reader of COPY gathers before it counts and logs them: 4 MiB at most, see [`damson_cluster::BAD_ROW_BYTES_MAX`].
+pub const BAD_ROWS_AT_ONCE: usize = 1024;
+
+/// Bytes of the bad rows that one statement logs on one segment: who has a thousand of them at hand needs no more.
+pub const ERROR_LOG_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of one table's error log on one segment; all of it is read at once.
+pub const ERROR_LOG_BYTES_MAX: u64 = 64 << 20;
 
 /// Fields of the records that are cut before they are typed, 8 bytes each: a table of many columns has smaller batches.
 pub const RECORD_FIELDS_MAX: usize = 1 << 20;
@@ -108,7 +120,10 @@ const _: () = assert!((ROW_GROUP_BYTES_MAX as u64) < FILE_BYTES_MAX, "a file hol
 const _: () = assert!(COPY_BLOCK_BYTES < RECORD_BYTES_MAX, "a record may span blocks");
 const _: () = assert!(CACHE_COLLECTING_SHARE <= CACHE_COLUMN_SHARE, "a column that may be kept can be collected");
 // A field's length and kind share 32 bits: see `copy::csv::records`.
-const _: () = assert!(RECORD_BYTES_MAX + COPY_BLOCK_BYTES <= 1 << 30, "offsets in a block fit 30 bits");
+const _: () = assert!(
+    COPY_BATCH_BYTES + RECORD_BYTES_MAX + 2 * COPY_BLOCK_BYTES <= 1 << 30,
+    "offsets in a batch's text fit 30 bits"
+);
 
 /// The part of a column cache's capacity that hashes of keys take, 8 bytes for each row of a file whose keys were looked up: one over
 /// this. Where they do not fit, Bloom filters tell most files that have none of a few keys.
@@ -157,3 +172,4 @@ pub const BACKUP_TEMPORARY_LIFE: Duration = Duration::from_secs(3600);
 const _: () = assert!(BACKUP_BLOCK_BYTES >= 5 << 20, "S3 takes no shorter part");
 const _: () = assert!(FILE_BYTES_MAX.div_ceil(BACKUP_BLOCK_BYTES as u64) < 10_000 / 2, "S3 takes no more parts");
 const _: () = assert!(BACKUP_FILES_AT_ONCE <= BACKUP_FILES_OF_PROCESS_MAX);
+const _: () = assert!(ERROR_LOG_FILE_BYTES_MAX <= ERROR_LOG_BYTES_MAX, "a log holds a file");

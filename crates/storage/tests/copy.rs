@@ -2,8 +2,8 @@
 
 mod support;
 
-use damson_cluster::{Codec, CopyFile, CopyFormat, CopyUnit, CsvOptions, ParquetOptions, SourceAccess};
-use damson_storage::{CopyRead, StorageError, copy_write};
+use damson_cluster::{Codec, CopyFile, CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
+use damson_storage::{StorageError, copy_write};
 use datafusion::arrow::array::*;
 use datafusion::arrow::datatypes::*;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -60,8 +60,7 @@ fn copy_read(
     schema: &SchemaRef,
     units: Vec<CopyUnit>,
 ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-    let (format, schema, access) = (format.clone(), Arc::clone(schema), SourceAccess::default());
-    damson_storage::copy_read(CopyRead { format, schema, partition_columns: 0, units, access })
+    damson_storage::copy_read(copying(format, schema, units))
 }
 
 fn whole(path: &str) -> Vec<CopyUnit> {

@@ -1,12 +1,14 @@
 //! A unit's text, block after block: as it is, decompressed, or brought to UTF-8.
 
 use super::decode::{Decoding, decode};
+use super::progress::CopyProgress;
 use crate::StorageError;
 use crate::limits::COPY_BLOCK_BYTES;
 use crate::source::{SourceFile, await_read};
 use bytes::Bytes;
 use damson_cluster::{Codec, CopyFile, Encoding, SourceAccess};
 use datafusion::common::runtime::SpawnedTask;
+use std::sync::Arc;
 
 /// One unit's blocks.
 ///
@@ -14,6 +16,7 @@ use datafusion::common::runtime::SpawnedTask;
 /// Two blocks of [`COPY_BLOCK_BYTES`]; of what is decoded about two more.
 pub(crate) struct Blocks {
     pub file: SourceFile,
+    progress: Arc<CopyProgress>,
     form: Form,
 }
 
@@ -37,13 +40,15 @@ impl Blocks {
         encoding: &Encoding,
         (start, end): (u64, u64),
         access: &SourceAccess,
+        progress: &Arc<CopyProgress>,
     ) -> Result<Self, StorageError> {
         let file = SourceFile::open(file, access).await?;
         if codec != Codec::None || *encoding != Encoding::Utf8 {
-            let form = Form::Decoded(decode(file.clone(), codec, encoding)?);
-            return Ok(Blocks { file, form });
+            let form = Form::Decoded(decode(file.clone(), codec, encoding, Arc::clone(progress))?);
+            return Ok(Blocks { file, progress: Arc::clone(progress), form });
         }
-        let mut blocks = Blocks { file, form: Form::Plain { offset: start, end, next: None } };
+        let form = Form::Plain { offset: start, end, next: None };
+        let mut blocks = Blocks { file, progress: Arc::clone(progress), form };
         blocks.begin_read();
         Ok(blocks)
     }
@@ -64,6 +69,8 @@ impl Blocks {
             Form::Plain { offset, end, next } => {
                 let Some(task) = next.take() else { return Ok((Bytes::new(), true)) };
                 let block = await_read(task).await?;
+                // What is beyond the end is another unit's to count.
+                self.progress.add_bytes((block.len() as u64).min(end.saturating_sub(*offset)));
                 *offset += block.len() as u64;
                 let is_last = block.is_empty() || *offset >= self.file.file().bytes;
                 let goes_on = *offset < *end && !is_last;

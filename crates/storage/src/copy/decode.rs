@@ -2,6 +2,7 @@
 //!
 //! A task reads the file, a thread decodes it; both end when nobody waits for the text any more.
 
+use super::progress::CopyProgress;
 use crate::StorageError;
 use crate::limits::{COPY_BLOCK_BYTES, DECODE_READ_BYTES};
 use crate::source::{SourceFile, await_read};
@@ -9,19 +10,35 @@ use bytes::{Buf, Bytes};
 use damson_cluster::{Codec, Encoding};
 use datafusion::common::runtime::SpawnedTask;
 use encoding_rs::{Decoder, DecoderResult};
+use lz4_flex::frame::FrameDecoder;
 use std::io::{self, Read};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Text on its way.
 pub(crate) struct Decoding {
+    url: String,
     blocks: mpsc::Receiver<Result<Bytes, StorageError>>,
-    _reading: SpawnedTask<()>,
+    /// The task that reads and the thread that decodes; none once they have ended.
+    at_work: Vec<SpawnedTask<()>>,
 }
 
 impl Decoding {
     /// The next block; None at the end. An error is the last.
+    ///
+    /// # Panics
+    /// If the task or the thread did.
     pub(crate) async fn next(&mut self) -> Option<Result<Bytes, StorageError>> {
-        self.blocks.recv().await
+        if let Some(block) = self.blocks.recv().await {
+            return Some(block);
+        }
+        // Work that was cut short must not look like the text's end.
+        while let Some(task) = self.at_work.pop() {
+            if let Err(shut_down) = task.join_unwind().await {
+                return Some(Err(StorageError::io("decode", &self.url)(io::Error::other(shut_down))));
+            }
+        }
+        None
     }
 }
 
@@ -30,7 +47,12 @@ impl Decoding {
 /// # Errors
 /// 22023 for an encoding that nobody knows. The stream: the file's; 22P04 for what is not compressed so, or not to its end; 22021 for what is not
 /// text of the encoding.
-pub(crate) fn decode(file: SourceFile, codec: Codec, encoding: &Encoding) -> Result<Decoding, StorageError> {
+pub(crate) fn decode(
+    file: SourceFile,
+    codec: Codec,
+    encoding: &Encoding,
+    progress: Arc<CopyProgress>,
+) -> Result<Decoding, StorageError> {
     let url = file.file().url.clone();
     let text = match encoding {
         Encoding::Utf8 => None,
@@ -46,27 +68,28 @@ pub(crate) fn decode(file: SourceFile, codec: Codec, encoding: &Encoding) -> Res
     };
     let (read, arrived) = mpsc::channel(1);
     let (decoded, blocks) = mpsc::channel(1);
-    let reading = SpawnedTask::spawn(read_all(file, read));
-    let encoding = encoding.clone();
+    let reading = SpawnedTask::spawn(read_all(file, read, progress));
+    let (encoding, name) = (encoding.clone(), url.clone());
     // Ends by itself: when the text does, or when nobody takes it.
-    tokio::task::spawn_blocking(move || {
-        let source = Arrived { blocks: arrived, current: Bytes::new() };
+    let worker = SpawnedTask::spawn_blocking(move || {
+        let source = Arrived { blocks: arrived, current: Bytes::new(), has_ended: false };
         let mut worker = Worker { url, codec, encoding, text, decoded };
         if let Err(error) = worker.run(source) {
             // Nobody waits for it: then nobody wants it.
             let _ = worker.decoded.blocking_send(Err(error));
         }
     });
-    Ok(Decoding { blocks, _reading: reading })
+    Ok(Decoding { url: name, blocks, at_work: vec![reading, worker] })
 }
 
-async fn read_all(file: SourceFile, read: mpsc::Sender<Result<Bytes, StorageError>>) {
+async fn read_all(file: SourceFile, read: mpsc::Sender<Result<Bytes, StorageError>>, progress: Arc<CopyProgress>) {
     let mut offset = 0;
     let mut next = Some(file.begin_read(0, DECODE_READ_BYTES));
     while let Some(task) = next.take() {
         let block = await_read(task).await;
         if let Ok(block) = &block {
             offset += block.len() as u64;
+            progress.add_bytes(block.len() as u64);
             if block.is_empty() {
                 return;
             }
@@ -82,16 +105,29 @@ async fn read_all(file: SourceFile, read: mpsc::Sender<Result<Bytes, StorageErro
 struct Arrived {
     blocks: mpsc::Receiver<Result<Bytes, StorageError>>,
     current: Bytes,
+    /// Someone has read to the end, and was told so.
+    has_ended: bool,
+}
+
+impl Arrived {
+    /// Waits for the next bytes if none are at hand; whether there are any.
+    fn has_more(&mut self) -> io::Result<bool> {
+        while self.current.is_empty() {
+            match self.blocks.blocking_recv() {
+                None => return Ok(false),
+                Some(Ok(block)) => self.current = block,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+            }
+        }
+        Ok(true)
+    }
 }
 
 impl Read for Arrived {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.blocks.blocking_recv() {
-                None => return Ok(0),
-                Some(Ok(block)) => self.current = block,
-                Some(Err(error)) => return Err(io::Error::other(error)),
-            }
+        if !self.has_more()? {
+            self.has_ended = true;
+            return Ok(0);
         }
         let taken = out.len().min(self.current.len());
         self.current.copy_to_slice(&mut out[..taken]);
@@ -117,7 +153,7 @@ impl Worker {
                 Box::new(decoder.map_err(|error| self.damaged(error))?)
             }
             Codec::Snappy => Box::new(snap::read::FrameDecoder::new(source)),
-            Codec::Lz4 => Box::new(Lz4Frames { frames: lz4_flex::frame::FrameDecoder::new(source) }),
+            Codec::Lz4 => Box::new(Lz4Frames { frames: FrameDecoder::new(source), in_frame: false }),
         };
         loop {
             let mut block = vec![0; COPY_BLOCK_BYTES];
@@ -184,16 +220,28 @@ fn fill(source: &mut dyn Read, block: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Frames one after the other: the decoder stops between them, and goes on when it is asked again.
-struct Lz4Frames<R: Read> {
-    frames: lz4_flex::frame::FrameDecoder<R>,
+/// Frames one after the other. The decoder says nothing of a file that ends between two blocks of a frame, and takes an empty frame for the
+/// end.
+struct Lz4Frames {
+    frames: FrameDecoder<Arrived>,
+    in_frame: bool,
 }
 
-impl<R: Read> Read for Lz4Frames<R> {
+impl Read for Lz4Frames {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        match self.frames.read(out)? {
-            0 => self.frames.read(out),
-            n => Ok(n),
+        loop {
+            if !self.in_frame {
+                if !self.frames.get_mut().has_more()? {
+                    return Ok(0);
+                }
+                self.in_frame = true;
+            }
+            match self.frames.read(out)? {
+                // A frame that is whole ends before the decoder has asked for more.
+                0 if self.frames.get_ref().has_ended => return Err(io::ErrorKind::UnexpectedEof.into()),
+                0 => self.in_frame = false,
+                n => return Ok(n),
+            }
         }
     }
 }

@@ -1,17 +1,24 @@
 //! COPY's readers and writers.
 
+mod bad_rows;
 mod blocks;
+mod column;
 mod csv;
 mod decode;
+mod error_log;
 mod json;
 mod lines;
 mod parquet;
 mod print_json;
 mod print_text;
+mod progress;
 mod read;
+mod reading;
 mod split;
 mod write;
 
+pub use error_log::{ErrorLog, ErrorLogWriter};
+pub use progress::CopyProgress;
 pub use read::{CopyRead, copy_read};
 pub use split::split;
 pub use write::copy_write;

@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use damson_cluster::{ContentId, FileEntry, TableId};
-use damson_storage::{ColumnCache, StorageError, TableStore, Verification, WriteSpec};
+use damson_cluster::{ContentId, CopyFormat, CopyUnit, FileEntry, OnBadRow, SourceAccess, TableId};
+use damson_storage::{ColumnCache, CopyProgress, CopyRead, StorageError, TableStore, Verification, WriteSpec};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{SchemaRef, UInt64Type};
@@ -23,6 +23,22 @@ pub fn memory(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Arc<dyn Executio
 
 pub async fn run(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<RecordBatch>, DataFusionError> {
     collect(plan, Arc::new(TaskContext::default())).await
+}
+
+/// A COPY FROM of `units` that fails of its first bad row.
+pub fn copying(format: &CopyFormat, schema: &SchemaRef, units: Vec<CopyUnit>) -> CopyRead {
+    CopyRead {
+        content: ContentId(0),
+        format: format.clone(),
+        schema: Arc::clone(schema),
+        partition_columns: vec![],
+        max_chars: vec![None; schema.fields().len()],
+        on_bad_row: OnBadRow::Fail,
+        access: SourceAccess::default(),
+        progress: CopyProgress::new(&units),
+        units,
+        error_log: None,
+    }
 }
 
 /// All the rows of a plan as one batch.

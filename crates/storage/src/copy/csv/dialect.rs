@@ -1,5 +1,6 @@
 //! The characters of a text file.
 
+use super::escaped::unescape;
 use crate::StorageError;
 use damson_cluster::{CsvOptions, Encoding, TextOptions};
 use memchr::{memchr, memchr2};
@@ -104,68 +105,4 @@ fn unquote(raw: &str, quote: u8, escape: u8) -> String {
         }
     }
     out
-}
-
-/// PostgreSQL's: `\b \f \n \r \t \v`, up to three octal digits, `x` and up to two hexadecimal ones; any other character is itself. Bytes that
-/// digits name, and that are no UTF-8 together, become U+FFFD.
-fn unescape(raw: &str, escape: u8) -> String {
-    let bytes = raw.as_bytes();
-    let mut out = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while let Some(offset) = memchr(escape, &bytes[at..]) {
-        out.extend_from_slice(&bytes[at..at + offset]);
-        at += offset + 1;
-        let Some(&next) = bytes.get(at) else {
-            out.push(escape);
-            break;
-        };
-        at += 1;
-        let digits = |from: usize, most: usize, radix: u32| {
-            bytes[from..].iter().take(most).take_while(|&&byte| char::from(byte).is_digit(radix)).count()
-        };
-        match next {
-            b'b' => out.push(8),
-            b'f' => out.push(12),
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
-            b'v' => out.push(11),
-            b'0'..=b'7' => {
-                let count = digits(at - 1, 3, 8);
-                let value =
-                    raw[at - 1..at - 1 + count].bytes().fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'));
-                out.push(value as u8);
-                at += count - 1;
-            }
-            b'x' if digits(at, 2, 16) > 0 => {
-                let count = digits(at, 2, 16);
-                out.push(u8::from_str_radix(&raw[at..at + count], 16).unwrap_or_default());
-                at += count;
-            }
-            other => out.push(other),
-        }
-    }
-    out.extend_from_slice(&bytes[at.min(bytes.len())..]);
-    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_of_text() {
-        let dialect = Dialect::text(&TextOptions::default()).unwrap();
-        for (raw, value) in [
-            (r"a\tb", Some("a\tb")),
-            (r"\N", None),
-            (r"\\N", Some(r"\N")),
-            (r"\101\x42\x4", Some("AB\u{4}")),
-            (r"\xyz\q", Some("xyzq")),
-            (r"a\", Some(r"a\")),
-            (r"\303\251", Some("é")),
-        ] {
-            assert_eq!(dialect.unquote(raw).as_deref(), value, "{raw}");
-        }
-    }
 }

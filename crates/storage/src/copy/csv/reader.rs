@@ -1,126 +1,127 @@
 //! A file's share of records, in CSV or PostgreSQL's text, to typed batches.
 
 use super::Dialect;
-use super::records::{Malformed, Records, Values, cut, skip_record};
+use super::records::{Malformed, Records, Values};
+use super::share::Share;
+use crate::copy::bad_rows::{BadRows, Defect};
 use crate::copy::blocks::Blocks;
-use crate::copy::lines::line_at;
-use crate::limits::{COPY_BLOCK_BYTES, ERROR_VALUE_BYTES_MAX, RECORD_BYTES_MAX};
-use crate::text::{RowError, parse_column, type_name};
-use crate::{RecordError, StorageError};
-use damson_cluster::{Codec, CopyFile, CopyUnit, SourceAccess};
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
-use datafusion::arrow::datatypes::SchemaRef;
+use crate::copy::column::{FileColumns, Wrong};
+use crate::limits::{COPY_BATCH_BYTES, COPY_BLOCK_BYTES};
+use damson_cluster::BadRow;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::Time;
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::mem;
 use std::sync::Arc;
 
-/// Reads units one after the other.
+/// Reads one unit.
 pub(crate) struct CsvReader {
-    dialect: Arc<Dialect>,
-    schema: SchemaRef,
-    units: VecDeque<CopyUnit>,
-    access: SourceAccess,
-    current: Option<Share>,
-    records: Records,
+    pub(super) dialect: Arc<Dialect>,
+    pub(super) columns: Arc<FileColumns>,
+    pub(super) share: Share,
+    pub(super) records: Records,
+    /// Bad rows of the batch that is being made.
+    pub(super) found: Vec<BadRow>,
     reservation: MemoryReservation,
     compute: Time,
 }
 
-/// The unit that is being read.
-struct Share {
-    blocks: Blocks,
-    /// Records that begin at or after this offset are another unit's.
-    end: u64,
-    /// Text that is not handed on yet.
-    text: Vec<u8>,
-    /// The (decoded) file's offset of `text`'s first byte.
-    offset: u64,
-    /// Line ends before `text`'s first byte, of a file that is decoded.
-    lines: u64,
-    /// Where in `text` the next record begins.
-    at: usize,
-    end_of_file: bool,
-    /// The mark and the header at the file's start are not skipped yet.
-    at_file_start: bool,
+/// A record that could not be typed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub row: usize,
+    pub column: Option<usize>,
+    pub why: Why,
+}
+
+#[derive(Debug)]
+pub(super) enum Why {
+    Value(Wrong),
+    Byte(u8),
 }
 
 impl CsvReader {
+    /// `blocks` are of the records that begin in `start..end`.
     pub(crate) fn new(
         dialect: Arc<Dialect>,
-        schema: SchemaRef,
-        units: Vec<CopyUnit>,
-        access: SourceAccess,
+        columns: Arc<FileColumns>,
+        blocks: Blocks,
+        (start, end): (u64, u64),
         reservation: MemoryReservation,
         compute: Time,
     ) -> Self {
-        let records = Records::new(schema.fields().len());
-        CsvReader { dialect, schema, units: units.into(), access, current: None, records, reservation, compute }
+        let (records, share) = (Records::new(columns.len()), Share::new(blocks, start, end));
+        CsvReader { dialect, columns, share, records, found: vec![], reservation, compute }
     }
 
-    /// The next rows, full batches but for a unit's last; None after the last unit.
-    pub(crate) async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+    /// The next rows, full batches but for the last; None after the last. A batch is empty where all its rows were bad.
+    pub(crate) async fn next_batch(&mut self, bad: &mut BadRows) -> Result<Option<RecordBatch>> {
         loop {
-            let Some(share) = &mut self.current else {
-                match self.units.pop_front() {
-                    None => {
-                        self.reservation.free();
-                        return Ok(None);
-                    }
-                    Some(CopyUnit::Records { file, codec, start, end }) => {
-                        let range = (start, end);
-                        self.current = Some(Share::open(&file, codec, &self.dialect, range, &self.access).await?);
-                    }
-                    Some(CopyUnit::RowGroups { file, .. }) => {
-                        return Err(StorageError::File {
-                            path: file.url,
-                            message: "a unit of Parquet in a plan of text".into(),
-                            sqlstate: "XX000",
-                        }
-                        .into());
-                    }
-                }
-                continue;
-            };
             let done = {
                 let _timer = self.compute.timer();
-                share.cut(&self.dialect, &mut self.records)?
+                self.share.cut(&self.dialect, &mut self.records)?
             };
-            if done || self.records.is_full() || self.records.malformed.is_some() {
-                if self.records.rows() > 0 {
+            if self.records.malformed.is_some()
+                && self.found.len() < bad.room()
+                && self.pass_over(bad.reports()).await?
+            {
+                continue;
+            }
+            let is_enough = self.records.is_full() || self.batch_bytes() >= COPY_BATCH_BYTES;
+            if done || is_enough || self.records.malformed.is_some() {
+                if self.records.rows() > 0 || !self.found.is_empty() {
                     // A malformed record after these rows is met again, first, by the next call.
-                    let batch = self.batch().await;
+                    let batch = self.batch(bad).await;
                     self.records.clear();
                     return batch.map(Some);
                 }
                 if let Some((start, malformed)) = self.records.malformed.take() {
-                    return Err(self.malformed(start, malformed).await.into());
+                    let defect = self.malformed(start, malformed);
+                    return Err(self.share.error(start, defect).await.into());
                 }
-                self.current = None;
-                continue;
+                self.reservation.free();
+                return Ok(None);
             }
-            share.fill(&mut self.records).await?;
-            self.reservation.try_resize(share.text.capacity() + COPY_BLOCK_BYTES)?;
+            self.share.fill(&mut self.records).await?;
+            self.reservation.try_resize(self.share.text.capacity() + COPY_BLOCK_BYTES)?;
         }
     }
 
+    /// Of the text that the batch keeps.
+    fn batch_bytes(&self) -> usize {
+        self.share.at - self.records.first().unwrap_or(self.share.at)
+    }
+
     /// Types the records that were cut.
-    async fn batch(&self) -> Result<RecordBatch> {
-        let failure = {
-            let _timer = self.compute.timer();
-            match self.parse() {
-                Ok(batch) => return Ok(batch),
-                Err(failure) => failure,
+    async fn batch(&mut self, bad: &mut BadRows) -> Result<RecordBatch> {
+        let mut parsed = self.timed_parse();
+        if parsed.is_err() && !bad.fails() {
+            self.sort_out().await?;
+            parsed = self.timed_parse();
+        }
+        let batch = match parsed {
+            Ok(batch) => batch,
+            Err(failure) => {
+                let (start, defect) = (self.records.start(failure.row), self.defect(failure));
+                return Err(self.share.error(start, defect).await.into());
             }
         };
-        Err(self.failure(failure).await.into())
+        let mut found = mem::take(&mut self.found);
+        found.sort_by_key(|row| row.byte_offset);
+        bad.add(batch.num_rows() as u64, found).await?;
+        Ok(batch)
+    }
+
+    fn timed_parse(&self) -> Result<RecordBatch, Failure> {
+        let _timer = self.compute.timer();
+        self.parse()
     }
 
     fn parse(&self) -> Result<RecordBatch, Failure> {
-        let share = self.current.as_ref().expect("records are of a unit");
-        let first = self.records.first().unwrap_or(share.at);
-        let bytes = &share.text[first..share.at];
+        let first = self.records.first().unwrap_or(self.share.at);
+        let bytes = &self.share.text[first..self.share.at];
         let text = match str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => return Err(self.bad_byte(first + error.valid_up_to())),
@@ -129,214 +130,74 @@ impl CsvReader {
             return Err(self.bad_byte(first + nul));
         }
 
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         let mut worst: Option<Failure> = None;
-        for (position, field) in self.schema.fields().iter().enumerate() {
-            let fields = self.records.column(position).iter();
-            let texts = Values { fields, text, base: first, dialect: &self.dialect };
-            let failure = match parse_column(field.data_type(), texts) {
-                Ok(column) if !field.is_nullable() && column.null_count() > 0 => {
-                    let row = (0..column.len()).find(|&row| column.is_null(row)).unwrap_or(0);
-                    columns.push(column);
-                    Failure { row, column: Some(position), why: Why::Null }
+        for position in 0..self.columns.len() {
+            match self.columns.rule(position).parse(self.values(position, 0, text, first)) {
+                Ok(column) => columns.push(column),
+                // The first record that is wrong, and its first column: as if rows were parsed one by one.
+                Err(wrong) if worst.as_ref().is_none_or(|worst| wrong.row < worst.row) => {
+                    worst = Some(Failure { row: wrong.row, column: Some(position), why: Why::Value(wrong) });
                 }
-                Ok(column) => {
-                    columns.push(column);
-                    continue;
-                }
-                Err(RowError { row, error }) => Failure {
-                    row,
-                    column: Some(position),
-                    why: Why::Value {
-                        message: error.message(&type_name(field.data_type()).unwrap_or_default()),
-                        sqlstate: error.sqlstate(),
-                    },
-                },
-            };
-            // The first record that is wrong, and its first column: as if rows were parsed one by one.
-            if worst.as_ref().is_none_or(|worst| failure.row < worst.row) {
-                worst = Some(failure);
+                Err(_) => {}
             }
         }
         match worst {
             Some(failure) => Err(failure),
             None => {
-                Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns).expect("columns have the schema's types"))
+                let schema = Arc::clone(&self.columns.schema);
+                Ok(RecordBatch::try_new(schema, columns).expect("columns have the schema's types"))
             }
         }
     }
 
-    fn bad_byte(&self, offset: usize) -> Failure {
-        let share = self.current.as_ref().expect("records are of a unit");
-        let (row, column) = self.records.locate(offset);
-        Failure { row, column, why: Why::Byte(share.text[offset]) }
+    /// The texts of a column from a row on; `text` begins at `base`.
+    pub(super) fn values<'a>(&'a self, column: usize, from: usize, text: &'a str, base: usize) -> Values<'a> {
+        Values { fields: self.records.column(column)[from..].iter(), text, base, dialect: &self.dialect }
     }
 
-    async fn failure(&self, failure: Failure) -> StorageError {
-        let Some(share) = &self.current else { unreachable!("records are of a unit") };
-        let value = failure.column.and_then(|column| self.records.column(column).get(failure.row)).map(|field| {
-            let raw = String::from_utf8_lossy(&share.text[field.range()]);
+    pub(super) fn bad_byte(&self, offset: usize) -> Failure {
+        let (row, column) = self.records.locate(offset);
+        Failure { row, column, why: Why::Byte(self.share.text[offset]) }
+    }
+
+    /// What a failure is in words.
+    pub(super) fn defect(&self, failure: Failure) -> Defect {
+        let Failure { row, column, why } = failure;
+        let field = column.and_then(|column| self.records.column(column).get(row));
+        let value = field.map(|field| {
             let start = field.range().start;
-            match raw {
-                std::borrow::Cow::Borrowed(raw) => {
-                    field.value(raw, start, &self.dialect).unwrap_or_default().into_owned()
-                }
-                std::borrow::Cow::Owned(raw) => raw,
+            match String::from_utf8_lossy(&self.share.text[field.range()]) {
+                Cow::Borrowed(raw) => field.value(raw, start, &self.dialect).unwrap_or_default().into_owned(),
+                Cow::Owned(raw) => raw,
             }
         });
-        let name = failure.column.map(|column| self.schema.field(column).name().clone());
-        let (message, sqlstate, value) = match failure.why {
-            Why::Value { message, sqlstate } => (message, sqlstate, value),
-            Why::Null => {
-                let name = name.as_deref().unwrap_or_default();
-                (format!("null value in column \"{name}\" violates not-null constraint"), "23502", None)
+        let column = column.map(|column| self.columns.schema.field(column).name().clone());
+        match why {
+            Why::Value(Wrong { message, sqlstate, has_value, .. }) => {
+                Defect { column, value: value.filter(|_| has_value), message, sqlstate }
             }
-            Why::Byte(byte) => (format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}"), "22021", value),
-        };
-        share.error(self.records.start(failure.row), name, value, message, sqlstate).await
+            Why::Byte(byte) => {
+                let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
+                Defect { column, value, message, sqlstate: "22021" }
+            }
+        }
     }
 
-    async fn malformed(&self, start: usize, malformed: Malformed) -> StorageError {
-        let Some(share) = &self.current else { unreachable!("records are of a unit") };
-        let (message, column) = match malformed {
+    /// The same for a record's shape.
+    pub(super) fn malformed(&self, start: usize, malformed: Malformed) -> Defect {
+        let (message, column, sqlstate) = match malformed {
             Malformed::Missing(column) => {
-                let name = self.schema.field(column).name();
-                (format!("missing data for column \"{name}\""), Some(name.clone()))
+                let name = self.columns.schema.field(column).name();
+                (format!("missing data for column \"{name}\""), Some(name.clone()), "22P04")
             }
-            Malformed::Extra => ("extra data after last expected column".into(), None),
-            Malformed::OpenQuote => ("unterminated CSV quoted field".into(), None),
+            Malformed::Extra => ("extra data after last expected column".into(), None, "22P04"),
+            Malformed::OpenQuote => ("unterminated CSV quoted field".into(), None, "22P04"),
+            Malformed::Bytes => ("invalid byte sequence for encoding \"UTF8\"".into(), None, "22021"),
         };
         // The line as the value: there is no field to show.
-        let line = share.text[start..].split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line = self.share.text[start..].split(|&byte| byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned();
-        share.error(start, column, Some(line), message, "22P04").await
-    }
-}
-
-/// A record that could not be typed.
-struct Failure {
-    row: usize,
-    column: Option<usize>,
-    why: Why,
-}
-
-enum Why {
-    Value { message: String, sqlstate: &'static str },
-    Null,
-    Byte(u8),
-}
-
-impl Share {
-    async fn open(
-        file: &CopyFile,
-        codec: Codec,
-        dialect: &Dialect,
-        (start, end): (u64, u64),
-        access: &SourceAccess,
-    ) -> Result<Self, StorageError> {
-        let blocks = Blocks::open(file, codec, &dialect.encoding, (start, end), access).await?;
-        Ok(Share {
-            blocks,
-            end,
-            text: Vec::new(),
-            offset: start,
-            lines: 0,
-            at: 0,
-            end_of_file: false,
-            at_file_start: start == 0,
-        })
-    }
-
-    /// Cuts more records; true once this unit has no more.
-    fn cut(&mut self, dialect: &Dialect, records: &mut Records) -> Result<bool, StorageError> {
-        if self.at_file_start && !self.skip_start(dialect)? {
-            return Ok(self.end_of_file);
-        }
-        let limit = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        self.at = cut(dialect, &self.text, self.at, limit, self.end_of_file, records);
-        Ok(self.at >= limit || records.at_end_mark || self.end_of_file && self.at == self.text.len())
-    }
-
-    /// Skips a byte order mark and the header; false while they are not all there.
-    fn skip_start(&mut self, dialect: &Dialect) -> Result<bool, StorageError> {
-        const MARK: &[u8] = b"\xef\xbb\xbf";
-        if self.text.len() < MARK.len() && !self.end_of_file {
-            return Ok(false);
-        }
-        let mut at = if self.text.starts_with(MARK) { MARK.len() } else { 0 };
-        if dialect.header {
-            match skip_record(dialect, &self.text, at, self.end_of_file) {
-                Ok(Some(next)) => at = next,
-                Ok(None) => return Ok(false),
-                Err(_) => {
-                    return Err(Box::new(RecordError {
-                        path: self.blocks.file.file().url.clone(),
-                        line: 1,
-                        column: None,
-                        value: None,
-                        message: "unterminated CSV quoted field in the header".into(),
-                        sqlstate: "22P04",
-                    })
-                    .into());
-                }
-            }
-        }
-        self.at = at;
-        self.at_file_start = false;
-        Ok(true)
-    }
-
-    /// Drops the text that is handed on and adds the next block; `records` stays valid.
-    async fn fill(&mut self, records: &mut Records) -> Result<(), StorageError> {
-        if self.text.len() - self.at > RECORD_BYTES_MAX {
-            let message = format!("a record is longer than {RECORD_BYTES_MAX} bytes: is a quote not closed?");
-            return Err(self.error(self.at, None, None, message, "22P04").await);
-        }
-        let (block, is_last) = self.blocks.next().await?;
-
-        let keep = records.first().unwrap_or(self.at);
-        if !self.blocks.is_plain() {
-            self.lines += memchr::memchr_iter(b'\n', &self.text[..keep]).count() as u64;
-        }
-        self.text.drain(..keep);
-        records.shift(keep);
-        self.at -= keep;
-        self.offset += keep as u64;
-
-        self.text.extend_from_slice(&block);
-        self.end_of_file |= is_last;
-        Ok(())
-    }
-
-    /// The line, from 1, of the byte at `start` in the text.
-    async fn line(&self, start: usize) -> Result<u64, StorageError> {
-        match self.blocks.is_plain() {
-            true => line_at(&self.blocks.file, self.offset + start as u64).await,
-            false => Ok(1 + self.lines + memchr::memchr_iter(b'\n', &self.text[..start]).count() as u64),
-        }
-    }
-
-    /// An error of the record at `start` in the text; counts the lines before it.
-    async fn error(
-        &self,
-        start: usize,
-        column: Option<String>,
-        value: Option<String>,
-        message: String,
-        sqlstate: &'static str,
-    ) -> StorageError {
-        let line = match self.line(start).await {
-            Ok(line) => line,
-            Err(error) => return error,
-        };
-        let value = value.map(|mut value| {
-            if value.len() > ERROR_VALUE_BYTES_MAX {
-                value.truncate(value.floor_char_boundary(ERROR_VALUE_BYTES_MAX));
-                value.push('…');
-            }
-            value
-        });
-        let path = self.blocks.file.file().url.clone();
-        StorageError::Record(Box::new(RecordError { path, line, column, value, message, sqlstate }))
+        Defect { column, value: Some(line), message, sqlstate }
     }
 }

@@ -1,5 +1,6 @@
 //! Cuts text into records and fields without looking at types.
 
+use super::escaped::{escaped_field, is_end_mark};
 use super::{Dialect, Form};
 use crate::limits::{BATCH_ROWS, RECORD_FIELDS_MAX};
 use memchr::{memchr2, memchr3};
@@ -14,7 +15,7 @@ pub(crate) struct Field {
 
 /// How a field's piece becomes its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// The piece; NULL if it is the NULL text.
     Plain = 0,
     /// The piece, which was between quotes: never NULL.
@@ -26,7 +27,7 @@ enum Kind {
 const LEN_BITS: u32 = 30;
 
 impl Field {
-    fn new(start: usize, end: usize, kind: Kind) -> Self {
+    pub(super) fn new(start: usize, end: usize, kind: Kind) -> Self {
         Field { start: start as u32, tagged_len: (end - start) as u32 | (kind as u32) << LEN_BITS }
     }
 
@@ -70,6 +71,8 @@ pub(crate) enum Malformed {
     Missing(usize),
     Extra,
     OpenQuote,
+    /// Digits after escapes name bytes that are no text.
+    Bytes,
 }
 
 /// Records of one batch. Offsets are in the text that they were cut from.
@@ -141,6 +144,18 @@ impl Records {
     pub(crate) fn locate(&self, offset: usize) -> (usize, Option<usize>) {
         let row = self.starts.partition_point(|&start| start as usize <= offset).saturating_sub(1);
         (row, (0..self.columns).find(|&column| self.column(column)[row].range().contains(&offset)))
+    }
+
+    /// Drops the records that are not `good`.
+    pub(crate) fn retain(&mut self, good: &[bool]) {
+        let (rows, stride) = (self.starts.len(), self.stride());
+        assert_eq!(good.len(), rows, "each record is good or not");
+        let kept: Vec<usize> = (0..rows).filter(|&row| good[row]).collect();
+        for column in self.fields.chunks_mut(stride) {
+            kept.iter().enumerate().for_each(|(to, &from)| column[to] = column[from]);
+        }
+        kept.iter().enumerate().for_each(|(to, &from)| self.starts[to] = self.starts[from]);
+        self.starts.truncate(kept.len());
     }
 
     /// The first `bytes` bytes of the text are dropped.
@@ -218,18 +233,13 @@ pub(crate) fn skip_record(
     }
 }
 
-fn is_end_mark(dialect: &Dialect, rest: &[u8], last: bool) -> bool {
-    let Form::Text { escape: Some(escape) } = dialect.form else { return false };
-    if rest.first() != Some(&escape) || rest.get(1) != Some(&b'.') {
-        return false;
-    }
-    matches!(&rest[2..], [b'\n', ..] | [b'\r', b'\n', ..]) || last && matches!(&rest[2..], [] | [b'\r'])
-}
-
-struct Cut {
-    field: Field,
-    next: usize,
-    ends_record: bool,
+/// A field, and what is after it.
+pub(super) struct Cut {
+    pub field: Field,
+    pub next: usize,
+    pub ends_record: bool,
+    /// See [`Malformed::Bytes`].
+    pub is_no_text: bool,
 }
 
 fn cut_record(
@@ -242,7 +252,11 @@ fn cut_record(
     let (columns, stride, mut slot) = (out.columns, out.stride(), out.starts.len());
     let (mut at, mut count) = (start, 0);
     loop {
-        let Some(Cut { field, next, ends_record }) = next_field(dialect, text, at, last)? else { return Ok(None) };
+        let Some(cut) = next_field(dialect, text, at, last)? else { return Ok(None) };
+        let Cut { field, next, ends_record, is_no_text } = cut;
+        if is_no_text {
+            return Err(Malformed::Bytes);
+        }
         if count < columns {
             out.fields[slot] = field;
             slot += stride;
@@ -262,24 +276,29 @@ fn cut_record(
 fn next_field(dialect: &Dialect, text: &[u8], start: usize, last: bool) -> Result<Option<Cut>, Malformed> {
     let (quote, escape) = match dialect.form {
         Form::Csv { quote, escape } => (quote, escape),
-        Form::Text { escape } => return Ok(next_text_field(dialect.delimiter, escape, text, start, last)),
+        Form::Text { escape } => return Ok(escaped_field(dialect.delimiter, escape, text, start, last)),
     };
     match memchr3(dialect.delimiter, b'\n', quote, &text[start..]) {
         Some(offset) => {
             let end = start + offset;
             let byte = text[end];
             if byte == dialect.delimiter {
-                return Ok(Some(Cut { field: plain(start, end), next: end + 1, ends_record: false }));
+                return Ok(Some(Cut {
+                    field: plain(start, end),
+                    next: end + 1,
+                    ends_record: false,
+                    is_no_text: false,
+                }));
             }
             if byte == b'\n' {
                 let field = plain(start, without_return(text, start, end));
-                return Ok(Some(Cut { field, next: end + 1, ends_record: true }));
+                return Ok(Some(Cut { field, next: end + 1, ends_record: true, is_no_text: false }));
             }
             quoted_field(dialect.delimiter, (quote, escape), text, (start, end), last)
         }
         None if last => {
             let field = plain(start, without_return(text, start, text.len()));
-            Ok(Some(Cut { field, next: text.len(), ends_record: true }))
+            Ok(Some(Cut { field, next: text.len(), ends_record: true, is_no_text: false }))
         }
         None => Ok(None),
     }
@@ -290,36 +309,8 @@ fn plain(start: usize, end: usize) -> Field {
 }
 
 /// `end`, or one before it where a carriage return stands there and not before `start`.
-fn without_return(text: &[u8], start: usize, end: usize) -> usize {
+pub(super) fn without_return(text: &[u8], start: usize, end: usize) -> usize {
     if end > start && text[end - 1] == b'\r' { end - 1 } else { end }
-}
-
-/// A field of PostgreSQL's text.
-fn next_text_field(delimiter: u8, escape: Option<u8>, text: &[u8], start: usize, last: bool) -> Option<Cut> {
-    let (mut at, mut kind) = (start, Kind::Plain);
-    let field = |end, kind| Field::new(start, end, kind);
-    loop {
-        let Some(offset) = memchr3(delimiter, b'\n', escape.unwrap_or(b'\n'), &text[at..]) else {
-            let end = without_return(text, at, text.len());
-            return last.then(|| Cut { field: field(end, kind), next: text.len(), ends_record: true });
-        };
-        let end = at + offset;
-        match text[end] {
-            byte if byte == delimiter => {
-                return Some(Cut { field: field(end, kind), next: end + 1, ends_record: false });
-            }
-            b'\n' => {
-                let whole = without_return(text, at, end);
-                return Some(Cut { field: field(whole, kind), next: end + 1, ends_record: true });
-            }
-            _ if end + 1 == text.len() && !last => return None,
-            _ => {
-                kind = Kind::Raw;
-                // What is escaped is not looked at.
-                at = (end + 2).min(text.len());
-            }
-        }
-    }
 }
 
 /// A field whose first quote is at `open`.
@@ -373,6 +364,6 @@ fn quoted_field(
         } else {
             Field::new(start, end, Kind::Raw)
         };
-        return Ok(Some(Cut { field, next, ends_record }));
+        return Ok(Some(Cut { field, next, ends_record, is_no_text: false }));
     }
 }

@@ -1,10 +1,12 @@
 //! Every record is in exactly one unit, however small the units.
 
 use super::{split, split_by};
+use crate::copy::progress::CopyProgress;
 use crate::copy::read::{CopyRead, copy_read};
 use crate::source::list_sources;
 use damson_cluster::{
-    CopyFile, CopyFormat, CopyUnit, CsvOptions, JsonOptions, ParquetOptions, SourceAccess, TextOptions,
+    ContentId, CopyFile, CopyFormat, CopyUnit, CsvOptions, JsonOptions, OnBadRow, ParquetOptions, SourceAccess,
+    TextOptions,
 };
 use datafusion::arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -25,7 +27,18 @@ async fn files(dir: &Path) -> Vec<CopyFile> {
 async fn values(format: &CopyFormat, units: Vec<CopyUnit>) -> Vec<Option<String>> {
     let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Utf8View, true)]));
     let access = SourceAccess::default();
-    let read = CopyRead { format: format.clone(), schema, partition_columns: 0, units, access };
+    let read = CopyRead {
+        content: ContentId(0),
+        format: format.clone(),
+        schema,
+        partition_columns: vec![],
+        max_chars: vec![None],
+        progress: CopyProgress::new(&units),
+        units,
+        on_bad_row: OnBadRow::Fail,
+        access,
+        error_log: None,
+    };
     let batches = collect(copy_read(read).unwrap(), Arc::new(TaskContext::default())).await.unwrap();
     let values = |batch: RecordBatch| {
         let column = batch.column(0).as_string_view().clone();

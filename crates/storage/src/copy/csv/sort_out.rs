@@ -1,0 +1,103 @@
+//! Bad rows, out of a batch and out of the text.
+
+use super::reader::{CsvReader, Failure, Why};
+use super::records::{Malformed, skip_record};
+use crate::StorageError;
+use crate::copy::bad_rows::{Defect, text_prefix};
+use std::collections::BTreeMap;
+
+impl CsvReader {
+    /// Passes over the record that has the wrong shape, and goes on after it; false if the statement fails of it. `reports`: see
+    /// [`BadRows::reports`](crate::copy::bad_rows::BadRows::reports).
+    pub(super) async fn pass_over(&mut self, reports: bool) -> Result<bool, StorageError> {
+        let Some((_, mut malformed)) = self.records.malformed.take() else { return Ok(true) };
+        let end = loop {
+            if malformed == Malformed::OpenQuote {
+                if !reports {
+                    self.records.malformed = Some((self.share.at, malformed));
+                    return Ok(false);
+                }
+                // The quote has taken all that follows.
+                break self.share.text.len();
+            }
+            match skip_record(&self.dialect, &self.share.text, self.share.at, self.share.end_of_file) {
+                Ok(Some(next)) => break next,
+                Ok(None) => self.share.fill(&mut self.records).await?,
+                Err(open) => malformed = open,
+            }
+        };
+        let start = self.share.at;
+        let defect = self.malformed(start, malformed);
+        self.keep_bad_row(start, end, defect).await?;
+        self.share.blank(start, end);
+        self.share.at = end;
+        Ok(true)
+    }
+
+    /// Takes all records that are wrong out of the batch.
+    pub(super) async fn sort_out(&mut self) -> Result<(), StorageError> {
+        let mut good = vec![true; self.records.rows()];
+        for failure in self.bad_bytes() {
+            let row = failure.row;
+            let (start, end) = self.keep_failure(failure).await?;
+            self.share.blank(start, end);
+            good[row] = false;
+        }
+        for (row, failure) in self.wrong_values(&good) {
+            self.keep_failure(failure).await?;
+            good[row] = false;
+        }
+        self.records.retain(&good);
+        Ok(())
+    }
+
+    /// The first byte of each record that is no text.
+    fn bad_bytes(&self) -> Vec<Failure> {
+        let first = self.records.first().unwrap_or(self.share.at);
+        let bytes = &self.share.text[first..self.share.at];
+        if text_prefix(bytes).len() == bytes.len() {
+            return vec![];
+        }
+        let bad_byte = |row: usize| {
+            let start = self.records.start(row);
+            let record = &self.share.text[start..self.share.record_end(&self.dialect, start)];
+            let valid = text_prefix(record).len();
+            (valid < record.len()).then(|| self.bad_byte(start + valid))
+        };
+        (0..self.records.rows()).filter_map(bad_byte).collect()
+    }
+
+    /// The first column that does not take its value, of each `good` record that has one.
+    fn wrong_values(&self, good: &[bool]) -> BTreeMap<usize, Failure> {
+        let first = self.records.first().unwrap_or(self.share.at);
+        let text = str::from_utf8(&self.share.text[first..self.share.at]).expect("what is no text was blanked");
+        let mut failures = BTreeMap::new();
+        for position in 0..self.columns.len() {
+            let all = self.columns.rule(position).all_wrong(|from| self.values(position, from, text, first));
+            for wrong in all.into_iter().filter(|wrong| good[wrong.row]) {
+                let row = wrong.row;
+                let failure = || Failure { row, column: Some(position), why: Why::Value(wrong) };
+                failures.entry(row).or_insert_with(failure);
+            }
+        }
+        failures
+    }
+
+    /// Where the record is.
+    async fn keep_failure(&mut self, failure: Failure) -> Result<(usize, usize), StorageError> {
+        let start = self.records.start(failure.row);
+        let end = self.share.record_end(&self.dialect, start);
+        let defect = self.defect(failure);
+        self.keep_bad_row(start, end, defect).await?;
+        Ok((start, end))
+    }
+
+    async fn keep_bad_row(&mut self, start: usize, end: usize, defect: Defect) -> Result<(), StorageError> {
+        let line = self.share.line(start).await?;
+        let record = &self.share.text[start..end];
+        let record = record.strip_suffix(b"\n").unwrap_or(record);
+        let record = record.strip_suffix(b"\r").unwrap_or(record);
+        self.found.push(defect.at(self.share.url(), line, Some(self.share.file_offset(start)), Some(record)));
+        Ok(())
+    }
+}
