@@ -1,6 +1,6 @@
 //! Sending a file to a bucket: whole or not at all, and known to be there.
 
-use super::retry::{RetryPolicy, is_transient};
+use super::retry::{BEGUN_ANEW, RetryPolicy, is_transient};
 use super::source::{Owner, Source, io_error};
 use crate::StorageError;
 use crate::limits::{BACKUP_BLOCK_BYTES, BACKUP_PARTS_AT_ONCE};
@@ -146,7 +146,7 @@ impl Bucket {
 fn begin_anew(failed: Attempt) -> Attempt {
     match failed {
         Attempt::Bucket(error) if !is_transient(&error) => {
-            Attempt::Bucket(Error::Generic { store: "backup", source: Box::new(error) })
+            Attempt::Bucket(Error::Generic { store: BEGUN_ANEW, source: Box::new(error) })
         }
         failed => failed,
     }

@@ -14,5 +14,5 @@ mod tests;
 mod url;
 
 pub use place::BackupPlace;
-pub(crate) use retry::RetryPolicy;
+pub(crate) use retry::{RetryPolicy, status_of};
 pub use url::shown_url;

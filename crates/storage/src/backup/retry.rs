@@ -81,10 +81,31 @@ impl Patience {
     }
 }
 
-/// Whether the same request may be answered otherwise: the network, or a server that is busy. Also a 4xx that has no name of its own, such
-/// as 400: the client shows no status.
+/// Whether the same request may be answered otherwise: the network, or a server that is busy.
 pub(super) fn is_transient(error: &Error) -> bool {
-    matches!(error, Error::Generic { .. } | Error::JoinError { .. })
+    match error {
+        // What is begun anew after a lasting answer.
+        Error::Generic { store: BEGUN_ANEW, .. } | Error::JoinError { .. } => true,
+        Error::Generic { .. } => {
+            !status_of(error).is_some_and(|status| (400..500).contains(&status) && !is_busy(status))
+        }
+        _ => false,
+    }
+}
+
+/// The store of an error that says that another attempt may do, whatever the answer to this one was.
+pub(super) const BEGUN_ANEW: &str = "backup";
+
+/// Request timeout, too many requests.
+fn is_busy(status: u16) -> bool {
+    matches!(status, 408 | 429)
+}
+
+/// The HTTP status of an answer that the client has no name for. It tells it in its text alone.
+pub(crate) fn status_of(error: &Error) -> Option<u16> {
+    let text = error.to_string();
+    let (_, status) = text.split_once("non-2xx status code: ")?;
+    status.get(..3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -135,6 +156,22 @@ mod tests {
             assert!(answer.await.is_err());
             assert_eq!(asked, 1);
         }
+    }
+
+    #[test]
+    fn answers_that_last_and_that_do_not() {
+        let answer = |status: &str| Error::Generic {
+            store: "S3",
+            source: format!("Server returned non-2xx status code: {status}: <Error>").into(),
+        };
+        for (status, transient) in
+            [("404 Not Found", false), ("400 Bad Request", false), ("429 Too Many Requests", true), ("503", true)]
+        {
+            assert_eq!(is_transient(&answer(status)), transient, "{status}");
+        }
+        assert!(is_transient(&busy()) && !is_transient(&absent()));
+        let anew = Error::Generic { store: BEGUN_ANEW, source: Box::new(answer("404 Not Found")) };
+        assert!(is_transient(&anew));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::clients::client;
 use super::url::SourceName;
 use crate::StorageError;
-use crate::backup::RetryPolicy;
+use crate::backup::{RetryPolicy, status_of};
 use crate::blocking;
 use crate::limits::{SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE};
 use bytes::{Bytes, BytesMut};
@@ -183,6 +183,8 @@ pub(super) fn refused(operation: &'static str, url: &str, error: object_store::E
     let sqlstate = match &error {
         NotFound { .. } => "58P01",
         PermissionDenied { .. } | Unauthenticated { .. } => "42501",
+        // A bucket that is not there.
+        other if status_of(other) == Some(404) => "58P01",
         _ => "58030",
     };
     let message = match &error {
