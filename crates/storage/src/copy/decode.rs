@@ -63,7 +63,10 @@ pub(crate) fn decode(
                 message: format!("\"{label}\" is not a valid encoding name"),
                 sqlstate: "22023",
             };
-            Some(known.ok_or_else(unknown)?.new_decoder())
+            let known = known.ok_or_else(unknown)?;
+            // Only of UTF-16 a mark says more than the name: what looks like one elsewhere may be text.
+            let says_more = [encoding_rs::UTF_16LE, encoding_rs::UTF_16BE].contains(&known);
+            Some(if says_more { known.new_decoder() } else { known.new_decoder_with_bom_removal() })
         }
     };
     let (read, arrived) = mpsc::channel(1);
@@ -160,14 +163,15 @@ impl Worker {
             let filled = fill(&mut bytes, &mut block).map_err(|error| self.damaged(error))?;
             block.truncate(filled);
             let is_last = filled < COPY_BLOCK_BYTES;
-            let block = self.to_utf8(block, is_last)?;
+            let block = self.recode(block, is_last)?;
             if !block.is_empty() && self.decoded.blocking_send(Ok(block.into())).is_err() || is_last {
                 return Ok(());
             }
         }
     }
 
-    fn to_utf8(&mut self, bytes: Vec<u8>, is_last: bool) -> Result<Vec<u8>, StorageError> {
+    /// In UTF-8.
+    fn recode(&mut self, bytes: Vec<u8>, is_last: bool) -> Result<Vec<u8>, StorageError> {
         let Some(decoder) = &mut self.text else { return Ok(bytes) };
         let bound = decoder.max_utf8_buffer_length_without_replacement(bytes.len()).unwrap_or(usize::MAX);
         let mut out = vec![0; bound];

@@ -5,7 +5,7 @@ use super::partition::partition_of;
 use super::pattern::{OPTIONS, alternatives, compile, is_pattern, literal_prefix};
 use super::url::{RemotePlace, SourceName, bad_name};
 use crate::StorageError;
-use crate::backup::RetryPolicy;
+use crate::backup::{RetryPolicy, shown_url};
 use crate::blocking;
 use crate::limits::{SOURCE_DEPTH_MAX, SOURCE_FILES_MAX};
 use chrono::{DateTime, Utc};
@@ -51,7 +51,7 @@ pub async fn list_sources(
             found.extend(files.into_iter().map(|file| (file.url.clone(), file)));
             if found.len() > SOURCE_FILES_MAX {
                 let message = format!("there are more than {SOURCE_FILES_MAX} files");
-                return Err(StorageError::File { path: name.clone(), message, sqlstate: "54000" });
+                return Err(StorageError::File { path: shown_url(name).into(), message, sqlstate: "54000" });
             }
         }
         if meant == 0 {
@@ -63,6 +63,7 @@ pub async fn list_sources(
     match (files.is_empty(), filter) {
         (true, Some(filter)) => {
             let message = format!("no file's name matches PATTERN \"{filter}\"");
+            let names: Vec<&str> = names.iter().map(|name| shown_url(name)).collect();
             Err(StorageError::File { path: names.join(", "), message, sqlstate: "58P01" })
         }
         _ => Ok(files),
@@ -71,7 +72,7 @@ pub async fn list_sources(
 
 fn absent(name: &str) -> StorageError {
     let message = if is_pattern(name) { "no file matches" } else { "there is no such file" };
-    StorageError::File { path: name.into(), message: message.into(), sqlstate: "58P01" }
+    StorageError::File { path: shown_url(name).into(), message: message.into(), sqlstate: "58P01" }
 }
 
 fn bad_expression(text: &str, error: &regex::Error) -> StorageError {
@@ -90,7 +91,12 @@ fn local(path: &str) -> Result<Vec<CopyFile>, StorageError> {
             below(Path::new(path), 0, &mut files)?;
             return Ok(files);
         }
-        Ok(metadata) => return Ok(vec![local_file(PathBuf::from(path), &metadata)?]),
+        Ok(metadata) if metadata.is_file() => return Ok(vec![local_file(PathBuf::from(path), &metadata)?]),
+        // A pipe or a device: it has no length, and cannot be read twice.
+        Ok(_) => {
+            let message = "it is not a regular file".into();
+            return Err(StorageError::File { path: path.into(), message, sqlstate: "42809" });
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_pattern(path) => {}
         // Another one of a pattern's `{a,b}` may be there.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
@@ -124,7 +130,12 @@ fn below(directory: &Path, depth: usize, files: &mut Vec<CopyFile>) -> Result<()
         if path.file_name().is_some_and(|name| is_hidden(&name.to_string_lossy())) {
             continue;
         }
-        let metadata = fs::metadata(&path).map_err(StorageError::io("read", &path))?;
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            // A link to nothing, or a file that has gone meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(StorageError::io("read", &path)(error)),
+        };
         if metadata.is_dir() {
             below(&path, depth + 1, files)?;
         } else if metadata.is_file() {
@@ -207,13 +218,40 @@ async fn list(
     RetryPolicy::BUCKET.retry(&url, ask).await.map_err(|error| super::file::refused("list", &url, error))
 }
 
+/// The same whether the file was asked for or met in a listing: a header has whole seconds and quotes, a listing may have neither.
 fn remote_file(place: &RemotePlace, meta: ObjectMeta) -> CopyFile {
     let key = meta.location.to_string();
+    let quoted = |etag: String| match etag.starts_with('"') || etag.starts_with("W/") {
+        true => etag,
+        false => format!("\"{etag}\""),
+    };
     CopyFile {
         url: place.url_of(&key),
         bytes: meta.size,
-        etag: meta.e_tag.filter(|etag| !etag.is_empty()),
-        modified_us: Some(meta.last_modified.timestamp_micros()),
+        etag: meta.e_tag.filter(|etag| !etag.is_empty()).map(quoted),
+        modified_us: Some(meta.last_modified.timestamp() * 1_000_000),
         partition: partition_of(&key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::url::Scheme;
+
+    #[test]
+    fn a_file_is_the_same_from_a_header_and_from_a_listing() {
+        let place = RemotePlace { scheme: Scheme::Azure, authority: "c".into() };
+        let file = |etag: &str, time: &str| {
+            let last_modified = DateTime::parse_from_rfc3339(time).unwrap().with_timezone(&Utc);
+            let location = ObjectPath::from("a/b.csv");
+            remote_file(
+                &place,
+                ObjectMeta { location, last_modified, size: 1, e_tag: Some(etag.into()), version: None },
+            )
+        };
+        let asked = file("\"0x8D\"", "2026-11-26T10:00:01Z");
+        assert_eq!(asked, file("0x8D", "2026-11-26T10:00:01.234Z"));
+        assert_eq!(asked.etag.as_deref(), Some("\"0x8D\""), "as If-Match wants it");
     }
 }

@@ -79,6 +79,10 @@ impl SourceName {
         if authority.contains(':') {
             return Err(refuse("it names no bucket; an endpoint is set in the environment of the nodes"));
         }
+        // A pattern has no equals sign after its question mark; a signature has.
+        if key.split_once('?').is_some_and(|(_, rest)| rest.contains('=')) {
+            return Err(refuse("it says more than bucket and key: the nodes take credentials from their environment"));
+        }
         if key.split('/').any(|part| part == "..") {
             return Err(refuse("a name has no \"..\" in it"));
         }

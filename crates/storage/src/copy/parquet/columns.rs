@@ -4,7 +4,8 @@ use crate::StorageError;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use std::sync::Arc;
 
-/// The file's column for each target column: by name when the file has all the names, else by position.
+/// The file's column for each target column: by name when the file has all the names, by position when it has none
+/// of them and as many columns.
 pub(super) fn match_columns(path: &str, file: &Schema, target: &Schema) -> Result<Vec<usize>, StorageError> {
     let by_name = |field: &Arc<Field>| {
         let fields = file.fields();
@@ -14,7 +15,9 @@ pub(super) fn match_columns(path: &str, file: &Schema, target: &Schema) -> Resul
     if let Some(positions) = target.fields().iter().map(by_name).collect() {
         return Ok(positions);
     }
-    if file.fields().len() == target.fields().len() {
+    // Names that are only partly right say that positions are not.
+    let knows_none = target.fields().iter().all(|field| by_name(field).is_none());
+    if knows_none && file.fields().len() == target.fields().len() {
         return Ok((0..target.fields().len()).collect());
     }
     let missing = target.fields().iter().find(|field| by_name(field).is_none());

@@ -52,7 +52,10 @@ pub(crate) async fn split_by(
     let (scanner, is_utf8) = match format {
         CopyFormat::Parquet(_) => return split_parquet(files, segments, access).await,
         CopyFormat::Csv(options) => (Scanner::csv(options.quote, options.escape), options.encoding == Encoding::Utf8),
-        CopyFormat::Text(options) => (Scanner::text(options.escape), options.encoding == Encoding::Utf8),
+        // Where `\.` may end the data, what is behind it is no unit's: such a file is read by one segment.
+        CopyFormat::Text(options) => {
+            (Scanner::text(options.escape), options.escape.is_none() && options.encoding == Encoding::Utf8)
+        }
         CopyFormat::Json(_) => (Scanner::lines(), true),
     };
     let codec_of = |file: &CopyFile| codec.unwrap_or_else(|| Codec::by_name(&file.url));
