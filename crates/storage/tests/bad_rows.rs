@@ -178,7 +178,7 @@ async fn bad_records_span_blocks() {
 #[tokio::test]
 async fn rows_of_parquet_have_numbers() {
     let dir = tempfile::tempdir().unwrap();
-    let numbers_of: Vec<Option<i64>> = (0..30_000).map(|i| (i % 1000 != 7).then_some(i % 5000 << 20)).collect();
+    let numbers_of: Vec<Option<i64>> = (0..30_000).map(|i| (i % 1000 != 7).then_some((i % 5000) << 20)).collect();
     let texts: Vec<Option<&str>> = (0..30_000).map(|i| Some(if i == 12 { "abcd" } else { "abc" })).collect();
     let batch = RecordBatch::try_from_iter_with_nullable([
         ("i", Arc::new(Int64Array::from(numbers_of)) as ArrayRef, true),
@@ -197,7 +197,7 @@ async fn rows_of_parquet_have_numbers() {
     let units = vec![CopyUnit::RowGroups { file, row_groups: vec![1] }];
     // 2048 << 20 is the first that does not fit.
     let fits = |i: i64| i % 1000 != 7 && i % 5000 < 2048;
-    let want: Vec<i32> = (10_000..30_000).filter(|&i| fits(i)).map(|i| (i % 5000 << 20) as i32).collect();
+    let want: Vec<i32> = (10_000..30_000).filter(|&i| fits(i)).map(|i| ((i % 5000) << 20) as i32).collect();
     let reading = read(&format, many(), units.clone());
     let progress = Arc::clone(&reading.progress);
     assert_eq!(numbers(reading).await, want);

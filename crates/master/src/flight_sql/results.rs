@@ -183,7 +183,7 @@ fn until_cancelled(
         match message {
             Some(Ok(message)) => Some((Ok(message), Some((receiver, work, guard)))),
             Some(Err(error)) => Some((Err(error), None)),
-            None => work.await.err().map(|died| (Err(status(&internal(died))), None)),
+            None => work.await.err().map(|died| (Err(status(&task_ended(died))), None)),
         }
     };
     stream::unfold(Some((receiver, work, guard)), next).boxed()
@@ -274,6 +274,21 @@ mod tests {
         let messages: Vec<_> = until_cancelled(receiver, AbortOnDropHandle::new(work), guard).collect().await;
         assert_eq!(messages.len(), 1);
         assert_eq!(messages[0].as_ref().unwrap_err().code(), tonic::Code::Internal);
+    }
+
+    /// As when the master's runtime ends: another master can be asked.
+    #[tokio::test]
+    async fn a_task_that_was_cut_short_is_of_a_master_that_ends() {
+        let (_, _, guard) = guard();
+        let (sender, receiver) = mpsc::channel(1);
+        let work = tokio::spawn(async move {
+            let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
+            futures::future::pending::<()>().await;
+        });
+        work.abort();
+        let messages: Vec<_> = until_cancelled(receiver, AbortOnDropHandle::new(work), guard).collect().await;
+        let wanted = status(&SqlError::new(SqlState::CANNOT_CONNECT_NOW, "")).code();
+        assert_eq!(messages[0].as_ref().unwrap_err().code(), wanted);
     }
 
     #[test]

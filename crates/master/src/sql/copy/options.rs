@@ -385,13 +385,17 @@ fn codec(cursor: &mut Cursor<'_>) -> SqlResult<Option<Codec>> {
     }))
 }
 
-/// LF, CRLF or CR.
+/// LF or CRLF.
 fn newline(cursor: &mut Cursor<'_>) -> SqlResult<()> {
     let at = cursor.position();
     match text(cursor)?.to_ascii_lowercase().as_str() {
-        "lf" | "crlf" | "cr" => Ok(()),
+        "lf" | "crlf" => Ok(()),
+        "cr" => {
+            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY NEWLINE 'CR' is not supported");
+            Err(error.at(at).with_hint("Lines end in LF or CRLF."))
+        }
         _ => {
-            let message = "invalid value for NEWLINE: it is LF, CRLF or CR";
+            let message = "invalid value for NEWLINE: it is LF or CRLF";
             Err(SqlError::new(SqlState::INVALID_PARAMETER, message).at(at))
         }
     }
