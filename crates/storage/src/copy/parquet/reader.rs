@@ -109,6 +109,8 @@ impl ParquetReader {
         // The stream has its columns in the file's order.
         let mut sorted = sources.clone();
         sorted.sort_unstable();
+        // One of them may be the target of several names that differ in case.
+        sorted.dedup();
         let positions = sources.iter().map(|source| sorted.partition_point(|s| s < source)).collect();
         let (bytes_done, rows_done) = (0, 0);
         Ok(ParquetReader { columns, path, rows, positions, numbers, progress, bytes, bytes_done, rows_all, rows_done })
