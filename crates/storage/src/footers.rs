@@ -212,9 +212,10 @@ fn check_length(file: &FileIdentity, bytes: u64) -> Result<(), StorageError> {
     if bytes == file.bytes { Ok(()) } else { Err(file.corrupt(format!("it has {bytes} bytes, not {}", file.bytes))) }
 }
 
-struct Fetch<'a> {
-    store: &'a dyn ObjectStore,
-    location: &'a Path,
+/// A file's bytes for the reader of its metadata.
+pub(crate) struct Fetch<'a> {
+    pub store: &'a dyn ObjectStore,
+    pub location: &'a Path,
 }
 
 impl MetadataFetch for Fetch<'_> {

@@ -228,6 +228,23 @@ async fn an_error_in_a_later_unit_and_block_has_its_line_in_the_file() {
 }
 
 #[tokio::test]
+async fn a_parquet_column_that_two_names_mean_is_read_for_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f.parquet");
+    let stored = schema(&[("A", DataType::Int64, true), ("b", DataType::Int64, true)]);
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1, 2])), Arc::new(Int64Array::from(vec![3, 4]))];
+    let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), Arc::clone(&stored), None).unwrap();
+    writer.write(&RecordBatch::try_new(stored, columns).unwrap()).unwrap();
+    writer.close().unwrap();
+    let format = CopyFormat::Parquet(ParquetOptions::default());
+    let target = schema(&[("a", DataType::Int64, true), ("b", DataType::Int64, true), ("A", DataType::Int64, true)]);
+    let read = copy_read(&format, &target, vec![row_groups(path.to_str().unwrap(), vec![0])]).unwrap();
+    let batch = rows(read).await.unwrap();
+    let got = [0, 1, 2].map(|column| batch.column(column).as_primitive::<Int64Type>().values().to_vec());
+    assert_eq!(got, [[1, 2], [3, 4], [1, 2]]);
+}
+
+#[tokio::test]
 async fn units_cover_a_file_and_records_span_blocks() {
     let dir = tempfile::tempdir().unwrap();
     // Records of several MiB between short ones; the header is in the first unit only.

@@ -62,8 +62,8 @@ impl CopyProgress {
     }
 }
 
-/// Of row groups: their file's bytes.
-fn bytes_of(unit: &CopyUnit) -> u64 {
+/// How much a unit is to read; of row groups their file's bytes.
+pub(super) fn bytes_of(unit: &CopyUnit) -> u64 {
     match unit {
         CopyUnit::Records { file, start, end, .. } => (*end).min(file.bytes).saturating_sub(*start),
         CopyUnit::RowGroups { file, .. } => file.bytes,

@@ -6,9 +6,8 @@
 use super::files::TableFiles;
 use crate::StorageError;
 use crate::cache::FileId;
-use crate::footers::{FileIdentity, Footer};
+use crate::footers::{Fetch, FileIdentity, Footer};
 use crate::limits::CHUNK_ROWS;
-use bytes::Bytes;
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, UInt64Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, Schema};
@@ -16,20 +15,14 @@ use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::{Column as ColumnName, ScalarValue};
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
-use datafusion::parquet::arrow::async_reader::MetadataFetch;
-use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
 use datafusion::parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaDataReader};
 use datafusion::parquet::file::page_index::column_index::ColumnIndexMetaData;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::pruning::PruningPredicate;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStore;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::collections::{BTreeSet, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// A part of a row group's pieces.
@@ -93,18 +86,6 @@ impl PageIndexes {
                 .map_err(|error| file.corrupt(format!("its page index: {error}")))
         };
         self.loaded.get_or_insert_async(&footer.id, load).await
-    }
-}
-
-struct Fetch<'a> {
-    store: &'a dyn ObjectStore,
-    location: &'a Path,
-}
-
-impl MetadataFetch for Fetch<'_> {
-    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        let read = self.store.get_range(self.location, range);
-        read.map(|result| result.map_err(|error| ParquetError::External(Box::new(error)))).boxed()
     }
 }
 

@@ -10,6 +10,7 @@ mod tests;
 
 use crate::StorageError;
 use crate::copy::parquet::unreadable;
+use crate::copy::progress::bytes_of;
 use crate::limits::{COPY_RANGE_BYTES_MIN, SPLIT_FILES_AT_ONCE};
 use crate::source::SourceFile;
 use damson_cluster::{Codec, CopyFile, CopyFormat, CopyUnit, Encoding, SourceAccess};
@@ -76,13 +77,6 @@ pub(crate) async fn split_by(
 
 fn lightest(loads: &[u64]) -> usize {
     (0..loads.len()).min_by_key(|&segment| loads[segment]).unwrap_or(0)
-}
-
-fn bytes_of(unit: &CopyUnit) -> u64 {
-    match unit {
-        CopyUnit::Records { file, start, end, .. } => (*end).min(file.bytes) - start,
-        CopyUnit::RowGroups { file, .. } => file.bytes,
-    }
 }
 
 fn place_of(unit: &CopyUnit) -> (&str, u64) {

@@ -35,6 +35,13 @@ pub(super) async fn record_starts(
     let targets = &targets[starts.len()..];
     let Some(&last) = targets.last() else { return Ok(starts) };
     let source = SourceFile::open(file, access).await?;
+    // Where every line end ends a record, nothing before a target matters.
+    if let [only] = &scanner.all_states()[..] {
+        let found = stream::iter(targets).map(|target| first_from(&source, only.clone(), target - 1));
+        let found: Vec<Option<u64>> = found.buffered(SPLIT_PIECES_AT_ONCE).try_collect().await?;
+        starts.extend(found.into_iter().map(|first| first.unwrap_or(file.bytes)));
+        return Ok(starts);
+    }
     let points = points(targets);
     let look = |piece: &[u64]| {
         let (source, scanner, range) = (source.clone(), scanner.clone(), piece[0]..piece[1]);
