@@ -8,7 +8,8 @@ use crate::limits::ACCEPT_RETRY;
 use crate::{NodeConfig, Transport};
 use futures::stream::{self, Stream, StreamExt};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
@@ -51,11 +52,36 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A unix socket beside a TCP address; its file goes when it is dropped.
+/// A unix socket beside a TCP address; its files go when it is dropped, unless the next node of the address has put its own there.
 pub(super) struct UnixSocket {
     listener: UnixListener,
+    /// The socket, and links to it.
+    files: Vec<OwnFile>,
+}
+
+/// A file that was made under a name, which another one may have by now.
+struct OwnFile {
     path: PathBuf,
-    aliases: Vec<PathBuf>,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl OwnFile {
+    fn at(path: PathBuf) -> io::Result<Self> {
+        Ok(OwnFile { identity: identity(&path)?, path })
+    }
+
+    fn remove(&self) {
+        // A file that stays behind refuses connections, and the next node of this address removes it.
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 impl UnixSocket {
@@ -75,10 +101,11 @@ impl UnixSocket {
             }
             let listener = UnixListener::bind(&path)?;
             aliases.iter().try_for_each(|alias| std::os::unix::fs::symlink(&path, alias))?;
-            Ok(listener)
+            let files = aliases.iter().chain([&path]).cloned().map(OwnFile::at).collect::<io::Result<_>>()?;
+            Ok(UnixSocket { listener, files })
         });
         match bound {
-            Ok(listener) => Some(UnixSocket { listener, path, aliases }),
+            Ok(socket) => Some(socket),
             Err(error) => {
                 tracing::warn!(%error, path = %path.display(), "no unix socket; processes of this host use TCP");
                 None
@@ -89,8 +116,7 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // A file that stays behind refuses connections, and the next node of this address removes it.
-        self.aliases.iter().chain([&self.path]).for_each(|path| _ = std::fs::remove_file(path));
+        self.files.iter().for_each(OwnFile::remove);
     }
 }
 
@@ -123,5 +149,24 @@ fn pause_after(error: Option<&io::Error>) -> impl Future<Output = ()> + use<> {
         if let Some(pause) = pause {
             pause.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_ends_leaves_the_socket_of_the_next_one() {
+        // No port: no node has these addresses.
+        let (address, alias) = ("127.0.0.1:of-one-after-another", "localhost:of-one-after-another");
+        let [path, link] = [address, alias].map(|name| socket_path(name).unwrap());
+        let bind = || UnixSocket::bind(address, &[alias.to_owned()]).unwrap();
+        let first = bind();
+        let second = bind();
+        drop(first);
+        assert!(path.exists() && link.exists());
+        drop(second);
+        assert!(!path.exists() && std::fs::symlink_metadata(link).is_err());
     }
 }
