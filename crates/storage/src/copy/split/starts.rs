@@ -37,8 +37,9 @@ pub(super) async fn record_starts(
     let source = SourceFile::open(file, access).await?;
     // Where every line end ends a record, nothing before a target matters.
     if let [only] = &scanner.all_states()[..] {
-        let found = stream::iter(targets).map(|target| first_from(&source, only.clone(), target - 1));
-        let found: Vec<Option<u64>> = found.buffered(SPLIT_PIECES_AT_ONCE).try_collect().await?;
+        let found = targets.iter().map(|&target| first_from(&source, only.clone(), target - 1)).collect::<Vec<_>>();
+        let found = stream::iter(found).buffered(SPLIT_PIECES_AT_ONCE).try_collect();
+        let found: Vec<Option<u64>> = found.await?;
         starts.extend(found.into_iter().map(|first| first.unwrap_or(file.bytes)));
         return Ok(starts);
     }
