@@ -1,29 +1,27 @@
-//! COPY: a segment lists and splits the files, all read and write them.
+//! COPY FROM.
 
-use super::backup::until;
-use super::bind::Bound;
-use super::column_names::plain;
-use super::constraints::unique_keys;
-use super::copy_history::{ToLoad, copied, skipped_notice};
-use super::insert::default_value;
-use super::write::{Changed, collect};
-use super::{Outcome, Session, ast};
-use crate::catalog::CatalogState;
+use super::refuse;
 use crate::ddl::resolve_columns;
 use crate::engine::{Taking, write_out_constants};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
-use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
-use crate::sql::{CopyFrom, CopySource, CopyTo, format_of_name};
+use crate::planner::WriteTarget;
+use crate::session::backup::until;
+use crate::session::bind::Bound;
+use crate::session::constraints::unique_keys;
+use crate::session::copy_history::{ToLoad, copied, skipped_notice};
+use crate::session::insert::default_value;
+use crate::session::write::Changed;
+use crate::session::{Outcome, Session};
+use crate::sql::{CopyFrom, format_of_name};
 use crate::transaction::Transaction;
-use damson_cluster::{Codec, ColumnDef, CopyFile, CopyFormat, OnBadRow, OnDuplicate, SourceAccess, TableDef};
-use damson_motion::{CopyReadExec, CopyReadSpec, CopyWriteSpec};
-use datafusion::arrow::datatypes::Schema;
+use damson_cluster::{ColumnDef, CopyFile, CopyFormat, OnBadRow, OnDuplicate, SourceAccess, TableDef};
+use damson_motion::{CopyReadExec, CopyReadSpec};
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +34,7 @@ impl Session {
     ///
     /// # Cancellation
     /// In every phase; what was written is removed.
-    pub(super) async fn copy_from(
+    pub(in crate::session) async fn copy_from(
         self: &Arc<Self>,
         copy: &CopyFrom,
         transaction: &mut Transaction,
@@ -74,43 +72,6 @@ impl Session {
         transaction.record_copied(copied(def.id, &files, rows), copy.force)?;
         Ok(Outcome::Command { tag: format!("COPY {rows}"), rows, notices })
     }
-
-    /// Each segment writes its own part files.
-    pub(super) async fn copy_to(
-        self: &Arc<Self>,
-        copy: &CopyTo,
-        catalog: Arc<CatalogState>,
-        cancel: CancellationToken,
-    ) -> SqlResult<Outcome> {
-        check_to(copy)?;
-        let query = match &copy.source {
-            CopySource::Query(query) => query.as_ref().clone(),
-            CopySource::Table { table, columns } => {
-                resolve_columns(&self.table(&catalog, table)?.def, columns)?;
-                ast::select(table, columns)?
-            }
-        };
-        let bound = self.run_init_plans(self.bind(catalog, &query, "").await?, &cancel).await?;
-        check_names(bound.plan.schema().as_arrow())?;
-        let target = WriteTarget::Files(CopyWriteSpec { dir: copy.path.clone(), format: copy.format.clone() });
-        let table = self.plan(&bound, Output::Write(target)).await?;
-        let running = self.dispatch(&bound, &table, HashMap::new(), true, cancel).await?;
-        let (reports, _, outcome) = collect::<Vec<String>>(&bound, running).await;
-        outcome?;
-        let rows = reports.iter().map(|(rows, _)| rows).sum();
-        Ok(Outcome::changed(format!("COPY {rows}"), rows))
-    }
-
-    pub(super) fn slice(
-        &self,
-        bound: &Bound,
-        rows: Arc<dyn ExecutionPlan>,
-        target: WriteTarget,
-    ) -> SqlResult<SliceTable> {
-        let map = Arc::clone(bound.names.state().current_map());
-        let context = PlanContext { state: &bound.state, tables: &bound.names, map: &map };
-        distribute_and_slice(&context, rows, Output::Write(target)).map_err(of_datafusion)
-    }
 }
 
 /// # Errors
@@ -118,30 +79,6 @@ impl Session {
 fn check_from(copy: &CopyFrom) -> SqlResult<()> {
     let rejects = matches!(copy.on_bad_row, OnBadRow::Reject { .. });
     refuse(&[("SECRET", copy.secret.is_some()), ("SEGMENT REJECT LIMIT", rejects), ("VALIDATE", copy.is_validation())])
-}
-
-/// # Errors
-/// 0A000 for what COPY TO cannot do yet.
-fn check_to(copy: &CopyTo) -> SqlResult<()> {
-    let is_remote = copy.path.contains("://") && !copy.path.starts_with("file://");
-    refuse(&[
-        ("SECRET", copy.secret.is_some()),
-        ("COMPRESSION", copy.codec.is_some_and(|codec| codec != Codec::None)),
-        ("MAX_FILE_SIZE", copy.max_file_bytes.is_some()),
-        ("PARTITION BY", !copy.partition_by.is_empty()),
-        ("SINGLE_FILE", copy.single_file),
-        ("MANIFEST", copy.manifest),
-        ("TO a bucket", is_remote),
-    ])
-}
-
-fn refuse(options: &[(&str, bool)]) -> SqlResult<()> {
-    match options.iter().find(|(_, is_asked)| *is_asked) {
-        None => Ok(()),
-        Some((option, _)) => {
-            Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {option} is not supported yet")))
-        }
-    }
 }
 
 /// What the statement says of the format, or, if it says nothing, the files' names.
@@ -238,20 +175,6 @@ fn rows_of_files(
     let columns = columns.into_iter().zip(&def.columns).map(physical).collect::<Result<Vec<_>, DataFusionError>>();
     let projected = columns.and_then(|columns| ProjectionExec::try_new(columns, read));
     Ok(Arc::new(projected.map_err(of_datafusion)?))
-}
-
-/// # Errors
-/// 42701: a file has no two columns of one name.
-fn check_names(schema: &Schema) -> SqlResult<()> {
-    let names = plain(&Arc::new(schema.clone()));
-    let mut seen = HashSet::new();
-    match names.fields().iter().find(|field| !seen.insert(field.name())) {
-        None => Ok(()),
-        Some(twice) => {
-            let message = format!("column \"{}\" specified more than once", twice.name());
-            Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message).with_hint("Give one of them a name with AS."))
-        }
-    }
 }
 
 #[cfg(test)]

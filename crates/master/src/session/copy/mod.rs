@@ -1,0 +1,33 @@
+//! COPY: a segment lists and splits the files, all read and write them.
+
+mod from;
+mod to;
+
+use super::Session;
+use super::bind::Bound;
+use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
+use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
+use datafusion::physical_plan::ExecutionPlan;
+use std::sync::Arc;
+
+impl Session {
+    pub(in crate::session) fn slice(
+        &self,
+        bound: &Bound,
+        rows: Arc<dyn ExecutionPlan>,
+        target: WriteTarget,
+    ) -> SqlResult<SliceTable> {
+        let map = Arc::clone(bound.names.state().current_map());
+        let context = PlanContext { state: &bound.state, tables: &bound.names, map: &map };
+        distribute_and_slice(&context, rows, Output::Write(target)).map_err(of_datafusion)
+    }
+}
+
+fn refuse(options: &[(&str, bool)]) -> SqlResult<()> {
+    match options.iter().find(|(_, is_asked)| *is_asked) {
+        None => Ok(()),
+        Some((option, _)) => {
+            Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {option} is not supported yet")))
+        }
+    }
+}
