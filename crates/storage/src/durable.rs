@@ -1,5 +1,6 @@
 //! Files that exist whole and on stable storage, or not at all.
 
+use crate::directory_sync::sync_directory;
 use crate::limits::SMALL_FILE_BYTES;
 use crate::{StorageError, blocking};
 use bytes::Bytes;
@@ -234,10 +235,6 @@ pub(crate) fn create_directories(directory: &Path) -> io::Result<()> {
         sync_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }
     Ok(())
-}
-
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

@@ -171,7 +171,8 @@ fn io_sqlstate(error: &io::Error) -> &'static str {
     }
 }
 
-fn copy_of(error: &io::Error) -> io::Error {
+/// An error of the same kind and code, with its text.
+pub(crate) fn copy_of(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),

@@ -7,6 +7,7 @@ mod cache;
 mod check;
 mod copy;
 mod deletes;
+mod directory_sync;
 mod durable;
 mod error;
 mod footers;
