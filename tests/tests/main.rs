@@ -1,6 +1,7 @@
 //! Tests of the whole system from outside. One binary: the engine is linked once.
 
 mod backup;
+mod bad_input;
 mod clocks;
 mod copy_once;
 mod copy_sources;
