@@ -3,6 +3,7 @@
 use crate::{Answer, Target, TargetError};
 use async_trait::async_trait;
 use damson::{LocalCluster, LocalClusterConfig};
+use damson_cluster::{BUCKETS, BucketMap, MapVersion};
 use damson_master::{Outcome, Session, SqlError};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
@@ -12,6 +13,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -44,7 +46,7 @@ impl TestCluster {
     }
 
     pub fn session(&self) -> Damson {
-        Damson { session: self.cluster.master().session("tester") }
+        Damson::new(self.cluster.master().session("tester"))
     }
 
     pub async fn shutdown(self) {
@@ -56,11 +58,33 @@ impl TestCluster {
 #[derive(Clone)]
 pub struct Damson {
     session: Arc<Session>,
+    /// Of each CREATE TABLE the next, round and round.
+    bucket_maps: Option<Arc<BucketMaps>>,
+}
+
+/// Values of the setting `bucket_map`.
+#[derive(Debug)]
+struct BucketMaps {
+    values: Vec<String>,
+    next: AtomicUsize,
 }
 
 impl Damson {
     pub fn new(session: Arc<Session>) -> Self {
-        Damson { session }
+        Damson { session, bucket_maps: None }
+    }
+
+    /// Each table that is made is laid out by another bucket map than the one before: over all of the `segments`, over the first half of
+    /// them, on the last one alone, and over all of them unevenly.
+    pub fn with_mixed_bucket_maps(self, segments: usize) -> Self {
+        assert!(segments > 1, "one segment has one map");
+        let (half, last) = (segments.div_ceil(2), segments - 1);
+        let even = |owners: usize| BucketMap::uniform(MapVersion(1), owners).owners_text();
+        let buckets = BUCKETS - 100 * last;
+        let rest: Vec<String> = (1..segments).map(|segment| format!("{segment}*100")).collect();
+        let uneven = format!("0*{buckets} {}", rest.join(" "));
+        let values = vec![even(segments), even(half), format!("{last}*{BUCKETS}"), uneven];
+        Damson { bucket_maps: Some(Arc::new(BucketMaps { values, next: AtomicUsize::new(0) })), ..self }
     }
 
     /// Cancels what the session runs.
@@ -70,6 +94,13 @@ impl Damson {
 
     /// As [`Target::run`], with the error as the client sees it.
     pub async fn execute(&self, sql: &str) -> Result<Answer, SqlError> {
+        if let Some(maps) = &self.bucket_maps
+            && sql.starts_with("CREATE TABLE")
+        {
+            let next = maps.next.fetch_add(1, Ordering::Relaxed) % maps.values.len();
+            let alter = format!("ALTER SYSTEM SET bucket_map = '{}'", maps.values[next]);
+            self.session.execute(&alter, vec![]).await?;
+        }
         match self.session.execute(sql, vec![]).await? {
             Outcome::Command { rows, .. } => Ok(Answer::command(rows)),
             Outcome::Rows { schema, stream } => {

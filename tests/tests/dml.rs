@@ -18,6 +18,16 @@ async fn as_the_model_says() {
     three.shutdown().await;
 }
 
+/// As in the middle of an expansion, where each table is laid out by a bucket map of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_the_model_says_on_different_maps() {
+    let four = TestCluster::start(4).await;
+    let clusters = [("4 segments, mixed maps", four.session().with_mixed_bucket_maps(4))];
+    DmlCampaign { seed: seed_from_env().wrapping_add(1), statements: 200 }.run(&clusters).await;
+    drop(clusters);
+    four.shutdown().await;
+}
+
 /// Each update sees what the one before has left: none is lost, on whatever segment the rows are.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_updates_are_all_there() {

@@ -19,6 +19,8 @@ pub struct BucketMap {
     /// Index = bucket.
     owners: Arc<[u16]>,
     segments: u16,
+    /// Index = content: whether it owns a bucket.
+    owning: Arc<[bool]>,
 }
 
 /// Owners that are not a map.
@@ -28,6 +30,8 @@ pub enum BucketMapError {
     Segments(usize),
     #[error("a bucket map has {BUCKETS} owners, not {0}")]
     Length(usize),
+    #[error("\"{0}\" is not a segment and its number of buckets, as in 0*8192")]
+    Run(String),
     #[error("bucket {bucket} belongs to segment {owner}, of {segments} segments")]
     Owner { bucket: usize, owner: u16, segments: usize },
 }
@@ -40,7 +44,7 @@ impl BucketMap {
     pub fn uniform(version: MapVersion, segments: usize) -> Self {
         assert!((1..=BUCKETS).contains(&segments), "a cluster has 1 to {BUCKETS} segments, not {segments}");
         let owners = (0..BUCKETS).map(|bucket| (bucket * segments / BUCKETS) as u16).collect();
-        BucketMap { version, owners, segments: segments as u16 }
+        Self::made(version, owners, segments)
     }
 
     /// A map by its owners: `owners[bucket]` is a content id below `segments`. A segment may own nothing.
@@ -57,7 +61,39 @@ impl BucketMap {
         if let Some(bucket) = owners.iter().position(|&owner| usize::from(owner) >= segments) {
             return Err(BucketMapError::Owner { bucket, owner: owners[bucket], segments });
         }
-        Ok(BucketMap { version, owners: owners.into(), segments: segments as u16 })
+        Ok(Self::made(version, owners.into(), segments))
+    }
+
+    fn made(version: MapVersion, owners: Arc<[u16]>, segments: usize) -> Self {
+        let mut owning = vec![false; segments];
+        owners.iter().for_each(|&owner| owning[usize::from(owner)] = true);
+        BucketMap { version, owners, segments: segments as u16, owning: owning.into() }
+    }
+
+    /// The owners by bucket, in runs of equal ones: `0*8192 1*8192`.
+    pub fn owners_text(&self) -> String {
+        let run = |run: &[u16]| format!("{}*{}", run[0], run.len());
+        self.owners.chunk_by(|a, b| a == b).map(run).collect::<Vec<_>>().join(" ")
+    }
+
+    /// As [`BucketMap::owners_text`] writes them.
+    ///
+    /// # Errors
+    /// What is not a run; more owners than there are buckets.
+    pub fn parse_owners(text: &str) -> Result<Vec<u16>, BucketMapError> {
+        let mut owners = Vec::with_capacity(BUCKETS);
+        for run in text.split_whitespace() {
+            let parsed =
+                run.split_once('*').and_then(|(owner, buckets)| Some((owner.parse().ok()?, buckets.parse().ok()?)));
+            let (owner, buckets): (u16, usize) = parsed.ok_or_else(|| BucketMapError::Run(run.into()))?;
+            // Looked at first: it may claim any length.
+            let length = owners.len().saturating_add(buckets);
+            if length > BUCKETS {
+                return Err(BucketMapError::Length(length));
+            }
+            owners.extend(repeat_n(owner, buckets));
+        }
+        Ok(owners)
     }
 
     pub fn owner(&self, bucket: u16) -> ContentId {
@@ -67,6 +103,29 @@ impl BucketMap {
     /// Owner of each bucket, by bucket: for kernels.
     pub fn owners(&self) -> &[u16] {
         &self.owners
+    }
+
+    /// Whether the segment owns a bucket. One that does not has no rows that are placed by this map.
+    pub fn owns_any(&self, content: ContentId) -> bool {
+        self.owning.get(content.0 as usize).copied().unwrap_or(false)
+    }
+
+    /// Whether each of the segments `0..segments` owns a bucket.
+    pub fn is_owned_by_all(&self, segments: usize) -> bool {
+        segments <= self.owning.len() && self.owning[..segments].iter().all(|owns| *owns)
+    }
+
+    /// The next segment that owns a bucket, round and round.
+    pub fn owner_after(&self, content: usize) -> usize {
+        let segments = self.owning.len();
+        let mut others = (1..=segments).map(|step| (content + step) % segments);
+        others.find(|&other| self.owning[other]).expect("every bucket has an owner")
+    }
+
+    /// The first segment that owns a bucket.
+    pub fn first_owner(&self) -> ContentId {
+        let first = self.owning.iter().position(|owns| *owns);
+        ContentId(first.expect("every bucket has an owner") as i32)
     }
 
     /// Number of buckets of each segment, by content.
@@ -140,6 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn owners_are_written_and_read_as_text() {
+        let map = BucketMap::uniform(MapVersion(1), 3);
+        assert_eq!(map.owners_text(), "0*5462 1*5461 2*5461");
+        assert_eq!(BucketMap::parse_owners(&map.owners_text()).unwrap(), map.owners());
+        assert_eq!(BucketMap::parse_owners(" 1*2\n 0*1").unwrap(), [1, 1, 0]);
+        for text in ["0", "x*1", "0*-1", "70000*1", "0*1,1*2"] {
+            assert!(matches!(BucketMap::parse_owners(text), Err(BucketMapError::Run(_))), "{text}");
+        }
+        for text in ["0*16385", "0*16384 1*1", "0*18446744073709551615 0*18446744073709551615"] {
+            assert!(matches!(BucketMap::parse_owners(text), Err(BucketMapError::Length(_))), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_map_is_not_read_as_one() {
         for text in [
             r#"{"version":3,"runs":[[0,8192],[1,8191]],"segments":2}"#,
@@ -167,6 +240,20 @@ mod tests {
         let uniform = BucketMap::uniform(MapVersion(3), 5);
         let again = BucketMap::from_owners(MapVersion(3), uniform.owners().to_vec(), 5);
         assert_eq!(again.unwrap(), uniform);
+    }
+
+    #[test]
+    fn who_owns_anything() {
+        let mut owners = vec![1; BUCKETS];
+        owners[3] = 2;
+        let map = BucketMap::from_owners(MapVersion(1), owners, 4).unwrap();
+        let owning: Vec<bool> = (-1..5).map(|content| map.owns_any(ContentId(content))).collect();
+        assert_eq!(owning, [false, false, true, true, false, false]);
+        assert_eq!(map.first_owner(), ContentId(1));
+        assert_eq!([0, 1, 2, 3].map(|content| map.owner_after(content)), [1, 2, 1, 1]);
+        assert!(!map.is_owned_by_all(3) && !map.is_owned_by_all(5));
+        let uniform = BucketMap::uniform(MapVersion(1), 3);
+        assert!(uniform.is_owned_by_all(3) && uniform.is_owned_by_all(2) && !uniform.is_owned_by_all(4));
     }
 
     #[test]

@@ -288,13 +288,15 @@ impl Registration {
     /// Registers, says so on stdout, and repeats it as a heartbeat, which also registers with a master that was
     /// restarted. A master that is away is waited for.
     async fn keep(self) -> Result<Infallible, SegmentProcessError> {
-        let mut was_registered = false;
+        let (mut was_registered, mut was_told) = (false, false);
         let mut patience = Patience::new(self.calls.masters().clone());
         loop {
             match self.once().await {
-                Ok(()) => {
-                    if !std::mem::replace(&mut was_registered, true) {
+                Ok(is_member) => {
+                    if is_member && !std::mem::replace(&mut was_registered, true) {
                         self.say_ready()?;
+                    } else if !is_member && !std::mem::replace(&mut was_told, true) {
+                        self.say_waiting()?;
                     }
                     patience.answered();
                     tokio::time::sleep(HEARTBEAT).await;
@@ -305,11 +307,14 @@ impl Registration {
         }
     }
 
-    async fn once(&self) -> Result<(), Failed> {
-        try_join_all(self.registers.iter().map(|register| self.register(register))).await.map(|_: Vec<()>| ())
+    /// Whether the cluster has all contents.
+    async fn once(&self) -> Result<bool, Failed> {
+        let are_members: Vec<bool> =
+            try_join_all(self.registers.iter().map(|register| self.register(register))).await?;
+        Ok(are_members.into_iter().all(|is_member| is_member))
     }
 
-    async fn register(&self, register: &Register) -> Result<(), Failed> {
+    async fn register(&self, register: &Register) -> Result<bool, Failed> {
         let body = serde_json::to_vec(register).map_err(|e| Failed::For(e.into()))?;
         let answer = self.calls.once(control::REGISTER, Bytes::from(body)).await.map_err(|failure| match failure {
             CallFailure::Lost(reason) => Failed::Lost(reason),
@@ -322,7 +327,8 @@ impl Registration {
         let registered: Registered = serde_json::from_slice(&answer).map_err(|e| Failed::For(e.into()))?;
         let data_dir = Path::new(&register.data_dir);
         self.check_cluster(data_dir, registered.cluster_id).map_err(Failed::For)?;
-        note_content(data_dir, register.content).map_err(Failed::For)
+        note_content(data_dir, register.content).map_err(Failed::For)?;
+        Ok(registered.is_member)
     }
 
     /// A data directory is of one cluster for ever: another's master must not collect its files as orphans.
@@ -337,6 +343,18 @@ impl Registration {
             }
             None => write_durably(&path, &theirs).map_err(unusable),
         }
+    }
+
+    fn say_waiting(&self) -> io::Result<()> {
+        let mut out = io::stdout();
+        writeln!(
+            out,
+            "waiting: {} at {}: the cluster of {} has no such segment until its bucket_map is altered to name it",
+            self.contents,
+            self.endpoint,
+            self.calls.master()
+        )?;
+        out.flush()
     }
 
     fn say_ready(&self) -> io::Result<()> {

@@ -62,7 +62,7 @@ impl CatalogSource {
 /// What a master is made of.
 pub struct MasterConfig {
     pub catalog: CatalogSource,
-    /// Number of segments of a new cluster; an existing one must have as many.
+    /// Number of segments of a new cluster; an existing one must have as many, or have had them when it was made.
     pub segments: usize,
     pub node: Arc<Node>,
     /// From [`crate::base_state`].
@@ -112,7 +112,11 @@ impl Master {
         let opened = tokio::task::spawn_blocking(open).await;
         let catalog = opened.map_err(internal)?.map_err(SqlError::from)?;
         let endpoint = node.endpoint();
-        let registry = Arc::new(Registry::new(endpoint.clone(), segments));
+        let stored = catalog.current().current_map().segment_count();
+        if !local_segments.is_empty() && local_segments.len() != stored {
+            return Err(CatalogError::SegmentCount { stored, asked: local_segments.len() }.into());
+        }
+        let registry = Arc::new(Registry::new(endpoint.clone(), stored));
         let files = FileService {
             node: Arc::clone(&node),
             registry: Arc::clone(&registry),
@@ -286,11 +290,11 @@ impl Registrar {
         let Register { content, endpoint, data_dir, .. } = register;
         let is_new = !self.registry.definitions().iter().any(|s| s.content == content && s.up);
         let registered = self.registry.register(content, Endpoint(endpoint), data_dir, false);
-        registered.map_err(|e| refusal(e.state.0, e.message))?;
-        if is_new {
+        let is_member = registered.map_err(|e| refusal(e.state.0, e.message))?;
+        if is_new && is_member {
             tracing::info!(%content, "segment registered");
         }
-        answer(&Registered { cluster_id: self.cluster_id.clone() })
+        answer(&Registered { cluster_id: self.cluster_id.clone(), is_member })
     }
 }
 

@@ -2,9 +2,9 @@
 //! build (a segment of another is refused at registration), so there are no versions in here.
 
 use crate::{
-    CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, ForgetConstantsExec, Gang, HashFilterExec, MotionDef,
-    MotionKind, MotionRecvExec, MotionSendExec, NextValuesExec, ScanSpec, SplitUpdateExec, SpoolExec, TableModifyExec,
-    TableModifySpec, TableScanExec, TableWriteExec, TableWriteSpec,
+    CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, ForgetConstantsExec, Gang, HashFilterExec, Kept,
+    MotionDef, MotionKind, MotionRecvExec, MotionSendExec, NextValuesExec, ScanSpec, SplitUpdateExec, SpoolExec,
+    TableModifyExec, TableModifySpec, TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -83,6 +83,13 @@ struct Motion {
     schema: SchemaRef,
 }
 
+/// [`Kept`] without keys.
+#[derive(Serialize, Deserialize)]
+enum Copies {
+    One,
+    Owners,
+}
+
 /// [`MotionKind`] without its expressions.
 #[derive(Serialize, Deserialize)]
 enum Kind {
@@ -90,7 +97,7 @@ enum Kind {
     /// Per expression: descending, nulls first.
     GatherMerge(Vec<(bool, bool)>),
     Redistribute(MapVersion),
-    RoundRobin,
+    RoundRobin(MapVersion),
     Explicit,
     Broadcast,
 }
@@ -121,7 +128,13 @@ impl PhysicalExtensionCodec for SliceCodec {
         } else if let Some(write) = node.downcast_ref::<CopyWriteExec>() {
             (NodeType::CopyWrite, to_json(write.spec())?, vec![])
         } else if let Some(filter) = node.downcast_ref::<HashFilterExec>() {
-            (NodeType::HashFilter, to_json(&filter.map())?, encode_all(filter.keys().iter().collect())?)
+            let copies = match filter.kept() {
+                Kept::Hashed(_) => None,
+                Kept::One => Some(Copies::One),
+                Kept::Owners => Some(Copies::Owners),
+            };
+            let keys = encode_all(filter.kept().keys().iter().collect())?;
+            (NodeType::HashFilter, to_json(&(filter.map(), copies))?, keys)
         } else if let Some(send) = node.downcast_ref::<MotionSendExec>() {
             let description = describe(send.def(), send.input().schema());
             (NodeType::MotionSend, to_json(&description)?, encode_all(expressions_of(&send.def().kind))?)
@@ -178,8 +191,13 @@ impl PhysicalExtensionCodec for SliceCodec {
             }
             NodeType::HashFilter => {
                 let input = input()?;
-                let keys = decode_all(&input.schema())?;
-                Arc::new(HashFilterExec::new(keys, from_json(&node.description)?, input))
+                let (map, copies) = from_json(&node.description)?;
+                let kept = match copies {
+                    None => Kept::Hashed(decode_all(&input.schema())?),
+                    Some(Copies::One) => Kept::One,
+                    Some(Copies::Owners) => Kept::Owners,
+                };
+                Arc::new(HashFilterExec::new(kept, map, input))
             }
             NodeType::MotionSend => {
                 let (def, _) = define(from_json(&node.description)?, decode_all)?;
@@ -202,7 +220,7 @@ fn describe(def: &MotionDef, schema: SchemaRef) -> Motion {
             Kind::GatherMerge(ordering.iter().map(|s| (s.options.descending, s.options.nulls_first)).collect())
         }
         MotionKind::Redistribute { map, .. } => Kind::Redistribute(*map),
-        MotionKind::RoundRobin => Kind::RoundRobin,
+        MotionKind::RoundRobin { map } => Kind::RoundRobin(*map),
         MotionKind::Explicit { .. } => Kind::Explicit,
         MotionKind::Broadcast => Kind::Broadcast,
     };
@@ -232,7 +250,7 @@ fn define(
             MotionKind::Gather { merge: Some(ordering.ok_or_else(|| malformed("a merge without a key"))?) }
         }
         Kind::Redistribute(map) => MotionKind::Redistribute { keys: expressions, map },
-        Kind::RoundRobin => MotionKind::RoundRobin,
+        Kind::RoundRobin(map) => MotionKind::RoundRobin { map },
         Kind::Explicit => {
             let segment = expressions.into_iter().next().ok_or_else(|| malformed("rows that name no segment"))?;
             MotionKind::Explicit { segment }

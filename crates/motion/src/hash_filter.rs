@@ -20,11 +20,30 @@ use futures::StreamExt;
 use std::fmt;
 use std::sync::Arc;
 
-/// Turns replicated rows into hashed ones without moving any: each segment keeps those whose bucket it owns. Without
-/// keys, segment 0 keeps everything and the others nothing. Made by the distribute pass.
+/// What each segment keeps of rows that all have.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// Those whose bucket, by these keys, it owns.
+    Hashed(Vec<Arc<dyn PhysicalExpr>>),
+    /// Segment 0 everything, the others nothing.
+    One,
+    /// Who owns a bucket everything, the others nothing.
+    Owners,
+}
+
+impl Kept {
+    pub fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
+        match self {
+            Kept::Hashed(keys) => keys,
+            Kept::One | Kept::Owners => &[],
+        }
+    }
+}
+
+/// Turns replicated rows into hashed ones without moving any, or leaves copies where they belong. Made by the distribute pass.
 ///
 /// # Distribution
-/// Replicated or General → Hashed by `keys` (Strewn without keys).
+/// Replicated or General → Hashed by the keys ([`Kept::Hashed`]), Strewn ([`Kept::One`]), or copies on the owners alone.
 ///
 /// # Ordering
 /// Kept.
@@ -33,7 +52,7 @@ use std::sync::Arc;
 /// One batch.
 #[derive(Debug)]
 pub struct HashFilterExec {
-    keys: Vec<Arc<dyn PhysicalExpr>>,
+    kept: Kept,
     map: MapVersion,
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
@@ -41,13 +60,13 @@ pub struct HashFilterExec {
 }
 
 impl HashFilterExec {
-    pub fn new(keys: Vec<Arc<dyn PhysicalExpr>>, map: MapVersion, input: Arc<dyn ExecutionPlan>) -> Self {
+    pub fn new(kept: Kept, map: MapVersion, input: Arc<dyn ExecutionPlan>) -> Self {
         let properties = Arc::clone(input.properties());
-        HashFilterExec { keys, map, input, properties, metrics: ExecutionPlanMetricsSet::new() }
+        HashFilterExec { kept, map, input, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 
-    pub fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
-        &self.keys
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     pub fn map(&self) -> MapVersion {
@@ -57,8 +76,14 @@ impl HashFilterExec {
 
 impl DisplayAs for HashFilterExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys: Vec<String> = self.keys.iter().map(|k| k.to_string()).collect();
-        write!(f, "HashFilterExec: keys=[{}]", keys.join(", "))
+        match &self.kept {
+            Kept::Hashed(keys) => {
+                let keys: Vec<String> = keys.iter().map(|k| k.to_string()).collect();
+                write!(f, "HashFilterExec: keys=[{}]", keys.join(", "))
+            }
+            Kept::One => f.write_str("HashFilterExec: one copy"),
+            Kept::Owners => write!(f, "HashFilterExec: owners of map {}", self.map),
+        }
     }
 }
 
@@ -83,7 +108,7 @@ impl ExecutionPlan for HashFilterExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        apply_expression_roots(self.keys.iter(), f)
+        apply_expression_roots(self.kept.keys().iter(), f)
     }
 
     fn replace_children(
@@ -91,7 +116,7 @@ impl ExecutionPlan for HashFilterExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(HashFilterExec::new(self.keys.clone(), self.map, children.swap_remove(0))))
+        Ok(Arc::new(HashFilterExec::new(self.kept.clone(), self.map, children.swap_remove(0))))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -101,15 +126,17 @@ impl ExecutionPlan for HashFilterExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let qe = QeContext::of(&context)?;
         let map = qe.map(self.map)?;
-        let keys = self.keys.clone();
+        let kept = self.kept.clone();
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let (mut hashes, mut owners) = (vec![], vec![]);
         let keep = move |batch: RecordBatch| -> Result<RecordBatch> {
             let _timer = baseline.elapsed_compute().timer();
-            if keys.is_empty() {
-                let rows = if qe.content.0 == 0 { batch.num_rows() } else { 0 };
-                return Ok(batch.slice(0, rows));
-            }
+            let all_or_nothing = |keeps: bool| Ok(batch.slice(0, if keeps { batch.num_rows() } else { 0 }));
+            let keys = match &kept {
+                Kept::Hashed(keys) => keys,
+                Kept::One => return all_or_nothing(qe.content.0 == 0),
+                Kept::Owners => return all_or_nothing(map.owns_any(qe.content)),
+            };
             let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
             owners_of(&columns.collect::<Result<Vec<_>>>()?, &map, &mut hashes, &mut owners)?;
             let mine: BooleanArray = owners.iter().map(|&o| Some(i32::from(o) == qe.content.0)).collect();

@@ -45,8 +45,8 @@ pub enum MotionKind {
     /// The segment that the row names, by its content id (Int32): rows of a table back to where they are, or on to where they
     /// will be.
     Explicit { segment: Arc<dyn PhysicalExpr> },
-    /// Receivers in turn, batch by batch: into randomly distributed tables.
-    RoundRobin,
+    /// Receivers that own buckets of the map in turn, batch by batch: into randomly distributed tables.
+    RoundRobin { map: MapVersion },
     /// Every receiver.
     Broadcast,
 }
@@ -55,7 +55,7 @@ impl fmt::Display for MotionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             MotionKind::Gather { .. } => "Gather Motion",
-            MotionKind::Redistribute { .. } | MotionKind::RoundRobin => "Redistribute Motion",
+            MotionKind::Redistribute { .. } | MotionKind::RoundRobin { .. } => "Redistribute Motion",
             MotionKind::Explicit { .. } => "Explicit Redistribute Motion",
             MotionKind::Broadcast => "Broadcast Motion",
         })
@@ -68,7 +68,7 @@ impl MotionKind {
         match self {
             MotionKind::Redistribute { keys, .. } => keys,
             MotionKind::Explicit { segment } => std::slice::from_ref(segment),
-            MotionKind::Gather { .. } | MotionKind::RoundRobin | MotionKind::Broadcast => &[],
+            MotionKind::Gather { .. } | MotionKind::RoundRobin { .. } | MotionKind::Broadcast => &[],
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Leaves that only a segment can execute: it replaces them by operators over its own files.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{CopyFormat, FILE_COLUMN, ROW_COLUMN, SnapshotId, TableId};
+use damson_cluster::{ContentId, CopyFormat, FILE_COLUMN, ROW_COLUMN, SnapshotId, TableId};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -31,6 +31,8 @@ pub struct ScanSpec {
     pub row_ids: bool,
     /// Whether the last output column is `gp_segment_id`.
     pub segment_id: bool,
+    /// The one segment that reads its rows: one of the copies of a replicated table that not every segment has. None: all do.
+    pub only: Option<ContentId>,
 }
 
 impl ScanSpec {
@@ -76,6 +78,12 @@ impl TableScanExec {
 
     pub fn spec(&self) -> &ScanSpec {
         &self.spec
+    }
+
+    /// The scan by one segment alone.
+    pub fn only_on(&self, content: ContentId) -> Self {
+        let spec = ScanSpec { only: Some(content), ..self.spec.clone() };
+        TableScanExec { spec, statistics: Arc::clone(&self.statistics), properties: Arc::clone(&self.properties) }
     }
 }
 

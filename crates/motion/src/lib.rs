@@ -34,7 +34,7 @@ mod waiting;
 pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
 pub use forget_constants::ForgetConstantsExec;
-pub use hash_filter::HashFilterExec;
+pub use hash_filter::{HashFilterExec, Kept};
 pub use interconnect_settings::InterconnectSettings;
 pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec, row_id_fields};

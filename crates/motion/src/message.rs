@@ -259,4 +259,6 @@ pub struct Register {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Registered {
     pub cluster_id: String,
+    /// Whether the cluster has the segment; otherwise it waits until it is added.
+    pub is_member: bool,
 }

@@ -5,6 +5,7 @@ use crate::sender::Sender;
 use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use damson_cluster::ContentId;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ pub(crate) enum Router {
     All,
     InTurn {
         next: usize,
-        receivers: usize,
+        receivers: Vec<usize>,
     },
     ByHash {
         keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -34,9 +35,12 @@ impl Router {
             MotionKind::Gather { .. } => Router::One,
             MotionKind::Broadcast => Router::All,
             // Senders start at different receivers, and queries too, so that small inputs do not all go to the first.
-            MotionKind::RoundRobin => {
-                let next = (qe.query.0 as usize).wrapping_add(qe.content.0.max(0) as usize) % def.receivers.size();
-                Router::InTurn { next, receivers: def.receivers.size() }
+            MotionKind::RoundRobin { map } => {
+                let map = qe.map(*map)?;
+                let owns = |&receiver: &usize| map.owns_any(ContentId(receiver as i32));
+                let receivers: Vec<usize> = (0..def.receivers.size()).filter(owns).collect();
+                let next = (qe.query.0 as usize).wrapping_add(qe.content.0.max(0) as usize);
+                Router::InTurn { next, receivers }
             }
             MotionKind::Explicit { segment } => {
                 let splitter = Splitter::to_named(Arc::clone(schema), def.receivers.size(), message_bytes);
@@ -54,9 +58,9 @@ impl Router {
             Router::One => sender.send(0, batch).await,
             Router::All => sender.send_to_all(batch).await,
             Router::InTurn { next, receivers } => {
-                let receiver = *next % *receivers;
+                let receiver = *next % receivers.len();
                 *next = receiver + 1;
-                sender.send(receiver, batch).await
+                sender.send(receivers[receiver], batch).await
             }
             Router::ByHash { keys, splitter } => split(splitter, keys, batch, sender).await,
             Router::Named { segment, splitter } => split(splitter, std::slice::from_ref(segment), batch, sender).await,

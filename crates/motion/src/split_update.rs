@@ -266,7 +266,7 @@ impl Splitting {
     }
 
     fn anywhere(&mut self) -> i32 {
-        self.next = (self.next + 1) % self.map.segment_count();
+        self.next = self.map.owner_after(self.next);
         self.next as i32
     }
 

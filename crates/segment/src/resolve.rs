@@ -27,7 +27,8 @@ pub(crate) fn resolve(
     let resolve_one = |plan: Arc<dyn ExecutionPlan>| {
         let resolved = if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
             let spec = scan.spec();
-            let files = head.files_of(spec.table, spec.as_of);
+            let is_read = spec.only.is_none_or(|only| only == head.content);
+            let files = if is_read { head.files_of(spec.table, spec.as_of) } else { &[] };
             let rows = match spec.row_ids {
                 true => store.scan_with_row_ids(&spec.table_schema, &spec.projection, files),
                 false => store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS),

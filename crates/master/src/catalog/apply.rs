@@ -53,6 +53,7 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
             Change::DropSequence { schema, name } => {
                 Arc::make_mut(&mut parts.relations).remove(&(schema.clone(), name.clone()));
             }
+            Change::PutMap(map) => _ = Arc::make_mut(&mut parts.maps).insert(map.version, Arc::new(map.clone())),
             Change::AddFile(file) => added.entry(file.table).or_default().push(Arc::new(file.clone())),
             Change::DropFile { table, key } => {
                 if let Some(origin) = origin_of(table, key) {
@@ -117,6 +118,9 @@ fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
             Some(entry) if (&entry.def.schema, &entry.def.name) == (&def.schema, &def.name) => Ok(()),
             _ => is_free(&def.schema, &def.name),
         },
+        Change::PutMap(map) if parts.maps.keys().next_back().is_some_and(|newest| map.version.0 != newest.0 + 1) => {
+            Err(CatalogError::Conflict { table: "the bucket map".into(), reason: "there is a newer one" })
+        }
         Change::DropTable(id) if parts.table(*id).is_none() => Err(CatalogError::TableGone(*id)),
         Change::AddFile(FileEntry { table, .. }) if parts.table(*table).is_none() => {
             Err(CatalogError::TableGone(*table))

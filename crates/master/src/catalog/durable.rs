@@ -8,6 +8,7 @@ use super::files::{FileKey, TableFiles};
 use super::history::{History, Lifetime};
 use super::lease::Lease;
 use super::location::CatalogLocation;
+use super::maps::check_segments;
 use super::pins::Pins;
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
@@ -86,7 +87,7 @@ impl Catalog {
     /// had it open can change nothing any more. Blocks.
     ///
     /// # Errors
-    /// [`CatalogError::SegmentCount`] if it is there with another number of segments,
+    /// [`CatalogError::SegmentCount`] if it is there with another number of segments, and had another when it was made;
     /// [`CatalogError::NewerSchema`], [`CatalogError::Damaged`], and the store's.
     ///
     /// # Panics
@@ -116,9 +117,8 @@ impl Catalog {
 
     pub(super) fn of_store(mut store: Box<dyn CatalogStore>, segment_count: usize) -> Result<Arc<Self>, CatalogError> {
         let stored = store.load(None)?;
-        if stored.segment_count != segment_count {
-            return Err(CatalogError::SegmentCount { stored: stored.segment_count, asked: segment_count });
-        }
+        let first = stored.maps.first().ok_or_else(|| CatalogError::Damaged("there is no bucket map".into()))?;
+        check_segments(stored.segment_count, first, segment_count)?;
         let pins = Arc::new(Pins::default());
         let counters = Counters::of(&stored);
         let Loaded { state, next_table_id, dropped, history } = state_of(stored, &pins)?;

@@ -27,6 +27,8 @@ pub enum CatalogError {
     FileNameTooLong { url: String, max: usize },
     #[error("nextval: reached {} value of sequence \"{name}\" ({end})", if *.up { "maximum" } else { "minimum" })]
     SequenceEnded { name: String, up: bool, end: i64 },
+    #[error("the bucket map cannot be: {0}")]
+    Map(String),
     #[error("the catalog is of a cluster of {stored} segments, and {asked} were asked for")]
     SegmentCount { stored: usize, asked: usize },
 
@@ -122,6 +124,7 @@ impl From<CatalogError> for SqlError {
             CatalogError::RecursiveView(_) => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message),
             CatalogError::FileNameTooLong { .. } => SqlError::new(SqlState::NAME_TOO_LONG, message),
             CatalogError::SequenceEnded { .. } => SqlError::new(SqlState::SEQUENCE_EXHAUSTED, message),
+            CatalogError::Map(_) => SqlError::new(SqlState::INVALID_PARAMETER, message),
             CatalogError::SegmentCount { stored, .. } => SqlError::new(SqlState::INVALID_PARAMETER, message)
                 .with_hint(format!("Start with --segments {stored}, or keep the catalog elsewhere.")),
             CatalogError::NotKept { .. } => SqlError::new(SqlState::SNAPSHOT_TOO_OLD, message).with_hint(

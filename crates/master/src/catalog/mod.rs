@@ -11,6 +11,7 @@ mod files;
 mod history;
 mod lease;
 mod location;
+mod maps;
 mod past;
 mod pins;
 mod postgres;

@@ -8,6 +8,7 @@ use super::durable::first_map;
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::history::History;
+use super::maps::check_segments;
 use super::rows::{self, DeletesRow, FileRow, SCHEMA_VERSION, count, from_json, int, stored_table, to_json};
 use super::sequences::SequenceDef;
 use super::state::ViewDef;
@@ -112,9 +113,9 @@ impl SqliteStore {
             _ => {}
         }
         let stored: usize = setting(&transaction, "segment_count")?;
-        if stored != segment_count {
-            return Err(CatalogError::SegmentCount { stored, asked: segment_count });
-        }
+        let first = "SELECT definition FROM bucket_maps ORDER BY version LIMIT 1";
+        let first: String = transaction.query_row(first, [], |row| row.get(0))?;
+        check_segments(stored, &from_json("a bucket map", &first)?, segment_count)?;
         let epoch = setting::<u64>(&transaction, "epoch")? + 1;
         put_setting(&transaction, "epoch", &epoch.to_string())?;
         put_setting(&transaction, "build", env!("CARGO_PKG_VERSION"))?;
@@ -529,6 +530,10 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
         }
         Change::PutCopied { file, force } => copied::put(sqlite, file, *force)?,
         Change::ForgetCopied(table) => copied::forget(sqlite, *table)?,
+        Change::PutMap(map) => {
+            sqlite.execute("INSERT INTO bucket_maps VALUES (?1, ?2)", params![map.version.0, to_json(map)?])?;
+            put_setting(sqlite, "segment_count", &map.segment_count().to_string())?;
+        }
         Change::NextTableId(next) => {
             sqlite.execute("UPDATE sequences SET next = ?1 WHERE name = 'table_id'", params![int(next.0)])?;
         }

@@ -172,6 +172,8 @@ pub(super) enum Change {
     /// All files that were loaded into a table.
     ForgetCopied(TableId),
     NextTableId(TableId),
+    /// The newest bucket map.
+    PutMap(BucketMap),
     /// Snapshots before this one are not kept any more, but for restore points.
     ForgetHistory(SnapshotId),
     PutRetention(Duration),

@@ -2,6 +2,7 @@
 
 mod file_bounds;
 mod files;
+mod maps;
 mod orphans;
 mod registry;
 mod routes;

@@ -1,9 +1,9 @@
 //! Which segments are there, and where.
 
 use crate::error::{SqlError, SqlResult, SqlState};
-use damson_cluster::{ContentId, Endpoint, SegmentDef, Topology};
+use damson_cluster::{BUCKETS, ContentId, Endpoint, SegmentDef, Topology};
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A segment that has not called for so long is down until it calls again.
@@ -12,7 +12,15 @@ const HEARTBEAT_MISSED_AFTER: Duration = Duration::from_secs(5);
 /// The segments as they registered. One a master.
 pub(crate) struct Registry {
     master: Endpoint,
-    segments: Mutex<Vec<Option<Registered>>>,
+    segments: Mutex<Segments>,
+}
+
+#[derive(Default)]
+struct Segments {
+    /// The cluster's, by content.
+    members: Vec<Option<Registered>>,
+    /// Those with higher contents, which wait until they are added.
+    candidates: BTreeMap<usize, Registered>,
 }
 
 struct Registered {
@@ -26,13 +34,14 @@ struct Registered {
 
 impl Registry {
     pub(crate) fn new(master: Endpoint, segments: usize) -> Self {
-        Registry { master, segments: Mutex::new((0..segments).map(|_| None).collect()) }
+        let members = (0..segments).map(|_| None).collect();
+        Registry { master, segments: Mutex::new(Segments { members, candidates: BTreeMap::new() }) }
     }
 
-    /// Records a segment's registration or heartbeat.
+    /// Records a segment's registration or heartbeat; false for one that the cluster does not have, or not yet.
     ///
     /// # Errors
-    /// A content id that the cluster does not have. 55006 for one that another process serves, which still calls: its rows
+    /// 22023 for a content id that no cluster has. 55006 for one that another process serves, which still calls: its rows
     /// are in that one's directory, and two would each have some of them.
     pub(crate) fn register(
         &self,
@@ -40,27 +49,55 @@ impl Registry {
         endpoint: Endpoint,
         data_dir: String,
         in_process: bool,
-    ) -> SqlResult<()> {
+    ) -> SqlResult<bool> {
         let mut segments = self.segments.lock();
-        let count = segments.len();
-        let slot = usize::try_from(content.0).ok().and_then(|i| segments.get_mut(i));
-        let unknown = || {
-            SqlError::new(SqlState::INVALID_PARAMETER, format!("{content} is not in this cluster of {count} segments"))
+        let Segments { members, candidates } = &mut *segments;
+        let Some(index) = usize::try_from(content.0).ok().filter(|index| *index < BUCKETS) else {
+            let message = format!("{content} is no segment: a cluster has seg0 to seg{}", BUCKETS - 1);
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
         };
         let last_call = (!in_process).then(Instant::now);
-        let slot = slot.ok_or_else(unknown)?;
-        if let Some(present) = slot.as_ref().filter(|present| present.is_up() && present.endpoint != endpoint) {
+        let present = members.get(index).map_or_else(|| candidates.get(&index), Option::as_ref);
+        if let Some(present) = present.filter(|present| present.is_up() && present.endpoint != endpoint) {
             let message = format!("{content} is served by {} from {}, which is up", present.endpoint, present.data_dir);
             return Err(SqlError::new(SqlState::OBJECT_IN_USE, message));
         }
-        *slot = Some(Registered { endpoint, data_dir, last_call, is_lost: false });
+        let registered = Registered { endpoint, data_dir, last_call, is_lost: false };
+        match members.get_mut(index) {
+            Some(member) => {
+                *member = Some(registered);
+                Ok(true)
+            }
+            None => {
+                candidates.insert(index, registered);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Makes segments that wait members, until there are `count`.
+    ///
+    /// # Errors
+    /// 57P03 if one of them does not wait; nothing is changed then.
+    pub(crate) fn add(&self, count: usize) -> SqlResult<()> {
+        let mut segments = self.segments.lock();
+        let Segments { members, candidates } = &mut *segments;
+        let is_up = |index: &usize| candidates.get(index).is_some_and(Registered::is_up);
+        let missing: Vec<String> = (members.len()..count).filter(|i| !is_up(i)).map(|i| i.to_string()).collect();
+        if !missing.is_empty() {
+            let message = format!("cannot add segments that have not registered: {}", missing.join(", "));
+            return Err(SqlError::new(SqlState::CANNOT_CONNECT_NOW, message).with_hint(
+                "Start each with \"damson segment --content N\" and a data directory of its own, and try again.",
+            ));
+        }
+        members.extend((members.len()..count).map(|index| candidates.remove(&index)));
         Ok(())
     }
 
     /// Takes a segment for down until it calls again.
     pub(crate) fn mark_down(&self, content: ContentId) {
         if let Ok(index) = usize::try_from(content.0)
-            && let Some(Some(segment)) = self.segments.lock().get_mut(index)
+            && let Some(Some(segment)) = self.segments.lock().members.get_mut(index)
             && segment.last_call.is_some()
         {
             segment.is_lost = true;
@@ -84,7 +121,7 @@ impl Registry {
             Some(segment) => Ok(segment.endpoint.clone()),
             None => Ok(Endpoint(String::new())),
         };
-        let segments = segments.iter().enumerate().map(endpoint).collect::<SqlResult<Vec<_>>>()?;
+        let segments = segments.members.iter().enumerate().map(endpoint).collect::<SqlResult<Vec<_>>>()?;
         Ok(Topology { master: self.master.clone(), segments })
     }
 
@@ -98,7 +135,7 @@ impl Registry {
             data_dir: segment.as_ref().map_or_else(String::new, |s| s.data_dir.clone()),
             up: segment.as_ref().is_some_and(Registered::is_up),
         };
-        segments.iter().enumerate().map(row).collect()
+        segments.members.iter().enumerate().map(row).collect()
     }
 
     /// The master's row of `gp_segment_configuration`.
@@ -108,7 +145,7 @@ impl Registry {
     }
 
     pub(crate) fn all_up(&self) -> bool {
-        self.segments.lock().iter().all(|s| s.as_ref().is_some_and(Registered::is_up))
+        self.segments.lock().members.iter().all(|s| s.as_ref().is_some_and(Registered::is_up))
     }
 }
 
@@ -123,11 +160,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn segments_wait_until_they_are_added() {
+        let registry = Registry::new(Endpoint("m:1".into()), 1);
+        let register =
+            |content| registry.register(ContentId(content), Endpoint(format!("s:{content}")), "/d".into(), false);
+        assert!(register(0).unwrap());
+        assert!(!register(2).unwrap());
+        let error = registry.add(3).unwrap_err();
+        assert_eq!(error.state, SqlState::CANNOT_CONNECT_NOW);
+        assert!(error.message.ends_with("registered: 1"), "{error}");
+        assert_eq!(registry.definitions().len(), 1);
+        assert!(!register(1).unwrap());
+        registry.add(3).unwrap();
+        assert!(register(2).unwrap() && registry.all_up());
+        let needed = BTreeSet::from([ContentId(2)]);
+        assert_eq!(registry.topology(&needed).unwrap().segments.len(), 3);
+        registry.add(2).expect("it has more");
+        assert!(register(-1).is_err() && register(BUCKETS as i32).is_err());
+    }
+
+    #[test]
     fn a_content_that_is_served_is_not_taken_over() {
         let registry = Registry::new(Endpoint("m:1".into()), 2);
         let register = |endpoint: &str| {
             let registered = registry.register(ContentId(0), Endpoint(endpoint.into()), "/d".into(), false);
-            registered.map_err(|error| (error.state, error.message))
+            registered.map(|_| ()).map_err(|error| (error.state, error.message))
         };
         register("a:1").unwrap();
         register("a:1").expect("a heartbeat");

@@ -2,6 +2,7 @@
 
 use super::Registry;
 use super::file_bounds::FilteredColumns;
+use super::maps::maps_of;
 use super::routes::query_routes;
 use crate::catalog::{CatalogState, FileKey};
 use crate::engine::PastRelations;
@@ -115,7 +116,8 @@ impl Dispatcher {
             }
         }
         let answers = answers.into_iter().collect::<SqlResult<Vec<(ContentId, ControlStream)>>>()?;
-        let context = task_context(dispatch.state, query, &self.node, &topology, &dispatch.catalog);
+        let maps = maps_of(dispatch.table, &dispatch.catalog).map_err(of_datafusion)?;
+        let context = task_context(dispatch.state, query, &self.node, &topology, maps);
         self.watch(dispatch, query, context, (answers, slices), close)
     }
 
@@ -393,6 +395,7 @@ fn requests(
     let slices = &dispatch.table.slices[1..];
     let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
     let encoded: HashMap<SliceId, Bytes> = encoded.collect::<Result<_>>()?;
+    let maps: Vec<BucketMap> = maps_of(dispatch.table, &dispatch.catalog)?.iter().map(|map| (**map).clone()).collect();
     let mut requests = BTreeMap::new();
     for content in contents(dispatch.table) {
         let mine: Vec<&Slice> = slices.iter().filter(|s| s.gang.contents().contains(&content)).collect();
@@ -400,7 +403,7 @@ fn requests(
             query,
             content,
             topology: topology.clone(),
-            maps: vec![BucketMap::clone(dispatch.catalog.current_map())],
+            maps: maps.clone(),
             files: files_of(&mine, dispatch, content),
             copy_units: units_of(&dispatch.copy_units, content),
             routes,
@@ -449,7 +452,7 @@ fn units_of(units: &HashMap<u32, Vec<Vec<CopyUnit>>>, content: ContentId) -> Has
     units.iter().map(|(leaf, by_segment)| (*leaf, mine(by_segment))).collect()
 }
 
-fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {
+pub(super) fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {
     f(plan);
     plan.children().into_iter().for_each(|child| visit(child, f));
 }
@@ -459,15 +462,14 @@ fn task_context(
     query: QueryId,
     node: &Arc<Node>,
     topology: &Topology,
-    catalog: &CatalogState,
+    maps: Vec<Arc<BucketMap>>,
 ) -> Arc<TaskContext> {
-    let map = catalog.current_map();
     let qe = QeContext {
         query,
         content: ContentId::MASTER,
         node: Arc::clone(node),
         topology: Arc::new(topology.clone()),
-        maps: HashMap::from([(map.version, Arc::clone(map))]),
+        maps: maps.into_iter().map(|map| (map.version, map)).collect(),
         describe_error: crate::error::describe,
     };
     Arc::new(TaskContext::new(
@@ -508,7 +510,8 @@ mod tests {
         // Two partitions cannot be sent, which is found before the routes are opened.
         let input = Arc::new(PlaceholderRowExec::new(Arc::clone(&schema)).with_partitions(2));
         let state = SessionContext::new().state();
-        let context = task_context(&state, query, &node, &topology, &catalog);
+        let maps = vec![Arc::clone(catalog.current_map())];
+        let context = task_context(&state, query, &node, &topology, maps);
         let (sender, mut receiver) = mpsc::channel(1);
         let watch = Watch {
             query,

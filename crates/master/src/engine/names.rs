@@ -4,7 +4,7 @@ use super::{DamsonTable, PastRelations};
 use crate::catalog::{CatalogState, Relation};
 use crate::planner::Tables;
 use async_trait::async_trait;
-use damson_cluster::{SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use parking_lot::RwLock;
@@ -133,6 +133,10 @@ impl StatementNames {
 }
 
 impl Tables for StatementNames {
+    fn map(&self, version: MapVersion) -> Option<Arc<BucketMap>> {
+        self.inner.state.bucket_map(version).map(Arc::clone)
+    }
+
     fn table(&self, id: TableId, as_of: Option<SnapshotId>) -> Option<Arc<TableDef>> {
         let state = match as_of {
             Some(snapshot) => self.past.state(snapshot)?,

@@ -114,6 +114,7 @@ impl TableProvider for DamsonTable {
         let given: Vec<usize> = given.chain(segment_id.then_some(self.schema.fields().len() - 1)).collect();
         let statistics = self.table_statistics().project(Some(&given));
         let spec = ScanSpec {
+            only: None,
             table: self.entry.def.id,
             as_of: self.as_of,
             name: match self.as_of {

@@ -6,7 +6,7 @@ use super::literal::plain_name;
 use super::node::{Description, Place};
 use damson_cluster::Once;
 use damson_motion::{
-    CopyReadExec, CopyWriteExec, Gang, HashFilterExec, ModifyKind, MotionDef, MotionKind, NextValuesExec,
+    CopyReadExec, CopyWriteExec, Gang, HashFilterExec, Kept, ModifyKind, MotionDef, MotionKind, NextValuesExec,
     SplitUpdateExec, TableModifyExec, TableScanExec, TableWriteExec,
 };
 use datafusion::physical_expr::window::WindowExpr;
@@ -115,10 +115,10 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
     }
     if let Some(filter) = plan.downcast_ref::<HashFilterExec>() {
         let description = Description::new("Result");
-        return Some(if filter.keys().is_empty() {
-            description.text("One-Time Filter", "(gp_execution_segment() = 0)")
-        } else {
-            description.list("Hash Filter", Printer::of(plan.children()[0]).all(filter.keys()))
+        return Some(match filter.kept() {
+            Kept::One => description.text("One-Time Filter", "(gp_execution_segment() = 0)"),
+            Kept::Owners => description.text("One-Time Filter", format!("(segments that map {} names)", filter.map())),
+            Kept::Hashed(keys) => description.list("Hash Filter", Printer::of(plan.children()[0]).all(keys)),
         });
     }
     if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
@@ -229,7 +229,7 @@ pub(super) fn describe_motion(def: &MotionDef, input: &Arc<dyn ExecutionPlan>, s
         MotionKind::Redistribute { keys, .. } => description.list("Hash Key", printer.all(keys)),
         MotionKind::Gather { merge: None }
         | MotionKind::Explicit { .. }
-        | MotionKind::RoundRobin
+        | MotionKind::RoundRobin { .. }
         | MotionKind::Broadcast => description,
     }
 }

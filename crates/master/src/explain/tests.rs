@@ -37,6 +37,7 @@ type Plan = Arc<dyn ExecutionPlan>;
 fn scan(name: &str, columns: &[&str], rows: usize) -> Plan {
     let fields: Vec<Field> = columns.iter().map(|c| Field::new(*c, DataType::Int64, true)).collect();
     let spec = ScanSpec {
+        only: None,
         row_ids: false,
         table: TableId(1),
         as_of: None,

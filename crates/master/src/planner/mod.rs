@@ -73,8 +73,9 @@ pub(crate) fn distribute_and_slice(
     output: Output,
 ) -> Result<SliceTable> {
     let everywhere = matches!(&output, Output::Write(target) if target.is_everywhere());
+    let in_place = matches!(&output, Output::Write(target) if target.is_in_place());
     let segments = context.map.segment_count() as u32;
-    let distributor = Distributor { tables: context.tables, segments, map: context.map.version, everywhere };
+    let distributor = Distributor { tables: context.tables, segments, map: context.map.version, everywhere, in_place };
     let placed: Placed = distributor.place(&physical)?;
     let placed = match output {
         Output::Rows => placed,
@@ -85,7 +86,7 @@ pub(crate) fn distribute_and_slice(
     let sorted = EnsureRequirements::new().optimize(gathered, options)?;
     let sorted = OutputRequirements::new_remove_mode().optimize(sorted, options)?;
     let roomy = spool::make_room(sorted)?;
-    let table = slices::slice(roomy, context.tables, context.map)?;
+    let table = slices::slice(roomy, context.tables)?;
     verify::verify(&table);
     Ok(table)
 }

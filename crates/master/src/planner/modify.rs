@@ -26,11 +26,12 @@ pub(super) fn modify(
     kind: ModifyKind,
     once: Option<Once>,
 ) -> Result<Placed> {
+    let map = distributor.bucket_map(table.map)?;
     let split = |key: &[usize]| SplitUpdateSpec { key: key.to_vec(), map: table.map, told: kind == ModifyKind::Merge };
     let ready = match (&table.distribution, kind) {
         (Distribution::Replicated, _) => {
             check_copies(&rows, kind)?;
-            without(SEGMENT, rows.plan)?
+            distributor.on_owners(without(SEGMENT, rows.plan)?, &map)
         }
         // Where a row is new, no segment has it yet.
         (Distribution::Hashed(key), ModifyKind::Merge) => {
@@ -44,7 +45,7 @@ pub(super) fn modify(
         }
         _ => without(SEGMENT, to_its_segment(distributor, rows).plan)?,
     };
-    let spec = TableModifySpec { write: table.spec_over(&ready), kind, once };
+    let spec = TableModifySpec { write: table.spec_over(&ready, &map), kind, once };
     Ok(Placed { plan: Arc::new(TableModifyExec::new(spec, table.checks, ready)), locus: Locus::Strewn })
 }
 

@@ -2,7 +2,7 @@
 
 use super::direct_dispatch;
 use super::distribute::Tables;
-use damson_cluster::{BucketMap, ContentId, MotionId, SliceId};
+use damson_cluster::{ContentId, MotionId, SliceId};
 use damson_motion::{Gang, MotionDef, MotionExec, MotionKind, MotionRecvExec, MotionSendExec};
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
@@ -37,8 +37,8 @@ impl SliceTable {
 ///
 /// # Errors
 /// DataFusion's, from rebuilding an operator.
-pub(crate) fn slice(plan: Arc<dyn ExecutionPlan>, tables: &dyn Tables, map: &BucketMap) -> Result<SliceTable> {
-    let mut numbering = Numbering { tables, map, next: 1 };
+pub(crate) fn slice(plan: Arc<dyn ExecutionPlan>, tables: &dyn Tables) -> Result<SliceTable> {
+    let mut numbering = Numbering { tables, next: 1 };
     let whole = numbering.number(&plan, Gang::Entry)?;
     let mut slices = vec![];
     let root = cut(&whole, &mut slices)?;
@@ -50,7 +50,6 @@ pub(crate) fn slice(plan: Arc<dyn ExecutionPlan>, tables: &dyn Tables, map: &Buc
 
 struct Numbering<'a> {
     tables: &'a dyn Tables,
-    map: &'a BucketMap,
     next: u32,
 }
 
@@ -60,7 +59,7 @@ impl Numbering<'_> {
         if let Some(motion) = plan.downcast_ref::<MotionExec>() {
             let id = MotionId(self.next);
             self.next += 1;
-            let pinned = direct_dispatch::pinned_content(motion.input(), self.tables, self.map);
+            let pinned = direct_dispatch::pinned_content(motion.input(), self.tables);
             let pinned = pinned.or_else(|| gathered_at(motion.input()));
             let senders = match (motion.def().senders, pinned) {
                 (Gang::All(_), Some(content)) => Gang::Single(content),

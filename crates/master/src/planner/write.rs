@@ -3,7 +3,7 @@
 use super::distribute::{Distributor, Placed, Target};
 use super::locus::Locus;
 use super::modify::{disagreeing, modify};
-use damson_cluster::{ContentId, Distribution, MapVersion, MotionId, OnDuplicate, Once};
+use damson_cluster::{BucketMap, ContentId, Distribution, MapVersion, MotionId, OnDuplicate, Once};
 use damson_motion::{
     CopyWriteExec, CopyWriteSpec, Gang, ModifyKind, MotionDef, MotionExec, MotionKind, Returning, TableWriteExec,
     TableWriteSpec,
@@ -35,23 +35,29 @@ pub(crate) struct TableTarget {
     pub map: MapVersion,
     /// Columns of the plan after the new row, which come back for each row that was changed: RETURNING. The spec gets their types.
     pub returning: usize,
+    /// Its rows are written anew where they are: each copy of a replicated table from itself.
+    pub in_place: bool,
 }
 
 impl TableTarget {
     /// The spec, of writers on top of `rows`. Copies of a row are given back once.
-    pub(super) fn spec_over(&self, rows: &Arc<dyn ExecutionPlan>) -> TableWriteSpec {
+    pub(super) fn spec_over(&self, rows: &Arc<dyn ExecutionPlan>, map: &BucketMap) -> TableWriteSpec {
         if self.returning == 0 {
             return self.spec.clone();
         }
         let fields = rows.schema();
         let columns = fields.fields().iter().skip(fields.fields().len() - self.returning).cloned();
         let columns = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
-        let only = (self.distribution == Distribution::Replicated).then_some(ContentId(0));
+        let only = (self.distribution == Distribution::Replicated).then(|| map.first_owner());
         TableWriteSpec { returning: Some(Returning { columns, only }), ..self.spec.clone() }
     }
 }
 
 impl WriteTarget {
+    pub(super) fn is_in_place(&self) -> bool {
+        matches!(self, WriteTarget::Table(table) if table.in_place)
+    }
+
     /// True if every segment must compute all of the rows: each changes its own copy.
     pub(super) fn is_everywhere(&self) -> bool {
         matches!(self, WriteTarget::Modify { table, .. } if table.distribution == Distribution::Replicated)
@@ -72,9 +78,11 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
             let skips = table.spec.keys.iter().any(|key| key.on_duplicate == OnDuplicate::Skip);
             let differs = || skips || rows.locus.is_whole() && disagreeing(&rows.plan).is_some();
             let rows = if target == Target::Everywhere && differs() { distributor.to_entry(rows)? } else { rows };
-            let owned = distributor.move_to(rows, &target)?;
-            let spec = table.spec_over(&owned.plan);
-            Ok(Placed { plan: Arc::new(TableWriteExec::new(spec, table.checks, owned.plan)), locus: Locus::Strewn })
+            let map = distributor.bucket_map(table.map)?;
+            let owned = distributor.move_to(rows, &target)?.plan;
+            let owned = if target == Target::Everywhere { distributor.on_owners(owned, &map) } else { owned };
+            let spec = table.spec_over(&owned, &map);
+            Ok(Placed { plan: Arc::new(TableWriteExec::new(spec, table.checks, owned)), locus: Locus::Strewn })
         }
         WriteTarget::Modify { table, kind, once } => modify(distributor, rows, table, kind, once),
         WriteTarget::Files(spec) => {

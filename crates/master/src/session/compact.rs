@@ -1,15 +1,16 @@
 //! VACUUM, and the background's compaction: files written anew where they are.
 
-use super::write::{Reports, table_target};
+use super::write::{Reports, unchecked};
 use super::{Outcome, Session};
 use crate::catalog::Commit;
 use crate::compaction::Policy;
 use crate::engine::DamsonTable;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
+use crate::planner::{TableTarget, WriteTarget};
 use crate::sql::{Isolation, RelationName};
 use crate::transaction::{LockWait, Transaction};
-use damson_cluster::TableId;
+use damson_cluster::{TableDef, TableId};
 use datafusion::catalog::TableProvider;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +78,7 @@ impl Session {
         let segments = catalog.current_map().segment_count();
         let bound = self.bind_nothing(catalog)?;
         let rows = DamsonTable::new(entry, false, segments).scan(&bound.state, None, &[], None).await;
-        let slices = self.slice(&bound, rows.map_err(of_datafusion)?, table_target(&def))?;
+        let slices = self.slice(&bound, rows.map_err(of_datafusion)?, WriteTarget::Table(in_place(&def)))?;
         let running = self.dispatch_over(&bound, &slices, files.clone(), cancel.clone()).await?;
         let written = self.changed(&bound, running, &def, Reports::Files, false).await?;
         let drops = files.into_iter().map(|file| (table, file)).collect();
@@ -93,4 +94,8 @@ impl Session {
         self.commit(transaction, SqlError::from).await?;
         Ok(count)
     }
+}
+
+fn in_place(def: &TableDef) -> TableTarget {
+    TableTarget { in_place: true, ..unchecked(def) }
 }

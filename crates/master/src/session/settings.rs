@@ -1,6 +1,6 @@
 //! SET, SHOW and RESET: what a session can be told.
 
-use super::history::SNAPSHOT_RETENTION;
+use super::history::{BUCKET_MAP, SNAPSHOT_RETENTION};
 use super::{Outcome, Session};
 use crate::catalog::Durability;
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -12,6 +12,11 @@ use std::time::Duration;
 /// Name, default and meaning of every setting. Several are only there because clients send them when they connect.
 const KNOWN: &[(&str, &str, &str)] = &[
     ("application_name", "", "Name of the client's program."),
+    (
+        "bucket_map",
+        "",
+        "How many buckets each segment owns, in their order, of tables made from now on; ALTER SYSTEM SET changes it.",
+    ),
     ("client_encoding", "UTF8", "Always UTF8."),
     ("client_min_messages", "notice", "Accepted; notices are always sent."),
     ("datestyle", "ISO, MDY", "Always ISO."),
@@ -51,6 +56,7 @@ const SYNCHRONOUS: [&str; 4] = ["group", "local", "remote_write", "remote_apply"
 
 /// What may be SHOWn and not SET.
 const READ_ONLY: &[&str] = &[
+    BUCKET_MAP,
     "server_encoding",
     "server_version",
     SNAPSHOT_RETENTION,
@@ -237,7 +243,9 @@ impl Session {
             let message = format!("parameter \"{name}\" cannot be changed");
             let error = SqlError::new(SqlState::INVALID_PARAMETER, message);
             return Err(match name {
-                SNAPSHOT_RETENTION => error.with_hint("ALTER SYSTEM SET changes it, for the whole cluster."),
+                BUCKET_MAP | SNAPSHOT_RETENTION => {
+                    error.with_hint("ALTER SYSTEM SET changes it, for the whole cluster.")
+                }
                 _ => error,
             });
         }

@@ -1,6 +1,6 @@
 //! SHOW and ANALYZE.
 
-use super::history::SNAPSHOT_RETENTION;
+use super::history::{BUCKET_MAP, SNAPSHOT_RETENTION};
 use super::{Outcome, Session};
 use crate::catalog::CatalogState;
 use crate::error::{SqlResult, of_datafusion};
@@ -29,6 +29,7 @@ impl Session {
             "transaction_read_only" => (name, if transaction.read_only { "on" } else { "off" }.to_owned(), about),
             "transaction_snapshot" => (name, transaction.state().snapshot.0.to_string(), about),
             SNAPSHOT_RETENTION => (name, self.snapshot_retention(), about),
+            BUCKET_MAP => (name, transaction.state().current_map().owners_text(), about),
             _ => (name, value, about),
         };
         let columns: Vec<Vec<String>> = match target {

@@ -76,7 +76,14 @@ pub(super) fn unchecked(def: &TableDef) -> TableTarget {
         sort_key: def.layout.sort_key.clone(),
         returning: None,
     };
-    TableTarget { spec, checks: vec![], distribution: def.distribution.clone(), map: def.map_version, returning: 0 }
+    TableTarget {
+        spec,
+        checks: vec![],
+        distribution: def.distribution.clone(),
+        map: def.map_version,
+        returning: 0,
+        in_place: false,
+    }
 }
 
 impl Session {

@@ -35,7 +35,12 @@ fn ends(node: &Arc<Node>) -> (Sender, Vec<RouteReceiver>) {
     let routes = Routes::Each(routes.collect());
     let metrics = RouteMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
     let gang = Gang::All(RECEIVERS as u32);
-    let def = MotionDef { id: MotionId(1), kind: MotionKind::RoundRobin, senders: gang, receivers: gang };
+    let def = MotionDef {
+        id: MotionId(1),
+        kind: MotionKind::RoundRobin { map: MapVersion(1) },
+        senders: gang,
+        receivers: gang,
+    };
     let memory = MotionMemory::reserve(&def, "sender", &TaskContext::default(), 0).unwrap();
     (Sender { routes, metrics, memory, gathered_bytes: 0 }, receivers)
 }

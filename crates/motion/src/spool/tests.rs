@@ -4,7 +4,7 @@ use super::*;
 use crate::{Gang, MotionDef, MotionKind, QeContext};
 use arrow::array::{AsArray, Int32Array};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
-use damson_cluster::{ContentId, Endpoint, MotionId, QueryId, RouteKey, Topology};
+use damson_cluster::{ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey, Topology};
 use damson_interconnect::{Direction, Node, NodeConfig, QuerySecret, RouteError, RouteStats};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::test::TestMemoryExec;
@@ -130,7 +130,8 @@ async fn what_is_spilled_counts_for_the_route_that_brought_it() {
     };
     let config = context.session_config().clone().with_extension(Arc::new(qe));
     let context = Arc::new(TaskContext::default().with_session_config(config).with_runtime(context.runtime_env()));
-    let def = MotionDef { id: motion, kind: MotionKind::RoundRobin, senders, receivers: senders };
+    let def =
+        MotionDef { id: motion, kind: MotionKind::RoundRobin { map: MapVersion(1) }, senders, receivers: senders };
     let spool = SpoolExec::new(Arc::new(MotionRecvExec::new(def, schema())));
     let stream = spool.execute(0, context).unwrap();
 

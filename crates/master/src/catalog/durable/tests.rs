@@ -280,6 +280,32 @@ fn another_segment_count_is_refused_and_fences_nobody() {
 }
 
 #[test]
+fn a_bucket_map_is_for_tables_that_are_made_later() {
+    let mut fixture = Fixture::new();
+    create(&fixture.catalog, "before");
+    let owners = |segments: usize| BucketMap::uniform(MapVersion(1), segments).owners().to_vec();
+    assert_eq!(fixture.catalog.install_map(owners(4)).unwrap(), MapVersion(2));
+    create(&fixture.catalog, "after");
+    // Fewer owners leave the segments there.
+    assert_eq!(fixture.catalog.install_map(owners(1)).unwrap(), MapVersion(3));
+    for owners in [vec![0; 7], vec![]] {
+        let error = fixture.catalog.install_map(owners).unwrap_err();
+        assert!(matches!(error, CatalogError::Map(_)), "{error}");
+    }
+    fixture.reopen();
+    let state = fixture.catalog.current();
+    let version = |name| state.table("public", name).unwrap().def.map_version;
+    assert_eq!((version("before"), version("after")), (MapVersion(1), MapVersion(2)));
+    let segments = |version| state.bucket_map(MapVersion(version)).unwrap().segment_count();
+    assert_eq!([1, 2, 3].map(segments), [2, 4, 4]);
+    assert_eq!(state.current_map().owners(), owners(1));
+    // As many as it was made with, and as it has; nothing else.
+    fixture.place.open(2).unwrap();
+    fixture.place.open(4).unwrap();
+    assert!(matches!(fixture.place.open(3).err(), Some(CatalogError::SegmentCount { stored: 4, asked: 3 })));
+}
+
+#[test]
 fn a_newer_schema_and_a_foreign_database_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     Catalog::open(directory.path(), 2).unwrap();
@@ -682,6 +708,7 @@ fn what_is_removed_as_an_orphan_is_never_committed() {
 on_postgres![
     a_new_catalog,
     another_segment_count_is_refused_and_fences_nobody,
+    a_bucket_map_is_for_tables_that_are_made_later,
     every_mutation_is_durable,
     create_table_with_files_is_one_snapshot,
     names_are_unique_over_tables_and_views,

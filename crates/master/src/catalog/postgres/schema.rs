@@ -2,7 +2,8 @@
 
 use super::super::durable::first_map;
 use super::super::error::CatalogError;
-use super::super::rows::{self, SCHEMA_VERSION, to_json};
+use super::super::maps::check_segments;
+use super::super::rows::{self, SCHEMA_VERSION, from_json, to_json};
 use super::connection::Session;
 use super::copied;
 use super::past;
@@ -149,9 +150,9 @@ pub(super) fn open(session: &mut Session, segment_count: usize) -> Result<(), Ca
         create(session, segment_count)?;
     }
     let stored: usize = setting(session, "segment_count")?;
-    if stored != segment_count {
-        return Err(CatalogError::SegmentCount { stored, asked: segment_count });
-    }
+    let first = session.one("SELECT definition FROM bucket_maps ORDER BY version LIMIT 1", &[])?;
+    let first = first.ok_or_else(|| CatalogError::Damaged("there is no bucket map".into()))?;
+    check_segments(stored, &from_json("a bucket map", &first)?, segment_count)?;
     let fsync = session.one("SELECT setting FROM pg_settings WHERE name = 'fsync'", &[])?;
     if fsync.as_deref() == Some("off") {
         tracing::warn!("the catalog's database runs with fsync off: a crash of its host loses commits");

@@ -6,6 +6,7 @@ use super::super::files::FileKey;
 use super::super::rows::{DeletesRow, FileRow, int, to_json};
 use super::super::store::{Change, Transaction};
 use super::connection::Session;
+use super::schema::put_setting;
 use super::{copied, past};
 use damson_cluster::{DeleteVector, FileEntry};
 use std::collections::HashSet;
@@ -294,6 +295,11 @@ fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> R
             session.execute(put, &[&int(id.0), &position.last, &position.is_called])?;
         }
         Change::ForgetCopied(table) => copied::forget(session, *table)?,
+        Change::PutMap(map) => {
+            let version = i64::from(map.version.0);
+            session.execute("INSERT INTO bucket_maps VALUES ($1, $2)", &[&version, &to_json(map)?])?;
+            put_setting(session, "segment_count", &map.segment_count().to_string())?;
+        }
         Change::NextTableId(next) => {
             session.execute("UPDATE sequences SET next = $1 WHERE name = 'table_id'", &[&int(next.0)])?;
         }

@@ -19,7 +19,8 @@ impl Distributor<'_> {
             let table = self.tables.scanned(scan.spec());
             let missing = || DataFusionError::Internal(format!("table {} left the catalog", scan.spec().name));
             let table = table.ok_or_else(missing)?;
-            scan_locus(&table, scan.spec())
+            let placed = self.place_scan(plan, scan, &table)?;
+            return Ok(Some(if self.everywhere { self.to_everywhere(placed)? } else { placed }));
         } else if plan.downcast_ref::<CopyReadExec>().is_some() {
             Locus::Strewn
         } else if is_constant(plan) {
@@ -31,6 +32,18 @@ impl Distributor<'_> {
         };
         let placed = Placed { plan: Arc::clone(plan), locus };
         Ok(Some(if self.everywhere { self.to_everywhere(placed)? } else { placed }))
+    }
+
+    /// Of a replicated table that not every segment has, one copy is read; but rows that are to be changed are changed where they are,
+    /// which is nowhere on the segments that have none.
+    fn place_scan(&self, plan: &Arc<dyn ExecutionPlan>, scan: &TableScanExec, table: &TableDef) -> Result<Placed> {
+        if table.distribution == Distribution::Replicated && !scan.spec().row_ids && !self.in_place {
+            let map = self.bucket_map(table.map_version)?;
+            if !map.is_owned_by_all(self.segments as usize) {
+                return Ok(Placed { plan: Arc::new(scan.only_on(map.first_owner())), locus: Locus::Strewn });
+            }
+        }
+        Ok(Placed { plan: Arc::clone(plan), locus: scan_locus(table, scan.spec()) })
     }
 }
 

@@ -15,9 +15,9 @@ mod union;
 mod window;
 
 use super::locus::Locus;
-use damson_cluster::{MapVersion, SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId};
 use damson_motion::{ForgetConstantsExec, NextValuesExec, ScanSpec};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -50,6 +50,9 @@ pub(crate) trait Tables: Sync {
     /// The table as the statement sees it, or as it was.
     fn table(&self, id: TableId, as_of: Option<SnapshotId>) -> Option<Arc<TableDef>>;
 
+    /// A bucket map that tables name.
+    fn map(&self, version: MapVersion) -> Option<Arc<BucketMap>>;
+
     /// The table that is scanned.
     fn scanned(&self, scan: &ScanSpec) -> Option<Arc<TableDef>> {
         self.table(scan.table, scan.as_of)
@@ -65,9 +68,17 @@ pub(crate) struct Distributor<'a> {
     pub map: MapVersion,
     /// Every segment gets all rows of every table, so that each computes the whole result: for changes of replicated tables.
     pub everywhere: bool,
+    /// Each segment reads its own copies of replicated tables, also where not all have one.
+    pub in_place: bool,
 }
 
 impl Distributor<'_> {
+    /// # Errors
+    /// Internal, if the catalog has no such map.
+    pub(crate) fn bucket_map(&self, version: MapVersion) -> Result<Arc<BucketMap>> {
+        self.tables.map(version).ok_or_else(|| DataFusionError::Internal(format!("no bucket map {version}")))
+    }
+
     /// Places a whole plan; the result's locus is the root operator's.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 
 use super::{Distributor, Placed};
 use crate::planner::locus::Locus;
-use damson_cluster::{ContentId, MapVersion, MotionId};
-use damson_motion::{Gang, HashFilterExec, MotionDef, MotionExec, MotionKind};
+use damson_cluster::{BucketMap, ContentId, MapVersion, MotionId};
+use damson_motion::{Gang, HashFilterExec, Kept, MotionDef, MotionExec, MotionKind};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::expressions::Column;
@@ -61,6 +61,14 @@ impl Distributor<'_> {
         Ok(Placed { plan, locus: Locus::Replicated })
     }
 
+    /// Of copies on every segment those of the segments that own something of `map`: where a replicated table that is laid out by it is.
+    pub(crate) fn on_owners(&self, copies: Arc<dyn ExecutionPlan>, map: &BucketMap) -> Arc<dyn ExecutionPlan> {
+        if map.is_owned_by_all(self.segments as usize) {
+            return copies;
+        }
+        Arc::new(HashFilterExec::new(Kept::Owners, map.version, copies))
+    }
+
     /// To the segment whose content id is in `column`.
     pub(crate) fn to_named(&self, placed: Placed, column: usize) -> Placed {
         let senders = match &placed.locus {
@@ -77,12 +85,12 @@ impl Distributor<'_> {
         let senders = match &placed.locus {
             Locus::Hashed { .. } | Locus::Strewn => return Ok(placed),
             Locus::Replicated => {
-                let plan = Arc::new(HashFilterExec::new(vec![], self.map, placed.plan));
+                let plan = Arc::new(HashFilterExec::new(Kept::One, self.map, placed.plan));
                 return Ok(Placed { plan, locus: Locus::Strewn });
             }
             Locus::Entry | Locus::General => Gang::Entry,
         };
-        let plan = motion(MotionKind::RoundRobin, senders, Gang::All(self.segments), placed.plan);
+        let plan = motion(MotionKind::RoundRobin { map: self.map }, senders, Gang::All(self.segments), placed.plan);
         Ok(Placed { plan, locus: Locus::Strewn })
     }
 
@@ -96,7 +104,7 @@ impl Distributor<'_> {
         let locus = Locus::Hashed { keys: columns.iter().map(|&c| vec![c]).collect(), map };
         let senders = match &placed.locus {
             Locus::Replicated | Locus::General => {
-                return Ok(Placed { plan: Arc::new(HashFilterExec::new(keys, map, placed.plan)), locus });
+                return Ok(Placed { plan: Arc::new(HashFilterExec::new(Kept::Hashed(keys), map, placed.plan)), locus });
             }
             Locus::Entry => Gang::Entry,
             Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),

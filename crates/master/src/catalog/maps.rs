@@ -1,0 +1,40 @@
+//! Bucket maps: how tables are laid out from now on.
+
+use super::durable::Catalog;
+use super::error::CatalogError;
+use super::step::Step;
+use super::store::{Change, Durability};
+use super::workspace::Workspace;
+use damson_cluster::{BucketMap, MapVersion};
+use std::sync::Arc;
+
+/// Whether a catalog is of a cluster of `asked` segments: it has as many, or had when it was made.
+///
+/// # Errors
+/// [`CatalogError::SegmentCount`].
+pub(super) fn check_segments(stored: usize, first: &BucketMap, asked: usize) -> Result<(), CatalogError> {
+    match asked == stored || asked == first.segment_count() {
+        true => Ok(()),
+        false => Err(CatalogError::SegmentCount { stored, asked }),
+    }
+}
+
+impl Catalog {
+    /// Owners of buckets for tables that are made from now on; tables that are there stay laid out by their own map. Owners that the cluster
+    /// does not have yet are its segments from now on. Gives the new map's version. Blocks.
+    ///
+    /// # Errors
+    /// [`CatalogError::Map`] for owners that are no map of this cluster's segments; the store's.
+    pub fn install_map(self: &Arc<Self>, owners: Vec<u16>) -> Result<MapVersion, CatalogError> {
+        let mut workspace = Workspace::new(self);
+        let state = workspace.state();
+        let current = state.current_map();
+        let version = MapVersion(current.version.0 + 1);
+        let named = owners.iter().max().map_or(0, |&owner| usize::from(owner) + 1);
+        let map = BucketMap::from_owners(version, owners, current.segment_count().max(named));
+        let map = map.map_err(|error| CatalogError::Map(error.to_string()))?;
+        workspace.push(|base| Step::new(vec![Change::PutMap(map)], base))?;
+        workspace.commit(Durability::Synced)?;
+        Ok(version)
+    }
+}

@@ -1,0 +1,35 @@
+//! Which bucket maps a query needs.
+
+use super::run::visit;
+use crate::catalog::CatalogState;
+use crate::planner::SliceTable;
+use damson_cluster::{BucketMap, MapVersion};
+use damson_motion::{HashFilterExec, MotionKind, MotionSendExec, SplitUpdateExec};
+use datafusion::error::{DataFusionError, Result};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The bucket maps that a plan's motions, filters and writers go by; of a cluster that has never grown there is one.
+///
+/// # Errors
+/// Internal, for a map that the catalog does not have.
+pub(super) fn maps_of(table: &SliceTable, catalog: &CatalogState) -> Result<Vec<Arc<BucketMap>>> {
+    let mut versions = BTreeSet::from([catalog.current_map().version]);
+    for slice in &table.slices {
+        visit(&slice.plan, &mut |plan| {
+            let kind = plan.downcast_ref::<MotionSendExec>().map(|send| &send.def().kind);
+            let routed = kind.and_then(|kind| match kind {
+                MotionKind::Redistribute { map, .. } | MotionKind::RoundRobin { map } => Some(*map),
+                MotionKind::Gather { .. } | MotionKind::Explicit { .. } | MotionKind::Broadcast => None,
+            });
+            let filtered = || plan.downcast_ref::<HashFilterExec>().map(HashFilterExec::map);
+            let split = || plan.downcast_ref::<SplitUpdateExec>().map(|split| split.spec().map);
+            versions.extend(routed.or_else(filtered).or_else(split));
+        });
+    }
+    let map = |version: MapVersion| {
+        let missing = || DataFusionError::Internal(format!("no bucket map {version}"));
+        catalog.bucket_map(version).map(Arc::clone).ok_or_else(missing)
+    };
+    versions.into_iter().map(map).collect()
+}
