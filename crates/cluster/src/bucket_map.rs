@@ -115,6 +115,11 @@ impl BucketMap {
         segments <= self.owning.len() && self.owning[..segments].iter().all(|owns| *owns)
     }
 
+    /// The segments that own a bucket, ascending.
+    pub fn owning_segments(&self) -> Vec<ContentId> {
+        (0..self.segments.into()).map(ContentId).filter(|&content| self.owns_any(content)).collect()
+    }
+
     /// The next segment that owns a bucket, round and round.
     pub fn owner_after(&self, content: usize) -> usize {
         let segments = self.owning.len();

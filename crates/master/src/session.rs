@@ -13,6 +13,7 @@ mod constraints;
 mod copy;
 mod copy_history;
 mod create_as;
+mod expand;
 mod explain;
 mod history;
 mod identity;

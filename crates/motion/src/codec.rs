@@ -9,7 +9,7 @@ use crate::{
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
-use damson_cluster::{MapVersion, MotionId};
+use damson_cluster::{ContentId, MapVersion, MotionId};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -85,9 +85,11 @@ struct Motion {
 
 /// [`Kept`] without keys.
 #[derive(Serialize, Deserialize)]
-enum Copies {
+enum KeptKind {
+    Hashed,
+    Leaving,
     One,
-    Owners,
+    Segments(Vec<ContentId>),
 }
 
 /// [`MotionKind`] without its expressions.
@@ -128,13 +130,14 @@ impl PhysicalExtensionCodec for SliceCodec {
         } else if let Some(write) = node.downcast_ref::<CopyWriteExec>() {
             (NodeType::CopyWrite, to_json(write.spec())?, vec![])
         } else if let Some(filter) = node.downcast_ref::<HashFilterExec>() {
-            let copies = match filter.kept() {
-                Kept::Hashed(_) => None,
-                Kept::One => Some(Copies::One),
-                Kept::Owners => Some(Copies::Owners),
+            let kept = match filter.kept() {
+                Kept::Hashed(_) => KeptKind::Hashed,
+                Kept::Leaving(_) => KeptKind::Leaving,
+                Kept::One => KeptKind::One,
+                Kept::Segments(contents) => KeptKind::Segments(contents.clone()),
             };
             let keys = encode_all(filter.kept().keys().iter().collect())?;
-            (NodeType::HashFilter, to_json(&(filter.map(), copies))?, keys)
+            (NodeType::HashFilter, to_json(&(filter.map(), kept))?, keys)
         } else if let Some(send) = node.downcast_ref::<MotionSendExec>() {
             let description = describe(send.def(), send.input().schema());
             (NodeType::MotionSend, to_json(&description)?, encode_all(expressions_of(&send.def().kind))?)
@@ -191,11 +194,12 @@ impl PhysicalExtensionCodec for SliceCodec {
             }
             NodeType::HashFilter => {
                 let input = input()?;
-                let (map, copies) = from_json(&node.description)?;
-                let kept = match copies {
-                    None => Kept::Hashed(decode_all(&input.schema())?),
-                    Some(Copies::One) => Kept::One,
-                    Some(Copies::Owners) => Kept::Owners,
+                let (map, kept) = from_json(&node.description)?;
+                let kept = match kept {
+                    KeptKind::Hashed => Kept::Hashed(decode_all(&input.schema())?),
+                    KeptKind::Leaving => Kept::Leaving(decode_all(&input.schema())?),
+                    KeptKind::One => Kept::One,
+                    KeptKind::Segments(contents) => Kept::Segments(contents),
                 };
                 Arc::new(HashFilterExec::new(kept, map, input))
             }

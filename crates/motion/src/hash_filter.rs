@@ -4,7 +4,7 @@ use crate::QeContext;
 use crate::route_rows::owners_of;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use damson_cluster::MapVersion;
+use damson_cluster::{ContentId, MapVersion};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -25,25 +25,29 @@ use std::sync::Arc;
 pub enum Kept {
     /// Those whose bucket, by these keys, it owns.
     Hashed(Vec<Arc<dyn PhysicalExpr>>),
+    /// Those whose bucket, by these keys, another segment owns: what leaves when a table is laid out by the map.
+    Leaving(Vec<Arc<dyn PhysicalExpr>>),
     /// Segment 0 everything, the others nothing.
     One,
-    /// Who owns a bucket everything, the others nothing.
-    Owners,
+    /// These segments everything, the others nothing.
+    Segments(Vec<ContentId>),
 }
 
 impl Kept {
     pub fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
         match self {
-            Kept::Hashed(keys) => keys,
-            Kept::One | Kept::Owners => &[],
+            Kept::Hashed(keys) | Kept::Leaving(keys) => keys,
+            Kept::One | Kept::Segments(_) => &[],
         }
     }
 }
 
-/// Turns replicated rows into hashed ones without moving any, or leaves copies where they belong. Made by the distribute pass.
+/// Keeps some of a segment's rows, by their buckets or by the segment: so turns replicated rows into hashed ones without moving any. Made by the
+/// distribute pass, and where a table is laid out by another map.
 ///
 /// # Distribution
-/// Replicated or General → Hashed by the keys ([`Kept::Hashed`]), Strewn ([`Kept::One`]), or copies on the owners alone.
+/// Replicated or General → Hashed by the keys ([`Kept::Hashed`]), Strewn ([`Kept::One`]), or copies on some segments. With
+/// [`Kept::Leaving`] rows stay where they are.
 ///
 /// # Ordering
 /// Kept.
@@ -82,7 +86,14 @@ impl DisplayAs for HashFilterExec {
                 write!(f, "HashFilterExec: keys=[{}]", keys.join(", "))
             }
             Kept::One => f.write_str("HashFilterExec: one copy"),
-            Kept::Owners => write!(f, "HashFilterExec: owners of map {}", self.map),
+            Kept::Leaving(keys) => {
+                let keys: Vec<String> = keys.iter().map(|k| k.to_string()).collect();
+                write!(f, "HashFilterExec: leaving by keys=[{}]", keys.join(", "))
+            }
+            Kept::Segments(contents) => {
+                let contents: Vec<String> = contents.iter().map(|content| content.to_string()).collect();
+                write!(f, "HashFilterExec: copies on {}", contents.join(", "))
+            }
         }
     }
 }
@@ -132,14 +143,15 @@ impl ExecutionPlan for HashFilterExec {
         let keep = move |batch: RecordBatch| -> Result<RecordBatch> {
             let _timer = baseline.elapsed_compute().timer();
             let all_or_nothing = |keeps: bool| Ok(batch.slice(0, if keeps { batch.num_rows() } else { 0 }));
-            let keys = match &kept {
-                Kept::Hashed(keys) => keys,
+            let (keys, stays) = match &kept {
+                Kept::Hashed(keys) => (keys, true),
+                Kept::Leaving(keys) => (keys, false),
                 Kept::One => return all_or_nothing(qe.content.0 == 0),
-                Kept::Owners => return all_or_nothing(map.owns_any(qe.content)),
+                Kept::Segments(contents) => return all_or_nothing(contents.contains(&qe.content)),
             };
             let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
             owners_of(&columns.collect::<Result<Vec<_>>>()?, &map, &mut hashes, &mut owners)?;
-            let mine: BooleanArray = owners.iter().map(|&o| Some(i32::from(o) == qe.content.0)).collect();
+            let mine: BooleanArray = owners.iter().map(|&o| Some((i32::from(o) == qe.content.0) == stays)).collect();
             let kept = filter_record_batch(&batch, &mine)?;
             baseline.record_output(kept.num_rows());
             Ok(kept)

@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::compute::{concat, nullif, take, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, UInt8Type};
-use damson_cluster::{BucketMap, MapVersion, RowChange};
+use damson_cluster::{BucketMap, ContentId, MapVersion, RowChange};
 use datafusion::common::internal_datafusion_err;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -41,6 +41,8 @@ pub struct SplitUpdateSpec {
     /// Positions of the distribution key in the new row; empty: a new row goes anywhere, and one that replaces another stays.
     pub key: Vec<usize>,
     pub map: MapVersion,
+    /// Without a key: every row leaves, to these segments in turn; none: as said there.
+    pub to: Vec<ContentId>,
     /// False: every row replaces another, and one that comes twice is taken once. True: the input says after the segment what becomes
     /// of each row, [`RowChange::Delete`], [`RowChange::Replace`] or [`RowChange::Insert`] (UInt8).
     pub told: bool,
@@ -191,7 +193,7 @@ struct Splitting {
     schema: SchemaRef,
     /// Rows by file.
     seen: HashMap<i32, RoaringTreemap>,
-    /// The segment of the next new row that may go anywhere.
+    /// The segment of the next new row that may go anywhere, or its place in [`SplitUpdateSpec::to`].
     next: usize,
 }
 
@@ -253,8 +255,14 @@ impl Splitting {
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 
-    /// Where each row's new row belongs; None: anywhere.
-    fn owners(&self, batch: &RecordBatch) -> Result<Option<Vec<i32>>> {
+    /// Where each row's new row goes; None: anywhere.
+    fn owners(&mut self, batch: &RecordBatch) -> Result<Option<Vec<i32>>> {
+        if self.spec.key.is_empty() && !self.spec.to.is_empty() {
+            let to = self.spec.to.iter().cycle().skip(self.next).map(|content| content.0);
+            let to = to.take(batch.num_rows()).collect();
+            self.next = (self.next + batch.num_rows()) % self.spec.to.len();
+            return Ok(Some(to));
+        }
         if self.spec.key.is_empty() {
             return Ok(None);
         }
@@ -295,7 +303,7 @@ mod tests {
             ("k", ints(&[10, 20, 30, 40])),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let spec = SplitUpdateSpec { key: vec![0], map: MapVersion(1), told: false };
+        let spec = SplitUpdateSpec { key: vec![0], map: MapVersion(1), to: vec![], told: false };
         let (mut splitting, map) = splitting(spec, &batch);
         let owners = owners(&[10, 20, 40], &map);
         let moves = |at: &usize| owners[*at] != 2;
@@ -328,7 +336,7 @@ mod tests {
             ("k", ints(&[10, 20, 40])),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let mut spec = SplitUpdateSpec { key: vec![0], map: MapVersion(1), told: true };
+        let mut spec = SplitUpdateSpec { key: vec![0], map: MapVersion(1), to: vec![], told: true };
         let (mut hashed, map) = splitting(spec.clone(), &batch);
         let split = hashed.split(&batch).unwrap();
         let owners = owners(&[20, 40], &map);

@@ -15,8 +15,11 @@ pub struct Commit {
     pub drops: Vec<(TableId, FileKey)>,
     /// New delete vectors of live files, made from those that the files had when the statement read them.
     pub deletes: Vec<(TableId, FileKey, DeleteVector)>,
-    /// A table's new definition (SET DISTRIBUTED, expansion): `drops` must hold all of its files.
+    /// A table's new definition (SET DISTRIBUTED): `drops` must hold all of its files.
     pub replace_definition: Option<TableDef>,
+    /// A table's definition with another bucket map: `adds`, `deletes` and `drops` have moved the rows that leave their segments, and all of
+    /// its files are as they were read.
+    pub new_layout: Option<TableDef>,
     /// Tables whose keys were found not to be those of any other row: others may not have added rows since.
     pub unique: Vec<TableId>,
 }
@@ -45,15 +48,18 @@ impl Workspace {
     /// [`CatalogError::TableGone`] if a table is not there; [`CatalogError::Conflict`] if a table that is laid out anew has files
     /// that are not among `drops`, or a file is not the table's.
     pub fn add(&mut self, commit: Commit) -> Result<(), CatalogError> {
-        let Commit { adds, drops, deletes, replace_definition, unique } = commit;
+        let Commit { adds, drops, deletes, replace_definition, new_layout, unique } = commit;
         let replaced: Vec<TableId> = replace_definition.iter().map(|def| def.id).collect();
+        let whole: Vec<TableId> = replaced.iter().copied().chain(new_layout.iter().map(|def| def.id)).collect();
         let mut changes = Vec::with_capacity(adds.len() + drops.len() + deletes.len() + 1);
-        changes.extend(replace_definition.map(|def| Change::PutTable { def, redefined: true }));
+        changes.extend(
+            replace_definition.into_iter().chain(new_layout).map(|def| Change::PutTable { def, redefined: true }),
+        );
         changes.extend(drops.into_iter().map(|(table, key)| Change::DropFile { table, key }));
         let put = |(table, file, vector)| Change::PutDeletes { table, file, vector };
         changes.extend(deletes.into_iter().map(put));
         changes.extend(adds.into_iter().map(Change::AddFile));
         self.check_files(&changes, &replaced)?;
-        self.push(|base| Step::of_all_files(changes, base, &replaced).of_all_rows(base, &unique))
+        self.push(|base| Step::of_all_files(changes, base, &whole).of_all_rows(base, &unique))
     }
 }

@@ -132,7 +132,7 @@ impl Step {
         Step { changes, relies_on, views, sequences, takes, on_empty: false }
     }
 
-    /// As [`Step::new`], of changes that leave nothing of the files that the tables had.
+    /// As [`Step::new`], of changes that rely on all files of the tables.
     pub(super) fn of_all_files(changes: Vec<Change>, base: &CatalogState, tables: &[TableId]) -> Self {
         let mut step = Step::new(changes, base);
         for table in tables {

@@ -117,7 +117,11 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
         let description = Description::new("Result");
         return Some(match filter.kept() {
             Kept::One => description.text("One-Time Filter", "(gp_execution_segment() = 0)"),
-            Kept::Owners => description.text("One-Time Filter", format!("(segments that map {} names)", filter.map())),
+            Kept::Segments(contents) => {
+                let contents: Vec<String> = contents.iter().map(|content| content.0.to_string()).collect();
+                description.text("One-Time Filter", format!("(gp_execution_segment() IN ({}))", contents.join(", ")))
+            }
+            Kept::Leaving(keys) => description.list("Leaving By", Printer::of(plan.children()[0]).all(keys)),
             Kept::Hashed(keys) => description.list("Hash Filter", Printer::of(plan.children()[0]).all(keys)),
         });
     }

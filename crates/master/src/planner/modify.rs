@@ -27,7 +27,12 @@ pub(super) fn modify(
     once: Option<Once>,
 ) -> Result<Placed> {
     let map = distributor.bucket_map(table.map)?;
-    let split = |key: &[usize]| SplitUpdateSpec { key: key.to_vec(), map: table.map, told: kind == ModifyKind::Merge };
+    let split = |key: &[usize]| SplitUpdateSpec {
+        key: key.to_vec(),
+        map: table.map,
+        to: table.moves_to.clone(),
+        told: kind == ModifyKind::Merge,
+    };
     let ready = match (&table.distribution, kind) {
         (Distribution::Replicated, _) => {
             check_copies(&rows, kind)?;
@@ -42,6 +47,9 @@ pub(super) fn modify(
         }
         (Distribution::Hashed(key), ModifyKind::SplitUpdate) => {
             split_to_segments(distributor, to_its_segment(distributor, rows), split(key))?
+        }
+        (Distribution::Randomly, ModifyKind::SplitUpdate) => {
+            split_to_segments(distributor, to_its_segment(distributor, rows), split(&[]))?
         }
         _ => without(SEGMENT, to_its_segment(distributor, rows).plan)?,
     };

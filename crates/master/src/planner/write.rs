@@ -5,8 +5,8 @@ use super::locus::Locus;
 use super::modify::{disagreeing, modify};
 use damson_cluster::{BucketMap, ContentId, Distribution, MapVersion, MotionId, OnDuplicate, Once};
 use damson_motion::{
-    CopyWriteExec, CopyWriteSpec, Gang, ModifyKind, MotionDef, MotionExec, MotionKind, Returning, TableWriteExec,
-    TableWriteSpec,
+    CopyWriteExec, CopyWriteSpec, Gang, HashFilterExec, Kept, ModifyKind, MotionDef, MotionExec, MotionKind, Returning,
+    TableWriteExec, TableWriteSpec,
 };
 use datafusion::arrow::datatypes::Schema;
 use datafusion::error::Result;
@@ -37,6 +37,10 @@ pub(crate) struct TableTarget {
     pub returning: usize,
     /// Its rows are written anew where they are: each copy of a replicated table from itself.
     pub in_place: bool,
+    /// Where rows of a table without a key go that leave their segments.
+    pub moves_to: Vec<ContentId>,
+    /// Of a replicated table the copies that are written; None: all.
+    pub copies: Option<Vec<ContentId>>,
 }
 
 impl TableTarget {
@@ -80,7 +84,11 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
             let rows = if target == Target::Everywhere && differs() { distributor.to_entry(rows)? } else { rows };
             let map = distributor.bucket_map(table.map)?;
             let owned = distributor.move_to(rows, &target)?.plan;
-            let owned = if target == Target::Everywhere { distributor.on_owners(owned, &map) } else { owned };
+            let owned = match (&target, &table.copies) {
+                (Target::Everywhere, Some(copies)) => on_segments(owned, copies.clone(), table.map),
+                (Target::Everywhere, None) => distributor.on_owners(owned, &map),
+                _ => owned,
+            };
             let spec = table.spec_over(&owned, &map);
             Ok(Placed { plan: Arc::new(TableWriteExec::new(spec, table.checks, owned)), locus: Locus::Strewn })
         }
@@ -94,6 +102,10 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
             Ok(Placed { plan: Arc::new(CopyWriteExec::new(spec, vec![], rows.plan)), locus: Locus::Strewn })
         }
     }
+}
+
+fn on_segments(copies: Arc<dyn ExecutionPlan>, contents: Vec<ContentId>, map: MapVersion) -> Arc<dyn ExecutionPlan> {
+    Arc::new(HashFilterExec::new(Kept::Segments(contents), map, copies))
 }
 
 /// The master has no files of its own: what it holds is written by segment 0, in its order.

@@ -207,6 +207,9 @@ impl Session {
                 return self.query_or_setval(query, text, parameters, state, read_only, cancel).await;
             }
             Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).await,
+            Statement::ExpandTable { table, if_exists } => {
+                return self.expand_table(table, *if_exists, cancel).await;
+            }
             Statement::Backup(Backup { place, as_of }) => {
                 return self.backup(place, as_of.as_ref(), cancel).await;
             }

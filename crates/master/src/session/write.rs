@@ -83,6 +83,8 @@ pub(super) fn unchecked(def: &TableDef) -> TableTarget {
         map: def.map_version,
         returning: 0,
         in_place: false,
+        moves_to: vec![],
+        copies: None,
     }
 }
 

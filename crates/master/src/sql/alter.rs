@@ -24,6 +24,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     // There is no inheritance, so ONLY says nothing.
     cursor.word("ONLY");
     let table = cursor.relation()?;
+    if cursor.words(&["EXPAND", "TABLE"]) {
+        return Ok(Statement::ExpandTable { table, if_exists });
+    }
     let action = action(cursor)?;
     if !cursor.at_end() && *cursor.peek() == Token::Comma {
         return Err(cursor.unsupported("ALTER TABLE with several actions"));

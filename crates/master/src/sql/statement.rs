@@ -25,6 +25,11 @@ pub enum Statement {
     DropSequence(Drop<RelationName>),
     Truncate(Truncate),
     AlterTable(AlterTable),
+    /// `ALTER TABLE name EXPAND TABLE`: lays it out by the newest bucket map.
+    ExpandTable {
+        table: RelationName,
+        if_exists: bool,
+    },
     AlterSystem(AlterSystem),
     CreateRestorePoint(Name),
     DropRestorePoint {
@@ -101,6 +106,7 @@ impl Statement {
         matches!(
             self,
             Statement::Vacuum(_)
+                | Statement::ExpandTable { .. }
                 | Statement::Backup(_)
                 | Statement::Restore(_)
                 | Statement::AlterSystem(_)
@@ -127,7 +133,7 @@ impl Statement {
             Statement::DropSchema(_) => "DROP SCHEMA",
             Statement::DropSequence(_) => "DROP SEQUENCE",
             Statement::Truncate(_) => "TRUNCATE TABLE",
-            Statement::AlterTable(_) => "ALTER TABLE",
+            Statement::AlterTable(_) | Statement::ExpandTable { .. } => "ALTER TABLE",
             Statement::AlterSystem(_) => "ALTER SYSTEM",
             Statement::CreateRestorePoint(_) => "CREATE RESTORE POINT",
             Statement::DropRestorePoint { .. } => "DROP RESTORE POINT",

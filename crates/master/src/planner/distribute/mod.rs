@@ -16,7 +16,7 @@ mod window;
 
 use super::locus::Locus;
 use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId};
-use damson_motion::{ForgetConstantsExec, NextValuesExec, ScanSpec};
+use damson_motion::{ForgetConstantsExec, HashFilterExec, Kept, NextValuesExec, ScanSpec};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -98,6 +98,9 @@ impl Distributor<'_> {
             let input = self.to_one_copy(self.place(next.input())?)?;
             return Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus: input.locus });
         }
+        if let Some(filter) = plan.downcast_ref::<HashFilterExec>() {
+            return self.place_hash_filter(plan, filter);
+        }
         if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
             return self.place_aggregate(plan, aggregate);
         }
@@ -150,6 +153,16 @@ impl Distributor<'_> {
         let inputs = plan.children().into_iter().map(|child| self.to_entry(self.place(child)?));
         let inputs = inputs.collect::<Result<Vec<_>>>()?.into_iter().map(|p| p.plan).collect();
         Ok(Placed { plan: with_inputs(plan, inputs)?, locus: Locus::Entry })
+    }
+
+    /// One that was in the plan from the start: of rows that leave their segments.
+    fn place_hash_filter(&self, plan: &Arc<dyn ExecutionPlan>, filter: &HashFilterExec) -> Result<Placed> {
+        let input = self.place(plan.children()[0])?;
+        assert!(
+            matches!(filter.kept(), Kept::Leaving(_)) && input.locus.is_partitioned(),
+            "rows leave the segments where they are"
+        );
+        Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus: input.locus })
     }
 
     fn place_filter(&self, plan: &Arc<dyn ExecutionPlan>, filter: &FilterExec) -> Result<Placed> {

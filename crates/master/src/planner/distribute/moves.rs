@@ -66,7 +66,7 @@ impl Distributor<'_> {
         if map.is_owned_by_all(self.segments as usize) {
             return copies;
         }
-        Arc::new(HashFilterExec::new(Kept::Owners, map.version, copies))
+        Arc::new(HashFilterExec::new(Kept::Segments(map.owning_segments()), map.version, copies))
     }
 
     /// To the segment whose content id is in `column`.

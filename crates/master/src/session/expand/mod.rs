@@ -1,0 +1,216 @@
+//! ALTER TABLE … EXPAND TABLE: a table is laid out by the newest bucket map while others read and write it.
+//!
+//! Rows that leave their segments are moved a group of files at a time, from the newest snapshot: new files where the rows go, delete vectors
+//! where they were, nothing of it committed. A group of which somebody has changed a file meanwhile is moved again. When little is left writers
+//! wait: the rest is moved, and all of it committed with the table's new map. Queries go on reading their snapshots.
+
+mod moves;
+mod pieces;
+
+use super::{Outcome, Session};
+use crate::catalog::{CatalogState, Commit, TableEntry};
+use crate::ddl::find_table;
+use crate::error::{SqlError, SqlResult, SqlState};
+use crate::locks::LockMode;
+use crate::sql::{Isolation, RelationName};
+use crate::transaction::{LockWait, Transaction};
+use damson_cluster::{BucketMap, Distribution, FileEntry, TableDef};
+use moves::Moves;
+use pieces::Pieces;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of files whose rows are moved at once: what is moved again if one of them changes.
+const GROUP_BYTES: u64 = 256 << 20;
+
+/// Bytes of files that may be left when writers begin to wait: a fraction of a second's work.
+const LEFT_BYTES_MAX: u64 = 16 << 20;
+
+/// Rounds after which writers wait however much is left: they change files as fast as these are moved.
+const ROUNDS_MAX: usize = 8;
+
+/// How long others wait behind this statement for the writers that are at work, before it lets them pass and tries again.
+const LOCK_WAIT: Duration = Duration::from_millis(200);
+
+/// Between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(300);
+
+/// Tries after which it gives up, about ten minutes.
+const LOCK_TRIES: usize = 1200;
+
+impl Session {
+    /// Outside of a transaction: what is moved before the commit is nobody's.
+    ///
+    /// # Errors
+    /// 42P01; 55P03 if writers did not end for ten minutes; 57014; what reading and writing meet. Nothing is changed then.
+    pub(super) async fn expand_table(
+        self: &Arc<Self>,
+        table: &RelationName,
+        if_exists: bool,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let mut transaction =
+            Transaction::new(&self.master, self.id, Isolation::ReadCommitted, self.default_read_only());
+        transaction.begin_change(&self.master, "ALTER TABLE")?;
+        let mut pieces = Pieces::default();
+        let expanded = match self.expand(table, &mut transaction, &mut pieces, &cancel).await {
+            Err(error) if if_exists && error.state == SqlState::UNDEFINED_TABLE => {
+                Ok(vec![format!("relation \"{}\" does not exist, skipping", table.name)])
+            }
+            expanded => expanded,
+        };
+        // What was not made the transaction's.
+        self.discard(&pieces.new_files()).await;
+        let notices = expanded?;
+        self.commit(transaction, SqlError::from).await?;
+        Ok(Outcome::Command { tag: "ALTER TABLE".into(), rows: 0, notices })
+    }
+
+    /// Gives notices.
+    async fn expand(
+        self: &Arc<Self>,
+        name: &RelationName,
+        transaction: &mut Transaction,
+        pieces: &mut Pieces,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Vec<String>> {
+        let mut moves: Option<Moves> = None;
+        for round in 0..ROUNDS_MAX {
+            transaction.begin_statement()?;
+            let catalog = transaction.state();
+            let entry = Arc::clone(find_table(&catalog, name, &self.search_schema())?);
+            let map = Arc::clone(catalog.current_map());
+            if is_laid_out_by(&catalog, &entry.def, &map)? {
+                return Ok(vec![format!(
+                    "table \"{}\" is laid out by bucket map {} already",
+                    entry.def.name, map.version.0
+                )]);
+            }
+            // The first round says which rows go; another map, or definition, says so anew.
+            let is_same = moves.as_ref().is_some_and(|moves| moves.is_of(&entry.def, &map));
+            if !is_same {
+                moves = Some(Moves::of(&catalog, &entry, &map)?);
+                self.discard(&pieces.take_all()).await;
+            }
+            let moves = moves.as_ref().expect("just made");
+            self.discard(&pieces.drop_outdated(&entry)).await;
+            let left = pieces.left(moves, &entry);
+            if round > 0 && bytes_of(&left) <= LEFT_BYTES_MAX {
+                break;
+            }
+            for group in groups(left) {
+                pieces.add(self.move_group(&catalog, moves, &group, cancel).await?);
+            }
+        }
+        self.switch(name, moves, transaction, pieces, cancel).await
+    }
+
+    /// What is left, and the commit, while nobody writes to the table.
+    async fn switch(
+        self: &Arc<Self>,
+        name: &RelationName,
+        moves: Option<Moves>,
+        transaction: &mut Transaction,
+        pieces: &mut Pieces,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Vec<String>> {
+        let entry = self.lock_writers_out(name, transaction, cancel).await?;
+        let started = std::time::Instant::now();
+        let catalog = transaction.state();
+        let map = Arc::clone(catalog.current_map());
+        let Some(moves) = moves.filter(|moves| moves.is_of(&entry.def, &map)) else {
+            let message = format!("could not expand table \"{}\": it was redefined meanwhile", entry.def.name);
+            return Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Try again."));
+        };
+        self.discard(&pieces.drop_outdated(&entry)).await;
+        for group in groups(pieces.left(&moves, &entry)) {
+            pieces.add(self.move_group(&catalog, &moves, &group, cancel).await?);
+        }
+        let (rows, bytes) = pieces.moved();
+        let mut commit = pieces.take_commit();
+        commit.drops.extend(moves.copies_dropped(&entry));
+        commit.new_layout = Some(TableDef { map_version: map.version, ..(*entry.def).clone() });
+        let bound = self.bind_nothing(catalog)?;
+        self.add(transaction, &bound, commit, cancel).await?;
+        let waited_ms = started.elapsed().as_millis();
+        tracing::info!(table = %entry.def.qualified_name(), map = map.version.0, rows, bytes, waited_ms, "table expanded");
+        Ok(vec![format!(
+            "moved {rows} rows ({bytes} bytes) of table \"{}\", which is laid out by bucket map {} now; writers waited {waited_ms} ms",
+            entry.def.name, map.version.0
+        )])
+    }
+
+    /// Locks the table against writers. They wait behind this lock while it waits for others, so it does not wait for long.
+    async fn lock_writers_out(
+        &self,
+        name: &RelationName,
+        transaction: &mut Transaction,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Arc<TableEntry>> {
+        let wait = LockWait { timeout: Some(LOCK_WAIT), cancel, nowait: false };
+        for _ in 1..LOCK_TRIES {
+            let locked = transaction.lock(name, &self.search_schema(), LockMode::ShareRowExclusive, wait).await;
+            match locked {
+                Err(error) if error.state == SqlState::LOCK_NOT_AVAILABLE => {}
+                locked => return locked,
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(SqlError::canceled()),
+                () = tokio::time::sleep(LOCK_PAUSE) => {}
+            }
+        }
+        transaction.lock(name, &self.search_schema(), LockMode::ShareRowExclusive, wait).await
+    }
+}
+
+/// Whether nothing of a table has to move for it to be laid out by `map`: its own map says the same.
+fn is_laid_out_by(catalog: &CatalogState, def: &TableDef, map: &BucketMap) -> SqlResult<bool> {
+    Ok(def.map_version == map.version || moves::own_map(catalog, def)?.owners() == map.owners())
+}
+
+fn bytes_of(files: &[Arc<FileEntry>]) -> u64 {
+    files.iter().map(|file| file.bytes).sum()
+}
+
+/// Files that are moved at once: of each segment some, so that all of them are at work.
+fn groups(mut files: Vec<Arc<FileEntry>>) -> Vec<Vec<Arc<FileEntry>>> {
+    // The first of each segment, then the second ones.
+    let mut counts = std::collections::HashMap::new();
+    let mut place = |file: &Arc<FileEntry>| {
+        let count: &mut usize = counts.entry(file.content).or_default();
+        *count += 1;
+        *count
+    };
+    let mut placed: Vec<(usize, Arc<FileEntry>)> = files.drain(..).map(|file| (place(&file), file)).collect();
+    placed.sort_by_key(|(place, file)| (*place, file.content));
+    let mut groups: Vec<Vec<Arc<FileEntry>>> = vec![];
+    let mut bytes = GROUP_BYTES;
+    for (_, file) in placed {
+        if bytes >= GROUP_BYTES {
+            groups.push(vec![]);
+            bytes = 0;
+        }
+        bytes += file.bytes;
+        groups.last_mut().expect("one was begun").push(file);
+    }
+    groups
+}
+
+impl Pieces {
+    /// All that they change; they are nobody's any more.
+    fn take_commit(&mut self) -> Commit {
+        let mut commit = Commit::default();
+        for piece in self.take() {
+            commit.adds.extend(piece.commit.adds);
+            commit.drops.extend(piece.commit.drops);
+            commit.deletes.extend(piece.commit.deletes);
+        }
+        commit
+    }
+}
+
+/// Whether a table's rows have buckets.
+fn is_hashed(def: &TableDef) -> bool {
+    matches!(def.distribution, Distribution::Hashed(_))
+}
