@@ -99,13 +99,21 @@ impl Node {
     /// # Panics
     /// When the process ends first, or the line does not come.
     pub fn wait_until_ready(&mut self) -> String {
-        let what = format!("`ready:` line of {}", self.name);
+        self.wait_for_line("ready:")
+    }
+
+    /// Waits for the line that begins with `beginning` and returns it.
+    ///
+    /// # Panics
+    /// When the process ends first, or the line does not come.
+    pub fn wait_for_line(&mut self, beginning: &str) -> String {
+        let what = format!("`{beginning}` line of {}", self.name);
         let started = Instant::now();
         loop {
             let out = self.stdout();
             // A line that is still being written has no end.
             let whole = &out[..out.rfind('\n').map_or(0, |end| end + 1)];
-            if let Some(line) = whole.lines().find(|line| line.starts_with("ready:")) {
+            if let Some(line) = whole.lines().find(|line| line.starts_with(beginning)) {
                 return line.to_string();
             }
             if let Some(status) = self.try_wait() {
@@ -303,6 +311,8 @@ pub fn parse_csv(text: &str) -> Vec<Vec<String>> {
 #[derive(Default)]
 pub struct Setup {
     pub segments: usize,
+    /// How many may be started later, by [`ProcessCluster::start_candidates`].
+    pub segments_later: usize,
     /// More options of the master, which are the cluster's: `--interconnect-driver` and its like.
     pub master_arguments: Vec<String>,
     pub segment_arguments: Vec<String>,
@@ -378,7 +388,7 @@ impl ProcessCluster {
     /// As [`ProcessCluster::start_master`].
     pub fn start_master_with(setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let ports = free_ports(6 + setup.segments);
+        let ports = free_ports(6 + setup.segments + setup.segments_later);
         let listen = loopback(ports[0]);
         let through = |name: &str, port| setup.network.as_ref().map(|network| network.add(name, loopback(port)));
         let advertised = through("master", ports[0]);
@@ -629,6 +639,15 @@ impl ProcessCluster {
 
     pub fn kill_segment(&mut self, content: usize) {
         self.segments[content].kill();
+    }
+
+    /// Starts segments that the cluster does not have yet, up to [`Setup::segments_later`] of them, and waits until they wait to be added.
+    pub fn start_candidates(&mut self, count: usize) {
+        for content in self.segments.len()..self.segments.len() + count {
+            let mut node = self.spawn_segment(content, BUILD);
+            node.wait_for_line("waiting:");
+            self.segments.push(node);
+        }
     }
 
     /// Starts it again on its data and waits until it is ready.

@@ -8,6 +8,7 @@ mod copy_sources;
 mod crash;
 mod dml;
 mod errors;
+mod expand;
 mod explain;
 mod faults;
 mod interconnect;

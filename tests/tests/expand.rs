@@ -1,0 +1,212 @@
+//! Tables move to the segments that another bucket map names, while they are read and written.
+
+use damson_tests::processes::{ProcessCluster, Setup};
+use damson_tests::{Damson, TestCluster};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const ROWS: usize = 20_000;
+
+async fn run(session: &Damson, sql: &str) {
+    session.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// `table`'s rows, in an order of their own.
+async fn contents(session: &Damson, table: &str) -> Vec<String> {
+    session.lines(&format!("SELECT k, v, t FROM {table} ORDER BY k, v, t")).await
+}
+
+async fn rows_by_segment(session: &Damson, table: &str) -> Vec<String> {
+    let sql = format!("SELECT gp_segment_id, count(*) FROM {table} GROUP BY gp_segment_id ORDER BY gp_segment_id");
+    session.lines(&sql).await
+}
+
+async fn nothing_is_wrong(session: &Damson) {
+    let problems = session.lines("SELECT * FROM gp_check WHERE problem NOT LIKE '%orphan%'").await;
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+/// A table of each distribution on the first two of four segments.
+async fn some_tables(session: &Damson) {
+    run(session, "ALTER SYSTEM SET bucket_map = '0*8192 1*8192'").await;
+    for (table, distribution) in
+        [("hashed", "BY (k)"), ("keyed", "BY (k)"), ("random", "RANDOMLY"), ("copies", "REPLICATED")]
+    {
+        let key = if table == "keyed" { ", PRIMARY KEY (k)" } else { "" };
+        run(session, &format!("CREATE TABLE {table} (k int, v bigint, t text{key}) DISTRIBUTED {distribution}")).await;
+        for part in 0..3 {
+            let rows = ROWS / 3;
+            let (from, to) = (part * rows, (part + 1) * rows - 1);
+            let sql =
+                format!("INSERT INTO {table} SELECT x, x * 2, 'text ' || x FROM generate_series({from}, {to}) AS g(x)");
+            run(session, &sql).await;
+        }
+        run(session, &format!("DELETE FROM {table} WHERE k % 10 = 3")).await;
+        run(session, &format!("UPDATE {table} SET t = 'changed' WHERE k % 10 = 4")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_where_the_new_map_says_and_all_of_them() {
+    let cluster = TestCluster::start(4).await;
+    let session = cluster.session();
+    some_tables(&session).await;
+    let tables = ["hashed", "keyed", "random", "copies"];
+    let mut before = vec![];
+    for table in tables {
+        before.push(contents(&session, table).await);
+    }
+    let rows = before[0].len() as f64;
+    // Growing, uneven, and shrinking: how many rows each segment is to have, of a table whose rows are somewhere.
+    for (map, shares) in [
+        ("0*4096 1*4096 2*4096 3*4096", [0.25, 0.25, 0.25, 0.25]),
+        ("0*1638 1*8192 2*6554", [0.1, 0.5, 0.4, 0.0]),
+        ("3*16384", [0.0, 0.0, 0.0, 1.0]),
+        ("0*5461 2*5461 3*5462", [1.0 / 3.0, 0.0, 1.0 / 3.0, 1.0 / 3.0]),
+    ] {
+        run(&session, &format!("ALTER SYSTEM SET bucket_map = '{map}'")).await;
+        for (table, before) in tables.iter().zip(&before) {
+            // Half-way: tables on different maps.
+            assert_eq!(
+                session.text("SELECT count(*) FROM hashed JOIN copies USING (k) JOIN random USING (k)").await,
+                before.len().to_string()
+            );
+            run(&session, &format!("ALTER TABLE {table} EXPAND TABLE")).await;
+            assert_eq!(contents(&session, table).await, *before, "{table} by {map}");
+            nothing_is_wrong(&session).await;
+            if *table == "copies" {
+                continue;
+            }
+            let by_segment = rows_by_segment(&session, table).await;
+            for (content, share) in shares.iter().enumerate() {
+                let prefix = format!("{content} | ");
+                let has = by_segment.iter().find_map(|line| line.strip_prefix(&prefix));
+                let has: f64 = has.map_or(0.0, |count| count.parse().expect("a number"));
+                let is_near = (has - share * rows).abs() <= rows * 0.02;
+                assert!(is_near, "{table} by {map}: segment {content} has {has} of {rows}, not {share}");
+            }
+        }
+        // Writes find their way.
+        for table in tables {
+            run(&session, &format!("INSERT INTO {table} VALUES (-1, 1, 'new')")).await;
+            run(&session, &format!("UPDATE {table} SET v = 2 WHERE k = -1")).await;
+            assert_eq!(session.text(&format!("SELECT v FROM {table} WHERE k = -1")).await, "2");
+            run(&session, &format!("DELETE FROM {table} WHERE k = -1")).await;
+        }
+        let error = session.execute("INSERT INTO keyed VALUES (1, 1, 'twice')").await.expect_err("a key twice");
+        assert_eq!(error.state.0, "23505");
+    }
+    // Again: nothing to do.
+    let answer = session.execute("ALTER TABLE hashed EXPAND TABLE").await;
+    assert!(answer.is_ok());
+    let error = session.execute("ALTER TABLE nowhere EXPAND TABLE").await.expect_err("it is not there");
+    assert_eq!(error.state.0, "42P01");
+    run(&session, "ALTER TABLE IF EXISTS nowhere EXPAND TABLE").await;
+    cluster.shutdown().await;
+}
+
+/// What moves is what changes its owner: M of N+M segments' rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_rows_that_change_their_owner_move() {
+    let cluster = TestCluster::start(4).await;
+    let session = cluster.session();
+    some_tables(&session).await;
+    run(&session, "ALTER SYSTEM SET bucket_map = '0*4096 2*4096 1*4096 3*4096'").await;
+    let on_old = "SELECT count(*) FROM hashed WHERE gp_segment_id IN (0, 1)";
+    let before: u64 = session.text(on_old).await.parse().expect("a number");
+    run(&session, "ALTER TABLE hashed EXPAND TABLE").await;
+    let after: u64 = session.text(on_old).await.parse().expect("a number");
+    let share = after as f64 / before as f64;
+    assert!((share - 0.5).abs() < 0.02, "{share} of the rows stay, not half of them");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_read_and_write_meanwhile() {
+    let cluster = TestCluster::start(4).await;
+    let session = cluster.session();
+    some_tables(&session).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (inserted, reads) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let tables = ["hashed", "random", "copies"];
+    let mut clients = vec![];
+    for table in tables {
+        // What is read is always whole: accounts sum up, whatever moves and is moved between them.
+        let (reader, stopped, counted) = (cluster.session(), Arc::clone(&stop), Arc::clone(&reads));
+        let whole = reader.text(&format!("SELECT sum(v) FROM {table} WHERE k < 1000000")).await;
+        clients.push(tokio::spawn(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                let sum = reader.text(&format!("SELECT sum(v) FROM {table} WHERE k < 1000000")).await;
+                assert_eq!(sum, whole, "{table}");
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        let (writer, stopped, counted) = (cluster.session(), Arc::clone(&stop), Arc::clone(&inserted));
+        clients.push(tokio::spawn(async move {
+            let mut next = 1_000_000;
+            while !stopped.load(Ordering::Relaxed) {
+                for sql in [
+                    format!("INSERT INTO {table} VALUES ({next}, 1, 'new'), ({}, 2, 'new')", next + 1),
+                    format!("UPDATE {table} SET v = v + CASE WHEN k % 20 = 1 THEN 1 ELSE -1 END WHERE k < 1000 AND k % 20 IN (1, 11)"),
+                    format!("DELETE FROM {table} WHERE k = {next}"),
+                ] {
+                    run(&writer, &sql).await;
+                }
+                next += 2;
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    for map in ["0*4096 1*4096 2*4096 3*4096", "0*8192 3*8192"] {
+        run(&session, &format!("ALTER SYSTEM SET bucket_map = '{map}'")).await;
+        for table in tables {
+            run(&session, &format!("ALTER TABLE {table} EXPAND TABLE")).await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.expect("no client fails");
+    }
+    let left: u64 = {
+        let mut left = 0;
+        for table in tables {
+            left += session
+                .text(&format!("SELECT count(*) FROM {table} WHERE k >= 1000000"))
+                .await
+                .parse::<u64>()
+                .expect("a number");
+        }
+        left
+    };
+    assert_eq!(left, inserted.load(Ordering::Relaxed), "each round leaves one row");
+    assert!(reads.load(Ordering::Relaxed) > 0);
+    nothing_is_wrong(&session).await;
+    cluster.shutdown().await;
+}
+
+#[test]
+fn segments_that_wait_are_added_while_the_cluster_works() {
+    let mut cluster = ProcessCluster::start_with(Setup { segments: 2, segments_later: 2, ..Setup::default() });
+    let shell = cluster.shell();
+    shell.execute("CREATE TABLE t (k int, v int) DISTRIBUTED BY (k)");
+    shell.execute("INSERT INTO t SELECT x, 1 FROM generate_series(1, 10000) AS g(x)");
+    let grow = "ALTER SYSTEM SET bucket_map = '0*4096 2*4096 1*4096 3*4096'";
+    let refused = shell.run("csv", &["-c", grow]);
+    assert!(!refused.success && refused.stderr.contains("57P03") && refused.stderr.contains("2, 3"), "{refused:?}");
+    cluster.start_candidates(2);
+    shell.execute(grow);
+    assert_eq!(shell.value("SELECT count(*) FROM gp_segment_configuration WHERE status = 'u' AND content >= 0"), "4");
+    // A new table is on all of them at once, the old one where it was.
+    shell.execute("CREATE TABLE u AS SELECT * FROM t DISTRIBUTED BY (k)");
+    assert_eq!(shell.value("SELECT count(DISTINCT gp_segment_id) FROM u"), "4");
+    assert_eq!(shell.value("SELECT count(DISTINCT gp_segment_id) FROM t"), "2");
+    assert_eq!(shell.value("SELECT count(*) FROM t JOIN u USING (k)"), "10000");
+    shell.execute("ALTER TABLE t EXPAND TABLE");
+    assert_eq!(shell.value("SELECT count(DISTINCT gp_segment_id) FROM t"), "4");
+    assert_eq!(shell.value("SELECT sum(v) FROM t JOIN u USING (k, v)"), "10000");
+    // It comes back as it was, started as before.
+    cluster.restart(true, &[0, 1, 2, 3]);
+    assert_eq!(shell.value("SELECT count(*) FROM t JOIN u USING (k)"), "10000");
+    let checked = cluster.check();
+    assert!(checked.success, "{checked:?}");
+}
