@@ -8,13 +8,13 @@ mod moves;
 mod pieces;
 
 use super::{Outcome, Session};
-use crate::catalog::{CatalogState, Commit, TableEntry};
+use crate::catalog::{Commit, TableEntry};
 use crate::ddl::find_table;
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::locks::LockMode;
 use crate::sql::{Isolation, RelationName};
 use crate::transaction::{LockWait, Transaction};
-use damson_cluster::{BucketMap, Distribution, FileEntry, TableDef};
+use damson_cluster::{Distribution, FileEntry, TableDef};
 use moves::Moves;
 use pieces::Pieces;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl Session {
             let catalog = transaction.state();
             let entry = Arc::clone(find_table(&catalog, name, &self.search_schema())?);
             let map = Arc::clone(catalog.current_map());
-            if is_laid_out_by(&catalog, &entry.def, &map)? {
+            if entry.def.map_version == map.version {
                 return Ok(vec![format!(
                     "table \"{}\" is laid out by bucket map {} already",
                     entry.def.name, map.version.0
@@ -162,11 +162,6 @@ impl Session {
         }
         transaction.lock(name, &self.search_schema(), LockMode::ShareRowExclusive, wait).await
     }
-}
-
-/// Whether nothing of a table has to move for it to be laid out by `map`: its own map says the same.
-fn is_laid_out_by(catalog: &CatalogState, def: &TableDef, map: &BucketMap) -> SqlResult<bool> {
-    Ok(def.map_version == map.version || moves::own_map(catalog, def)?.owners() == map.owners())
 }
 
 fn bytes_of(files: &[Arc<FileEntry>]) -> u64 {

@@ -51,15 +51,11 @@ enum Kind {
     Copies { from: ContentId, to: Vec<ContentId> },
 }
 
-/// The map that a table is laid out by.
-pub(super) fn own_map<'a>(catalog: &'a CatalogState, def: &TableDef) -> SqlResult<&'a Arc<BucketMap>> {
-    catalog.bucket_map(def.map_version).ok_or_else(|| internal(format!("no bucket map {}", def.map_version)))
-}
-
 impl Moves {
     pub(super) fn of(catalog: &CatalogState, entry: &TableEntry, map: &Arc<BucketMap>) -> SqlResult<Self> {
         let def = Arc::clone(&entry.def);
-        let old = own_map(catalog, &def)?;
+        let missing = || internal(format!("no bucket map {}", def.map_version));
+        let old = catalog.bucket_map(def.map_version).ok_or_else(missing)?;
         let kind = match &def.distribution {
             Distribution::Hashed(_) => Kind::Hashed,
             Distribution::Randomly => shares(catalog, entry, map),
