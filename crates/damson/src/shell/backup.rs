@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::TableOutput;
 use super::run::run as run_statement;
+use super::say::say;
 use super::sizes::size;
 use super::transfer::{Server, files, tables, transfer};
 use super::{on_runtime, quoted};
@@ -53,8 +54,8 @@ async fn back_up(args: &BackupArgs) -> Result<(), Failure> {
     let done = transfer(&args.server, "BACKUP", &args.to, &statement).await?;
     let all = format!("{}, {}, {}", tables(done.tables), files(done.files), size(done.bytes));
     let place = shown_url(&args.to);
-    println!("Backup {} of snapshot {} is in {place}: {all}.", done.backup, done.snapshot);
-    println!("Copied: {}. There already: {}.", done.copied(), files(done.files - done.files_copied.min(done.files)));
-    println!("To have it in an empty cluster: damson restore --from {place} --backup {}", done.backup);
-    Ok(())
+    say(&format!("Backup {} of snapshot {} is in {place}: {all}.", done.backup, done.snapshot))?;
+    let there = files(done.files - done.files_copied.min(done.files));
+    say(&format!("Copied: {}. There already: {there}.", done.copied()))?;
+    say(&format!("To have it in an empty cluster: damson restore --from {place} --backup {}", done.backup))
 }

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Output, TableOutput};
 use super::run::run as run_statement;
+use super::say::say;
 use super::sizes::size;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema};
@@ -55,7 +56,7 @@ async fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
         let files = if problems.rows == 1 { "1 file is".into() } else { format!("{} files are", problems.rows) };
         return Ok(failed(&format!("{files} not as the catalog says")));
     }
-    println!("Nothing is wrong: {files}.");
+    say(&format!("Nothing is wrong: {files}."))?;
     Ok(ExitCode::SUCCESS)
 }
 

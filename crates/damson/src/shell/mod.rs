@@ -12,6 +12,7 @@ mod meta;
 mod output;
 mod restore;
 mod run;
+mod say;
 mod script;
 #[allow(clippy::module_inception, reason = "the shell's state is the shell")]
 mod shell;

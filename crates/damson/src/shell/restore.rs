@@ -1,6 +1,7 @@
 //! `damson restore`.
 
 use super::failure::Failure;
+use super::say::say;
 use super::transfer::{Server, tables, transfer};
 use super::{on_runtime, quoted};
 use std::process::ExitCode;
@@ -29,13 +30,7 @@ async fn run(args: &RestoreArgs) -> Result<(), Failure> {
     let which = args.backup.as_ref().map_or_else(String::new, |id| format!(" BACKUP {}", quoted(id)));
     let statement = format!("RESTORE FROM {}{which}", quoted(&args.from));
     let done = transfer(&args.server, "RESTORE", &args.from, &statement).await?;
-    println!(
-        "Restored {} of backup {}, snapshot {}: {}.",
-        tables(done.tables),
-        done.backup,
-        done.snapshot,
-        done.copied()
-    );
-    println!("To compare every file with the catalog: damson check --url {}", args.server.url);
-    Ok(())
+    let (tables, copied) = (tables(done.tables), done.copied());
+    say(&format!("Restored {tables} of backup {}, snapshot {}: {copied}.", done.backup, done.snapshot))?;
+    say(&format!("To compare every file with the catalog: damson check --url {}", args.server.url))
 }
