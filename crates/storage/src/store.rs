@@ -3,7 +3,8 @@
 use crate::StorageError;
 use crate::cache::ColumnCache;
 use crate::deletes::DeleteVectors;
-use crate::durable::{create_directories, sync_directory};
+use crate::directory_sync::sync_directory;
+use crate::durable::create_directories;
 use crate::footers::{Footers, Verification};
 use crate::scan::{self, TableFiles};
 use crate::write::{self, ModifySpec, WriteSpec};

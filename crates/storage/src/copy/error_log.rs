@@ -3,7 +3,8 @@
 //! Each writer has a file of its own, JSON of one [`BadRow`] a line. What is written is only added to, so that of a writer that was cut
 //! short all lines but the last hold. The log belongs to no transaction: rows stay when their statement fails.
 
-use crate::durable::{create_directories, sync_directory};
+use crate::directory_sync::sync_directory;
+use crate::durable::create_directories;
 use crate::limits::{ERROR_LOG_BYTES_MAX, ERROR_LOG_FILE_BYTES_MAX};
 use crate::{StorageError, TableStore, blocking};
 use damson_cluster::{BadRow, TableId};
