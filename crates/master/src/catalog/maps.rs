@@ -5,7 +5,7 @@ use super::error::CatalogError;
 use super::step::Step;
 use super::store::{Change, Durability};
 use super::workspace::Workspace;
-use damson_cluster::{BucketMap, MapVersion};
+use damson_cluster::{BucketMap, MapVersion, failpoint};
 use std::sync::Arc;
 
 /// Whether a catalog is of a cluster of `asked` segments: it has as many, or had when it was made.
@@ -34,7 +34,9 @@ impl Catalog {
         let map = BucketMap::from_owners(version, owners, current.segment_count().max(named));
         let map = map.map_err(|error| CatalogError::Map(error.to_string()))?;
         workspace.push(|base| Step::new(vec![Change::PutMap(map)], base))?;
+        failpoint("map.before_commit");
         workspace.commit(Durability::Synced)?;
+        failpoint("map.after_commit");
         Ok(version)
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{SqlError, SqlResult, SqlState};
 use crate::locks::LockMode;
 use crate::sql::{Isolation, RelationName};
 use crate::transaction::{LockWait, Transaction};
-use damson_cluster::{Distribution, FileEntry, TableDef};
+use damson_cluster::{Distribution, FileEntry, TableDef, failpoint};
 use moves::Moves;
 use pieces::Pieces;
 use std::sync::Arc;
@@ -63,7 +63,9 @@ impl Session {
         // What was not made the transaction's.
         self.discard(&pieces.new_files()).await;
         let notices = expanded?;
+        failpoint("expand.before_switch");
         self.commit(transaction, SqlError::from).await?;
+        failpoint("expand.after_switch");
         Ok(Outcome::Command { tag: "ALTER TABLE".into(), rows: 0, notices })
     }
 
@@ -101,6 +103,7 @@ impl Session {
             }
             for group in groups(left) {
                 pieces.add(self.move_group(&catalog, moves, &group, cancel).await?);
+                failpoint("expand.after_group");
             }
         }
         self.switch(name, moves, transaction, pieces, cancel).await
