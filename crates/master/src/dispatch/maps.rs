@@ -2,6 +2,7 @@
 
 use super::run::visit;
 use crate::catalog::CatalogState;
+use crate::engine::PastRelations;
 use crate::planner::SliceTable;
 use damson_cluster::{BucketMap, MapVersion};
 use damson_motion::{HashFilterExec, MotionKind, MotionSendExec, SplitUpdateExec};
@@ -12,8 +13,8 @@ use std::sync::Arc;
 /// The bucket maps that a plan's motions, filters and writers go by; of a cluster that has never grown there is one.
 ///
 /// # Errors
-/// Internal, for a map that the catalog does not have.
-pub(super) fn maps_of(table: &SliceTable, catalog: &CatalogState) -> Result<Vec<Arc<BucketMap>>> {
+/// Internal, for a map that neither the catalog has nor what is read of the past.
+pub(super) fn maps_of(table: &SliceTable, catalog: &CatalogState, past: &PastRelations) -> Result<Vec<Arc<BucketMap>>> {
     let mut versions = BTreeSet::from([catalog.current_map().version]);
     for slice in &table.slices {
         visit(&slice.plan, &mut |plan| {
@@ -29,7 +30,7 @@ pub(super) fn maps_of(table: &SliceTable, catalog: &CatalogState) -> Result<Vec<
     }
     let map = |version: MapVersion| {
         let missing = || DataFusionError::Internal(format!("no bucket map {version}"));
-        catalog.bucket_map(version).map(Arc::clone).ok_or_else(missing)
+        catalog.bucket_map(version).map(Arc::clone).or_else(|| past.bucket_map(version)).ok_or_else(missing)
     };
     versions.into_iter().map(map).collect()
 }

@@ -116,7 +116,7 @@ impl Dispatcher {
             }
         }
         let answers = answers.into_iter().collect::<SqlResult<Vec<(ContentId, ControlStream)>>>()?;
-        let maps = maps_of(dispatch.table, &dispatch.catalog).map_err(of_datafusion)?;
+        let maps = maps_of(dispatch.table, &dispatch.catalog, &dispatch.past).map_err(of_datafusion)?;
         let context = task_context(dispatch.state, query, &self.node, &topology, maps);
         self.watch(dispatch, query, context, (answers, slices), close)
     }
@@ -395,7 +395,8 @@ fn requests(
     let slices = &dispatch.table.slices[1..];
     let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
     let encoded: HashMap<SliceId, Bytes> = encoded.collect::<Result<_>>()?;
-    let maps: Vec<BucketMap> = maps_of(dispatch.table, &dispatch.catalog)?.iter().map(|map| (**map).clone()).collect();
+    let maps = maps_of(dispatch.table, &dispatch.catalog, &dispatch.past)?;
+    let maps: Vec<BucketMap> = maps.iter().map(|map| (**map).clone()).collect();
     let mut requests = BTreeMap::new();
     for content in contents(dispatch.table) {
         let mine: Vec<&Slice> = slices.iter().filter(|s| s.gang.contents().contains(&content)).collect();

@@ -93,6 +93,12 @@ impl StatementNames {
         &self.inner.state
     }
 
+    /// The newest bucket map of all that the statement reads: all its segments may have rows.
+    pub(crate) fn newest_map(&self) -> Arc<BucketMap> {
+        let own = self.inner.state.current_map();
+        self.past.newest_map().filter(|past| past.version > own.version).unwrap_or_else(|| Arc::clone(own))
+    }
+
     /// Whether tables have `gp_segment_id`.
     pub(crate) fn has_segment_id(&self) -> bool {
         self.inner.segment_id
@@ -134,7 +140,7 @@ impl StatementNames {
 
 impl Tables for StatementNames {
     fn map(&self, version: MapVersion) -> Option<Arc<BucketMap>> {
-        self.inner.state.bucket_map(version).map(Arc::clone)
+        self.inner.state.bucket_map(version).map(Arc::clone).or_else(|| self.past.bucket_map(version))
     }
 
     fn table(&self, id: TableId, as_of: Option<SnapshotId>) -> Option<Arc<TableDef>> {

@@ -2,7 +2,7 @@
 
 use crate::catalog::CatalogState;
 use async_trait::async_trait;
-use damson_cluster::SnapshotId;
+use damson_cluster::{BucketMap, MapVersion, SnapshotId};
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use parking_lot::RwLock;
@@ -35,6 +35,18 @@ impl PastRelations {
 
     pub(crate) fn state(&self, snapshot: SnapshotId) -> Option<Arc<CatalogState>> {
         self.states.read().get(&snapshot).map(|past| Arc::clone(&past.state))
+    }
+
+    /// The newest bucket map of these states; None without any. They may be newer than the statement's own: AS OF now, or in a transaction that
+    /// stays with a snapshot.
+    pub(crate) fn newest_map(&self) -> Option<Arc<BucketMap>> {
+        let states = self.states.read();
+        states.values().map(|past| past.state.current_map()).max_by_key(|map| map.version).map(Arc::clone)
+    }
+
+    /// A bucket map that one of these states has.
+    pub(crate) fn bucket_map(&self, version: MapVersion) -> Option<Arc<BucketMap>> {
+        self.states.read().values().find_map(|past| past.state.bucket_map(version)).map(Arc::clone)
     }
 
     /// The snapshot whose relations are in the database of that name, and whether they have `gp_segment_id`.

@@ -75,7 +75,7 @@ impl Session {
     pub(super) async fn plan(&self, bound: &Bound, output: Output) -> SqlResult<SliceTable> {
         let (state, names, logical) = (bound.state.clone(), bound.names.clone(), bound.plan.clone());
         let work = async move {
-            let map = Arc::clone(names.state().current_map());
+            let map = names.newest_map();
             let context = PlanContext { state: &state, tables: &names, map: &map };
             let logical = take_next_values(logical, &names)?;
             plan(&context, &logical, output).await

@@ -17,7 +17,7 @@ impl Session {
         rows: Arc<dyn ExecutionPlan>,
         target: WriteTarget,
     ) -> SqlResult<SliceTable> {
-        let map = Arc::clone(bound.names.state().current_map());
+        let map = bound.names.newest_map();
         let context = PlanContext { state: &bound.state, tables: &bound.names, map: &map };
         distribute_and_slice(&context, rows, Output::Write(target)).map_err(of_datafusion)
     }
