@@ -20,8 +20,8 @@ pub(crate) struct PlacedTable {
 }
 
 /// Gives the files of a table their places. `old` is the map that it was laid out by. Where the cluster has as many segments and the same
-/// map, each file goes to the segment that it came from; else files go where there is room, and rows that have a place are sent there
-/// afterwards.
+/// map, each file goes to the segment that it came from; else files go where there is room, of the segments that own something of the map, and
+/// rows that have a place are sent there afterwards.
 pub(crate) fn place_table(
     def: TableDef,
     id: TableId,
@@ -30,23 +30,23 @@ pub(crate) fn place_table(
     current: &BucketMap,
 ) -> PlacedTable {
     let segments = current.segment_count();
-    let contents = || (0..segments as i32).map(ContentId);
+    let owning = current.owning_segments();
     let has_same_segments = old.segment_count() == segments;
     let is_at_home = match def.distribution {
         Distribution::Hashed(_) => has_same_segments && old.owners() == current.owners(),
         Distribution::Randomly => has_same_segments,
         Distribution::Replicated => false,
     };
-    // A segment that is not here has no files.
-    let is_at_home = is_at_home && files.iter().all(|file| (0..segments as i32).contains(&file.content.0));
+    // A segment that is not here has no files, and one that owns nothing gets none.
+    let is_at_home = is_at_home && files.iter().all(|file| current.owns_any(file.content));
     let is_strewn = !is_at_home && matches!(def.distribution, Distribution::Hashed(_)) && !files.is_empty();
     let places: Vec<(FileEntry, ContentId)> = match def.distribution {
-        // Of one copy, everywhere.
+        // Of one copy, wherever those who change the table keep one.
         Distribution::Replicated => {
-            files.iter().flat_map(|file| contents().map(move |content| (file.clone(), content))).collect()
+            files.iter().flat_map(|file| owning.iter().map(|&content| (file.clone(), content))).collect()
         }
         _ if is_at_home => files.into_iter().map(|file| (file.content, file)).map(|(to, file)| (file, to)).collect(),
-        _ => spread(files, segments),
+        _ => spread(files, &owning),
     };
     let def = TableDef { id, map_version: current.version, ..def };
     let mut placed = PlacedTable { def, files: Vec::with_capacity(places.len()), copies: vec![], is_strewn };
@@ -57,13 +57,13 @@ pub(crate) fn place_table(
 }
 
 /// The largest first, each to the segment that has the fewest bytes.
-fn spread(mut files: Vec<FileEntry>, segments: usize) -> Vec<(FileEntry, ContentId)> {
-    let mut held = vec![0_u64; segments];
+fn spread(mut files: Vec<FileEntry>, segments: &[ContentId]) -> Vec<(FileEntry, ContentId)> {
+    let mut held = vec![0_u64; segments.len()];
     files.sort_by_key(|file| Reverse(file.bytes));
     let place = |file: FileEntry| {
-        let least = (0..segments).min_by_key(|&segment| held[segment]).unwrap_or(0);
+        let least = (0..segments.len()).min_by_key(|&i| held[i]).expect("every bucket has an owner");
         held[least] = held[least].saturating_add(file.bytes);
-        (file, ContentId(least as i32))
+        (file, segments[least])
     };
     files.into_iter().map(place).collect()
 }
@@ -193,6 +193,22 @@ mod tests {
     fn a_replicated_table_is_everywhere() {
         let placed = place(Distribution::Replicated, 3, 2);
         assert_eq!((contents(&placed), placed.is_strewn), (vec![0, 1, 0, 1, 0, 1, 0, 1], false));
+    }
+
+    #[test]
+    fn a_segment_that_owns_nothing_gets_no_files() {
+        let old = BucketMap::uniform(MapVersion(1), 3);
+        let owners = BucketMap::uniform(MapVersion(2), 2).owners().to_vec();
+        let current = BucketMap::from_owners(MapVersion(2), owners, 3).unwrap();
+        let placed = |distribution| {
+            let files = vec![file(0, 100), file(2, 30)];
+            let placed = place_table(table(distribution), TableId(8), files, &old, &current);
+            (contents(&placed), placed.is_strewn)
+        };
+        // A copy that nobody changes would be read again, once its segment owns something.
+        assert_eq!(placed(Distribution::Replicated), (vec![0, 1, 0, 1], false));
+        assert_eq!(placed(Distribution::Randomly), (vec![0, 1], false));
+        assert_eq!(placed(Distribution::Hashed(vec![0])), (vec![0, 1], true));
     }
 
     #[test]

@@ -83,7 +83,10 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
             let differs = || skips || rows.locus.is_whole() && disagreeing(&rows.plan).is_some();
             let rows = if target == Target::Everywhere && differs() { distributor.to_entry(rows)? } else { rows };
             let map = distributor.bucket_map(table.map)?;
-            let owned = distributor.move_to(rows, &target)?.plan;
+            let owned = match target {
+                Target::Strewn if !table.in_place => distributor.to_strewn_on_owners(rows)?.plan,
+                _ => distributor.move_to(rows, &target)?.plan,
+            };
             let owned = match (&target, &table.copies) {
                 (Target::Everywhere, Some(copies)) => on_segments(owned, copies.clone(), table.map),
                 (Target::Everywhere, None) => distributor.on_owners(owned, &map),

@@ -94,6 +94,32 @@ impl Distributor<'_> {
         Ok(Placed { plan, locus: Locus::Strewn })
     }
 
+    /// Each row on one of the segments that own something of the newest map, which are the ones that a random table's new rows go to. Rows that are
+    /// on such segments stay.
+    pub(crate) fn to_strewn_on_owners(&self, placed: Placed) -> Result<Placed> {
+        let map = self.bucket_map(self.map)?;
+        if map.is_owned_by_all(self.segments as usize) {
+            return self.to_strewn(placed);
+        }
+        match &placed.locus {
+            Locus::Entry | Locus::General => self.to_strewn(placed),
+            Locus::Replicated => {
+                let kept = Kept::Segments(vec![map.first_owner()]);
+                let plan = Arc::new(HashFilterExec::new(kept, self.map, placed.plan));
+                Ok(Placed { plan, locus: Locus::Strewn })
+            }
+            Locus::Hashed { map: own, .. }
+                if self.bucket_map(*own)?.owning_segments().iter().all(|&content| map.owns_any(content)) =>
+            {
+                Ok(placed)
+            }
+            Locus::Hashed { .. } | Locus::Strewn => {
+                let (all, kind) = (Gang::All(self.segments), MotionKind::RoundRobin { map: self.map });
+                Ok(Placed { plan: motion(kind, all, all, placed.plan), locus: Locus::Strewn })
+            }
+        }
+    }
+
     fn to_hashed(&self, placed: Placed, columns: &[usize], map: MapVersion) -> Result<Placed> {
         if is_hashed_by(&placed.locus, columns, map) {
             return Ok(placed);
