@@ -5,7 +5,7 @@ use super::{Outcome, Session};
 use crate::catalog::{Catalog, CatalogError};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{AlterSystem, Name, Statement};
-use damson_cluster::BucketMap;
+use damson_cluster::{BucketMap, MapVersion};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,8 +77,12 @@ impl Session {
                     .with_hint("Name each segment with the number of its buckets, in their order: '0*8192 1*8192'.")
             })?,
         };
-        // Queries need them from the commit on.
+        // What is refused adds no segments.
+        self.check_may_change_cluster()?;
         let named = owners.iter().max().map_or(0, |&owner| usize::from(owner) + 1);
+        BucketMap::from_owners(MapVersion(0), owners.clone(), named)
+            .map_err(|error| SqlError::from(CatalogError::Map(error.to_string())))?;
+        // Queries need them from the commit on.
         self.master.registry.add(named)?;
         let catalog = Arc::clone(&self.master.catalog);
         let version = self.change_cluster(move |_| catalog.install_map(owners)).await?;
@@ -92,11 +96,18 @@ impl Session {
         &self,
         change: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> SqlResult<T> {
+        self.check_may_change_cluster()?;
+        self.master.files.in_catalog(change).await
+    }
+
+    /// # Errors
+    /// 25006 where the session's transactions may change nothing.
+    fn check_may_change_cluster(&self) -> SqlResult<()> {
         if self.settings.lock().default_read_only() {
             let message = "cannot change the cluster in a read-only transaction";
             return Err(SqlError::new(SqlState::READ_ONLY_TRANSACTION, message));
         }
-        self.master.files.in_catalog(change).await
+        Ok(())
     }
 
     /// How long snapshots are kept, as SHOW gives it.
