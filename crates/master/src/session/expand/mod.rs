@@ -63,7 +63,6 @@ impl Session {
         // What was not made the transaction's.
         self.discard(&pieces.new_files()).await;
         let notices = expanded?;
-        failpoint("expand.before_switch");
         self.commit(transaction, SqlError::from).await?;
         failpoint("expand.after_switch");
         Ok(Outcome::Command { tag: "ALTER TABLE".into(), rows: 0, notices })
@@ -136,6 +135,7 @@ impl Session {
         commit.new_layout = Some(TableDef { map_version: map.version, ..(*entry.def).clone() });
         let bound = self.bind_nothing(catalog)?;
         self.add(transaction, &bound, commit, cancel).await?;
+        failpoint("expand.before_switch");
         let waited_ms = started.elapsed().as_millis();
         tracing::info!(table = %entry.def.qualified_name(), map = map.version.0, rows, bytes, waited_ms, "table expanded");
         Ok(vec![format!(
