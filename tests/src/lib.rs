@@ -10,6 +10,7 @@ mod ddl;
 pub mod dml;
 pub mod fault_proxy;
 pub mod history;
+pub mod load;
 pub mod postgres;
 pub mod processes;
 pub mod random;

@@ -602,6 +602,26 @@ impl ProcessCluster {
         });
     }
 
+    /// Starts the master again if it has ended, and does not wait for it: segments may end meanwhile.
+    ///
+    /// # Panics
+    /// Where there are two masters: [`ProcessCluster::fail_over`] is for them.
+    pub fn respawn_master(&mut self) {
+        assert!(self.standby.is_none(), "the other master is active then");
+        if self.master.try_wait().is_some() {
+            self.master = self.spawn_master();
+        }
+    }
+
+    /// Starts the segments again that have ended, and does not wait for them: the master may be away.
+    pub fn respawn_segments(&mut self) {
+        for content in 0..self.segments.len() {
+            if self.segments[content].try_wait().is_some() {
+                self.segments[content] = self.spawn_segment(content, BUILD);
+            }
+        }
+    }
+
     /// Kills the active master and waits until the other one is active; then starts the killed one, which stands by. Gives how long
     /// it took until the other was.
     ///
