@@ -54,7 +54,7 @@ bench-dml: rust ## Measures INSERT, UPDATE and DELETE, and what they leave to sc
 	$(CARGO) build --release --locked -p damson-bench-dml
 	$(BIN)/damson-bench-dml $(ARGS)
 
-nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 10,000 random changes and slice graphs, 200 kills, ten minutes of takeovers, fuzz targets.
+nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 10,000 random changes and slice graphs, 200 kills, 100 expansions, ten minutes of takeovers, fuzz targets.
 	$(CARGO) build --release --workspace --all-targets --locked
 	$(CARGO) test --release --workspace --locked --no-fail-fast -- --include-ignored
 	DAMSON_SIM_SEEDS=10000 $(CARGO) test --release --locked -p damson-interconnect --lib -- sim::
@@ -64,6 +64,7 @@ nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 
 	DAMSON_DML_STATEMENTS=10000 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture dml::as_the_model_says
 	DAMSON_TRANSACTIONS=200 DAMSON_HISTORY_SECONDS=300 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture transactions::histories
 	DAMSON_KILLS=200 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture crash::
+	DAMSON_EXPANSIONS=100 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture expand_crash::
 	DAMSON_COPIES=200 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture copy_once::
 
 # The sanitizer is not stable, but in every stable compiler.

@@ -9,6 +9,7 @@ mod crash;
 mod dml;
 mod errors;
 mod expand;
+mod expand_crash;
 mod explain;
 mod faults;
 mod interconnect;
