@@ -1,9 +1,11 @@
 //! Compares files with what the catalog says of them.
 
+use crate::deletes::DeletedRows;
 use crate::footers::FileIdentity;
 use crate::{StorageError, TableStore};
 use damson_cluster::{BucketMap, DeleteVector, Distribution, FileEntry, TableDef, placement};
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::execution::TaskContext;
 use futures::StreamExt;
 use std::sync::Arc;
@@ -18,10 +20,10 @@ pub struct FileProblem {
 
 impl TableStore {
     /// Reads every one of `files`, which are the table's on this content, from the disk: whether it is there, its length and checksum, its
-    /// rows, its delete vector, and whether every row is where `map` puts it. Gives what is wrong.
+    /// rows, its delete vector, and whether every row that is not deleted is where `map` puts it. Gives what is wrong.
     ///
     /// # Memory
-    /// One block of a file, then what [`TableStore::scan`] of its distribution key takes.
+    /// One block of a file, then what [`TableStore::scan_with_row_ids`] of its distribution key takes, and its delete vector.
     pub async fn check(&self, table: &TableDef, map: &BucketMap, files: &[FileEntry]) -> Vec<FileProblem> {
         let mut problems = vec![];
         for file in files {
@@ -62,7 +64,7 @@ impl TableStore {
         }
     }
 
-    /// Deleted rows are looked at, too: a file is moved whole.
+    /// Deleted rows are read, too, but may be another segment's: those that left for it when the table was laid out by another map.
     async fn check_placement(
         &self,
         table: &TableDef,
@@ -70,18 +72,29 @@ impl TableStore {
         file: &FileEntry,
     ) -> Result<Option<String>, String> {
         let Distribution::Hashed(key) = &table.distribution else { return Ok(None) };
+        let deleted = match &file.deletes {
+            None => DeletedRows::default(),
+            Some(vector) => match self.files().deletes.verify(file.table, vector).await {
+                Ok(deleted) => deleted,
+                // What is wrong with it is told of the vector itself.
+                Err(_) => return Ok(None),
+            },
+        };
         let whole = FileEntry { deletes: None, ..file.clone() };
-        let scan = self.scan(&table.arrow_schema(), key, &[whole], 1).map_err(|e| e.to_string())?;
+        let scan = self.scan_with_row_ids(&table.arrow_schema(), key, &[whole]).map_err(|e| e.to_string())?;
         let described = |error| StorageError::find(&error).map_or_else(|| error.to_string(), ToString::to_string);
         let mut batches = scan.execute(0, Arc::new(TaskContext::default())).map_err(described)?;
         let (mut hashes, mut strays, mut outside, mut rows) = (vec![], 0_u64, 0_u64, 0_u64);
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(described)?;
-            let columns: Vec<ArrayRef> = batch.columns().to_vec();
-            placement::hash_rows(&columns, &mut hashes).map_err(|e| e.to_string())?;
+            // After the key are the file and the number of each row.
+            placement::hash_rows(&batch.columns()[..key.len()], &mut hashes).map_err(|e| e.to_string())?;
+            let numbers = batch.column(key.len() + 1).as_primitive::<Int64Type>();
             rows += batch.num_rows() as u64;
-            for bucket in hashes.iter().map(|&hash| placement::bucket_of(hash)) {
-                strays += u64::from(map.owner(bucket) != self.content());
+            for (&hash, &number) in hashes.iter().zip(numbers.values()) {
+                let bucket = placement::bucket_of(hash);
+                let is_deleted = u32::try_from(number).is_ok_and(|number| deleted.contains(number));
+                strays += u64::from(!is_deleted && map.owner(bucket) != self.content());
                 outside += u64::from(file.buckets.is_some_and(|(low, high)| !(low..=high).contains(&bucket)));
             }
         }
