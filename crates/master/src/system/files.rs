@@ -5,6 +5,7 @@ use super::cells::{Row, bigint, double, integer, row, smallint, text};
 use super::table::{SystemContext, SystemTable};
 use crate::catalog::TableEntry;
 use damson_cluster::ContentId;
+use std::collections::BTreeSet;
 
 /// Every live file.
 pub(super) const FILES: SystemTable = SystemTable {
@@ -80,10 +81,11 @@ fn segment_rows(context: &SystemContext) -> Vec<Row> {
     rows
 }
 
-/// The segments that a table is laid out over.
-fn contents(context: &SystemContext, entry: &TableEntry) -> impl Iterator<Item = ContentId> {
-    let segments = context.state.bucket_map(entry.def.map_version).map_or(0, |map| map.segment_count());
-    (0..segments as i32).map(ContentId)
+/// The segments that a table is laid out over, and any others that have rows of it: of a random one, before it is laid out by the newest map.
+fn contents(context: &SystemContext, entry: &TableEntry) -> BTreeSet<ContentId> {
+    let map = context.state.bucket_map(entry.def.map_version);
+    let owning = map.map_or_else(Vec::new, |map| map.owning_segments());
+    owning.into_iter().chain(entry.files.contents().map(|(content, _)| content)).collect()
 }
 
 /// How evenly each table's rows lie: `skew` is how much more than the average the fullest segment has, 0 where even.
@@ -105,7 +107,8 @@ pub(super) const SKEW: SystemTable = SystemTable {
 fn skew(context: &SystemContext) -> Vec<Row> {
     let mut rows = Vec::new();
     for entry in context.state.tables() {
-        let counts: Vec<u64> = contents(context, entry).map(|content| entry.files.rows_of(content)).collect();
+        let counts: Vec<u64> =
+            contents(context, entry).into_iter().map(|content| entry.files.rows_of(content)).collect();
         let (min, max) = (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
         let average = counts.iter().sum::<u64>() as f64 / counts.len().max(1) as f64;
         let skew = if max == 0 { 0.0 } else { max as f64 / average - 1.0 };
