@@ -184,6 +184,72 @@ async fn others_read_and_write_meanwhile() {
     cluster.shutdown().await;
 }
 
+/// Where new rows of random tables, and copies, come from makes no difference: a segment that is to be given up gets none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_owns_nothing_gets_no_rows() {
+    let cluster = TestCluster::start(4).await;
+    let session = cluster.session();
+    some_tables(&session).await;
+    let rows = session.text("SELECT count(*) FROM hashed").await;
+    run(&session, "ALTER SYSTEM SET bucket_map = '2*8192 3*8192'").await;
+    for table in ["random", "copies"] {
+        run(&session, &format!("ALTER TABLE {table} EXPAND TABLE")).await;
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let lines: String = (0..ROWS).map(|k| format!("{k},{k},loaded\n")).collect();
+    std::fs::write(file.path(), lines).expect("a file to load");
+    for sql in [
+        "INSERT INTO random SELECT * FROM hashed".to_owned(),
+        "INSERT INTO random SELECT * FROM copies".to_owned(),
+        "INSERT INTO random SELECT k, v, t FROM hashed JOIN copies USING (k, v, t)".to_owned(),
+        format!("COPY random FROM '{}' (FORMAT csv)", file.path().display()),
+        "CREATE TABLE made AS SELECT * FROM hashed DISTRIBUTED RANDOMLY".to_owned(),
+        "CREATE TABLE copied AS SELECT * FROM copies DISTRIBUTED RANDOMLY".to_owned(),
+        "ALTER TABLE keyed DROP CONSTRAINT keyed_pkey".to_owned(),
+        "ALTER TABLE keyed SET DISTRIBUTED RANDOMLY".to_owned(),
+    ] {
+        run(&session, &sql).await;
+    }
+    for table in ["random", "made", "copied", "keyed"] {
+        let by_segment = rows_by_segment(&session, table).await;
+        assert!(by_segment.iter().all(|line| line.starts_with("2 | ") || line.starts_with("3 | ")), "{by_segment:?}");
+    }
+    for table in ["made", "copied", "keyed"] {
+        assert_eq!(session.text(&format!("SELECT count(*) FROM {table}")).await, rows, "{table}");
+    }
+    let of_all = ROWS as u64 + 4 * rows.parse::<u64>().expect("a number");
+    assert_eq!(session.text("SELECT count(*) FROM random").await, of_all.to_string());
+    nothing_is_wrong(&session).await;
+    cluster.shutdown().await;
+}
+
+/// A transaction that stays with a snapshot may read what is newer than that, of tables that are laid out by maps that it does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_newer_than_the_transaction_is_read_by_its_own_map() {
+    let cluster = TestCluster::start(4).await;
+    let (session, other) = (cluster.session(), cluster.session());
+    some_tables(&session).await;
+    let rows = session.text("SELECT count(*) FROM hashed").await;
+    run(&session, "BEGIN ISOLATION LEVEL REPEATABLE READ").await;
+    assert_eq!(session.text("SELECT count(*) FROM hashed").await, rows);
+    run(&other, "ALTER SYSTEM SET bucket_map = '0*4096 3*4096 1*4096 2*4096'").await;
+    for table in ["hashed", "copies"] {
+        run(&other, &format!("ALTER TABLE {table} EXPAND TABLE")).await;
+    }
+    let (newest, rows) = (other.text("SHOW transaction_snapshot").await, rows.as_str());
+    for (sql, count) in [
+        (format!("SELECT count(*) FROM hashed AS OF SNAPSHOT {newest}"), rows),
+        (format!("SELECT count(*) FROM hashed AS OF SNAPSHOT {newest} AS a JOIN hashed AS b USING (k, v, t)"), rows),
+        (format!("SELECT count(*) FROM hashed AS OF SNAPSHOT {newest} AS a JOIN copies AS b USING (k, v, t)"), rows),
+        (format!("SELECT count(*) FROM hashed AS a JOIN copies AS OF SNAPSHOT {newest} AS b USING (k, v, t)"), rows),
+        (format!("SELECT count(*) FROM hashed AS OF SNAPSHOT {newest} AS a WHERE k = 7"), "1"),
+    ] {
+        assert_eq!(session.text(&sql).await, count, "{sql}");
+    }
+    run(&session, "COMMIT").await;
+    cluster.shutdown().await;
+}
+
 #[test]
 fn segments_that_wait_are_added_while_the_cluster_works() {
     let mut cluster = ProcessCluster::start_with(Setup { segments: 2, segments_later: 2, ..Setup::default() });
