@@ -18,7 +18,7 @@ pub mod sketch;
 mod table;
 mod topology;
 
-pub use access::SourceAccess;
+pub use access::{SecretType, SourceAccess};
 pub use backup::{BackupFile, Copied, RestoreFile};
 pub use bad_row::{bad_row_batch, bad_row_schema};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};

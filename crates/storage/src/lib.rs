@@ -14,6 +14,7 @@ mod footers;
 mod interval;
 mod key_index;
 pub mod limits;
+mod object_clients;
 mod scan;
 mod sink;
 mod source;

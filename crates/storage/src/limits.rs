@@ -49,8 +49,8 @@ pub const SOURCE_DEPTH_MAX: usize = 64;
 /// Choices of a pattern's `{a,b}` together.
 pub const PATTERN_ALTERNATIVES_MAX: usize = 1_000;
 
-/// Clients of buckets and web servers that are kept, each with its idle connections.
-pub const SOURCE_CLIENTS_MAX: usize = 64;
+/// Clients of buckets that are kept, each with its idle connections.
+pub const OBJECT_CLIENTS_MAX: usize = 64;
 
 /// Bytes of a compressed file that are read at a time: they become several times as many.
 pub const DECODE_READ_BYTES: usize = 1 << 20;

@@ -6,7 +6,6 @@ mod files;
 mod place;
 mod retry;
 mod source;
-mod stores;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

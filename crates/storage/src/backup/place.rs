@@ -3,7 +3,6 @@
 use super::bucket::Bucket;
 use super::retry::RetryPolicy;
 use super::source::{Owner, Source, cut, io_error};
-use super::stores::bucket_store;
 use super::url::PlaceUrl;
 use crate::directory_sync::sync_directory;
 use crate::durable::{DurableFile, Finished, create_directories};
@@ -11,6 +10,7 @@ use crate::limits::{BACKUP_MANIFEST_BYTES_MAX, BACKUP_TEMPORARY_LIFE};
 use crate::{StorageError, blocking};
 use bytes::Bytes;
 use chrono::Utc;
+use damson_cluster::SourceAccess;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
@@ -82,13 +82,9 @@ impl BackupPlace {
         let name = url.to_string();
         match url {
             PlaceUrl::Directory(path) => Self::directory(name, path).await,
-            PlaceUrl::Bucket { cloud, bucket, prefix } => {
-                let store = bucket_store(cloud, &bucket).map_err(|error| StorageError::Place {
-                    place: name.clone(),
-                    message: format!("the environment of this node does not say how to reach it: {error}"),
-                    sqlstate: "22023",
-                })?;
-                Ok(Self::of_store(name, store, prefix, RetryPolicy::BUCKET))
+            PlaceUrl::Bucket(url) => {
+                let store = url.open(&SourceAccess::default())?;
+                Ok(Self::of_store(name, store, url.path, RetryPolicy::BUCKET))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Names of places.
 
 use crate::StorageError;
-use object_store::path::Path as ObjectPath;
+use crate::object_clients::BucketUrl;
 use std::fmt;
 use std::path::{Component, PathBuf};
 
@@ -9,27 +9,7 @@ use std::path::{Component, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PlaceUrl {
     Directory(PathBuf),
-    Bucket { cloud: Cloud, bucket: String, prefix: ObjectPath },
-}
-
-/// Whose bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cloud {
-    S3,
-    Google,
-    Azure,
-}
-
-impl Cloud {
-    const ALL: [Cloud; 3] = [Cloud::S3, Cloud::Google, Cloud::Azure];
-
-    fn scheme(self) -> &'static str {
-        match self {
-            Cloud::S3 => "s3",
-            Cloud::Google => "gs",
-            Cloud::Azure => "az",
-        }
-    }
+    Bucket(BucketUrl),
 }
 
 /// A place's URL as it may be shown and logged: without a password, which is before an `@`, and without what is asked of a server,
@@ -68,19 +48,7 @@ impl PlaceUrl {
             let directory = is_local.then(|| directory(rest)).flatten();
             return directory.ok_or_else(|| refuse("a directory's URL is file:///directory, without a host or \"..\""));
         }
-        let cloud = Cloud::ALL.into_iter().find(|cloud| scheme.eq_ignore_ascii_case(cloud.scheme()));
-        let cloud = cloud.ok_or_else(|| refuse("the places that there are: file://, s3://, gs:// and az://"))?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.contains('@') || rest.contains(['?', '#']) {
-            return Err(refuse(
-                "it says more than bucket and prefix: the nodes take credentials from their environment",
-            ));
-        }
-        if bucket.is_empty() || bucket.contains(':') {
-            return Err(refuse("it names no bucket; an endpoint is set in the environment of the nodes"));
-        }
-        let prefix = ObjectPath::parse(prefix.trim_end_matches('/')).map_err(|error| refuse(&error.to_string()))?;
-        Ok(PlaceUrl::Bucket { cloud, bucket: bucket.into(), prefix })
+        BucketUrl::parse(text).map(PlaceUrl::Bucket)
     }
 }
 
@@ -95,10 +63,7 @@ impl fmt::Display for PlaceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PlaceUrl::Directory(path) => write!(f, "{}", path.display()),
-            PlaceUrl::Bucket { cloud, bucket, prefix } => {
-                write!(f, "{}://{bucket}", cloud.scheme())?;
-                if prefix.as_ref().is_empty() { Ok(()) } else { write!(f, "/{prefix}") }
-            }
+            PlaceUrl::Bucket(url) => url.fmt(f),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Reads of a file at any place, off the query runtime.
 
-use super::clients::client;
 use super::url::SourceName;
 use crate::StorageError;
 use crate::backup::{RetryPolicy, status_of};
 use crate::blocking;
 use crate::limits::{SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE};
+use crate::object_clients::client;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use damson_cluster::{CopyFile, SourceAccess};
@@ -54,13 +54,13 @@ impl SourceFile {
                 let (target, listed) = (path.clone(), file.clone());
                 Place::Local(blocking::try_run("open", path.as_ref(), move || open_local(&target, &listed)).await?)
             }
-            SourceName::Remote { place, key } => {
+            SourceName::Remote { bucket, key } => {
                 let location = ObjectPath::parse(&key).map_err(|error| StorageError::File {
                     path: file.url.clone(),
                     message: error.to_string(),
                     sqlstate: "22023",
                 })?;
-                Place::Remote { store: client(&place, access)?, location }
+                Place::Remote { store: client(&bucket, access)?, location }
             }
         };
         Ok(SourceFile { inner: Arc::new(Inner { file: file.clone(), place }) })

@@ -1,13 +1,13 @@
 //! Which files a COPY's names mean.
 
-use super::clients::client;
 use super::partition::partition_of;
 use super::pattern::{OPTIONS, alternatives, compile, is_pattern, literal_prefix};
-use super::url::{RemotePlace, SourceName, bad_name};
+use super::url::{SourceName, bad_name};
 use crate::StorageError;
 use crate::backup::{RetryPolicy, shown_url};
 use crate::blocking;
 use crate::limits::{SOURCE_DEPTH_MAX, SOURCE_FILES_MAX};
+use crate::object_clients::{Bucket, client};
 use chrono::{DateTime, Utc};
 use damson_cluster::{CopyFile, SourceAccess};
 use futures::TryStreamExt;
@@ -45,7 +45,7 @@ pub async fn list_sources(
                     let shown = PathBuf::from(&path);
                     blocking::try_run("list", &shown, move || local(&path)).await?
                 }
-                SourceName::Remote { place, key } => remote(&place, &key, access).await?,
+                SourceName::Remote { bucket, key } => remote(&bucket, &key, access).await?,
             };
             meant += files.len();
             found.extend(files.into_iter().map(|file| (file.url.clone(), file)));
@@ -164,42 +164,42 @@ fn local_file(path: PathBuf, metadata: &Metadata) -> Result<CopyFile, StorageErr
     })
 }
 
-async fn remote(place: &RemotePlace, key: &str, access: &SourceAccess) -> Result<Vec<CopyFile>, StorageError> {
-    let store = client(place, access)?;
+async fn remote(bucket: &Bucket, key: &str, access: &SourceAccess) -> Result<Vec<CopyFile>, StorageError> {
+    let store = client(bucket, access)?;
     if is_pattern(key) {
         let pattern = compile(key)?;
         let matches = |key: &str| pattern.matches_with(key, OPTIONS);
-        return list(&store, place, literal_prefix(key), matches).await;
+        return list(&store, bucket, literal_prefix(key), matches).await;
     }
     if !key.is_empty()
         && !key.ends_with('/')
-        && let Some(file) = head(&store, place, key).await?
+        && let Some(file) = head(&store, bucket, key).await?
     {
         return Ok(vec![file]);
     }
     let prefix = if key.is_empty() || key.ends_with('/') { key.to_owned() } else { format!("{key}/") };
     let shown = |key: &str| !key[prefix.len()..].split('/').any(is_hidden);
-    list(&store, place, &prefix, shown).await
+    list(&store, bucket, &prefix, shown).await
 }
 
 /// A file by its name; None if there is none.
-async fn head(store: &Arc<dyn ObjectStore>, place: &RemotePlace, key: &str) -> Result<Option<CopyFile>, StorageError> {
-    let location = ObjectPath::parse(key).map_err(|error| bad_name(&place.url_of(key), error.to_string()))?;
+async fn head(store: &Arc<dyn ObjectStore>, bucket: &Bucket, key: &str) -> Result<Option<CopyFile>, StorageError> {
+    let location = ObjectPath::parse(key).map_err(|error| bad_name(&bucket.url_of(key), error.to_string()))?;
     match RetryPolicy::BUCKET.retry(key, || store.head(&location)).await {
-        Ok(meta) => Ok(Some(remote_file(place, meta))),
+        Ok(meta) => Ok(Some(remote_file(bucket, meta))),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(super::file::refused("look for", &place.url_of(key), error)),
+        Err(error) => Err(super::file::refused("look for", &bucket.url_of(key), error)),
     }
 }
 
 /// The files below `prefix`, which is empty or ends in a slash, whose keys are `wanted`.
 async fn list(
     store: &Arc<dyn ObjectStore>,
-    place: &RemotePlace,
+    bucket: &Bucket,
     prefix: &str,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<CopyFile>, StorageError> {
-    let url = place.url_of(prefix);
+    let url = bucket.url_of(prefix);
     let below = ObjectPath::parse(prefix.trim_end_matches('/')).map_err(|error| bad_name(&url, error.to_string()))?;
     let ask = || async {
         let mut files = vec![];
@@ -207,7 +207,7 @@ async fn list(
         while let Some(meta) = listed.try_next().await? {
             let key = meta.location.as_ref();
             if key.starts_with(prefix) && wanted(key) {
-                files.push(remote_file(place, meta));
+                files.push(remote_file(bucket, meta));
             }
             if files.len() > SOURCE_FILES_MAX {
                 break;
@@ -219,14 +219,14 @@ async fn list(
 }
 
 /// The same whether the file was asked for or met in a listing: a header has whole seconds and quotes, a listing may have neither.
-fn remote_file(place: &RemotePlace, meta: ObjectMeta) -> CopyFile {
+fn remote_file(bucket: &Bucket, meta: ObjectMeta) -> CopyFile {
     let key = meta.location.to_string();
     let quoted = |etag: String| match etag.starts_with('"') || etag.starts_with("W/") {
         true => etag,
         false => format!("\"{etag}\""),
     };
     CopyFile {
-        url: place.url_of(&key),
+        url: bucket.url_of(&key),
         bytes: meta.size,
         etag: meta.e_tag.filter(|etag| !etag.is_empty()).map(quoted),
         modified_us: Some(meta.last_modified.timestamp() * 1_000_000),
@@ -237,16 +237,16 @@ fn remote_file(place: &RemotePlace, meta: ObjectMeta) -> CopyFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::url::Scheme;
+    use crate::object_clients::Cloud;
 
     #[test]
     fn a_file_is_the_same_from_a_header_and_from_a_listing() {
-        let place = RemotePlace { scheme: Scheme::Azure, authority: "c".into() };
+        let bucket = Bucket { cloud: Cloud::Azure, name: "c".into() };
         let file = |etag: &str, time: &str| {
             let last_modified = DateTime::parse_from_rfc3339(time).unwrap().with_timezone(&Utc);
             let location = ObjectPath::from("a/b.csv");
             remote_file(
-                &place,
+                &bucket,
                 ObjectMeta { location, last_modified, size: 1, e_tag: Some(etag.into()), version: None },
             )
         };

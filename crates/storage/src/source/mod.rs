@@ -1,6 +1,5 @@
 //! Files that COPY reads: on disks and in buckets. They are users' own: nothing here writes.
 
-mod clients;
 mod file;
 mod list;
 mod partition;

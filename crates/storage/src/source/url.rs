@@ -2,6 +2,7 @@
 
 use crate::StorageError;
 use crate::backup::shown_url;
+use crate::object_clients::{Bucket, Cloud};
 use std::path::PathBuf;
 
 /// What a name that a user wrote means; it may be a pattern.
@@ -10,42 +11,10 @@ pub(super) enum SourceName {
     /// An absolute path.
     Local(String),
     Remote {
-        place: RemotePlace,
+        /// Whose names the key is among.
+        bucket: Bucket,
         key: String,
     },
-}
-
-/// Whose names a key is among.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct RemotePlace {
-    pub scheme: Scheme,
-    /// Bucket or container.
-    pub authority: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Scheme {
-    S3,
-    Google,
-    Azure,
-}
-
-impl Scheme {
-    const ALL: [Scheme; 3] = [Scheme::S3, Scheme::Google, Scheme::Azure];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Scheme::S3 => "s3",
-            Scheme::Google => "gs",
-            Scheme::Azure => "az",
-        }
-    }
-}
-
-impl RemotePlace {
-    pub(super) fn url_of(&self, key: &str) -> String {
-        format!("{}://{}/{key}", self.scheme.name(), self.authority)
-    }
 }
 
 pub(super) fn bad_name(name: &str, message: impl Into<String>) -> StorageError {
@@ -67,27 +36,30 @@ impl SourceName {
                 false => Err(refuse("a file's URL is file:///path, without a host")),
             };
         }
-        let scheme = Scheme::ALL.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.name()));
-        let scheme = scheme.ok_or_else(|| refuse("files are at file://, s3://, gs:// and az://"))?;
-        let (authority, key) = rest.split_once('/').unwrap_or((rest, ""));
-        if authority.is_empty() {
+        let cloud = Cloud::by_scheme(scheme);
+        let cloud = cloud.ok_or_else(|| refuse("files are at file://, s3://, gs:// and az://"))?;
+        let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.is_empty() {
             return Err(refuse("it names no bucket"));
         }
-        if authority.contains('@') {
-            return Err(refuse("credentials do not belong into a URL: the nodes take them from their environment"));
+        if name.contains('@') {
+            return Err(refuse(
+                "credentials do not belong into a URL: they come from the environment of the nodes or a secret",
+            ));
         }
-        if authority.contains(':') {
-            return Err(refuse("it names no bucket; an endpoint is set in the environment of the nodes"));
+        if name.contains(':') {
+            return Err(refuse("it names no bucket; an endpoint is set in the environment of the nodes or a secret"));
         }
         // A pattern has no equals sign after its question mark; a signature has.
         if key.split_once('?').is_some_and(|(_, rest)| rest.contains('=')) {
-            return Err(refuse("it says more than bucket and key: the nodes take credentials from their environment"));
+            return Err(refuse(
+                "it says more than bucket and key: credentials come from the environment of the nodes or a secret",
+            ));
         }
         if key.split('/').any(|part| part == "..") {
             return Err(refuse("a name has no \"..\" in it"));
         }
-        let place = RemotePlace { scheme, authority: authority.into() };
-        Ok(SourceName::Remote { place, key: key.into() })
+        Ok(SourceName::Remote { bucket: Bucket { cloud, name: name.into() }, key: key.into() })
     }
 }
 

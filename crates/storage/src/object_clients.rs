@@ -1,0 +1,274 @@
+//! The clients of buckets: one for each bucket and each way in, because a client keeps its connections.
+
+use crate::StorageError;
+use crate::backup::shown_url;
+use crate::limits::{BACKUP_RETRY_FIRST, BACKUP_RETRY_LONGEST, OBJECT_CLIENTS_MAX};
+use damson_cluster::SourceAccess;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::path::Path as ObjectPath;
+use object_store::{BackoffConfig, ObjectStore, Result, RetryConfig};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// What a client tries by itself, for each request of many: a part that is refused once must not send its file again. What lasts longer
+/// its caller waits for.
+const REQUEST_RETRIES: usize = 3;
+const REQUEST_RETRY_FOR: Duration = Duration::from_secs(20);
+
+/// Whose bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Cloud {
+    S3,
+    Google,
+    Azure,
+}
+
+impl Cloud {
+    const ALL: [Cloud; 3] = [Cloud::S3, Cloud::Google, Cloud::Azure];
+
+    /// Of a URL, in any case.
+    pub fn by_scheme(scheme: &str) -> Option<Cloud> {
+        Cloud::ALL.into_iter().find(|cloud| scheme.eq_ignore_ascii_case(cloud.scheme()))
+    }
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Cloud::S3 => "s3",
+            Cloud::Google => "gs",
+            Cloud::Azure => "az",
+        }
+    }
+}
+
+/// A bucket or container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Bucket {
+    pub cloud: Cloud,
+    pub name: String,
+}
+
+impl Bucket {
+    pub fn url_of(&self, key: &str) -> String {
+        format!("{self}/{key}")
+    }
+}
+
+/// `s3://bucket`.
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.cloud.scheme(), self.name)
+    }
+}
+
+/// A bucket and a prefix of its names, or a name, by a URL that says no more than these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BucketUrl {
+    pub bucket: Bucket,
+    pub path: ObjectPath,
+}
+
+impl BucketUrl {
+    /// # Errors
+    /// 22023 for what names no bucket, or says more than bucket and prefix.
+    pub fn parse(text: &str) -> Result<Self, StorageError> {
+        let refuse = |message: &str| StorageError::Place {
+            place: shown_url(text).into(),
+            message: message.into(),
+            sqlstate: "22023",
+        };
+        if text.chars().any(char::is_control) {
+            return Err(refuse("the name of a place has no control characters"));
+        }
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let cloud = Cloud::by_scheme(scheme);
+        let cloud = cloud.ok_or_else(|| refuse("the places that there are: file://, s3://, gs:// and az://"))?;
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.contains('@') || rest.contains(['?', '#']) {
+            return Err(refuse(
+                "it says more than bucket and prefix: credentials come from the environment of the nodes or a secret",
+            ));
+        }
+        if name.is_empty() || name.contains(':') {
+            return Err(refuse("it names no bucket; an endpoint is set in the environment of the nodes or a secret"));
+        }
+        let path = ObjectPath::parse(prefix.trim_end_matches('/')).map_err(|error| refuse(&error.to_string()))?;
+        Ok(BucketUrl { bucket: Bucket { cloud, name: name.into() }, path })
+    }
+
+    /// The client of the bucket.
+    ///
+    /// # Errors
+    /// As [`client`].
+    pub fn open(&self, access: &SourceAccess) -> Result<Arc<dyn ObjectStore>, StorageError> {
+        client(&self.bucket, access)
+    }
+}
+
+/// `s3://bucket/prefix`, without a slash at its end.
+impl fmt::Display for BucketUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BucketUrl { bucket, path } = self;
+        if path.as_ref().is_empty() { bucket.fmt(f) } else { write!(f, "{bucket}/{path}") }
+    }
+}
+
+type Clients = BTreeMap<(Bucket, SourceAccess), Arc<dyn ObjectStore>>;
+
+static CLIENTS: LazyLock<Mutex<Clients>> = LazyLock::new(Mutex::default);
+
+/// The client of a bucket, made if there is none. Without options it is one of this process's environment, or its instance's role; with
+/// options, of these alone.
+///
+/// # Errors
+/// 22023 for options, or an environment, that a client cannot be made of.
+pub(crate) fn client(bucket: &Bucket, access: &SourceAccess) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    let key = (bucket.clone(), access.clone());
+    let mut clients = CLIENTS.lock();
+    if let Some(client) = clients.get(&key) {
+        return Ok(Arc::clone(client));
+    }
+    let made = make(bucket, access).map_err(|error| StorageError::Place {
+        place: bucket.to_string(),
+        message: match access.options.is_empty() {
+            true => format!("the environment of this node does not say how to reach it: {error}"),
+            // What a parser says of a value repeats it.
+            false => "no client can be made of the secret's options".into(),
+        },
+        sqlstate: "22023",
+    })?;
+    // Which of them goes does not matter: it is made again.
+    if clients.len() >= OBJECT_CLIENTS_MAX {
+        clients.pop_first();
+    }
+    clients.insert(key, Arc::clone(&made));
+    Ok(made)
+}
+
+fn make(bucket: &Bucket, access: &SourceAccess) -> Result<Arc<dyn ObjectStore>> {
+    let backoff = BackoffConfig {
+        init_backoff: BACKUP_RETRY_FIRST,
+        max_backoff: BACKUP_RETRY_LONGEST,
+        ..BackoffConfig::default()
+    };
+    let retry = RetryConfig { backoff, max_retries: REQUEST_RETRIES, retry_timeout: REQUEST_RETRY_FOR };
+    let name = &bucket.name;
+    let of_environment = access.options.is_empty();
+    Ok(match bucket.cloud {
+        Cloud::S3 => {
+            let begun = if of_environment { AmazonS3Builder::from_env() } else { AmazonS3Builder::new() };
+            let options = options::<AmazonS3ConfigKey>(access)?;
+            let options = options.into_iter().map(|(key, value)| match key {
+                AmazonS3ConfigKey::Endpoint if is_virtual_hosted(access) => (key, hosted(&value, name)),
+                _ => (key, value),
+            });
+            let builder = options.fold(begun, |builder, (key, value)| builder.with_config(key, value));
+            Arc::new(builder.with_bucket_name(name).with_retry(retry).build()?)
+        }
+        Cloud::Google => {
+            let begun =
+                if of_environment { GoogleCloudStorageBuilder::from_env() } else { GoogleCloudStorageBuilder::new() };
+            let options = options::<GoogleConfigKey>(access)?.into_iter();
+            let builder = options.fold(begun, |builder, (key, value)| builder.with_config(key, value));
+            Arc::new(builder.with_bucket_name(name).with_retry(retry).build()?)
+        }
+        Cloud::Azure => {
+            let begun = if of_environment { MicrosoftAzureBuilder::from_env() } else { MicrosoftAzureBuilder::new() };
+            let options = options::<AzureConfigKey>(access)?.into_iter();
+            let builder = options.fold(begun, |builder, (key, value)| builder.with_config(key, value));
+            Arc::new(builder.with_container_name(name).with_retry(retry).build()?)
+        }
+    })
+}
+
+/// # Errors
+/// A key that the client does not have.
+fn options<K: FromStr<Err = object_store::Error>>(access: &SourceAccess) -> Result<Vec<(K, String)>> {
+    access.options.iter().map(|(key, value)| Ok((key.parse::<K>()?, value.clone()))).collect()
+}
+
+fn is_virtual_hosted(access: &SourceAccess) -> bool {
+    access.options.get("virtual_hosted_style_request").is_some_and(|value| value == "true")
+}
+
+/// The endpoint of a bucket whose name is the first of its host's: the client takes it as it is.
+fn hosted(endpoint: &str, bucket: &str) -> String {
+    match endpoint.split_once("://") {
+        Some((scheme, host)) if !host.starts_with(&format!("{bucket}.")) => format!("{scheme}://{bucket}.{host}"),
+        _ => endpoint.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use damson_cluster::SecretType;
+
+    fn access(options: &[(&str, &str)]) -> SourceAccess {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        SourceAccess { options: options.iter().map(own).collect() }
+    }
+
+    fn bucket(cloud: Cloud, name: &str) -> Bucket {
+        Bucket { cloud, name: name.into() }
+    }
+
+    #[test]
+    fn a_client_is_made_once_for_each_way_in() {
+        let bucket = bucket(Cloud::S3, "once");
+        let one = access(&[("access_key_id", "a"), ("secret_access_key", "b")]);
+        let other = access(&[("access_key_id", "a"), ("secret_access_key", "c")]);
+        let made = client(&bucket, &one).unwrap();
+        assert!(Arc::ptr_eq(&made, &client(&bucket, &one).unwrap()));
+        assert!(!Arc::ptr_eq(&made, &client(&bucket, &other).unwrap()));
+    }
+
+    #[test]
+    fn options_stand_for_themselves() {
+        // A key without its secret: an environment that had one would complete it.
+        let half = access(&[("access_key_id", "hush")]);
+        let error = client(&bucket(Cloud::S3, "half"), &half).unwrap_err();
+        assert_eq!(error.sqlstate(), "22023");
+        assert!(!error.to_string().contains("hush"), "{error}");
+        let region = access(&[("region", "eu-central-1")]);
+        assert!(make(&bucket(Cloud::S3, "b"), &region).unwrap().to_string().contains('b'));
+        assert!(make(&bucket(Cloud::Azure, "c"), &access(&[("sas_token", "t")])).is_err(), "it names no account");
+        for (cloud, key) in [(Cloud::S3, "account_name"), (Cloud::Google, "region"), (Cloud::Azure, "region")] {
+            assert!(make(&bucket(cloud, "b"), &access(&[(key, "x")])).is_err(), "{cloud:?} has no {key}");
+        }
+    }
+
+    #[test]
+    fn clients_have_the_options_of_secrets() {
+        for option in SecretType::S3.options() {
+            assert!(option.parse::<AmazonS3ConfigKey>().is_ok(), "{option}");
+        }
+        for option in SecretType::Gcs.options() {
+            assert!(option.parse::<GoogleConfigKey>().is_ok(), "{option}");
+        }
+        for option in SecretType::Azure.options() {
+            assert!(option.parse::<AzureConfigKey>().is_ok(), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_the_first_name_of_its_host() {
+        assert_eq!(hosted("https://s3.example.org:9000", "b"), "https://b.s3.example.org:9000");
+        assert_eq!(hosted("https://b.s3.example.org", "b"), "https://b.s3.example.org");
+    }
+
+    #[test]
+    fn urls_have_one_name() {
+        for (text, name) in [("S3://b", "s3://b"), ("gs://b/", "gs://b"), ("az://c/a/b/", "az://c/a/b")] {
+            assert_eq!(BucketUrl::parse(text).unwrap().to_string(), name, "{text}");
+        }
+        for text in ["b/a", "/b", "http://b", "s3://u:p@b/a", "s3://b?sig=1", "s3://b:1/a", "s3://", "s3://b/../a"] {
+            assert_eq!(BucketUrl::parse(text).unwrap_err().sqlstate(), "22023", "{text}");
+        }
+    }
+}
