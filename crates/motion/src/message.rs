@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use damson_cluster::{
     BackupFile, BucketMap, ContentId, CopyUnit, FileEntry, QueryId, RestoreFile, ScanCounts, SliceId, SnapshotId,
-    TableDef, TableId, Topology,
+    SourceAccess, TableDef, TableId, Topology,
 };
 use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
@@ -129,6 +129,8 @@ pub struct ExecuteHead {
     pub files: Vec<ScannedFiles>,
     /// This segment's share of each COPY leaf.
     pub copy_units: HashMap<u32, Vec<CopyUnit>>,
+    /// How the places of COPY are reached.
+    pub access: SourceAccess,
     /// Routes of the query on its most loaded node: what the sizes of messages and credits follow from.
     pub routes: QueryRoutes,
     /// The query's; its routes' tickets are made from it.

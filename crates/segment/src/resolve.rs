@@ -1,6 +1,6 @@
 //! Leaves and sinks of a slice become operators over this segment's files.
 
-use damson_cluster::{OnBadRow, SourceAccess};
+use damson_cluster::OnBadRow;
 use damson_motion::{
     CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
     TableWriteExec, TableWriteSpec,
@@ -46,8 +46,7 @@ pub(crate) fn resolve(
                 partition_columns: (in_files..spec.schema.fields().len()).collect(),
                 max_chars: vec![None; spec.schema.fields().len()],
                 on_bad_row: OnBadRow::Fail,
-                // The environment's credentials.
-                access: SourceAccess::default(),
+                access: head.access.clone(),
                 progress: CopyProgress::new(&units),
                 units,
                 error_log: None,

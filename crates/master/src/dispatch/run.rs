@@ -9,7 +9,7 @@ use crate::engine::PastRelations;
 use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
 use crate::planner::{Slice, SliceTable};
 use bytes::Bytes;
-use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, Topology};
+use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, SourceAccess, Topology};
 use damson_interconnect::{ControlStream, Node, QueryRoutes, QuerySecret, RouteError};
 use damson_motion::{
     ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, ScannedFiles, SliceEvent, SlicePlan,
@@ -59,6 +59,8 @@ pub(crate) struct Dispatch<'a> {
     pub past: Arc<PastRelations>,
     /// Each COPY leaf's units, by segment.
     pub copy_units: HashMap<u32, Vec<Vec<CopyUnit>>>,
+    /// How the places of COPY are reached.
+    pub access: &'a SourceAccess,
     /// Scans read these files alone; None: all of their tables.
     pub only_files: Option<HashSet<FileKey>>,
     /// Wait for every slice's end, and keep its metrics: writes and EXPLAIN ANALYZE.
@@ -407,6 +409,7 @@ fn requests(
             maps: maps.clone(),
             files: files_of(&mine, dispatch, content),
             copy_units: units_of(&dispatch.copy_units, content),
+            access: dispatch.access.clone(),
             routes,
             secret,
             analyze: dispatch.to_the_end,

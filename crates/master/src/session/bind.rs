@@ -14,6 +14,7 @@ use crate::engine::{
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql;
 use crate::system::{self, SystemContext, SystemTable};
+use damson_cluster::SourceAccess;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
 use datafusion::common::TableReference;
@@ -35,6 +36,8 @@ pub(super) struct Bound {
     pub state: SessionState,
     pub names: StatementNames,
     pub plan: LogicalPlan,
+    /// How the places of COPY are reached.
+    pub access: SourceAccess,
 }
 
 impl Session {
@@ -64,7 +67,7 @@ impl Session {
         }
         let query = if names.has_segment_id() { hide_segment_id(query) } else { query };
         let (state, plan) = self.bind_with(&names, &query, 0).await.map_err(|e| located(e, text))?;
-        Ok(Bound { state, names, plan })
+        Ok(Bound { state, names, plan, access: SourceAccess::default() })
     }
 
     /// What a statement needs beside a physical plan that it makes itself: COPY, and what writes a table anew.
@@ -72,7 +75,7 @@ impl Session {
         let names = self.names(catalog, false);
         let state = statement_state(&self.master.base, &names);
         let plan = LogicalPlanBuilder::empty(false).build().map_err(of_datafusion)?;
-        Ok(Bound { state, names, plan })
+        Ok(Bound { state, names, plan, access: SourceAccess::default() })
     }
 
     pub(super) fn names(&self, catalog: Arc<CatalogState>, segment_id: bool) -> StatementNames {

@@ -13,7 +13,7 @@ use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::WriteTarget;
 use crate::sql::{self, ConflictAction, Insert, InsertSource, InsertValue, OnConflict, Overriding, RelationName};
 use crate::transaction::Transaction;
-use damson_cluster::{ColumnDef, KeyDef, OnDuplicate, TableDef};
+use damson_cluster::{ColumnDef, KeyDef, OnDuplicate, SourceAccess, TableDef};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::execution::SessionState;
@@ -73,7 +73,8 @@ impl Session {
             None => {
                 let names = self.names(catalog, false);
                 let plan = LogicalPlanBuilder::empty(true).build().map_err(of_datafusion)?;
-                Bound { state: crate::engine::statement_state(&self.master.base, &names), names, plan }
+                let state = crate::engine::statement_state(&self.master.base, &names);
+                Bound { state, names, plan, access: SourceAccess::default() }
             }
         };
         let width = bound.plan.schema().fields().len();

@@ -117,6 +117,7 @@ fn dispatch_of<'a>(bound: &'a Bound, table: &'a SliceTable, cancel: Cancellation
         catalog: Arc::clone(bound.names.state()),
         past: Arc::clone(bound.names.past()),
         copy_units: HashMap::new(),
+        access: &bound.access,
         only_files: None,
         to_the_end: false,
         cancel,

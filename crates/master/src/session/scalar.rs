@@ -6,6 +6,7 @@ use crate::dispatch::Running;
 use crate::engine::{ScalarRunner, StatementNames};
 use crate::error::{SqlError, SqlState};
 use crate::planner::{Output, SliceTable};
+use damson_cluster::SourceAccess;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
@@ -48,7 +49,8 @@ impl ScalarRunner for SubqueryRunner {
 
 impl SubqueryRunner {
     pub(super) async fn plan(&self, plan: &LogicalPlan) -> Result<(Bound, SliceTable)> {
-        let bound = Bound { state: self.state.clone(), names: self.names.clone(), plan: plan.clone() };
+        let (state, names, access) = (self.state.clone(), self.names.clone(), SourceAccess::default());
+        let bound = Bound { state, names, plan: plan.clone(), access };
         let table = self.session.plan(&bound, Output::Rows).await.map_err(external)?;
         Ok((bound, table))
     }
