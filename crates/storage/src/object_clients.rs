@@ -186,6 +186,19 @@ fn make(bucket: &Bucket, access: &SourceAccess) -> Result<Arc<dyn ObjectStore>> 
     })
 }
 
+/// What a store said, without its answer's body: some repeat what they were asked with, session tokens too. Of the body its code is told,
+/// such as `SignatureDoesNotMatch`.
+pub(crate) fn told(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    let Some(body) = text.find("<?xml").into_iter().chain(text.find("<Error")).min() else { return text };
+    let code = text[body..].split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    let before = text[..body].trim_end().trim_end_matches(':');
+    match code {
+        Some((code, _)) => format!("{before}: {code}"),
+        None => before.to_owned(),
+    }
+}
+
 /// # Errors
 /// A key that the client does not have.
 fn options<K: FromStr<Err = object_store::Error>>(access: &SourceAccess) -> Result<Vec<(K, String)>> {
@@ -254,6 +267,21 @@ mod tests {
         for option in SecretType::Azure.options() {
             assert!(option.parse::<AzureConfigKey>().is_ok(), "{option}");
         }
+    }
+
+    #[test]
+    fn bodies_of_answers_are_not_told() {
+        let error = |text: &str| object_store::Error::Generic { store: "S3", source: text.to_owned().into() };
+        for body in [
+            "<?xml version=\"1.0\"?><Error><Code>ExpiredToken</Code><Token-0>hush</Token-0></Error>",
+            "<Error><Code>ExpiredToken</Code><Message>hush</Message></Error>",
+        ] {
+            let told = told(&error(&format!("Server returned non-2xx status code: 400 Bad Request: {body}")));
+            assert!(told.ends_with("400 Bad Request: ExpiredToken"), "{told}");
+        }
+        let told_without_code = told(&error("403 Forbidden: <Error>hush</Error>"));
+        assert!(told_without_code.ends_with("403 Forbidden"), "{told_without_code}");
+        assert!(told(&error("connection refused")).ends_with("connection refused"));
     }
 
     #[test]

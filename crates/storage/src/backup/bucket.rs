@@ -4,6 +4,7 @@ use super::retry::{BEGUN_ANEW, RetryPolicy, is_transient};
 use super::source::{Owner, Source, io_error};
 use crate::StorageError;
 use crate::limits::{BACKUP_BLOCK_BYTES, BACKUP_PARTS_AT_ONCE};
+use crate::object_clients::told;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -85,7 +86,7 @@ impl Bucket {
             && let Err(error) = upload.abort().await
         {
             // The bucket's rules for unfinished uploads remove it.
-            tracing::info!(%location, %error, "could not take back an unfinished upload");
+            tracing::info!(%location, error = told(&error), "could not take back an unfinished upload");
         }
         sent.map_err(begin_anew)
     }

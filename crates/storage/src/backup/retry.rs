@@ -1,6 +1,7 @@
 //! What may go better next time, and how long to wait for it.
 
 use crate::limits::{BACKUP_RETRY_FIRST, BACKUP_RETRY_FOR, BACKUP_RETRY_LONGEST};
+use crate::object_clients::told;
 use object_store::{Error, Result};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -67,7 +68,7 @@ impl Patience {
         if self.began.elapsed() + pause > self.policy.give_up_after || self.policy.give_up_after.is_zero() {
             return false;
         }
-        tracing::info!(%error, pause_ms = pause.as_millis() as u64, "a place refused; trying again");
+        tracing::info!(error = told(error), pause_ms = pause.as_millis() as u64, "a place refused; trying again");
         sleep(pause).await;
         self.pause = (self.pause * 2).min(self.policy.longest);
         true

@@ -3,6 +3,7 @@
 use super::retry::RetryPolicy;
 use crate::StorageError;
 use crate::limits::BACKUP_BLOCK_BYTES;
+use crate::object_clients::told;
 use bytes::Bytes;
 use damson_cluster::TableId;
 use object_store::path::Path as ObjectPath;
@@ -69,7 +70,10 @@ pub(super) fn io_error(operation: &'static str, name: &str, error: Error) -> Sto
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
         _ => io::ErrorKind::Other,
     };
-    StorageError::Io { operation, path: name.into(), source: io::Error::new(kind, error) }
+    let text = told(&error);
+    // The error itself may say more to a program.
+    let source = if text == error.to_string() { io::Error::new(kind, error) } else { io::Error::new(kind, text) };
+    StorageError::Io { operation, path: name.into(), source }
 }
 
 /// An answer that ended early: it may be whole next time.

@@ -5,7 +5,7 @@ use crate::StorageError;
 use crate::backup::{RetryPolicy, status_of};
 use crate::blocking;
 use crate::limits::{SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE};
-use crate::object_clients::client;
+use crate::object_clients::{client, told};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use damson_cluster::{CopyFile, SourceAccess};
@@ -189,7 +189,7 @@ pub(super) fn refused(operation: &'static str, url: &str, error: object_store::E
     };
     let message = match &error {
         NotFound { .. } => "there is no such file".into(),
-        _ => format!("could not {operation} it: {error}"),
+        _ => format!("could not {operation} it: {}", told(&error)),
     };
     StorageError::File { path: url.into(), message, sqlstate }
 }
