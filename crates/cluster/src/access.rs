@@ -48,10 +48,10 @@ impl SecretType {
         }
     }
 
-    /// Of a URL whose scheme is in lower case; None where it is no object store's.
+    /// Of a URL; None where it is no object store's.
     pub fn of_url(url: &str) -> Option<Self> {
         let (scheme, _) = url.split_once("://")?;
-        SecretType::ALL.into_iter().find(|kind| kind.scheme() == scheme)
+        SecretType::ALL.into_iter().find(|kind| scheme.eq_ignore_ascii_case(kind.scheme()))
     }
 
     /// Names of the options of its clients, as `object_store` has them, without a cloud's prefix.
@@ -168,6 +168,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
         }
         assert_eq!("ftp".parse::<SecretType>(), Err(()));
+        assert_eq!(SecretType::of_url("S3://b"), Some(SecretType::S3));
         assert_eq!(SecretType::of_url("/a/b"), None);
         assert_eq!(SecretType::of_url("file:///a"), None);
     }

@@ -43,6 +43,10 @@ id!(
     SequenceId, u64, "seq"
 );
 id!(
+    /// A tablespace, for ever. Given out together with tables' ids.
+    TablespaceId, u64, "ts"
+);
+id!(
     /// A state of the whole database; every commit makes the next one.
     SnapshotId, u64, "s"
 );

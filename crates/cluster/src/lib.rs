@@ -26,6 +26,7 @@ pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
 pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,
+    TablespaceId,
 };
 pub use layout::{SortColumn, TableLayout, has_bloom_filter};
 pub use load::{

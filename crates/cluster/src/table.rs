@@ -1,6 +1,6 @@
 //! A table and its files as the catalog describes them.
 
-use crate::{ContentId, MapVersion, SnapshotId, TableId, TableLayout};
+use crate::{ContentId, MapVersion, SnapshotId, TableId, TableLayout, TablespaceId};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -64,6 +64,9 @@ pub struct TableDef {
     pub compression: Compression,
     #[serde(default, skip_serializing_if = "TableLayout::is_default")]
     pub layout: TableLayout,
+    /// Where its files are; None: on the segments' own disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tablespace: Option<TablespaceId>,
 }
 
 /// Columns that no two rows have equal. NULL is equal to nothing. They contain the distribution key, so that equal rows meet on

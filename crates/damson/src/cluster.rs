@@ -7,7 +7,7 @@ use crate::runtimes::{Runtimes, cores};
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{Driver, Node, NodeConfig};
 use damson_master::flight_sql::{self, ServeError};
-use damson_master::{CatalogLocation, CatalogSource, Master, MasterConfig, SqlError, base_state};
+use damson_master::{CatalogLocation, CatalogSource, Master, MasterConfig, SECRET_KEY_FILE, SqlError, base_state};
 use damson_motion::InterconnectSettings;
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use damson_storage::Verification;
@@ -123,6 +123,7 @@ impl LocalCluster {
             io: runtimes.io(),
             build,
             interconnect,
+            secret_key_file: data_dir.join("master").join(SECRET_KEY_FILE),
             local_segments: dirs,
         };
         let master = Master::start(config).await.map_err(ClusterError::Master)?;

@@ -14,7 +14,8 @@ use damson_cluster::Endpoint;
 use damson_interconnect::{InterconnectError, Node, NodeConfig};
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{
-    CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SqlError, Waiting, base_state,
+    CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SECRET_KEY_FILE, SqlError, Waiting,
+    base_state,
 };
 use damson_motion::InterconnectSettings;
 use datafusion::error::DataFusionError;
@@ -78,6 +79,10 @@ struct MasterOptions {
     /// Disk for what queries spill, in MiB; by default all that is free.
     #[arg(long, value_name = "MIB")]
     spill_limit: Option<u64>,
+    /// Key of the cluster's secrets [default: the data directory's secrets.key]; made when it is first needed. Masters that share a
+    /// catalog need copies of one.
+    #[arg(long, value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
     #[command(flatten)]
     interconnect: InterconnectOptions,
     /// Directory of this node's certificate [default: the data directory's tls]; the cluster's
@@ -102,6 +107,7 @@ impl MasterOptions {
             pg_port: self.pg_port.or(file.pg_port),
             memory: self.memory.or(file.memory),
             spill_limit: self.spill_limit.or(file.spill_limit),
+            secret_key_file: self.secret_key_file.or(file.secret_key_file),
             interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
@@ -180,6 +186,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     options.interconnect.apply(&mut config)?;
     let interconnect = InterconnectSettings::of(&config);
     let node = Node::new(config);
+    let secret_key_file = options.secret_key_file.unwrap_or_else(|| data_dir.join(SECRET_KEY_FILE));
     let location = location.unwrap_or(CatalogLocation::Directory(data_dir));
     let lease = match &location {
         CatalogLocation::Directory(_) => None,
@@ -204,6 +211,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
         io: runtimes.io(),
         build,
         interconnect,
+        secret_key_file,
         local_segments: vec![],
     };
     let master = Master::start(config).await?;

@@ -161,6 +161,7 @@ mod tests {
             checks: vec![],
             compression: Compression::None,
             layout: Default::default(),
+            tablespace: None,
         };
         let CreateTableOutcome::Created(def) = catalog.alone(|w| w.create_table(new, vec![], false)).unwrap() else {
             panic!("there")

@@ -7,6 +7,7 @@ use crate::compaction::compact_forever;
 use crate::dispatch::{Dispatcher, FileService, OrphanCollector, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::locks::Locks;
+use crate::secrets::SecretKeyFile;
 use crate::session::Session;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -75,6 +76,8 @@ pub struct MasterConfig {
     pub build: String,
     /// The cluster's; segments ask for them.
     pub interconnect: InterconnectSettings,
+    /// The key of the secrets, made when it is first needed.
+    pub secret_key_file: PathBuf,
     /// Data directories of segments in this very process, by content; empty when segments are processes that register.
     pub local_segments: Vec<PathBuf>,
 }
@@ -92,6 +95,7 @@ pub struct Master {
     pub(crate) interconnect: InterconnectSettings,
     pub(crate) build: String,
     pub(crate) transfers: Transfers,
+    pub(crate) secrets: Arc<SecretKeyFile>,
     next_session: AtomicU64,
     /// Ends with the master.
     background: Mutex<JoinSet<()>>,
@@ -103,7 +107,18 @@ impl Master {
     /// # Errors
     /// A catalog that cannot be opened, or is of another number of segments.
     pub async fn start(config: MasterConfig) -> SqlResult<Arc<Master>> {
-        let MasterConfig { catalog, segments, node, state, cpu, io, build, interconnect, local_segments } = config;
+        let MasterConfig {
+            catalog,
+            segments,
+            node,
+            state,
+            cpu,
+            io,
+            build,
+            interconnect,
+            secret_key_file,
+            local_segments,
+        } = config;
         let owned = local_segments.clone();
         let open = move || {
             refuse_orphaned(&catalog, &owned)?;
@@ -156,6 +171,7 @@ impl Master {
             interconnect,
             build,
             transfers: Transfers::default(),
+            secrets: Arc::new(SecretKeyFile::new(secret_key_file)),
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });

@@ -1,5 +1,6 @@
 //! Stop 2 of a query's walk: one client's session, and `execute`, the visible pipeline.
 
+mod access;
 mod alter;
 mod as_of;
 mod ast;
@@ -223,7 +224,7 @@ impl Session {
             }
             Statement::Show(target) => self.show(&target, transaction),
             Statement::ShowBackups(place) => self.show_backups(&place, cancel).await,
-            Statement::Set(set) => self.set(&set),
+            Statement::Set(set) => self.set(&set, &state),
             Statement::Reset(name) => self.reset(name.as_deref()),
             Statement::Analyze(table) => self.analyze(table.as_ref(), &state),
             Statement::LockTable(lock) => self.lock_tables(&lock, transaction, &cancel).await,
@@ -282,6 +283,7 @@ impl Session {
                 self.create_view(&create, transaction).await
             }
             Statement::CopyFrom(copy) => self.copy_from(&copy, transaction, cancel).await,
+            Statement::CreateSecret(create) => self.create_secret(&create, transaction).await,
             Statement::AlterTable(alter) => self.alter_table(&alter, transaction, cancel).await,
             definition => {
                 self.lock_defined(&definition, transaction, &cancel).await?;
@@ -309,7 +311,11 @@ impl Session {
         let schema = self.search_schema();
         let ids = ddl::ids_needed(&transaction.state(), statement, &schema);
         self.give_ids(transaction, ids).await?;
-        let done = ddl::execute(transaction.workspace(), statement, &schema);
+        let tablespace = match statement {
+            Statement::CreateTable(create) => self.in_tablespace(&transaction.state(), create.tablespace.as_ref())?,
+            _ => None,
+        };
+        let done = ddl::execute(transaction.workspace(), statement, &schema, tablespace);
         let done = done.unwrap_or_else(|| Err(internal(format!("{} is no definition", statement.name()))))?;
         self.try_checks(statement, &transaction.state()).await?;
         Ok(done.into())

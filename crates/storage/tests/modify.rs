@@ -226,6 +226,7 @@ async fn a_check_finds_what_is_damaged() {
         checks: vec![],
         compression: Compression::Zstd(1),
         layout: Default::default(),
+        tablespace: None,
     };
     let (hashed, strewn) = (table(Distribution::Hashed(vec![0])), table(Distribution::Randomly));
     let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]));

@@ -27,7 +27,7 @@ pub(super) fn relations(kind: Option<&str>) -> Vec<Question> {
     vec![(title.into(), query)]
 }
 
-/// `\d NAME`: columns, then key, distribution and options or the view's text.
+/// `\d NAME`: columns, then key, distribution, options and tablespace or the view's text.
 pub(super) fn relation(name: &str) -> Vec<Question> {
     let (schema, table) = split_name(name);
     let of_schema = match &schema {
@@ -55,9 +55,14 @@ pub(super) fn relation(name: &str) -> Vec<Question> {
          FROM pg_catalog.gp_distribution_policy WHERE {filter}"
     );
     let options = format!("SELECT options AS \"Options\" FROM pg_catalog.gp_table_options WHERE {filter}");
+    let tablespace = format!(
+        "SELECT tablespace AS \"Tablespace\" \
+         FROM (SELECT schemaname AS table_schema, tablename AS table_name, tablespace FROM pg_catalog.pg_tables) AS t \
+         WHERE {filter} AND tablespace IS NOT NULL"
+    );
     let view = format!("SELECT view_definition AS \"View definition\" FROM information_schema.views WHERE {filter}");
     let title = schema.map_or_else(|| format!("\"{table}\""), |schema| format!("\"{schema}.{table}\""));
-    let parts = [key, policy, options, view].map(|query| (String::new(), query));
+    let parts = [key, policy, options, tablespace, view].map(|query| (String::new(), query));
     [(title, columns)].into_iter().chain(parts).collect()
 }
 
@@ -67,6 +72,13 @@ pub(super) fn sequences() -> Vec<Question> {
                  last_value AS \"Last\", min_value AS \"Minimum\", max_value AS \"Maximum\", \
                  increment_by AS \"Increment\", cycle AS \"Cycles\" FROM pg_catalog.pg_sequences ORDER BY 1, 2";
     vec![("Sequences".into(), query.into())]
+}
+
+/// `\db`
+pub(super) fn tablespaces() -> Vec<Question> {
+    let query = "SELECT spcname AS \"Name\", spcowner AS \"Owner\", spclocation AS \"Location\", \
+                 spcsecret AS \"Secret\" FROM pg_catalog.pg_tablespace ORDER BY 1";
+    vec![("Tablespaces".into(), query.into())]
 }
 
 /// `\dn`
@@ -127,6 +139,7 @@ mod tests {
             relation("s.t"),
             schemas(),
             sequences(),
+            tablespaces(),
             databases(),
         ];
         for (_, query) in all.into_iter().flatten() {

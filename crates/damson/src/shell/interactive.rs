@@ -2,6 +2,7 @@
 
 use super::script::is_complete;
 use super::shell::{Next, Shell};
+use damson_master::shown_statement;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -71,7 +72,8 @@ fn read_all(
         if input.trim().is_empty() {
             continue;
         }
-        editor.add_history_entry(input.trim_end())?;
+        // Secrets are not to stand in a file.
+        editor.add_history_entry(shown_statement(input.trim_end()).as_ref())?;
         match runtime.block_on(shell.script(&input)) {
             Ok(Next::GoOn) => {}
             Ok(Next::Quit) => return Ok(()),

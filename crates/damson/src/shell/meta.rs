@@ -23,7 +23,7 @@ pub(super) const HELP: &str = "\
   \\d               tables and views
   \\d NAME          columns, key and distribution of a table or view
   \\dt  \\dv  \\ds    tables, views, sequences
-  \\dn              schemas
+  \\dn  \\db         schemas, tablespaces
   \\l               databases
   \\x [on|off]      a line for each value
   \\timing [on|off] time of each statement
@@ -51,6 +51,7 @@ impl Meta {
             ("dt" | "dt+" | "dv" | "dv+", name) => Meta::Ask(describe::relation(name)),
             ("ds" | "ds+", _) => Meta::Ask(describe::sequences()),
             ("dn" | "dn+", _) => Meta::Ask(describe::schemas()),
+            ("db" | "db+", _) => Meta::Ask(describe::tablespaces()),
             ("l" | "l+" | "list", _) => Meta::Ask(describe::databases()),
             ("x", argument) => switch(command, argument, Meta::Expanded),
             ("timing", argument) => switch(command, argument, Meta::Timing),

@@ -106,6 +106,7 @@ mod tests {
             checks: vec![],
             compression: Compression::None,
             layout: Default::default(),
+            tablespace: None,
         }
     }
 

@@ -4,7 +4,7 @@ use super::calls::PlaceCalls;
 use super::manifest::{BackupTable, Manifest, NewPart, Totals, parts_of};
 use super::progress::Transfer;
 use crate::catalog::{CatalogState, TableEntry};
-use crate::error::{SqlResult, internal};
+use crate::error::{SqlError, SqlResult, SqlState, internal};
 use chrono::{SecondsFormat, Utc};
 use damson_cluster::{BackupFile, BucketMap, ContentId, Copied, Distribution, FileEntry, MapVersion, failpoint};
 use futures::future::try_join_all;
@@ -22,13 +22,14 @@ pub(crate) struct Made {
 /// backup; what was copied serves the next one.
 ///
 /// # Errors
-/// Those of [`PlaceCalls`].
+/// 0A000 for tables in tablespaces; those of [`PlaceCalls`].
 pub(crate) async fn back_up(
     place: &PlaceCalls<'_>,
     state: &Arc<CatalogState>,
     build: &str,
     transfer: &Transfer,
 ) -> SqlResult<Made> {
+    refuse_tablespaces(state)?;
     let marker = place.claim(&state.settings.cluster_id).await?;
     let mut manifest = describe(state, build)?;
     manifest.sequences = place.sequences(state).await?;
@@ -56,7 +57,20 @@ pub(crate) async fn back_up(
     Ok(Made { manifest, copied })
 }
 
-/// Everything but the lists of files, and sequences.
+/// The segments copy what is on their own disks.
+fn refuse_tablespaces(state: &CatalogState) -> SqlResult<()> {
+    let Some((entry, id)) = state.tables().find_map(|entry| Some((entry, entry.def.tablespace?))) else {
+        return Ok(());
+    };
+    let tablespace = state.tablespace_by_id(id).map_or_else(|| id.to_string(), |def| def.name.clone());
+    let message =
+        format!("cannot back up table {}: tables in tablespaces are not in backups yet", entry.def.qualified_name());
+    Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+        .with_detail(format!("It is in tablespace \"{tablespace}\"."))
+        .with_hint("Move it to pg_default with CREATE TABLE ... TABLESPACE pg_default AS."))
+}
+
+/// Everything but the lists of files, sequences, tablespaces and secrets.
 fn describe(state: &CatalogState, build: &str) -> SqlResult<Manifest> {
     let taken_at = Utc::now();
     let tables: Vec<BackupTable> = state.tables().map(|entry| table_of(entry)).collect();

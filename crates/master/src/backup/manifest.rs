@@ -294,6 +294,7 @@ mod tests {
             checks: vec![],
             compression: Compression::Zstd(1),
             layout: Default::default(),
+            tablespace: None,
         };
         Manifest {
             id: "20261126T185509Z-s17-3fa9".into(),

@@ -4,6 +4,7 @@ use super::error::CatalogError;
 use super::files::{FileKey, Origin, TableFiles};
 use super::state::{Relation, StateParts, TableEntry};
 use super::store::Change;
+use super::tablespaces;
 use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId, TableId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// [`CatalogError::RelationExists`], [`CatalogError::SchemaExists`], [`CatalogError::NoSchema`],
-/// [`CatalogError::SchemaNotEmpty`] and [`CatalogError::TableGone`] where a name is not, or not any more, as the changes need it.
+/// [`CatalogError::SchemaNotEmpty`], [`CatalogError::TableGone`], and those of secrets and tablespaces, where a name is not, or not any
+/// more, as the changes need it.
 pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: SnapshotId) -> Result<Gone, CatalogError> {
     let mut unneeded = vec![];
     let mut added: BTreeMap<TableId, Vec<Arc<FileEntry>>> = BTreeMap::new();
@@ -54,6 +56,18 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
                 Arc::make_mut(&mut parts.relations).remove(&(schema.clone(), name.clone()));
             }
             Change::PutMap(map) => _ = Arc::make_mut(&mut parts.maps).insert(map.version, Arc::new(map.clone())),
+            Change::PutSecret { def, .. } => {
+                Arc::make_mut(&mut parts.secrets).insert(def.name.clone(), Arc::new(def.clone()));
+            }
+            Change::DropSecret(name) => {
+                Arc::make_mut(&mut parts.secrets).remove(name);
+            }
+            Change::PutTablespace(def) => {
+                Arc::make_mut(&mut parts.tablespaces).insert(def.id, Arc::new(def.clone()));
+            }
+            Change::DropTablespace(id) => {
+                Arc::make_mut(&mut parts.tablespaces).remove(id);
+            }
             Change::AddFile(file) => added.entry(file.table).or_default().push(Arc::new(file.clone())),
             Change::DropFile { table, key } => {
                 if let Some(origin) = origin_of(table, key) {
@@ -113,6 +127,15 @@ fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
         Change::DropSchema(name) if !parts.schemas.contains(name) => Err(CatalogError::NoSchema(name.clone())),
         Change::DropSchema(name) if parts.relations.keys().any(|(schema, _)| schema == name) => {
             Err(CatalogError::SchemaNotEmpty(name.clone()))
+        }
+        Change::PutSecret { def, or_replace: false } if parts.secrets.contains_key(&def.name) => {
+            Err(CatalogError::SecretExists(def.name.clone()))
+        }
+        Change::DropSecret(name) => tablespaces::refuse_drop_secret(parts, name),
+        Change::PutTablespace(def) => tablespaces::refuse_new(parts, def),
+        Change::DropTablespace(id) => tablespaces::refuse_drop(parts, *id),
+        Change::PutTable { def, .. } if def.tablespace.is_some_and(|id| !parts.tablespaces.contains_key(&id)) => {
+            Err(CatalogError::TablespaceGone)
         }
         Change::PutTable { def, .. } => match parts.table(def.id) {
             Some(entry) if (&entry.def.schema, &entry.def.name) == (&def.schema, &def.name) => Ok(()),

@@ -9,6 +9,7 @@ use super::store::Change;
 use super::workspace::Workspace;
 use damson_cluster::{
     CheckDef, ColumnDef, Compression, Distribution, FileEntry, KeyDef, MapVersion, TableDef, TableId, TableLayout,
+    TablespaceId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct NewTable {
     pub checks: Vec<CheckDef>,
     pub compression: Compression,
     pub layout: TableLayout,
+    /// None: on the segments' own disks.
+    pub tablespace: Option<TablespaceId>,
 }
 
 /// What [`Workspace::create_table`] found.
@@ -112,6 +115,7 @@ impl Workspace {
                 checks: new.checks,
                 compression: new.compression,
                 layout: new.layout,
+                tablespace: new.tablespace,
             };
             changes.push(Change::PutTable { def: def.clone(), redefined: true });
             changes.extend(files.into_iter().map(|file| {

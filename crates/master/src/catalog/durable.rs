@@ -15,6 +15,7 @@ use super::sqlite::SqliteStore;
 use super::state::{CatalogState, ClusterSettings, Relation, StateParts, TableEntry};
 use super::step::{Step, replay};
 use super::store::{CatalogStore, Change, Durability, Stored, StoredDeletes, StoredFile, Transaction};
+use super::tablespaces::refuse_left_files;
 #[cfg(test)]
 use super::workspace::Workspace;
 use damson_cluster::{BucketMap, ContentId, DeleteVector, MapVersion, SnapshotId, TableId, failpoint};
@@ -224,6 +225,7 @@ impl Catalog {
                     state = self.current();
                 }
                 let next = next(&state, steps, writer)?;
+                refuse_left_files(&mut *writer.store, &state, &transactions, &next.transaction.changes)?;
                 recorded.add(&mut *writer.store, &next.transaction.changes, &next.parts)?;
                 Ok(next)
             });
@@ -498,6 +500,8 @@ pub(super) fn state_of(stored: Stored, pins: &Arc<Pins>) -> Result<Loaded, Catal
         schemas: Arc::new(stored.schemas.into_iter().collect()),
         relations: Arc::default(),
         table_names: Arc::default(),
+        secrets: Arc::new(stored.secrets.into_iter().map(|def| (def.name.clone(), Arc::new(def))).collect()),
+        tablespaces: Arc::new(stored.tablespaces.into_iter().map(|def| (def.id, Arc::new(def))).collect()),
     };
     let Some(newest) = parts.maps.values().next_back() else {
         return Err(CatalogError::Damaged("there is no bucket map".into()));

@@ -3,7 +3,7 @@
 use super::lease::LeaseHolder;
 use super::postgres::PostgresError;
 use crate::error::{SqlError, SqlState};
-use damson_cluster::{SnapshotId, TableId};
+use damson_cluster::{SecretType, SnapshotId, TableId};
 use thiserror::Error;
 
 /// What a catalog operation met. Nothing was changed, on disk or in memory, except perhaps by [`CatalogError::InDoubt`].
@@ -25,6 +25,27 @@ pub enum CatalogError {
     RecursiveView(String),
     #[error("the name of file \"{url}\" is too long: COPY keeps at most {max} bytes of a name and its etag")]
     FileNameTooLong { url: String, max: usize },
+    #[error("secret \"{0}\" already exists")]
+    SecretExists(String),
+    #[error("secret \"{0}\" does not exist")]
+    NoSecret(String),
+    #[error("cannot drop or change secret \"{secret}\" because tablespaces depend on it")]
+    SecretUsed { secret: String, tablespaces: Vec<String> },
+    #[error("secret \"{secret}\" is of type {kind}, and {url} is not of that type")]
+    WrongSecret { secret: String, kind: SecretType, url: String },
+    #[error("tablespace \"{0}\" already exists")]
+    TablespaceExists(String),
+    #[error("tablespace \"{0}\" does not exist")]
+    NoTablespace(String),
+    #[error("the tablespace was dropped by another statement")]
+    TablespaceGone,
+    /// `table`: one that is in it; None: files of dropped ones.
+    #[error("tablespace \"{tablespace}\" is not empty")]
+    TablespaceNotEmpty { tablespace: String, table: Option<String> },
+    #[error("{location} overlaps with the location of tablespace \"{tablespace}\"")]
+    LocationTaken { location: String, tablespace: String },
+    #[error("there are {max} {what} already, and no more can be")]
+    TooMany { what: &'static str, max: usize },
     #[error("nextval: reached {} value of sequence \"{name}\" ({end})", if *.up { "maximum" } else { "minimum" })]
     SequenceEnded { name: String, up: bool, end: i64 },
     #[error("the bucket map cannot be: {0}")]
@@ -123,6 +144,34 @@ impl From<CatalogError> for SqlError {
                 .with_hint("Use DROP ... CASCADE to drop the dependent objects too."),
             CatalogError::RecursiveView(_) => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message),
             CatalogError::FileNameTooLong { .. } => SqlError::new(SqlState::NAME_TOO_LONG, message),
+            CatalogError::SecretExists(_) | CatalogError::TablespaceExists(_) => {
+                SqlError::new(SqlState::DUPLICATE_OBJECT, message)
+            }
+            CatalogError::NoSecret(_) => {
+                SqlError::new(SqlState::UNDEFINED_OBJECT, message).with_hint("gp_secrets lists them.")
+            }
+            CatalogError::NoTablespace(_) | CatalogError::TablespaceGone => {
+                SqlError::new(SqlState::UNDEFINED_OBJECT, message).with_hint("pg_tablespace lists them.")
+            }
+            CatalogError::SecretUsed { secret, tablespaces } => SqlError::new(SqlState::DEPENDENT_OBJECTS, message)
+                .with_detail(
+                    tablespaces
+                        .iter()
+                        .map(|name| format!("tablespace {name} depends on secret {secret}"))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
+                ),
+            CatalogError::WrongSecret { .. } => SqlError::new(SqlState::INVALID_PARAMETER, message),
+            CatalogError::TablespaceNotEmpty { table: Some(table), .. } => {
+                SqlError::new(SqlState::OBJECT_NOT_IN_STATE, message).with_detail(format!("Table {table} is in it."))
+            }
+            CatalogError::TablespaceNotEmpty { table: None, .. } => {
+                SqlError::new(SqlState::OBJECT_NOT_IN_STATE, message)
+                    .with_detail("It has files of dropped tables, which AS OF may read or which are not removed yet.")
+            }
+            CatalogError::LocationTaken { .. } => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message)
+                .with_hint("Each tablespace has a prefix of its own, which is in no other's."),
+            CatalogError::TooMany { .. } => SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message),
             CatalogError::SequenceEnded { .. } => SqlError::new(SqlState::SEQUENCE_EXHAUSTED, message),
             CatalogError::Map(_) => SqlError::new(SqlState::INVALID_PARAMETER, message),
             CatalogError::SegmentCount { stored, .. } => SqlError::new(SqlState::INVALID_PARAMETER, message)

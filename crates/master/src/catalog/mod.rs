@@ -1,4 +1,4 @@
-//! The durable catalog: what tables, views, sequences and files there are, and the commit. [`Catalog`] is the only way in.
+//! The durable catalog: what tables, views, sequences, tablespaces, secrets and files there are, and the commit. [`Catalog`] is the only way in.
 
 mod apply;
 mod commit;
@@ -17,12 +17,14 @@ mod pins;
 mod postgres;
 mod restore;
 mod rows;
+mod secrets;
 mod sequences;
 mod sqlite;
 mod state;
 mod statistics;
 mod step;
 mod store;
+mod tablespaces;
 #[cfg(test)]
 mod testing;
 mod workspace;
@@ -36,8 +38,10 @@ pub use files::FileKey;
 pub use history::{AsOf, History};
 pub use lease::{Lease, LeaseHolder, Waiting};
 pub use location::CatalogLocation;
+pub use secrets::SecretDef;
 pub use sequences::{SequenceDef, SequenceOwner};
 pub use state::{CatalogState, Relation, TableEntry, ViewDef};
 pub use statistics::ColumnStatistics;
 pub use store::Durability;
+pub use tablespaces::TablespaceDef;
 pub use workspace::{Mark, Workspace};

@@ -6,6 +6,7 @@ mod error;
 mod load;
 mod past;
 mod schema;
+mod tablespaces;
 mod write;
 
 pub(super) use connection::{Connection, IDLE_IN_TRANSACTION, Session, check_url, column};
@@ -17,7 +18,7 @@ use super::error::CatalogError;
 use super::history::History;
 use super::rows;
 use super::store::{CatalogStore, Durability, Stored, Transaction};
-use damson_cluster::{SnapshotId, TableId};
+use damson_cluster::{SnapshotId, TableId, TablespaceId};
 
 /// Takes the lock of every transaction that reads or changes the whole catalog: there is one at a time, and none of a master whose
 /// epoch is not the stored one goes on. Its first column is the epoch.
@@ -123,6 +124,10 @@ impl CatalogStore for PostgresStore {
 
     fn copy_history(&mut self) -> Result<Vec<CopiedFile>, CatalogError> {
         self.reading(copied::history)
+    }
+
+    fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError> {
+        self.reading(|session| tablespaces::has_tables(session, tablespace))
     }
 }
 

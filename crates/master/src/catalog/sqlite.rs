@@ -2,6 +2,7 @@
 
 mod copied;
 mod past;
+mod tablespaces;
 
 use super::copied::CopiedFile;
 use super::durable::first_map;
@@ -14,7 +15,7 @@ use super::sequences::SequenceDef;
 use super::state::ViewDef;
 use super::store::{CatalogStore, Change, Durability, Stored, StoredDeletes, StoredFile, StoredTable, Transaction};
 use crate::sql::DEFAULT_SCHEMA;
-use damson_cluster::{BucketMap, FileEntry, SequenceId, SequencePosition, SnapshotId, TableId};
+use damson_cluster::{BucketMap, FileEntry, SequenceId, SequencePosition, SnapshotId, TableId, TablespaceId};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashMap;
 use std::path::Path;
@@ -199,6 +200,9 @@ fn migrate(connection: &Connection, from: i64) -> Result<(), CatalogError> {
     if from < 5 {
         connection.execute_batch(copied::COPIED_FILES)?;
     }
+    if from < 6 {
+        connection.execute_batch(tablespaces::TABLESPACES)?;
+    }
     connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION};"))?;
     Ok(())
 }
@@ -227,6 +231,7 @@ fn create(connection: &Connection, segment_count: usize) -> Result<(), CatalogEr
     connection.execute_batch(DELETE_VECTORS)?;
     connection.execute_batch(SEQUENCES)?;
     connection.execute_batch(copied::COPIED_FILES)?;
+    connection.execute_batch(tablespaces::TABLESPACES)?;
     connection
         .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"))?;
     put_setting(connection, "cluster_id", &uuid::Uuid::new_v4().to_string())?;
@@ -326,6 +331,12 @@ impl CatalogStore for SqliteStore {
         refuse_fenced(&transaction, self.epoch)?;
         copied::history(&transaction)
     }
+
+    fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError> {
+        let transaction = self.connection.transaction()?;
+        refuse_fenced(&transaction, self.epoch)?;
+        tablespaces::has_tables(&transaction, tablespace)
+    }
 }
 
 fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {
@@ -370,6 +381,8 @@ fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, Catal
         tables: load_tables(connection, at)?,
         views,
         sequences,
+        secrets: tablespaces::load_secrets(connection)?,
+        tablespaces: tablespaces::load(connection, at)?,
         positions: load_positions(connection)?,
         files: load_files(connection, at)?,
         deletes: load_deletes(connection, at)?,
@@ -503,6 +516,9 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
             sqlite
                 .prepare_cached("INSERT OR REPLACE INTO sequence_positions VALUES (?1, ?2, ?3)")?
                 .execute(params![int(id.0), position.last, position.is_called])?;
+        }
+        Change::PutSecret { .. } | Change::DropSecret(_) | Change::PutTablespace(_) | Change::DropTablespace(_) => {
+            tablespaces::change(sqlite, change, snapshot)?;
         }
         Change::AddFile(file) => add_file(sqlite, file)?,
         Change::DropFile { key, .. } => {

@@ -2,9 +2,11 @@
 
 use super::files::TableFiles;
 use super::pins::{Pin, Pins};
+use super::secrets::SecretDef;
 use super::sequences::SequenceDef;
 use super::statistics::TableStatistics;
-use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId};
+use super::tablespaces::TablespaceDef;
+use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId, TablespaceId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -88,6 +90,9 @@ pub struct CatalogState {
     /// By schema and name: tables, views and sequences share one name space.
     pub(super) relations: Arc<BTreeMap<(String, String), Relation>>,
     pub(super) table_names: Arc<BTreeMap<TableId, (String, String)>>,
+    /// By name.
+    pub(super) secrets: Arc<BTreeMap<String, Arc<SecretDef>>>,
+    pub(super) tablespaces: Arc<BTreeMap<TablespaceId, Arc<TablespaceDef>>>,
     _pin: Pin,
 }
 
@@ -99,6 +104,8 @@ pub(super) struct StateParts {
     pub schemas: Arc<BTreeSet<String>>,
     pub relations: Arc<BTreeMap<(String, String), Relation>>,
     pub table_names: Arc<BTreeMap<TableId, (String, String)>>,
+    pub secrets: Arc<BTreeMap<String, Arc<SecretDef>>>,
+    pub tablespaces: Arc<BTreeMap<TablespaceId, Arc<TablespaceDef>>>,
 }
 
 impl StateParts {
@@ -110,6 +117,8 @@ impl StateParts {
             schemas: self.schemas,
             relations: self.relations,
             table_names: self.table_names,
+            secrets: self.secrets,
+            tablespaces: self.tablespaces,
             _pin: pins.pin(snapshot),
         })
     }
@@ -131,6 +140,13 @@ impl StateParts {
         if let Some(key) = Arc::make_mut(&mut self.table_names).remove(&id) {
             Arc::make_mut(&mut self.relations).remove(&key);
         }
+    }
+
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableEntry>> {
+        self.relations.values().filter_map(|relation| match relation {
+            Relation::Table(entry) => Some(entry),
+            Relation::View(_) | Relation::Sequence(_) => None,
+        })
     }
 
     pub fn views(&self) -> impl Iterator<Item = &Arc<ViewDef>> {
@@ -170,6 +186,8 @@ impl CatalogState {
             schemas: Arc::clone(&self.schemas),
             relations: Arc::clone(&self.relations),
             table_names: Arc::clone(&self.table_names),
+            secrets: Arc::clone(&self.secrets),
+            tablespaces: Arc::clone(&self.tablespaces),
         }
     }
 
@@ -231,6 +249,28 @@ impl CatalogState {
             Relation::Sequence(def) => Some(def),
             Relation::Table(_) | Relation::View(_) => None,
         })
+    }
+
+    /// By name.
+    pub fn secrets(&self) -> impl Iterator<Item = &Arc<SecretDef>> {
+        self.secrets.values()
+    }
+
+    pub fn secret(&self, name: &str) -> Option<&Arc<SecretDef>> {
+        self.secrets.get(name)
+    }
+
+    /// In the order in which they were made.
+    pub fn tablespaces(&self) -> impl Iterator<Item = &Arc<TablespaceDef>> {
+        self.tablespaces.values()
+    }
+
+    pub fn tablespace(&self, name: &str) -> Option<&Arc<TablespaceDef>> {
+        self.tablespaces().find(|tablespace| tablespace.name == name)
+    }
+
+    pub fn tablespace_by_id(&self, id: TablespaceId) -> Option<&Arc<TablespaceDef>> {
+        self.tablespaces.get(&id)
     }
 
     /// Schemas that users made, and `public`; by name.

@@ -135,6 +135,7 @@ mod tests {
             checks: vec![],
             compression: Compression::None,
             layout: Default::default(),
+            tablespace: None,
         }
     }
 

@@ -4,9 +4,13 @@ use super::copied::CopiedFile;
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::history::History;
+use super::secrets::SecretDef;
 use super::sequences::SequenceDef;
 use super::state::ViewDef;
-use damson_cluster::{BucketMap, DeleteVector, FileEntry, SequenceId, SequencePosition, SnapshotId, TableDef, TableId};
+use super::tablespaces::TablespaceDef;
+use damson_cluster::{
+    BucketMap, DeleteVector, FileEntry, SequenceId, SequencePosition, SnapshotId, TableDef, TableId, TablespaceId,
+};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -70,6 +74,12 @@ pub(super) trait CatalogStore: Send {
     /// # Errors
     /// As [`CatalogStore::load`].
     fn copy_history(&mut self) -> Result<Vec<CopiedFile>, CatalogError>;
+
+    /// Whether tables are in a tablespace, or files of dropped ones that are not forgotten.
+    ///
+    /// # Errors
+    /// As [`CatalogStore::load`].
+    fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError>;
 }
 
 /// What a store holds.
@@ -86,6 +96,10 @@ pub(super) struct Stored {
     pub tables: Vec<StoredTable>,
     pub views: Vec<ViewDef>,
     pub sequences: Vec<SequenceDef>,
+    /// As they are now, also for a snapshot of the past.
+    pub secrets: Vec<SecretDef>,
+    /// As they are now; for a snapshot of the past, without those that were made later.
+    pub tablespaces: Vec<TablespaceDef>,
     /// Of sequences that were used.
     pub positions: HashMap<SequenceId, SequencePosition>,
     /// In the order in which they were committed; without delete vectors.
@@ -150,6 +164,15 @@ pub(super) enum Change {
         id: SequenceId,
         position: SequencePosition,
     },
+    /// A new secret; `or_replace`: it may be there.
+    PutSecret {
+        def: SecretDef,
+        or_replace: bool,
+    },
+    DropSecret(String),
+    /// A new one.
+    PutTablespace(TablespaceDef),
+    DropTablespace(TablespaceId),
     AddFile(FileEntry),
     /// The file, and its delete vector.
     DropFile {

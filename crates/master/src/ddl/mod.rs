@@ -13,6 +13,7 @@ mod schema;
 mod sequence;
 mod table;
 mod table_as;
+mod tablespace;
 mod view;
 
 pub use alter::{Rewrite, add_column_with_default, alter_table, set_distributed};
@@ -23,13 +24,15 @@ pub use drop::{drop_schema, drop_sequences, drop_tables, drop_views, truncate};
 pub use relation::{find_sequence, find_table};
 pub use schema::create_schema;
 pub use sequence::{alter_sequence, create_sequence};
-pub use table::create_table;
 pub use table_as::{TableAs, define_table_as};
+pub use tablespace::{create_tablespace, drop_secret, drop_tablespace};
 pub use view::create_view;
 
 use crate::catalog::{CatalogState, Workspace};
 use crate::error::SqlResult;
 use crate::sql::{AlterAction, AlterTable, Statement};
+use damson_cluster::TablespaceId;
+use table::create_table;
 
 /// What a command did: its tag, as PostgreSQL prints it, and what the user should notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,16 +47,20 @@ impl CommandDone {
     }
 }
 
-/// Executes `statement` if it needs the catalog alone. None for what needs planning or running as well: CREATE TABLE AS,
-/// CREATE VIEW, SET DISTRIBUTED, and everything that is not DDL.
+/// Executes `statement` if it needs the catalog alone. A new table is in `tablespace`. None for what needs planning or
+/// running as well: CREATE TABLE AS, CREATE VIEW, CREATE SECRET, SET DISTRIBUTED, and everything that is not DDL.
 pub fn execute(
     workspace: &mut Workspace,
     statement: &Statement,
     search_schema: &str,
+    tablespace: Option<TablespaceId>,
 ) -> Option<SqlResult<CommandDone>> {
     Some(match statement {
-        Statement::CreateTable(create) => create_table(workspace, create, search_schema),
+        Statement::CreateTable(create) => create_table(workspace, create, search_schema, tablespace),
         Statement::CreateSchema(create) => create_schema(workspace, create),
+        Statement::CreateTablespace(create) => create_tablespace(workspace, create),
+        Statement::DropTablespace { name, if_exists } => drop_tablespace(workspace, name, *if_exists),
+        Statement::DropSecret { name, if_exists } => drop_secret(workspace, name, *if_exists),
         Statement::CreateSequence(create) => create_sequence(workspace, create, search_schema),
         Statement::AlterSequence(alter) => alter_sequence(workspace, alter, search_schema),
         Statement::DropSequence(drop) => drop_sequences(workspace, drop, search_schema),
@@ -77,7 +84,7 @@ pub fn ids_needed(state: &CatalogState, statement: &Statement, search_schema: &s
             let like = like.and_then(|like| find_table(state, &like.table, search_schema).ok());
             1 + own + like.map_or(0, |entry| entry.def.columns.iter().filter(|c| c.identity.is_some()).count())
         }
-        Statement::CreateSequence(_) => 1,
+        Statement::CreateSequence(_) | Statement::CreateTablespace(_) => 1,
         Statement::AlterSequence(alter) => usize::from(alter.options.restart.is_some()),
         Statement::AlterTable(AlterTable { action: AlterAction::AddColumn { column, .. }, .. }) => {
             // With a default, its sequence is there already.

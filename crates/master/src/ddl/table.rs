@@ -9,16 +9,21 @@ use super::{CommandDone, distribution};
 use crate::catalog::{CatalogState, CreateTableOutcome, NewTable, Workspace};
 use crate::error::SqlResult;
 use crate::sql::{ColumnSpec, CreateTable, Including};
-use damson_cluster::{ColumnDef, Compression, Distribution, TableDef};
+use damson_cluster::{ColumnDef, Compression, Distribution, TableDef, TablespaceId};
 
 /// Without `WITH (compresstype=…)`: decodes fastest of those that shrink.
 pub const DEFAULT_COMPRESSION: Compression = Compression::Lz4;
 
-/// Makes an empty table, and the sequences of its columns.
+/// Makes an empty table in a tablespace, and the sequences of its columns.
 ///
 /// # Errors
 /// 42P07, 42701, 42703, 3F000, 42P16, 42883, 0A000, and the catalog's.
-pub fn create_table(workspace: &mut Workspace, create: &CreateTable, search_schema: &str) -> SqlResult<CommandDone> {
+pub fn create_table(
+    workspace: &mut Workspace,
+    create: &CreateTable,
+    search_schema: &str,
+    tablespace: Option<TablespaceId>,
+) -> SqlResult<CommandDone> {
     let state = workspace.state();
     let mut done = CommandDone::new("CREATE TABLE");
     let schema = target_schema(&state, &create.table, search_schema)?;
@@ -34,7 +39,7 @@ pub fn create_table(workspace: &mut Workspace, create: &CreateTable, search_sche
     for sequence in sequences {
         sequence.create(workspace, id)?;
     }
-    let new = NewTable { id: Some(id), ..new };
+    let new = NewTable { id: Some(id), tablespace, ..new };
     match workspace.create_table(new, Vec::new(), create.if_not_exists)? {
         CreateTableOutcome::Created(_) => done.notices = notices,
         // Another session was quicker.
@@ -103,6 +108,7 @@ fn define_table(
         checks,
         compression: create.compression.or(entry.map(|like| like.def.compression)).unwrap_or(DEFAULT_COMPRESSION),
         layout,
+        tablespace: None,
     };
     Ok((new, sequences, notices))
 }

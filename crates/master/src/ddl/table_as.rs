@@ -84,6 +84,7 @@ pub fn define_table_as(
         checks: Vec::new(),
         compression: create.compression.unwrap_or(DEFAULT_COMPRESSION),
         layout,
+        tablespace: None,
     };
     Ok(TableAs::New { table: Box::new(table), notices: notice.into_iter().collect() })
 }

@@ -22,7 +22,9 @@ impl Fixture {
         let mut workspace = Workspace::new(&self.catalog);
         let done = match parse(sql)? {
             Statement::CreateView(view) => create_view(&mut workspace, &view, &["q1".into(), "q2".into()], "public"),
-            statement => execute(&mut workspace, &statement, "public").unwrap_or_else(|| panic!("not DDL: {sql}")),
+            statement => {
+                execute(&mut workspace, &statement, "public", None).unwrap_or_else(|| panic!("not DDL: {sql}"))
+            }
         }?;
         workspace.commit(Durability::Synced)?;
         Ok(done)

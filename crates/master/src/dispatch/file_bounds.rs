@@ -112,6 +112,7 @@ mod tests {
             checks: vec![],
             compression: Compression::None,
             layout: TableLayout::default(),
+            tablespace: None,
         };
         let stats = |value| ColumnStats {
             nulls: 1,

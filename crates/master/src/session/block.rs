@@ -234,7 +234,8 @@ impl Session {
         let done = self.alone_once(statement, text, parameters, cancel.clone()).await;
         match (done, again) {
             (Err(error), Some((statement, parameters)))
-                if [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_SCHEMA].contains(&error.state) =>
+                if [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_SCHEMA, SqlState::DUPLICATE_OBJECT]
+                    .contains(&error.state) =>
             {
                 self.alone_once(statement, text, parameters, cancel).await
             }

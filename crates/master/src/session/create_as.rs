@@ -25,13 +25,14 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        let tablespace = self.in_tablespace(&transaction.state(), create.tablespace.as_ref())?;
         let bound = self.bind(transaction.state(), &create.query, "").await?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let schema = self.schema_of(&bound)?;
         let state = bound.names.state();
         let (new, notices) = match define_table_as(state, create, &schema, &self.search_schema())? {
             TableAs::Exists(done) => return Ok(done.into()),
-            TableAs::New { table, notices } => (*table, notices),
+            TableAs::New { table, notices } => (NewTable { tablespace, ..*table }, notices),
         };
         let (rows, files, id) = if create.with_data {
             let id = self.reserve_table_id().await?;
@@ -122,6 +123,7 @@ pub(super) fn definition(state: &CatalogState, new: &NewTable, id: TableId) -> T
         checks: new.checks.clone(),
         compression: new.compression,
         layout: new.layout.clone(),
+        tablespace: new.tablespace,
     }
 }
 

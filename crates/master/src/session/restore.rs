@@ -31,6 +31,7 @@ impl Session {
         let transfer = self.master.transfers.begin(self.id, "RESTORE", url);
         let place = self.place(url);
         let manifest = until(&cancel, place.manifest(id)).await?;
+        refuse_tablespaces(&manifest)?;
         let mut restore = Restore { session: self, place, transfer, cancel, copied: Copied::default(), files: vec![] };
         let restored = restore.run(&manifest, &mut transaction).await;
         let Restore { copied, files, cancel, .. } = restore;
@@ -152,6 +153,20 @@ impl Restore<'_> {
         let copied = until(&self.cancel, try_join_all(copies)).await?;
         copied.into_iter().for_each(|of_content| self.copied += of_content);
         Ok(())
+    }
+}
+
+/// A backup has no tablespaces: one of a newer build may.
+///
+/// # Errors
+/// 0A000.
+fn refuse_tablespaces(manifest: &Manifest) -> SqlResult<()> {
+    match manifest.tables.iter().find(|table| table.def.tablespace.is_some()) {
+        None => Ok(()),
+        Some(table) => {
+            let message = format!("cannot restore table {}: it is in a tablespace", table.def.qualified_name());
+            Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message))
+        }
     }
 }
 

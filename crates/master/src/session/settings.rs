@@ -2,9 +2,9 @@
 
 use super::history::{BUCKET_MAP, SNAPSHOT_RETENTION};
 use super::{Outcome, Session};
-use crate::catalog::Durability;
+use crate::catalog::{CatalogState, Durability};
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::sql::{Isolation, SetSetting};
+use crate::sql::{DEFAULT_TABLESPACE, Isolation, SetSetting};
 use damson_motion::InterconnectSettings;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +20,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("client_encoding", "UTF8", "Always UTF8."),
     ("client_min_messages", "notice", "Accepted; notices are always sent."),
     ("datestyle", "ISO, MDY", "Always ISO."),
+    ("default_tablespace", "", "Tablespace of tables that CREATE TABLE gives none; empty: the segments' own disks."),
     ("default_transaction_isolation", "read committed", "Isolation level of a transaction that BEGIN gives none."),
     ("default_transaction_read_only", "off", "Whether transactions may change anything, unless BEGIN says."),
     ("extra_float_digits", "1", "Floats are always sent with all their digits."),
@@ -130,6 +131,11 @@ impl Settings {
         self.duration("idle_in_transaction_session_timeout")
     }
 
+    /// None where it is not set.
+    pub(super) fn default_tablespace(&self) -> Option<String> {
+        Some(self.value("default_tablespace")).filter(|name| !name.is_empty())
+    }
+
     pub(super) fn default_isolation(&self) -> Isolation {
         Isolation::of_name(&self.value("default_transaction_isolation")).unwrap_or(Isolation::ReadCommitted)
     }
@@ -198,7 +204,7 @@ fn boolean(text: &str) -> Option<bool> {
 ///
 /// # Errors
 /// 22023.
-fn check(name: &str, value: &str) -> SqlResult<()> {
+fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
     let (fits, hint) = match name {
         "lock_timeout" | "idle_in_transaction_session_timeout" => {
             (duration(value).is_some(), "It is a time: milliseconds, or a number with ms, s, min, h or d.")
@@ -208,6 +214,10 @@ fn check(name: &str, value: &str) -> SqlResult<()> {
             "Available values: serializable, repeatable read, read committed, read uncommitted.",
         ),
         "default_transaction_read_only" => (boolean(value).is_some(), "It is on or off."),
+        "default_tablespace" => (
+            ["", DEFAULT_TABLESPACE].contains(&value) || state.tablespace(value).is_some(),
+            "There is no tablespace of that name: pg_tablespace lists them.",
+        ),
         "synchronous_commit" => (
             boolean(value).is_some() || SYNCHRONOUS.iter().any(|level| value.eq_ignore_ascii_case(level)),
             "Available values: on, group, off. PostgreSQL's local, remote_write and remote_apply are on.",
@@ -231,7 +241,7 @@ fn known(name: &str) -> SqlResult<&'static str> {
 }
 
 impl Session {
-    pub(super) fn set(&self, set: &SetSetting) -> SqlResult<Outcome> {
+    pub(super) fn set(&self, set: &SetSetting, state: &CatalogState) -> SqlResult<Outcome> {
         let mut settings = self.settings.lock();
         if settings.cluster.iter().any(|(name, ..)| *name == set.name) {
             let message = format!("parameter \"{}\" cannot be changed without a restart", set.name);
@@ -250,7 +260,7 @@ impl Session {
             });
         }
         if let Some(value) = &set.value {
-            check(name, value)?;
+            check(name, value, state)?;
         }
         match &set.value {
             Some(value) => settings.values.insert(name, value.clone()),

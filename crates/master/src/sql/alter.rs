@@ -137,6 +137,10 @@ fn alter_column(cursor: &mut Cursor<'_>, at: usize) -> SqlResult<AlterAction> {
 }
 
 fn set(cursor: &mut Cursor<'_>, at: usize) -> SqlResult<AlterAction> {
+    if cursor.peek_word(0, "TABLESPACE") {
+        let hint = "CREATE TABLE ... TABLESPACE ... AS makes a copy in another one.";
+        return Err(not_yet("ALTER TABLE ... SET TABLESPACE", at).with_hint(hint));
+    }
     let (mut reorganize, mut layout) = (None, LayoutOptions::default());
     if cursor.peek_word(0, "WITH") {
         (reorganize, layout) = table_options::altered(cursor)?;

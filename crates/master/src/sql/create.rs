@@ -1,4 +1,4 @@
-//! CREATE TABLE, CREATE TABLE AS, CREATE VIEW, CREATE SCHEMA, CREATE SEQUENCE, CREATE RESTORE POINT.
+//! CREATE TABLE, CREATE TABLE AS, CREATE VIEW, CREATE SCHEMA, CREATE RESTORE POINT; the others' are in files of their own.
 
 use super::constraint::{self, Constraint};
 use super::cursor::Cursor;
@@ -7,7 +7,7 @@ use super::statement::{
     CreateSchema, CreateTable, CreateTableAs, CreateView, Including, LayoutOptions, Like, Name, RelationName, Statement,
 };
 use super::table_options::{self, TableOptions};
-use super::{column, query, sequence, unsupported};
+use super::{column, query, secret, sequence, tablespace, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::Token;
 
@@ -15,6 +15,12 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Stat
     let start = cursor.position();
     cursor.expect_word("CREATE")?;
     let or_replace = cursor.words(&["OR", "REPLACE"]);
+    if let Some(secret) = secret::create(cursor, or_replace)? {
+        return Ok(secret);
+    }
+    if !or_replace && cursor.word("TABLESPACE") {
+        return tablespace::create(cursor).map(Statement::CreateTablespace);
+    }
     if cursor.word("SCHEMA") {
         return schema(cursor).map(Statement::CreateSchema);
     }
@@ -77,10 +83,11 @@ struct Trailer {
     distribution: Option<super::DistributionClause>,
     options: TableOptions,
     options_given: bool,
+    tablespace: Option<Name>,
 }
 
 impl Trailer {
-    /// `WITH (…)` and `DISTRIBUTED …`, in any order.
+    /// `WITH (…)`, `DISTRIBUTED …` and `TABLESPACE …`, in any order.
     fn parse(&mut self, cursor: &mut Cursor<'_>) -> SqlResult<()> {
         loop {
             if cursor.peek_word(0, "DISTRIBUTED") && self.distribution.is_none() {
@@ -88,6 +95,8 @@ impl Trailer {
             } else if cursor.peek_word(0, "WITH") && !self.options_given {
                 self.options = table_options::parse(cursor)?;
                 self.options_given = true;
+            } else if self.tablespace.is_none() && cursor.word("TABLESPACE") {
+                self.tablespace = Some(cursor.name()?);
             } else {
                 return Ok(());
             }
@@ -118,6 +127,7 @@ fn table(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Statement> {
         distribution: None,
         compression: None,
         layout: LayoutOptions::default(),
+        tablespace: None,
     };
     statement.like = like(cursor)?;
     if statement.like.is_none() {
@@ -129,6 +139,7 @@ fn table(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Statement> {
     statement.distribution = trailer.distribution;
     statement.compression = trailer.options.compression;
     statement.layout = trailer.options.layout;
+    statement.tablespace = trailer.tablespace;
     Ok(Statement::CreateTable(statement))
 }
 
@@ -161,6 +172,7 @@ fn table_as(
         distribution: trailer.distribution,
         compression: trailer.options.compression,
         layout: trailer.options.layout,
+        tablespace: trailer.tablespace,
         query,
         with_data: clauses.with_data.unwrap_or(true),
     })
@@ -168,7 +180,7 @@ fn table_as(
 
 /// Clauses of PostgreSQL and Greenplum that are known, and not done.
 fn refuse_clauses(cursor: &Cursor<'_>) -> SqlResult<()> {
-    for clause in ["PARTITION", "INHERITS", "TABLESPACE", "ON", "USING", "WITHOUT"] {
+    for clause in ["PARTITION", "INHERITS", "ON", "USING", "WITHOUT"] {
         if cursor.peek_word(0, clause) {
             return Err(cursor.unsupported(format!("{clause} of CREATE TABLE")));
         }

@@ -3,7 +3,7 @@
 use super::create;
 use super::cursor::Cursor;
 use super::statement::{Drop, Statement, Truncate};
-use super::unsupported;
+use super::{secret, tablespace, unsupported};
 use crate::error::SqlResult;
 
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
@@ -18,6 +18,10 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     } else if cursor.words(&["RESTORE", "POINT"]) {
         let if_exists = cursor.if_exists();
         Ok(Statement::DropRestorePoint { name: create::restore_point(cursor)?, if_exists })
+    } else if cursor.word("SECRET") || cursor.words(&["PERSISTENT", "SECRET"]) {
+        secret::drop(cursor)
+    } else if cursor.word("TABLESPACE") {
+        tablespace::drop(cursor)
     } else if cursor.word("SEQUENCE") {
         list(cursor, Cursor::relation).map(Statement::DropSequence)
     } else {

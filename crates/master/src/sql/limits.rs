@@ -4,6 +4,10 @@
 /// Longest statement. COPY is the way to load; PostgreSQL's own limit is 1 GiB.
 pub(super) const STATEMENT_BYTES_MAX: usize = 64 << 20;
 
+/// Options of a secret, and bytes of one of them: a service account's key in JSON has 2,400.
+pub(super) const SECRET_OPTIONS_MAX: usize = 64;
+pub(super) const SECRET_VALUE_BYTES_MAX: usize = 64 << 10;
+
 /// Nested parentheses, brackets, and CASE. Generated SQL rarely passes 30.
 pub(super) const NESTING_MAX: usize = 128;
 

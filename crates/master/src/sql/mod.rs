@@ -4,6 +4,7 @@ mod alter;
 mod as_of;
 mod assign;
 mod backup;
+mod bucket_url;
 mod column;
 mod constraint;
 mod copy;
@@ -24,11 +25,13 @@ mod nextval;
 mod parse;
 mod query;
 mod returning;
+mod secret;
 mod sequence;
 mod settings;
 mod split;
 mod statement;
 mod table_options;
+mod tablespace;
 mod text;
 mod transaction;
 mod types;
@@ -38,20 +41,21 @@ mod wide_numbers;
 pub use as_of::Version;
 pub use copy::format_of_name;
 pub use expression::{parse_expression, values_query};
-pub use names::{DATABASE, DEFAULT_SCHEMA, fold};
+pub use names::{DATABASE, DEFAULT_SCHEMA, DEFAULT_TABLESPACE, fold};
 pub use nextval::{
     NEXTVAL, call_arguments, calls_sequence, name_in_quotes, nextval_of, not_a_name, qualify_sequences,
     relation_in_text, sequence_function, sequences_of,
 };
 pub use parse::parse;
 pub use query::check_query;
+pub use secret::shown_statement;
 pub use split::split;
 pub use statement::{
     AlterAction, AlterSequence, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget,
-    CopyFrom, CopySource, CopyTo, CreateSchema, CreateSequence, CreateTable, CreateTableAs, CreateView,
-    DistributionClause, Drop, Explain, ExplainFormat, IdentitySpec, Including, Insert, InsertSource, InsertValue,
-    Isolation, KeySpec, LayoutOptions, LockTable, Merge, MergeAction, MergeClause, MergeWhen, Modify, Name, OnConflict,
-    Overriding, RelationName, Restore, SequenceOptions, SetSetting, ShowTarget, SortSpec, Statement, TransactionModes,
-    TransactionStatement, Truncate,
+    CopyFrom, CopySource, CopyTo, CreateSchema, CreateSecret, CreateSequence, CreateTable, CreateTableAs,
+    CreateTablespace, CreateView, DistributionClause, Drop, Explain, ExplainFormat, IdentitySpec, Including, Insert,
+    InsertSource, InsertValue, Isolation, KeySpec, LayoutOptions, LockTable, Merge, MergeAction, MergeClause,
+    MergeWhen, Modify, Name, OnConflict, Overriding, RelationName, Restore, SequenceOptions, SetSetting, ShowTarget,
+    SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};

@@ -11,6 +11,9 @@ pub const DATABASE: &str = "damson";
 /// The schema of names that have none.
 pub const DEFAULT_SCHEMA: &str = "public";
 
+/// The tablespace that is the segments' own disks.
+pub const DEFAULT_TABLESPACE: &str = "pg_default";
+
 /// Longest name, in bytes, as in PostgreSQL; a longer one is cut there, refused here.
 pub(super) const NAME_BYTES_MAX: usize = 63;
 

@@ -5,8 +5,8 @@ use super::limits::STATEMENT_BYTES_MAX;
 use super::statement::Statement;
 use super::text::Text;
 use super::{
-    alter, as_of, backup, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, settings,
-    transaction, unsupported,
+    alter, as_of, backup, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, secret,
+    settings, transaction, unsupported,
 };
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -22,7 +22,13 @@ pub fn parse(sql: &str) -> SqlResult<Statement> {
         return Err(SqlError::new(SqlState::TOO_COMPLEX, message).with_hint("Load rows with COPY."));
     }
     let text = Text::new(sql);
-    let mut tokens = tokenize(&text)?;
+    let tokens = tokenize(&text)?;
+    let is_secret = secret::is_create(&tokens);
+    let statement = parse_tokens(&text, tokens);
+    if is_secret { statement.map_err(secret::without_text) } else { statement }
+}
+
+fn parse_tokens(text: &Text<'_>, mut tokens: Vec<TokenWithSpan>) -> SqlResult<Statement> {
     guard::check(&tokens)?;
     while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_))) {
         tokens.pop();
@@ -36,10 +42,10 @@ pub fn parse(sql: &str) -> SqlResult<Statement> {
     if tokens.is_empty() {
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement is empty"));
     }
-    check_relations(&text, &tokens)?;
+    check_relations(text, &tokens)?;
     let mut tokens = as_of::write_out(tokens);
-    let clauses = distributed::cut(&text, &mut tokens)?;
-    let mut cursor = Cursor::new(&text, tokens);
+    let clauses = distributed::cut(text, &mut tokens)?;
+    let mut cursor = Cursor::new(text, tokens);
     let statement = statement(&mut cursor, clauses)?;
     cursor.end()?;
     Ok(statement)

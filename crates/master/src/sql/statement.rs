@@ -2,7 +2,7 @@
 
 use super::types::SqlType;
 use crate::locks::LockMode;
-use damson_cluster::{Codec, Compression, CopyFormat, OnBadRow};
+use damson_cluster::{Codec, Compression, CopyFormat, OnBadRow, SecretType, SourceAccess};
 use sqlparser::ast;
 
 /// One parsed statement. Names are folded to lower case unless they were quoted.
@@ -37,6 +37,16 @@ pub enum Statement {
         if_exists: bool,
     },
     AlterSequence(AlterSequence),
+    CreateSecret(CreateSecret),
+    DropSecret {
+        name: Name,
+        if_exists: bool,
+    },
+    CreateTablespace(CreateTablespace),
+    DropTablespace {
+        name: Name,
+        if_exists: bool,
+    },
     CopyFrom(CopyFrom),
     CopyTo(CopyTo),
     Explain(Explain),
@@ -97,6 +107,7 @@ impl Statement {
             Statement::CreateTableAs(create) => create.if_not_exists,
             Statement::CreateSchema(create) => create.if_not_exists,
             Statement::CreateSequence(create) => create.if_not_exists,
+            Statement::CreateSecret(create) => create.if_not_exists,
             _ => false,
         }
     }
@@ -138,6 +149,10 @@ impl Statement {
             Statement::CreateRestorePoint(_) => "CREATE RESTORE POINT",
             Statement::DropRestorePoint { .. } => "DROP RESTORE POINT",
             Statement::AlterSequence(_) => "ALTER SEQUENCE",
+            Statement::CreateSecret(_) => "CREATE SECRET",
+            Statement::DropSecret { .. } => "DROP SECRET",
+            Statement::CreateTablespace(_) => "CREATE TABLESPACE",
+            Statement::DropTablespace { .. } => "DROP TABLESPACE",
             Statement::CopyFrom(_) | Statement::CopyTo(_) => "COPY",
             Statement::Explain(_) => "EXPLAIN",
             Statement::Show(_) => "SHOW",
@@ -430,6 +445,8 @@ pub struct CreateTable {
     pub distribution: Option<DistributionClause>,
     pub compression: Option<Compression>,
     pub layout: LayoutOptions,
+    /// None: the one of `default_tablespace`.
+    pub tablespace: Option<Name>,
 }
 
 /// `sort_key` and `bloom_filter_columns` of a table's options; what is None was not written, what is empty was given as nothing.
@@ -504,6 +521,8 @@ pub struct CreateTableAs {
     pub distribution: Option<DistributionClause>,
     pub compression: Option<Compression>,
     pub layout: LayoutOptions,
+    /// As [`CreateTable::tablespace`].
+    pub tablespace: Option<Name>,
     /// An `ast::Statement::Query`.
     pub query: Box<ast::Statement>,
     /// False for `WITH NO DATA`.
@@ -584,6 +603,26 @@ pub struct CreateSequence {
     pub sequence: RelationName,
     pub if_not_exists: bool,
     pub options: SequenceOptions,
+}
+
+/// `CREATE SECRET`. Shown without its options' values.
+#[derive(Clone, Debug)]
+pub struct CreateSecret {
+    pub name: Name,
+    pub if_not_exists: bool,
+    pub or_replace: bool,
+    pub kind: SecretType,
+    /// The beginning of the URLs that it is for: `s3://bucket/prefix` without a slash at its end, or `s3://`.
+    pub scope: String,
+    pub access: SourceAccess,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateTablespace {
+    pub name: Name,
+    /// `s3://bucket/prefix`, without a slash at its end.
+    pub location: String,
+    pub secret: Option<Name>,
 }
 
 #[derive(Clone, Debug)]

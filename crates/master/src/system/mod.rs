@@ -16,6 +16,7 @@ mod segments;
 mod sequences;
 mod table;
 mod table_options;
+mod tablespaces;
 
 pub use interconnect::InterconnectNode;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! PostgreSQL's own views that are cheap to have.
 
-use super::cells::{Cell, Row, boolean, row, text};
+use super::cells::{Row, boolean, row, text};
 use super::table::{SystemContext, SystemTable};
 use super::{OWNER, PG_CATALOG};
 
@@ -25,7 +25,10 @@ fn tables(context: &SystemContext) -> Vec<Row> {
     tables
         .map(|entry| {
             let def = &entry.def;
-            row![def.schema.as_str(), def.name.as_str(), OWNER, Cell::Null, false, false, false, false]
+            // NULL is the default one's.
+            let tablespace = def.tablespace.and_then(|id| context.state.tablespace_by_id(id));
+            let tablespace = tablespace.map(|tablespace| tablespace.name.as_str());
+            row![def.schema.as_str(), def.name.as_str(), OWNER, tablespace, false, false, false, false]
         })
         .collect()
 }

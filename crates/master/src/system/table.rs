@@ -3,7 +3,7 @@
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
     InterconnectNode, backup, check, copy_history, distribution, files, history, information_schema, interconnect,
-    locks, pg_catalog, running, segments, sequences, table_options,
+    locks, pg_catalog, running, segments, sequences, table_options, tablespaces,
 };
 use crate::backup::TransferRow;
 use crate::catalog::{CatalogState, CopiedFile, History};
@@ -108,6 +108,8 @@ static TABLES: &[SystemTable] = &[
     check::CHECK,
     distribution::DISTRIBUTION_POLICY,
     table_options::TABLE_OPTIONS,
+    tablespaces::TABLESPACES,
+    tablespaces::SECRETS,
     files::FILES,
     files::SEGMENT_ROWS,
     files::SKEW,

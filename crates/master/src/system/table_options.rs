@@ -73,6 +73,7 @@ mod tests {
             checks: vec![],
             compression: Compression::Zstd(3),
             layout: TableLayout::default(),
+            tablespace: None,
         };
         assert_eq!(options(&def), "compresstype=zstd, compresslevel=3");
         let sort = |column, descending| SortColumn { column, descending };

@@ -15,6 +15,7 @@ mod durability;
 mod past;
 mod sequences;
 mod stores;
+mod tablespaces;
 mod workspaces;
 
 use super::super::definitions::{CreateTableOutcome, NewTable};
@@ -25,7 +26,8 @@ use super::super::{Commit, CopiedFile, ViewDef};
 use super::*;
 use arrow::datatypes::DataType;
 use damson_cluster::{
-    ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FileEntry, StatValue, TableDef, sketch,
+    ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FileEntry, StatValue, TableDef, TablespaceId,
+    sketch,
 };
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -54,6 +56,7 @@ fn table(name: &str) -> NewTable {
         checks: vec![],
         compression: Compression::Zstd(3),
         layout: Default::default(),
+        tablespace: None,
     }
 }
 
@@ -179,6 +182,12 @@ fn describe(catalog: &Arc<Catalog>) -> String {
             Relation::View(view) => out += &format!("{view:?}\n"),
             Relation::Sequence(def) => out += &format!("{def:?}\n"),
         }
+    }
+    for secret in state.secrets() {
+        out += &format!("{secret:?}\n");
+    }
+    for tablespace in state.tablespaces() {
+        out += &format!("{tablespace:?}\n");
     }
     out += &format!("{:?}\n", catalog.collectable().unwrap());
     for content in 0..2 {
@@ -671,7 +680,7 @@ fn a_catalog_of_version_1_is_taken_over() {
     drop(catalog);
     let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
     old.execute_batch(
-        "DROP TABLE copied_files; DROP TABLE past_definitions; DROP TABLE restore_points; DROP INDEX snapshots_time;
+        "DROP TABLE secrets; DROP TABLE tablespaces; DROP TABLE copied_files; DROP TABLE past_definitions; DROP TABLE restore_points; DROP INDEX snapshots_time;
          ALTER TABLE tables DROP COLUMN since;
          DELETE FROM settings WHERE key IN ('history_from', 'snapshot_retention_us');
          DROP TABLE sequence_definitions; DROP TABLE sequence_positions; DROP TABLE delete_vectors;

@@ -7,6 +7,7 @@ use super::super::store::Stored;
 use super::connection::{Session, column};
 use super::past;
 use super::schema::setting;
+use super::tablespaces;
 use damson_cluster::{SequenceId, SequencePosition, SnapshotId, TableId};
 use postgres::Row;
 use std::collections::HashMap;
@@ -86,6 +87,8 @@ pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stor
         tables,
         views,
         sequences,
+        secrets: tablespaces::load_secrets(session)?,
+        tablespaces: tablespaces::load(session, at)?,
         positions,
         files,
         deletes,

@@ -7,6 +7,7 @@ use super::super::rows::{self, SCHEMA_VERSION, from_json, to_json};
 use super::connection::Session;
 use super::copied;
 use super::past;
+use super::tablespaces;
 use crate::sql::DEFAULT_SCHEMA;
 
 /// Masters that make the schema, or take the catalog over, do so one after the other. The number is "DMSN".
@@ -113,6 +114,7 @@ pub(in super::super) fn prepare(session: &mut Session) -> Result<(), CatalogErro
             session.batch(past::HISTORY)?;
             session.batch(SEQUENCES)?;
             session.batch(copied::COPIED_FILES)?;
+            session.batch(tablespaces::TABLESPACES)?;
             put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())?;
         }
         Some(other) => {
@@ -137,6 +139,9 @@ fn migrate(session: &mut Session, from: i64) -> Result<(), CatalogError> {
     }
     if from < 5 {
         session.batch(copied::COPIED_FILES)?;
+    }
+    if from < 6 {
+        session.batch(tablespaces::TABLESPACES)?;
     }
     put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())
 }

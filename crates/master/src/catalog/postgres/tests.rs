@@ -39,6 +39,7 @@ fn create(catalog: &Arc<Catalog>, name: &str) -> TableId {
         checks: vec![],
         compression: Compression::None,
         layout: Default::default(),
+        tablespace: None,
     };
     match catalog.alone(|w| w.create_table(new, vec![], false)).unwrap() {
         CreateTableOutcome::Created(def) => def.id,
@@ -388,7 +389,7 @@ fn a_catalog_of_version_3_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.copied_files;
+    let old = "DROP TABLE damson.secrets, damson.tablespaces, damson.copied_files;
                DROP TABLE damson.sequence_definitions, damson.sequence_positions;
                DROP TABLE damson.past_definitions, damson.restore_points;
                DROP INDEX damson.snapshots_time;
@@ -420,7 +421,7 @@ fn a_catalog_of_version_4_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.copied_files;
+    let old = "DROP TABLE damson.secrets, damson.tablespaces, damson.copied_files;
                UPDATE damson.settings SET value = '4' WHERE key = 'schema_version'";
     client(&url).batch_execute(old).unwrap();
     for _ in 0..2 {
@@ -431,6 +432,24 @@ fn a_catalog_of_version_4_is_taken_over() {
     let catalog = open(&url).unwrap();
     catalog.alone(|w| w.add_copied(vec![copied(t, "/a")], false)).unwrap();
     assert_eq!(open(&url).unwrap().copy_history().unwrap().len(), 1);
+}
+
+/// As the build before tablespaces and secrets made it.
+#[test]
+fn a_catalog_of_version_5_is_taken_over() {
+    let Some(server) = testing::server() else { return };
+    let url = server.database();
+    let catalog = open(&url).unwrap();
+    let t = create(&catalog, "t");
+    drop(catalog);
+    let old = "DROP TABLE damson.secrets, damson.tablespaces;
+               UPDATE damson.settings SET value = '5' WHERE key = 'schema_version'";
+    client(&url).batch_execute(old).unwrap();
+    for _ in 0..2 {
+        assert!(open(&url).unwrap().current().table_by_id(t).is_some());
+    }
+    open(&url).unwrap().alone(|w| w.create_tablespace("ts", "s3://b", None)).unwrap();
+    assert!(open(&url).unwrap().current().tablespace("ts").is_some());
 }
 
 /// Catalogs are asked and dropped in async code, where the client's own runtime must not show.

@@ -7,7 +7,7 @@ use super::super::rows::{DeletesRow, FileRow, int, to_json};
 use super::super::store::{Change, Transaction};
 use super::connection::Session;
 use super::schema::put_setting;
-use super::{copied, past};
+use super::{copied, past, tablespaces};
 use damson_cluster::{DeleteVector, FileEntry};
 use std::collections::HashSet;
 
@@ -293,6 +293,9 @@ fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> R
             let put = "INSERT INTO sequence_positions VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE
                        SET last = excluded.last, is_called = excluded.is_called";
             session.execute(put, &[&int(id.0), &position.last, &position.is_called])?;
+        }
+        Change::PutSecret { .. } | Change::DropSecret(_) | Change::PutTablespace(_) | Change::DropTablespace(_) => {
+            tablespaces::change(session, change, snapshot)?;
         }
         Change::ForgetCopied(table) => copied::forget(session, *table)?,
         Change::PutMap(map) => {

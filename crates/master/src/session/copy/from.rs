@@ -14,7 +14,7 @@ use crate::session::write::Changed;
 use crate::session::{Outcome, Session};
 use crate::sql::{CopyFrom, format_of_name};
 use crate::transaction::Transaction;
-use damson_cluster::{ColumnDef, CopyFile, CopyFormat, OnBadRow, OnDuplicate, SourceAccess, TableDef};
+use damson_cluster::{ColumnDef, CopyFile, CopyFormat, OnBadRow, OnDuplicate, TableDef};
 use damson_motion::{CopyReadExec, CopyReadSpec};
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
@@ -45,8 +45,7 @@ impl Session {
         let catalog = transaction.state();
         let def = Arc::clone(&entry.def);
         let targets = resolve_columns(&def, &copy.columns)?;
-        // The environment's credentials.
-        let access = SourceAccess::default();
+        let access = self.access(&catalog, copy.secret.as_ref(), &copy.sources).await?;
         let listed = self.master.files.list_sources(&copy.sources, copy.pattern.as_deref(), &access);
         let files = until(&cancel, listed).await?;
         let format = format_of(copy, &files)?;
@@ -59,7 +58,7 @@ impl Session {
         let segments = catalog.current_map().segment_count();
         let split = self.master.files.split_sources(&files, &read.format, copy.codec, segments, &access);
         let units = until(&cancel, split).await?;
-        let bound = self.bind_nothing(catalog)?;
+        let bound = Bound { access, ..self.bind_nothing(catalog)? };
         let rows = rows_of_files(&bound, &def, &targets, read)?;
         let keys = unique_keys(&def, |_| true, |_| OnDuplicate::Fail);
         let unique = !keys.is_empty();
@@ -78,7 +77,7 @@ impl Session {
 /// 0A000 for what COPY FROM cannot do yet.
 fn check_from(copy: &CopyFrom) -> SqlResult<()> {
     let rejects = matches!(copy.on_bad_row, OnBadRow::Reject { .. });
-    refuse(&[("SECRET", copy.secret.is_some()), ("SEGMENT REJECT LIMIT", rejects), ("VALIDATE", copy.is_validation())])
+    refuse(&[("SEGMENT REJECT LIMIT", rejects), ("VALIDATE", copy.is_validation())])
 }
 
 /// What the statement says of the format, or, if it says nothing, the files' names.
@@ -226,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_is_refused() {
-        for option in ["VALIDATE", "SECRET s", "REJECT_LIMIT 5"] {
+        for option in ["VALIDATE", "REJECT_LIMIT 5"] {
             let error = check_from(&copy(&format!("copy t from '/d' (format csv, {option})"))).unwrap_err();
             assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{option}");
         }

@@ -9,6 +9,7 @@ use damson_cluster::Compression;
 mod changes;
 mod copy;
 mod definitions;
+mod secrets;
 
 fn ok(sql: &str) -> Statement {
     parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))

@@ -43,6 +43,10 @@ impl CatalogStore for Noting {
     fn copy_history(&mut self) -> Result<Vec<CopiedFile>, CatalogError> {
         self.inner.copy_history()
     }
+
+    fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError> {
+        self.inner.has_tables(tablespace)
+    }
 }
 
 fn add(catalog: &Arc<Catalog>, table: TableId, path: &str, durability: Durability) {

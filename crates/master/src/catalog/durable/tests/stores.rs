@@ -30,6 +30,10 @@ macro_rules! forward_past {
         fn copy_history(&mut self) -> Result<Vec<CopiedFile>, CatalogError> {
             self.inner.copy_history()
         }
+
+        fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError> {
+            self.inner.has_tables(tablespace)
+        }
     };
 }
 

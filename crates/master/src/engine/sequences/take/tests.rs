@@ -13,7 +13,7 @@ fn names() -> (tempfile::TempDir, StatementNames) {
     let catalog = Catalog::open(directory.path(), 2).unwrap();
     let mut workspace = Workspace::new(&catalog);
     for sql in ["create sequence s", "create sequence \"S\" increment 2", "create table t (a int) distributed by (a)"] {
-        ddl::execute(&mut workspace, &crate::sql::parse(sql).unwrap(), "public").unwrap().unwrap();
+        ddl::execute(&mut workspace, &crate::sql::parse(sql).unwrap(), "public", None).unwrap().unwrap();
     }
     let names = StatementNames::new(workspace.state(), "public", false);
     (directory, names)

@@ -1,0 +1,80 @@
+//! Statements as they may be shown and kept.
+
+use super::starts;
+use crate::sql::cursor::tokenize;
+use crate::sql::text::Text;
+use sqlparser::tokenizer::Token;
+use std::borrow::Cow;
+
+/// A statement's text, or a script's, as it may be shown, logged and kept: what each CREATE SECRET says is left out. Of a text that is no
+/// SQL, all that follows the first one.
+pub fn shown_statement(text: &str) -> Cow<'_, str> {
+    const HIDDEN: &str = "(***)";
+    // Most have none, and are not looked at twice.
+    if !text.to_ascii_uppercase().contains("SECRET") {
+        return Cow::Borrowed(text);
+    }
+    let source = Text::new(text);
+    let Ok(tokens) = tokenize(&source) else {
+        // An open quote, perhaps: where the statement ends cannot be told.
+        return match words_of_create(text) {
+            Some(at) => Cow::Owned(format!("{} {HIDDEN}", text[..at].trim_end())),
+            None => Cow::Borrowed(text),
+        };
+    };
+    let tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let words: Vec<&Token> = tokens.iter().map(|token| &token.token).collect();
+    let (mut shown, mut done) = (String::new(), 0);
+    for start in starts(&words) {
+        let is_of = |token: &&&Token| **token != &Token::SemiColon;
+        let end = start + words[start..].iter().take_while(is_of).count();
+        // The parenthesis, or what stands in its place.
+        let opened = (start..end).find(|&at| !matches!(tokens[at].token, Token::Word(_)));
+        let Some(opened) = opened.filter(|&at| source.byte(tokens[at].span.start) >= done) else { continue };
+        shown += &text[done..source.byte(tokens[opened].span.start)];
+        shown += HIDDEN;
+        done = source.byte(tokens[end - 1].span.end);
+    }
+    match done {
+        0 => Cow::Borrowed(text),
+        _ => Cow::Owned(shown + &text[done..]),
+    }
+}
+
+/// The end of `CREATE … SECRET` in a text that has no tokens.
+fn words_of_create(text: &str) -> Option<usize> {
+    let upper = text.to_ascii_uppercase();
+    let create = upper.find("CREATE")?;
+    upper[create..].find("SECRET").map(|at| create + at + "SECRET".len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_secrets_say_is_left_out() {
+        for (text, shown) in [
+            ("create secret s (type s3, secret 'hush')", "create secret s (***)"),
+            ("CREATE OR REPLACE\n SECRET \"S\" (secret = 'hush'));", "CREATE OR REPLACE\n SECRET \"S\" (***);"),
+            (
+                "select ';'; create secret s (secret 'hush;'); create persistent secret t (secret hush) hush",
+                "select ';'; create secret s (***); create persistent secret t (***)",
+            ),
+            (
+                "explain create secret if not exists s (secret 'hush') x; select 1",
+                "explain create secret if not exists s (***); select 1",
+            ),
+            ("create secret s (secret 'hush", "create secret (***)"),
+            ("create secret s secret 'hush'", "create secret s secret (***)"),
+            ("create secret /* ( */ s (secret 'hush')", "create secret /* ( */ s (***)"),
+        ] {
+            assert_eq!(shown_statement(text), shown, "{text}");
+        }
+        for text in
+            ["drop secret s", "copy t from 's3://b' (secret s)", "create table secret (a text default 'x')", "", "'"]
+        {
+            assert!(matches!(shown_statement(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+}
