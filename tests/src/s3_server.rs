@@ -19,8 +19,9 @@ use tokio::runtime::Runtime;
 
 /// The server's only bucket.
 pub const BUCKET: &str = "backups";
-const KEY: &str = "AKIDTEST";
-const SECRET: &str = "secret";
+pub const KEY: &str = "AKIDTEST";
+/// In no other text.
+pub const SECRET: &str = "s3cr3t-0f-the-server";
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +102,14 @@ impl S3Server {
         S3Server { port, plan, directory, runtime: Some(runtime) }
     }
 
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Of a node that uses it.
     pub fn environment(&self) -> Vec<(String, String)> {
         let variables = [
-            ("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ENDPOINT", self.endpoint()),
             ("AWS_ALLOW_HTTP", "true".into()),
             ("AWS_ACCESS_KEY_ID", KEY.into()),
             ("AWS_SECRET_ACCESS_KEY", SECRET.into()),

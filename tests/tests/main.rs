@@ -18,6 +18,7 @@ mod layout;
 mod memory;
 mod processes;
 mod random;
+mod secrets;
 mod slt;
 mod sort_key;
 mod spill;
