@@ -1,5 +1,6 @@
 //! The harness of the tests of the whole system, from outside: targets that run SQL (plain DataFusion, an embedded
-//! cluster, real processes), one way to print values, the sqllogictest runner, an S3 server that fails, TPC-H's validation answers, and the
+//! cluster, real processes), one way to print values, the sqllogictest runner, an S3 server that fails, a load of
+//! clients for what kills processes, TPC-H's validation answers, and the
 //! generator of random queries.
 
 mod answer;

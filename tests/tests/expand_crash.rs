@@ -1,8 +1,8 @@
-//! Clusters that grow and shrink under a load, while the master and segments are killed.
+//! Clusters that grow and shrink under a load, while the master and segments are killed: rows 21 and 22 of the faults that the project answers for.
 //!
-//! These are two of the faults that the project answers for: the master, or a segment, that crashes at any step of an expansion (which is
-//! then resumed or rolled back, the rows being the same), and reads, writes, DDL and COPY while rows are moved (no row is lost or
-//! doubled, and tables that are laid out by different bucket maps join right).
+//! 21: the master, or a segment, crashes at any step of an expansion, which is then resumed or rolled back; the rows are the same. 22: others
+//! read and write, define tables and COPY while rows are moved; none is lost or doubled, and tables that are laid out by different bucket maps
+//! join right.
 //!
 //! A round is a new cluster of 2 segments, which becomes one of 5, and of 3 of these. `DAMSON_EXPANSIONS=100 cargo test --release -p damson-tests
 //! expand_crash::` does more of them; `DAMSON_SEED` chooses other moments and maps.
@@ -32,8 +32,8 @@ const COLLECTED_EVERY: usize = 5;
 /// Runs of buckets that each segment owns.
 const RUNS: usize = 2;
 
-/// What happens to the master while a cluster is laid out anew. The first five are places in the code, each at most so many times passed as it
-/// is passed in every layout.
+/// Where the master ends itself while a cluster is laid out anew, and how often each place is passed at least. As one more fault it is killed at any
+/// moment.
 const OF_MASTER: [(&str, u32); 5] = [
     ("map.before_commit", 1),
     ("map.after_commit", 1),
@@ -58,7 +58,7 @@ struct Faults {
 }
 
 impl Faults {
-    /// The `kind`th of the master's, and a segment's: of those that were there, or that came.
+    /// The `kind`th of the master's, and the kill of a segment: of one that was there, or that came.
     fn new(kind: usize, rng: &mut StdRng) -> Self {
         let failpoint = OF_MASTER.get(kind).map(|(name, passed)| format!("{name}={}", rng.random_range(1..=*passed)));
         let mut moment = || Duration::from_millis(rng.random_range(50..2500));

@@ -91,7 +91,7 @@ impl TableStore {
             placement::hash_rows(&batch.columns()[..key.len()], &mut hashes).map_err(|e| e.to_string())?;
             let numbers = batch.column(key.len() + 1).as_primitive::<Int64Type>();
             rows += batch.num_rows() as u64;
-            for (&hash, &number) in hashes.iter().zip(numbers.values()) {
+            for (&hash, &number) in hashes.iter().zip(numbers.values().iter()) {
                 let bucket = placement::bucket_of(hash);
                 let is_deleted = u32::try_from(number).is_ok_and(|number| deleted.contains(number));
                 strays += u64::from(!is_deleted && map.owner(bucket) != self.content());

@@ -43,7 +43,7 @@ pub(crate) fn place_table(
     let places: Vec<(FileEntry, ContentId)> = match def.distribution {
         // Of one copy, wherever those who change the table keep one.
         Distribution::Replicated => {
-            files.iter().flat_map(|file| owning.iter().map(|&content| (file.clone(), content))).collect()
+            files.iter().flat_map(|file| owning.iter().map(move |&content| (file.clone(), content))).collect()
         }
         _ if is_at_home => files.into_iter().map(|file| (file.content, file)).map(|(to, file)| (file, to)).collect(),
         _ => spread(files, &owning),

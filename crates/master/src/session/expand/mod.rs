@@ -36,8 +36,11 @@ const LOCK_WAIT: Duration = Duration::from_millis(200);
 /// Between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(300);
 
-/// Tries after which it gives up, about ten minutes.
-const LOCK_TRIES: usize = 1200;
+/// Tries after which what was written meanwhile is moved first, about half a minute.
+const LOCK_TRIES: usize = 60;
+
+/// How often that is done before it gives up, about ten minutes.
+const LOCK_ROUNDS: usize = 20;
 
 impl Session {
     /// Outside of a transaction: what is moved before the commit is nobody's.
@@ -77,21 +80,43 @@ impl Session {
         cancel: &CancellationToken,
     ) -> SqlResult<Vec<String>> {
         let mut moves: Option<Moves> = None;
+        let mut round = 1;
+        loop {
+            if let Some(notice) = self.catch_up(name, &mut moves, transaction, pieces, cancel).await? {
+                return Ok(vec![notice]);
+            }
+            match self.switch(name, moves.as_ref(), transaction, pieces, cancel).await {
+                // While one keeps the table, others write.
+                Err(error) if error.state == SqlState::LOCK_NOT_AVAILABLE && round < LOCK_ROUNDS => round += 1,
+                switched => return switched,
+            }
+        }
+    }
+
+    /// Moves rows until little is left. Gives a notice if there is nothing to do.
+    async fn catch_up(
+        self: &Arc<Self>,
+        name: &RelationName,
+        moves: &mut Option<Moves>,
+        transaction: &mut Transaction,
+        pieces: &mut Pieces,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Option<String>> {
         for round in 0..ROUNDS_MAX {
             transaction.begin_statement()?;
             let catalog = transaction.state();
-            let entry = Arc::clone(find_table(&catalog, name, &self.search_schema())?);
+            let entry = find_table(&catalog, name, &self.search_schema())?;
             let map = Arc::clone(catalog.current_map());
             if entry.def.map_version == map.version {
-                return Ok(vec![format!(
+                return Ok(Some(format!(
                     "table \"{}\" is laid out by bucket map {} already",
                     entry.def.name, map.version.0
-                )]);
+                )));
             }
             // The first round says which rows go; another map, or definition, says so anew.
             let is_same = moves.as_ref().is_some_and(|moves| moves.is_of(&entry.def, &map));
             if !is_same {
-                moves = Some(Moves::of(&catalog, &entry, &map)?);
+                *moves = Some(Moves::of(&catalog, &entry, &map)?);
                 self.discard(&pieces.take_all()).await;
             }
             let moves = moves.as_ref().expect("just made");
@@ -105,14 +130,14 @@ impl Session {
                 failpoint("expand.after_group");
             }
         }
-        self.switch(name, moves, transaction, pieces, cancel).await
+        Ok(None)
     }
 
     /// What is left, and the commit, while nobody writes to the table.
     async fn switch(
         self: &Arc<Self>,
         name: &RelationName,
-        moves: Option<Moves>,
+        moves: Option<&Moves>,
         transaction: &mut Transaction,
         pieces: &mut Pieces,
         cancel: &CancellationToken,
@@ -126,8 +151,8 @@ impl Session {
             return Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Try again."));
         };
         self.discard(&pieces.drop_outdated(&entry)).await;
-        for group in groups(pieces.left(&moves, &entry)) {
-            pieces.add(self.move_group(&catalog, &moves, &group, cancel).await?);
+        for group in groups(pieces.left(moves, &entry)) {
+            pieces.add(self.move_group(&catalog, moves, &group, cancel).await?);
         }
         let (rows, bytes) = pieces.moved();
         let mut commit = pieces.take_commit();
