@@ -27,4 +27,4 @@ pub use register::{
     aggregate_functions, analyzer_rules_after_coercion, analyzer_rules_before_coercion, optimizer_rules_last,
     register_all, scalar_functions, type_planner,
 };
-pub use rules::{assign_text, guard_plan};
+pub use rules::{assign_text, guard_plan, max_chars};

@@ -1,7 +1,7 @@
 //! Leaves that only a segment can execute: it replaces them by operators over its own files.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{ContentId, CopyFormat, FILE_COLUMN, ROW_COLUMN, SnapshotId, TableId};
+use damson_cluster::{ContentId, CopyFormat, FILE_COLUMN, OnBadRow, ROW_COLUMN, SnapshotId, TableId, bad_row_schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -96,6 +96,21 @@ pub struct CopyReadSpec {
     pub schema: SchemaRef,
     /// How many of them directories give.
     pub partition_columns: usize,
+    /// By column: characters that a text may have, the spaces at its end not counted.
+    pub max_chars: Vec<Option<usize>>,
+    pub on_bad_row: OnBadRow,
+    /// Whose error log takes the rows that are rejected with `log`.
+    pub table: TableId,
+}
+
+impl CopyReadSpec {
+    /// The rows of the files, or, of [`OnBadRow::Report`], those that cannot be read.
+    pub fn output_schema(&self) -> SchemaRef {
+        match self.on_bad_row {
+            OnBadRow::Report => bad_row_schema(),
+            OnBadRow::Fail | OnBadRow::Reject { .. } => Arc::clone(&self.schema),
+        }
+    }
 }
 
 /// COPY's reader in a plan of the master.
@@ -110,7 +125,7 @@ pub struct CopyReadExec {
 
 impl CopyReadExec {
     pub fn new(spec: CopyReadSpec) -> Self {
-        CopyReadExec { properties: leaf_properties(Arc::clone(&spec.schema)), spec }
+        CopyReadExec { properties: leaf_properties(spec.output_schema()), spec }
     }
 
     pub fn spec(&self) -> &CopyReadSpec {

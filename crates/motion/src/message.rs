@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use damson_cluster::{
-    BackupFile, BucketMap, ContentId, CopyUnit, FileEntry, QueryId, RestoreFile, ScanCounts, SliceId, SnapshotId,
-    SourceAccess, TableDef, TableId, Topology,
+    BackupFile, BucketMap, ContentId, CopyCounts, CopyUnit, FileEntry, QueryId, RestoreFile, ScanCounts, SliceId,
+    SnapshotId, SourceAccess, TableDef, TableId, Topology,
 };
 use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
@@ -129,7 +129,7 @@ pub struct ExecuteHead {
     pub files: Vec<ScannedFiles>,
     /// This segment's share of each COPY leaf.
     pub copy_units: HashMap<u32, Vec<CopyUnit>>,
-    /// How the places of COPY are reached.
+    /// How COPY's places are reached. Here, because plans are shown.
     pub access: SourceAccess,
     /// Routes of the query on its most loaded node: what the sizes of messages and credits follow from.
     pub routes: QueryRoutes,
@@ -190,8 +190,8 @@ impl ExecuteRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SliceEvent {
     /// The slice ended well. `operators` is in the order of a depth-first walk of the slice as it ran;
-    /// empty unless it asked for metrics.
-    Done { slice: SliceId, operators: Vec<OperatorMetrics> },
+    /// empty unless it asked for metrics. `copied`: of a slice that has read COPY's files, what it has read.
+    Done { slice: SliceId, operators: Vec<OperatorMetrics>, copied: Option<CopyCounts> },
     /// The slice failed; the others of this query on this segment are cancelled.
     Failed { slice: SliceId, code: String, message: String },
 }
@@ -235,7 +235,7 @@ impl NodeReport {
     }
 }
 
-/// A row of `gp_running_slices`.
+/// A row of `gp_running_slices`; of a slice that reads COPY's files one of `gp_stat_progress_copy`, too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunningSlice {
     pub query: QueryId,
@@ -243,6 +243,8 @@ pub struct RunningSlice {
     pub content: ContentId,
     /// Since the slice started.
     pub elapsed_ms: u64,
+    /// Of a slice that reads COPY's files.
+    pub copied: Option<CopyCounts>,
 }
 
 /// A segment's registration with the master.

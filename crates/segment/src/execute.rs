@@ -39,7 +39,7 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
         let witness = events.clone();
         let work = async move {
             let prepared = decode_slice(&plan, &context)
-                .and_then(|plan| resolve(&store, &head, plan))
+                .and_then(|plan| resolve(&store, &head, &guard, plan))
                 .and_then(|plan| replan(plan, context.session_config().options()));
             run_slice(prepared, context, slice, head.analyze, events, guard).await;
         };
@@ -118,11 +118,12 @@ async fn run_slice(
         Ok(plan) => drain(&plan, context).await.map(|()| plan),
         Err(error) => Err(error),
     };
+    let copied = running.copied();
     drop(running);
     let event = match result {
         Ok(plan) => {
             let operators = if analyze { collect_metrics(&plan) } else { vec![] };
-            SliceEvent::Done { slice, operators }
+            SliceEvent::Done { slice, operators, copied }
         }
         Err(error) => {
             let (code, message) = code_and_message(&error);

@@ -1,5 +1,6 @@
 //! Leaves and sinks of a slice become operators over this segment's files.
 
+use crate::running::RunningGuard;
 use damson_cluster::OnBadRow;
 use damson_motion::{
     CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
@@ -22,6 +23,7 @@ const SLICE_PARTITIONS: usize = 1;
 pub(crate) fn resolve(
     store: &TableStore,
     head: &ExecuteHead,
+    running: &RunningGuard,
     plan: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let resolve_one = |plan: Arc<dyn ExecutionPlan>| {
@@ -39,17 +41,20 @@ pub(crate) fn resolve(
             let units = head.copy_units.get(&read.spec().leaf).cloned().unwrap_or_default();
             let spec = read.spec();
             let in_files = spec.schema.fields().len() - spec.partition_columns;
+            let progress = CopyProgress::new(&units);
+            running.show(&progress);
+            let logs = matches!(spec.on_bad_row, OnBadRow::Reject { log: true, .. });
             let read = CopyRead {
                 content: head.content,
                 format: spec.format.clone(),
                 schema: Arc::clone(&spec.schema),
                 partition_columns: (in_files..spec.schema.fields().len()).collect(),
-                max_chars: vec![None; spec.schema.fields().len()],
-                on_bad_row: OnBadRow::Fail,
+                max_chars: spec.max_chars.clone(),
+                on_bad_row: spec.on_bad_row,
                 access: head.access.clone(),
-                progress: CopyProgress::new(&units),
+                progress,
                 units,
-                error_log: None,
+                error_log: logs.then(|| store.error_log(spec.table).writer()),
             };
             copy_read(read).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {

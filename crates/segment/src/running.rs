@@ -1,31 +1,41 @@
-//! The slices that run here now: `gp_running_slices`.
+//! The slices that run here now: `gp_running_slices` and `gp_stat_progress_copy`.
 
-use damson_cluster::{ContentId, QueryId, SliceId};
+use damson_cluster::{ContentId, CopyCounts, QueryId, SliceId};
 use damson_motion::RunningSlice;
+use damson_storage::CopyProgress;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Slices in progress; an entry lives as long as its [`RunningGuard`].
 #[derive(Default)]
 pub(crate) struct Running {
-    slices: Mutex<HashMap<(QueryId, SliceId), Instant>>,
+    slices: Mutex<HashMap<(QueryId, SliceId), RunningState>>,
+}
+
+struct RunningState {
+    started: Instant,
+    /// Of a slice that reads COPY's files, once it is known to.
+    copy: Arc<OnceLock<Arc<CopyProgress>>>,
 }
 
 impl Running {
     pub(crate) fn enter(self: &Arc<Self>, query: QueryId, slice: SliceId) -> RunningGuard {
-        self.slices.lock().insert((query, slice), Instant::now());
-        RunningGuard { running: Arc::clone(self), key: (query, slice) }
+        let copy = Arc::<OnceLock<_>>::default();
+        let state = RunningState { started: Instant::now(), copy: Arc::clone(&copy) };
+        self.slices.lock().insert((query, slice), state);
+        RunningGuard { running: Arc::clone(self), key: (query, slice), copy }
     }
 
     pub(crate) fn list(&self, content: ContentId) -> Vec<RunningSlice> {
         let slices = self.slices.lock();
-        let row = |(&(query, slice), started): (&(QueryId, SliceId), &Instant)| RunningSlice {
+        let row = |(&(query, slice), state): (&(QueryId, SliceId), &RunningState)| RunningSlice {
             query,
             slice,
             content,
-            elapsed_ms: started.elapsed().as_millis() as u64,
+            elapsed_ms: state.started.elapsed().as_millis() as u64,
+            copied: state.copy.get().map(|progress| progress.counts()),
         };
         slices.iter().map(row).collect()
     }
@@ -35,6 +45,19 @@ impl Running {
 pub(crate) struct RunningGuard {
     running: Arc<Running>,
     key: (QueryId, SliceId),
+    copy: Arc<OnceLock<Arc<CopyProgress>>>,
+}
+
+impl RunningGuard {
+    /// Shows how far the slice's reader of COPY's files is. A slice has one.
+    pub(crate) fn show(&self, progress: &Arc<CopyProgress>) {
+        self.copy.get_or_init(|| Arc::clone(progress));
+    }
+
+    /// What the slice has read of COPY's files.
+    pub(crate) fn copied(&self) -> Option<CopyCounts> {
+        self.copy.get().map(|progress| progress.counts())
+    }
 }
 
 impl Drop for RunningGuard {

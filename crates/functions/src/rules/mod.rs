@@ -13,5 +13,5 @@ mod wide_operators;
 
 pub use guard::guard_plan;
 pub use postgres_rule::PostgresRule;
-pub use types::{PostgresTypes, assign_text};
+pub use types::{PostgresTypes, assign_text, max_chars};
 pub use wide_operators::WideOperators;

@@ -74,13 +74,22 @@ pub fn cut(cast: &Cast, text: impl FnOnce() -> Expr) -> Option<Expr> {
 /// What a write makes of `value`, which is text, for a column declared as `sql_type`, PostgreSQL's full name of the type:
 /// `character varying(n)` and `character(n)` are checked, any other type is left alone.
 pub fn assign_text(value: Expr, sql_type: &str) -> Expr {
+    match length_of(sql_type) {
+        Some((function, length)) => scalar(function).call(vec![value, lit(length)]),
+        None => value,
+    }
+}
+
+/// Characters that a text of the type may have, spaces at its end not counted; the type is as for [`assign_text`].
+pub fn max_chars(sql_type: &str) -> Option<usize> {
+    length_of(sql_type).and_then(|(_, length)| usize::try_from(length).ok())
+}
+
+/// The function that checks a text, and its argument.
+fn length_of(sql_type: &str) -> Option<(&'static str, i32)> {
     let length = |prefix: &str| -> Option<i32> {
         sql_type.strip_prefix(prefix)?.strip_prefix('(')?.strip_suffix(')')?.parse().ok()
     };
-    let (function, length) = match (length("character varying"), length("character")) {
-        (Some(length), _) => ("assign_varchar", length),
-        (_, Some(length)) => ("assign_bpchar", length),
-        _ => return value,
-    };
-    scalar(function).call(vec![value, lit(length)])
+    let varying = length("character varying").map(|length| ("assign_varchar", length));
+    varying.or_else(|| length("character").map(|length| ("assign_bpchar", length)))
 }

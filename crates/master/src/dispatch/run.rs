@@ -9,7 +9,7 @@ use crate::engine::PastRelations;
 use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
 use crate::planner::{Slice, SliceTable};
 use bytes::Bytes;
-use damson_cluster::{BucketMap, ContentId, CopyUnit, FileEntry, QueryId, SliceId, SourceAccess, Topology};
+use damson_cluster::{BucketMap, ContentId, CopyCounts, CopyUnit, FileEntry, QueryId, SliceId, SourceAccess, Topology};
 use damson_interconnect::{ControlStream, Node, QueryRoutes, QuerySecret, RouteError};
 use damson_motion::{
     ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, ScannedFiles, SliceEvent, SlicePlan,
@@ -71,11 +71,17 @@ pub(crate) struct Dispatch<'a> {
 /// What each slice's QEs did: by slice, by content.
 pub(crate) type SliceMetrics = BTreeMap<SliceId, BTreeMap<ContentId, Vec<OperatorMetrics>>>;
 
+/// What segments that are done with COPY's files have read of them.
+pub(crate) type Copied = BTreeMap<ContentId, CopyCounts>;
+
 /// A query that runs. Dropping the stream cancels it.
 pub(crate) struct Running {
+    pub query: QueryId,
     pub stream: SendableRecordBatchStream,
     /// Complete when the stream has ended, if the dispatch asked for it.
     pub metrics: Arc<Mutex<SliceMetrics>>,
+    /// As `metrics`.
+    pub copied: Arc<Mutex<Copied>>,
 }
 
 impl Dispatcher {
@@ -140,6 +146,7 @@ impl Dispatcher {
         let senders = senders.collect::<Result<Vec<_>>>().map_err(of_datafusion)?;
         let schema = root.schema();
         let metrics = Arc::new(Mutex::new(SliceMetrics::new()));
+        let copied = Arc::new(Mutex::new(Copied::new()));
         let (sender, receiver) = mpsc::channel(CLIENT_BATCHES_MAX);
         let watch = Watch {
             query,
@@ -147,6 +154,7 @@ impl Dispatcher {
             senders,
             events: answers.into_iter().map(|(content, events)| events.map(move |e| (content, e)).boxed()).collect(),
             metrics: Arc::clone(&metrics),
+            copied: Arc::clone(&copied),
             to_the_end: dispatch.to_the_end,
             cancel: dispatch.cancel,
             registry: Arc::clone(&self.registry),
@@ -160,7 +168,7 @@ impl Dispatcher {
         let task = self.cpu.spawn(watch.run(context, sender).instrument(span));
         let rows = rows_until_end(receiver, AbortOnDropHandle::new(task));
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        Ok(Running { stream, metrics })
+        Ok(Running { query, stream, metrics, copied })
     }
 
     fn note_failure(&self, error: &SqlError) {
@@ -205,6 +213,7 @@ struct Watch {
     senders: Vec<(SliceId, Arc<dyn ExecutionPlan>)>,
     events: SelectAll<stream::BoxStream<'static, Event>>,
     metrics: Arc<Mutex<SliceMetrics>>,
+    copied: Arc<Mutex<Copied>>,
     to_the_end: bool,
     cancel: CancellationToken,
     registry: Arc<Registry>,
@@ -339,7 +348,10 @@ impl Watch {
     fn take(&self, (content, event): Event) -> SqlResult<()> {
         let body = event.map_err(|error| of_call(content)(error).in_query(self.query))?;
         match serde_json::from_slice(&body).map_err(crate::error::internal)? {
-            SliceEvent::Done { slice, operators } => {
+            SliceEvent::Done { slice, operators, copied } => {
+                if let Some(copied) = copied {
+                    self.copied.lock().insert(content, copied);
+                }
                 self.metrics.lock().entry(slice).or_default().insert(content, operators);
                 Ok(())
             }
@@ -523,6 +535,7 @@ mod tests {
             senders: vec![(SliceId(1), Arc::new(MotionSendExec::new(def, input)))],
             events: SelectAll::new(),
             metrics: Arc::default(),
+            copied: Arc::default(),
             to_the_end: true,
             cancel: CancellationToken::new(),
             registry: Arc::new(Registry::new(Endpoint::in_process(), 1)),

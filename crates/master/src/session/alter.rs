@@ -19,7 +19,6 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -124,7 +123,7 @@ impl Session {
         let rows = old.scan(&bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let rows = with_defaults(&bound, rows, &def)?;
         let table = self.slice(&bound, rows, WriteTarget::Table(target))?;
-        let written = self.write_table(&bound, &table, HashMap::new(), &def, false, cancel.clone()).await?;
+        let written = self.write_table(&bound, &table, &def, false, cancel.clone()).await?;
         let drops = entry.files.iter().map(|file| (def.id, FileKey::of(file))).collect();
         let commit = Commit { drops, replace_definition: Some(def), ..written.commit };
         self.add(transaction, &bound, commit, &cancel).await

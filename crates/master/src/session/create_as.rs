@@ -13,7 +13,6 @@ use crate::transaction::Transaction;
 use damson_cluster::{FileEntry, TableDef, TableId};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast};
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +39,7 @@ impl Session {
             bound.names.add_new_table(Arc::clone(&def));
             let bound = with_types(bound, &def)?;
             let table = self.plan(&bound, Output::Write(table_target(&def))).await?;
-            let written = self.write_table(&bound, &table, HashMap::new(), &def, false, cancel.clone()).await?;
+            let written = self.write_table(&bound, &table, &def, false, cancel.clone()).await?;
             (written.rows, written.commit.adds, Some((def.id, def.map_version)))
         } else {
             (0, vec![], None)

@@ -7,7 +7,7 @@ use crate::dispatch::Running;
 use crate::error::{SqlError, SqlResult, internal, of_datafusion};
 use crate::planner::{SliceTable, TableTarget, WriteTarget};
 use crate::transaction::Transaction;
-use damson_cluster::{ContentId, CopyUnit, Distribution, FileEntry, Modification, TableDef, TableId};
+use damson_cluster::{ContentId, Distribution, FileEntry, Modification, TableDef, TableId};
 use damson_motion::TableWriteSpec;
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
@@ -94,12 +94,11 @@ impl Session {
         &self,
         bound: &Bound,
         table: &SliceTable,
-        copy_units: HashMap<u32, Vec<Vec<CopyUnit>>>,
         def: &TableDef,
         unique: bool,
         cancel: CancellationToken,
     ) -> SqlResult<Changed> {
-        let running = self.dispatch(bound, table, copy_units, true, cancel.clone()).await?;
+        let running = self.dispatch(bound, table, HashMap::new(), true, cancel.clone()).await?;
         self.changed(bound, running, def, Reports::Files, unique).await
     }
 

@@ -10,7 +10,7 @@ use crate::session::bind::Bound;
 use crate::session::constraints::unique_keys;
 use crate::session::copy_history::{ToLoad, copied, skipped_notice};
 use crate::session::insert::default_value;
-use crate::session::write::Changed;
+use crate::session::write::{Changed, Reports};
 use crate::session::{Outcome, Session};
 use crate::sql::{CopyFrom, format_of_name};
 use crate::transaction::Transaction;
@@ -50,11 +50,11 @@ impl Session {
         let files = until(&cancel, listed).await?;
         let format = format_of(copy, &files)?;
         let ToLoad { files, skipped } = self.lock_to_load(transaction, &def, files, copy.force, &cancel).await?;
-        let notices: Vec<String> = skipped_notice(skipped).into_iter().collect();
+        let mut notices: Vec<String> = skipped_notice(skipped).into_iter().collect();
         if files.is_empty() {
             return Ok(Outcome::Command { tag: "COPY 0".into(), rows: 0, notices });
         }
-        let read = read_spec(&def, &targets, &files, format)?;
+        let read = read_spec(&def, &targets, &files, format, copy.on_bad_row)?;
         let segments = catalog.current_map().segment_count();
         let split = self.master.files.split_sources(&files, &read.format, copy.codec, segments, &access);
         let units = until(&cancel, split).await?;
@@ -65,8 +65,10 @@ impl Session {
         let target = self.checked(bound.names.state(), &def, keys).await?;
         let table = self.slice(&bound, rows, WriteTarget::Table(target))?;
         let units = HashMap::from([(LEAF, units)]);
-        let Changed { rows, commit, .. } =
-            self.write_table(&bound, &table, units, &def, unique, cancel.clone()).await?;
+        let running = self.dispatch(&bound, &table, units, true, cancel.clone()).await?;
+        let by_segment = Arc::clone(&running.copied);
+        let Changed { rows, commit, .. } = self.changed(&bound, running, &def, Reports::Files, unique).await?;
+        notices.extend(rejected_notice(by_segment.lock().values().map(|counts| counts.rejected).sum()));
         self.add(transaction, &bound, commit, &cancel).await?;
         transaction.record_copied(copied(def.id, &files, rows), copy.force)?;
         Ok(Outcome::Command { tag: format!("COPY {rows}"), rows, notices })
@@ -76,8 +78,13 @@ impl Session {
 /// # Errors
 /// 0A000 for what COPY FROM cannot do yet.
 fn check_from(copy: &CopyFrom) -> SqlResult<()> {
-    let rejects = matches!(copy.on_bad_row, OnBadRow::Reject { .. });
-    refuse(&[("SEGMENT REJECT LIMIT", rejects), ("VALIDATE", copy.is_validation())])
+    refuse(&[("VALIDATE", copy.is_validation())])
+}
+
+/// The notice about rows that were passed over, in Greenplum's words.
+fn rejected_notice(rejected: u64) -> Option<String> {
+    let found = format!("found {rejected} data formatting errors ({rejected} or more input rows)");
+    (rejected > 0).then(|| format!("{found}, rejected related input data"))
 }
 
 /// What the statement says of the format, or, if it says nothing, the files' names.
@@ -103,7 +110,13 @@ fn format_of(copy: &CopyFrom, files: &[CopyFile]) -> SqlResult<CopyFormat> {
 ///
 /// # Errors
 /// 22023 for files of which only some have a column in their directories, and where no column is left for the files.
-fn read_spec(def: &TableDef, targets: &[usize], files: &[CopyFile], format: CopyFormat) -> SqlResult<CopyReadSpec> {
+fn read_spec(
+    def: &TableDef,
+    targets: &[usize],
+    files: &[CopyFile],
+    format: CopyFormat,
+    on_bad_row: OnBadRow,
+) -> SqlResult<CopyReadSpec> {
     let mut in_files = vec![];
     let mut in_directories = vec![];
     for &target in targets {
@@ -119,7 +132,9 @@ fn read_spec(def: &TableDef, targets: &[usize], files: &[CopyFile], format: Copy
     let partition_columns = in_directories.len();
     let columns: Vec<usize> = in_files.into_iter().chain(in_directories).collect();
     let schema = def.arrow_schema().project(&columns).map_err(|error| of_datafusion(error.into()))?;
-    Ok(CopyReadSpec { leaf: LEAF, format, schema: Arc::new(schema), partition_columns })
+    let max_chars = columns.iter().map(|&column| damson_functions::max_chars(&def.columns[column].sql_type)).collect();
+    let (schema, table) = (Arc::new(schema), def.id);
+    Ok(CopyReadSpec { leaf: LEAF, format, schema, partition_columns, max_chars, on_bad_row, table })
 }
 
 /// Whether the directories of all files have the column.
@@ -224,8 +239,15 @@ mod tests {
     }
 
     #[test]
+    fn the_notice_is_greenplums() {
+        assert_eq!(rejected_notice(0), None);
+        let notice = "found 3 data formatting errors (3 or more input rows), rejected related input data";
+        assert_eq!(rejected_notice(3).as_deref(), Some(notice));
+    }
+
+    #[test]
     fn what_is_not_there_yet_is_refused() {
-        for option in ["VALIDATE", "REJECT_LIMIT 5"] {
+        for option in ["VALIDATE"] {
             let error = check_from(&copy(&format!("copy t from '/d' (format csv, {option})"))).unwrap_err();
             assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{option}");
         }
