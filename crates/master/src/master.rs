@@ -4,7 +4,7 @@ use crate::backup::Transfers;
 use crate::blocks::Blocks;
 use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease};
 use crate::compaction::compact_forever;
-use crate::dispatch::{Dispatcher, FileService, OrphanCollector, Registry, Writes};
+use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::locks::Locks;
 use crate::secrets::SecretKeyFile;
@@ -224,10 +224,13 @@ async fn sync_forever(files: Arc<FileService>) {
 
 async fn collect_forever(files: Arc<FileService>) {
     let mut orphans = OrphanCollector::default();
+    let mut error_logs = ErrorLogCollector::default();
     loop {
         tokio::time::sleep(COLLECT_EVERY).await;
-        files.collect_dropped().await;
+        let has_collected = files.collect_dropped().await;
         orphans.collect(&files).await;
+        // What was dropped may have been a whole table.
+        error_logs.collect(&files, has_collected).await;
     }
 }
 

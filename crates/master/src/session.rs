@@ -25,6 +25,7 @@ mod merged_columns;
 mod modify;
 mod on_conflict;
 mod query;
+mod read_error_log;
 mod relation_names;
 mod restore;
 mod returning;
@@ -34,6 +35,7 @@ mod sequence_calls;
 mod settings;
 mod setval;
 mod show;
+mod truncate_error_log;
 mod write;
 
 pub(crate) use compact::is_busy;
@@ -56,6 +58,7 @@ use settings::Settings;
 use setval::Setval;
 use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
+use truncate_error_log::TruncateErrorLog;
 
 /// One client's state: settings, search path, the statements that are running. Made by a protocol module for each
 /// connection, shared by its calls.
@@ -246,7 +249,7 @@ impl Session {
         }
     }
 
-    /// A query, which may be one that sets a sequence.
+    /// A query, which may be one that sets a sequence, or forgets an error log.
     async fn query_or_setval(
         self: &Arc<Self>,
         query: &sqlparser::ast::Statement,
@@ -258,6 +261,9 @@ impl Session {
     ) -> SqlResult<Outcome> {
         if read_only {
             refuse_read_only(query)?;
+        }
+        if let Some(truncate) = TruncateErrorLog::of(query)? {
+            return self.truncate_error_log(&truncate, &state, read_only, &cancel).await;
         }
         match Setval::of(query)? {
             Some(setval) => self.setval(&setval, parameters, state, cancel).await,

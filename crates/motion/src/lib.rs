@@ -3,6 +3,7 @@
 
 mod codec;
 mod context;
+mod error_log;
 mod flush_timer;
 mod forget_constants;
 mod hash_filter;
@@ -33,6 +34,7 @@ mod waiting;
 
 pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
+pub use error_log::error_log_calls;
 pub use forget_constants::ForgetConstantsExec;
 pub use hash_filter::{HashFilterExec, Kept};
 pub use interconnect_settings::InterconnectSettings;

@@ -2,6 +2,7 @@
 //! them.
 
 mod backup;
+mod error_log;
 mod errors;
 mod execute;
 mod resolve;

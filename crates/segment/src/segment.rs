@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::ContentId;
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
-use damson_motion::{CheckFiles, ExecuteRequest, NodeReport, codes, control, source_calls};
+use damson_motion::{CheckFiles, ExecuteRequest, NodeReport, codes, control, error_log_calls, source_calls};
 use damson_storage::{ColumnCache, StorageError, TableStore, Verification};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
@@ -97,6 +97,10 @@ impl ControlHandler for Segment {
             control::LIST_BACKUPS => backup::list_backups(&body).await,
             source_calls::LIST_SOURCES => self.list_sources(&body).await,
             source_calls::SPLIT_SOURCES => self.split_sources(&body).await,
+            error_log_calls::READ_ERROR_LOG => self.read_error_log(&body).await,
+            error_log_calls::TRUNCATE_ERROR_LOG => self.truncate_error_log(&body).await,
+            error_log_calls::LIST_ERROR_LOGS => self.list_error_logs().await,
+            error_log_calls::DROP_ERROR_LOGS => self.drop_error_logs(&body).await,
             control::LIST_FILES => answer(&self.store.list().await.map_err(storage_error)?),
             control::RUNNING_SLICES => answer(&self.running.list(self.content)),
             control::INTERCONNECT_STATS => answer(&NodeReport::of(&self.node)),

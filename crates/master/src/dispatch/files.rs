@@ -34,13 +34,14 @@ pub(crate) struct Finding {
 
 impl FileService {
     /// Removes the files whose drop is committed and that no statement reads. What cannot be removed now is tried again at
-    /// the next call.
-    pub(crate) async fn collect_dropped(&self) {
+    /// the next call. Whether there were any.
+    pub(crate) async fn collect_dropped(&self) -> bool {
         let collectable = self.in_catalog(Catalog::collectable).await;
         let collectable = collectable.unwrap_or_else(|error| {
             warn!(%error, "could not look for dropped files");
             vec![]
         });
+        let has_found = !collectable.is_empty();
         for (content, paths) in collectable {
             match self.remove(content, &paths).await {
                 Ok(()) => {
@@ -52,6 +53,7 @@ impl FileService {
                 Err(error) => warn!(%content, %error, "could not remove dropped files"),
             }
         }
+        has_found
     }
 
     /// Asks the catalog where it may block: it waits for commits, and for its database.

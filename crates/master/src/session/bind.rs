@@ -4,6 +4,7 @@ use super::Session;
 use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
+use super::read_error_log::{READ_ERROR_LOG, ReadErrorLog};
 use super::relation_names::name_relations;
 use super::row_values::compare_rows;
 use super::sequence_calls::write_out_nextval;
@@ -89,7 +90,8 @@ impl Session {
         depth: usize,
     ) -> BoxFuture<'a, Result<(SessionState, LogicalPlan), DataFusionError>> {
         Box::pin(async move {
-            let state = statement_state(&self.master.base, names);
+            let mut state = statement_state(&self.master.base, names);
+            state.register_udtf(READ_ERROR_LOG, Arc::new(self.read_error_log(names)));
             let mut query = query.clone();
             self.find_past(names, &state, &mut query).await?;
             name_relations(&mut query, names.search_schema(), None).map_err(external)?;
@@ -105,6 +107,14 @@ impl Session {
             let plan = write_out_subqueries(write_out_nulls(count_occurrences(plan)?)?)?;
             Ok((state, plan))
         })
+    }
+
+    fn read_error_log(&self, names: &StatementNames) -> ReadErrorLog {
+        ReadErrorLog {
+            files: Arc::clone(&self.master.files),
+            state: Arc::clone(names.state()),
+            search_schema: names.search_schema().to_owned(),
+        }
     }
 
     /// Makes a view or a system table known to the binder; tables it finds by itself.

@@ -3,6 +3,7 @@
 use super::bind::{Bound, located};
 use super::column_names::plain;
 use super::setval::Setval;
+use super::truncate_error_log::TruncateErrorLog;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, FileKey};
 use crate::dispatch::{Dispatch, Running};
@@ -47,6 +48,9 @@ impl Session {
         text: &str,
         state: Arc<CatalogState>,
     ) -> SqlResult<(SchemaRef, Vec<DataType>)> {
+        if let Some(truncate) = TruncateErrorLog::of(query)? {
+            return Ok((truncate.schema(), vec![]));
+        }
         if let Some(setval) = Setval::of(query)? {
             let bound = self.bind(state, &setval.arguments, "").await?;
             return Ok((setval.schema(), parameter_types(&bound.plan)?));

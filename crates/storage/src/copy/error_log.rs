@@ -43,6 +43,32 @@ impl TableStore {
     pub fn error_log(&self, table: TableId) -> ErrorLog {
         ErrorLog { directory: self.data_dir().join(ERROR_LOGS).join(table.to_string()) }
     }
+
+    /// The tables that have logs, in no order.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub async fn error_logs(&self) -> Result<Vec<TableId>, StorageError> {
+        let directory = self.data_dir().join(ERROR_LOGS);
+        let list = {
+            let directory = directory.clone();
+            move || -> io::Result<Vec<TableId>> {
+                let entries = match fs::read_dir(&directory) {
+                    Ok(entries) => entries,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+                    Err(error) => return Err(error),
+                };
+                let mut tables = vec![];
+                for entry in entries {
+                    let name = entry?.file_name();
+                    let number = name.to_str().and_then(|name| name.strip_prefix('t'));
+                    tables.extend(number.and_then(|number| number.parse().ok()).map(TableId));
+                }
+                Ok(tables)
+            }
+        };
+        blocking::run("read", &directory, list).await
+    }
 }
 
 impl ErrorLog {
@@ -83,6 +109,19 @@ impl ErrorLog {
         let directory = self.directory.clone();
         let remove = move || files(&directory)?.iter().try_for_each(|(path, _)| remove(path));
         blocking::run("truncate", &self.directory, remove).await
+    }
+
+    /// The table is no more: nothing is left of its log.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub async fn remove(&self) -> Result<(), StorageError> {
+        let directory = self.directory.clone();
+        let remove = move || match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        blocking::run("remove", &self.directory, remove).await
     }
 }
 
@@ -214,6 +253,24 @@ mod tests {
         assert_eq!(log.read().await.unwrap().len(), 4);
         log.truncate().await.unwrap();
         assert!(log.read().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn logs_of_tables_that_are_no_more_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TableStore::open(ContentId(0), dir.path()).unwrap();
+        assert!(store.error_logs().await.unwrap().is_empty());
+        for table in [7, 8] {
+            let mut writer = store.error_log(TableId(table)).writer();
+            writer.add(vec![row(1)]).await.unwrap();
+        }
+        let mut tables = store.error_logs().await.unwrap();
+        tables.sort();
+        assert_eq!(tables, [TableId(7), TableId(8)]);
+        store.error_log(TableId(7)).remove().await.unwrap();
+        store.error_log(TableId(7)).remove().await.expect("there is nothing to remove");
+        assert_eq!(store.error_logs().await.unwrap(), [TableId(8)]);
+        assert_eq!(store.error_log(TableId(8)).read().await.unwrap(), [row(1)]);
     }
 
     #[tokio::test]
