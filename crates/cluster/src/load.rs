@@ -130,6 +130,14 @@ impl CopyUnit {
             CopyUnit::Records { file, .. } | CopyUnit::RowGroups { file, .. } => file,
         }
     }
+
+    /// How much there is to read; of row groups their file's bytes, until it is opened.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            CopyUnit::Records { file, start, end, .. } => (*end).min(file.bytes).saturating_sub(*start),
+            CopyUnit::RowGroups { file, .. } => file.bytes,
+        }
+    }
 }
 
 /// How many rows that cannot be read a segment passes over: `SEGMENT REJECT LIMIT`.

@@ -4,6 +4,7 @@ mod backup;
 mod blocks;
 mod catalog;
 mod compaction;
+mod copies;
 mod ddl;
 mod dispatch;
 mod engine;

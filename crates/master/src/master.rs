@@ -4,6 +4,7 @@ use crate::backup::Transfers;
 use crate::blocks::Blocks;
 use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease};
 use crate::compaction::compact_forever;
+use crate::copies::Copies;
 use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::locks::Locks;
@@ -96,6 +97,7 @@ pub struct Master {
     pub(crate) build: String,
     pub(crate) transfers: Transfers,
     pub(crate) secrets: Arc<SecretKeyFile>,
+    pub(crate) copies: Copies,
     next_session: AtomicU64,
     /// Ends with the master.
     background: Mutex<JoinSet<()>>,
@@ -172,6 +174,7 @@ impl Master {
             build,
             transfers: Transfers::default(),
             secrets: Arc::new(SecretKeyFile::new(secret_key_file)),
+            copies: Copies::default(),
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });

@@ -141,6 +141,7 @@ impl Session {
             Statement::Show(target) => (show::schema(target), vec![]),
             Statement::Backup(_) | Statement::Restore(_) => (backup::done_schema(), vec![]),
             Statement::ShowBackups(_) => (backup::list_schema(), vec![]),
+            Statement::CopyFrom(copy) if copy.is_validation() => (copy::validation_schema(), vec![]),
             Statement::Insert(insert) => self.describe_change(&self.bind_insert(insert, state).await?)?,
             Statement::Modify(modify) => self.describe_change(&self.bind_modify(modify, state).await?)?,
             Statement::Merge(merge) => self.describe_change(&self.bind_merge(merge, state).await?)?,
@@ -225,6 +226,7 @@ impl Session {
                 }
                 self.copy_to(&copy, state, cancel).await
             }
+            Statement::CopyFrom(copy) if copy.is_validation() => self.validate_copy(&copy, state, cancel).await,
             Statement::Show(target) => self.show(&target, transaction),
             Statement::ShowBackups(place) => self.show_backups(&place, cancel).await,
             Statement::Set(set) => self.set(&set, &state),

@@ -11,7 +11,7 @@ use damson_master::flight_sql::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, Com
 use futures::StreamExt;
 use prost::Message;
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
@@ -28,6 +28,8 @@ pub(super) struct Connection {
     url: String,
     user: String,
     client: FlightSqlServiceClient<Channel>,
+    /// The session's number, once a statement was planned.
+    session: Arc<OnceLock<u64>>,
 }
 
 impl Connection {
@@ -62,7 +64,7 @@ impl Connection {
         let inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         let mut client = FlightSqlServiceClient::new_from_inner(inner);
         client.handshake(user, "").await?;
-        Ok(Connection { url: url.into(), user: user.into(), client })
+        Ok(Connection { url: url.into(), user: user.into(), client, session: Arc::default() })
     }
 
     /// A new session with the same server, when it forgot this one.
@@ -72,6 +74,19 @@ impl Connection {
     pub(super) async fn reopen(&mut self) -> Result<(), Failure> {
         *self = Connection::open(&self.url, &self.user).await?;
         Ok(())
+    }
+
+    /// A session of its own with the same server.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(super) async fn another(&self) -> Result<Self, Failure> {
+        Connection::open(&self.url, &self.user).await
+    }
+
+    /// The session's number, which system tables call `pid`; None until a statement was planned.
+    pub(super) fn session(&self) -> Option<u64> {
+        self.session.get().copied()
     }
 
     pub(super) fn url(&self) -> &str {
@@ -88,7 +103,11 @@ impl Connection {
     /// What the user wrote wrong.
     pub(super) async fn plan(&mut self, statement: &str) -> Result<Planned, Failure> {
         let info = self.client.execute(statement.to_owned(), None).await?;
-        let is_update = serde_json::from_slice(&info.app_metadata).is_ok_and(|info: StatementInfo| info.is_update);
+        let told = serde_json::from_slice::<StatementInfo>(&info.app_metadata).ok();
+        if let Some(session) = told.as_ref().and_then(|told| told.session) {
+            self.session.get_or_init(|| session);
+        }
+        let is_update = told.is_some_and(|told| told.is_update);
         Ok(Planned { info, is_update })
     }
 

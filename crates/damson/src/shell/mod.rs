@@ -4,6 +4,7 @@ mod backup;
 mod block;
 mod check;
 mod connection;
+mod copy_progress;
 mod describe;
 mod failure;
 mod interactive;

@@ -1,10 +1,11 @@
 //! Runs one statement: rows to the output, progress on the terminal, Ctrl-C to the server.
 
 use super::connection::{Connection, Planned, Reply, Rows};
+use super::copy_progress;
 use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::Output;
-use super::waiting::Waiting;
+use super::waiting::{News, Waiting};
 use damson_master::flight_sql::protocol::CommandReport;
 use std::time::Duration;
 
@@ -22,7 +23,15 @@ pub(super) async fn run(
     output: &mut dyn Output,
     interrupt: &mut Interrupt,
 ) -> Result<Option<CommandReport>, Failure> {
-    run_with(connection, statement, output, interrupt, Waiting::start()).await
+    if !Waiting::is_seen() || !copy_progress::is_copy(statement) {
+        return run_with(connection, statement, output, interrupt, Waiting::start()).await;
+    }
+    let (session, news) = (connection.clone(), News::default());
+    let waiting = Waiting::with_news(news.clone());
+    tokio::select! {
+        ran = run_with(connection, statement, output, interrupt, waiting) => ran,
+        never = copy_progress::ask_forever(&session, &news) => match never {},
+    }
 }
 
 /// As [`run`], with the line that is shown meanwhile.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Short statements show nothing.
-const SHOW_AFTER: Duration = Duration::from_secs(2);
+pub(super) const SHOW_AFTER: Duration = Duration::from_secs(2);
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 
 /// Progress of one statement, on stderr if that is a terminal.
@@ -31,13 +31,18 @@ impl News {
 }
 
 impl Waiting {
+    /// Whether the line is ever seen.
+    pub(super) fn is_seen() -> bool {
+        std::io::stderr().is_terminal()
+    }
+
     pub(super) fn start() -> Self {
         Self::with_news(News::default())
     }
 
     /// Shows what `news` says, too.
     pub(super) fn with_news(news: News) -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
+        let is_terminal = Waiting::is_seen();
         Waiting { started: Instant::now(), rows: 0, is_terminal, is_shown: false, news }
     }
 

@@ -14,4 +14,4 @@ pub(crate) use error_logs::ErrorLogCollector;
 pub(crate) use files::{FileService, Finding};
 pub(crate) use orphans::{OrphanCollector, Write, Writes};
 pub(crate) use registry::Registry;
-pub(crate) use run::{Dispatch, Dispatcher, Running, SliceMetrics};
+pub(crate) use run::{Copied, Dispatch, Dispatcher, Running, SliceMetrics};

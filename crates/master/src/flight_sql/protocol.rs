@@ -21,6 +21,9 @@ pub const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 pub struct StatementInfo {
     /// True for what gives no rows: its result is an empty schema with a [`CommandReport`] as its metadata.
     pub is_update: bool,
+    /// The session's number, which system tables call `pid`; None: the server does not tell.
+    #[serde(default)]
+    pub session: Option<u64>,
 }
 
 /// JSON in the `app_metadata` of a command's schema message.

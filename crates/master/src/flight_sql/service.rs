@@ -156,10 +156,11 @@ fn flight_info(
 
 fn statement_info(
     request: Request<FlightDescriptor>,
+    client: &Client,
     statement: &Statement,
     ticket: Vec<u8>,
 ) -> Result<Response<FlightInfo>, Status> {
-    let metadata = StatementInfo { is_update: statement.prepared.is_update };
+    let metadata = StatementInfo { is_update: statement.prepared.is_update, session: Some(client.session.id.0) };
     let metadata = serde_json::to_vec(&metadata).map_err(|e| status(&internal(e)))?;
     let schema = promised_schema(statement);
     flight_info(request, schema.as_deref(), ticket, metadata.into()).map(Response::new)
@@ -209,7 +210,7 @@ impl FlightSqlService for SqlService {
         let client = self.client(&request)?;
         let (handle, statement) = self.plan(&client, query.query, Life::Once, query.transaction_id).await?;
         let ticket = TicketStatementQuery { statement_handle: handle_bytes(handle) };
-        statement_info(request, &statement, ticket.as_any().encode_to_vec())
+        statement_info(request, &client, &statement, ticket.as_any().encode_to_vec())
     }
 
     async fn get_flight_info_prepared_statement(
@@ -219,7 +220,7 @@ impl FlightSqlService for SqlService {
     ) -> Info {
         let client = self.client(&request)?;
         let (_, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
-        statement_info(request, &statement, query.as_any().encode_to_vec())
+        statement_info(request, &client, &statement, query.as_any().encode_to_vec())
     }
 
     async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {

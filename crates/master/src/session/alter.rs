@@ -9,7 +9,7 @@ use crate::ddl::{self, Rewrite, find_table};
 use crate::engine::{DamsonTable, Taking, write_out_constants};
 use crate::error::{SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
-use crate::planner::{TableTarget, WriteTarget};
+use crate::planner::{Output, TableTarget, WriteTarget};
 use crate::sql::{AlterAction, AlterTable, Statement};
 use crate::transaction::Transaction;
 use damson_cluster::{CheckDef, ColumnDef, TableDef};
@@ -122,7 +122,7 @@ impl Session {
         let old = DamsonTable::new(Arc::clone(&entry), false, catalog.current_map().segment_count());
         let rows = old.scan(&bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let rows = with_defaults(&bound, rows, &def)?;
-        let table = self.slice(&bound, rows, WriteTarget::Table(target))?;
+        let table = self.slice(&bound, rows, Output::Write(WriteTarget::Table(target)))?;
         let written = self.write_table(&bound, &table, &def, false, cancel.clone()).await?;
         let drops = entry.files.iter().map(|file| (def.id, FileKey::of(file))).collect();
         let commit = Commit { drops, replace_definition: Some(def), ..written.commit };

@@ -231,7 +231,7 @@ impl Session {
         let running = if table.needs_running() { self.master.files.running().await } else { vec![] };
         let interconnect = if table.needs_interconnect() { self.master.files.interconnect().await } else { vec![] };
         let (locks, history) = (self.master.locks.rows(), self.master.catalog.history());
-        let transfers = self.master.transfers.rows();
+        let (transfers, copies) = (self.master.transfers.rows(), self.master.copies.rows(&running));
         let positions = match table.needs_positions() {
             true => {
                 let ids: Vec<_> = names.state().sequences().map(|def| def.id).collect();
@@ -262,6 +262,7 @@ impl Session {
             positions,
             locks,
             transfers,
+            copies,
             copied,
             findings,
         })

@@ -7,7 +7,7 @@ use crate::compaction::Policy;
 use crate::engine::DamsonTable;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
-use crate::planner::{TableTarget, WriteTarget};
+use crate::planner::{Output, TableTarget, WriteTarget};
 use crate::sql::{Isolation, RelationName};
 use crate::transaction::{LockWait, Transaction};
 use damson_cluster::{TableDef, TableId};
@@ -78,7 +78,8 @@ impl Session {
         let segments = catalog.current_map().segment_count();
         let bound = self.bind_nothing(catalog)?;
         let rows = DamsonTable::new(entry, false, segments).scan(&bound.state, None, &[], None).await;
-        let slices = self.slice(&bound, rows.map_err(of_datafusion)?, WriteTarget::Table(in_place(&def)))?;
+        let target = Output::Write(WriteTarget::Table(in_place(&def)));
+        let slices = self.slice(&bound, rows.map_err(of_datafusion)?, target)?;
         let running = self.dispatch_over(&bound, &slices, files.clone(), cancel.clone()).await?;
         let written = self.changed(&bound, running, &def, Reports::Files, false).await?;
         let drops = files.into_iter().map(|file| (table, file)).collect();

@@ -4,6 +4,7 @@ mod backup;
 mod cells;
 mod check;
 mod copy_history;
+mod copy_progress;
 mod distribution;
 mod files;
 mod history;

@@ -2,11 +2,12 @@
 
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
-    InterconnectNode, backup, check, copy_history, distribution, files, history, information_schema, interconnect,
-    locks, pg_catalog, running, segments, sequences, table_options, tablespaces,
+    InterconnectNode, backup, check, copy_history, copy_progress, distribution, files, history, information_schema,
+    interconnect, locks, pg_catalog, running, segments, sequences, table_options, tablespaces,
 };
 use crate::backup::TransferRow;
 use crate::catalog::{CatalogState, CopiedFile, History};
+use crate::copies::CopyRow;
 use crate::dispatch::Finding;
 use crate::locks::LockRow;
 use arrow::datatypes::SchemaRef;
@@ -37,6 +38,8 @@ pub struct SystemContext {
     pub(crate) locks: Vec<LockRow>,
     /// Backups and restores, as of now.
     pub(crate) transfers: Vec<TransferRow>,
+    /// COPYs, as of now; what segments have read only for statements that name `gp_stat_progress_copy`.
+    pub(crate) copies: Vec<CopyRow>,
     /// Which files were loaded; read only by statements that name `gp_copy_history`.
     pub(crate) copied: Vec<CopiedFile>,
 }
@@ -67,7 +70,7 @@ impl SystemTable {
 
     /// True if it shows what runs: that needs [`SystemContext::running`].
     pub fn needs_running(&self) -> bool {
-        self.name == running::RUNNING_SLICES.name
+        [running::RUNNING_SLICES.name, copy_progress::PROGRESS.name].contains(&self.name)
     }
 
     /// True if it shows what is wrong with files: that needs [`SystemContext::findings`].
@@ -105,6 +108,7 @@ static TABLES: &[SystemTable] = &[
     history::RESTORE_POINTS,
     backup::PROGRESS,
     copy_history::HISTORY,
+    copy_progress::PROGRESS,
     check::CHECK,
     distribution::DISTRIBUTION_POLICY,
     table_options::TABLE_OPTIONS,

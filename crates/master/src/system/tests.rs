@@ -2,13 +2,16 @@ use super::cells::Cell;
 use super::*;
 use crate::backup::TransferRow;
 use crate::catalog::{Catalog, Commit, CopiedFile, Durability, SecretDef, Workspace};
+use crate::copies::CopyRow;
 use crate::ddl;
 use crate::sql::{Statement, parse};
+use arrow::array::Array;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use damson_cluster::{
-    ContentId, Copied, CopyFile, Endpoint, FileEntry, MotionId, QueryId, SecretType, SegmentDef, SequencePosition,
+    ContentId, Copied, CopyCounts, CopyFile, Endpoint, FileEntry, MotionId, QueryId, SecretType, SegmentDef,
+    SequencePosition,
     SessionId, SnapshotId, TableId,
 };
 use damson_interconnect::{Direction, Moved, NodeStats, RouteState, RouteStats, Transport};
@@ -77,6 +80,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             positions,
             locks: vec![],
             transfers: vec![transfer()],
+            copies: vec![copy()],
             copied: vec![copied(t)],
             findings: vec![],
         },
@@ -95,6 +99,21 @@ fn transfer() -> TransferRow {
         files_total: 3,
         bytes_total: 30,
         done,
+        elapsed_ms: 1500,
+    }
+}
+
+/// A COPY that has read one of three files on a segment.
+fn copy() -> CopyRow {
+    CopyRow {
+        session: SessionId(8),
+        query: Some(QueryId(17)),
+        schema: "s".into(),
+        table: "t".into(),
+        command: "COPY FROM",
+        phase: "loading files",
+        content: Some(ContentId(1)),
+        counts: CopyCounts { units: 3, units_done: 1, bytes: 30, bytes_done: 12, rows: 5, rejected: 2 },
         elapsed_ms: 1500,
     }
 }
@@ -192,6 +211,7 @@ fn an_empty_catalog_has_empty_tables() {
         positions: BTreeMap::new(),
         locks: vec![],
         transfers: vec![],
+        copies: vec![],
         copied: vec![],
         findings: vec![],
     };
@@ -226,6 +246,16 @@ fn segments_and_distribution() {
 #[test]
 fn backups_under_way() {
     assert_eq!(rows(PG_CATALOG, "gp_stat_progress_backup"), ["7|BACKUP|/b|copying files|3|2|30|15|10|1500"]);
+}
+
+#[test]
+fn copies_under_way() {
+    let row = "8|q17|s|t|COPY FROM|loading files|1|3|1|30|12|5|2|1500";
+    assert_eq!(rows(PG_CATALOG, "gp_stat_progress_copy"), [row]);
+    let (_directory, mut context) = context();
+    (context.copies[0].content, context.copies[0].query) = (None, None);
+    let progress = system_table(PG_CATALOG, "gp_stat_progress_copy").unwrap().rows(&context);
+    assert!(progress.column_by_name("segment").unwrap().is_null(0));
 }
 
 #[test]

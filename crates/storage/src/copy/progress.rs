@@ -21,7 +21,7 @@ impl CopyProgress {
         Arc::new(CopyProgress {
             units: units.len() as u64,
             units_done: AtomicU64::new(0),
-            bytes: AtomicU64::new(units.iter().map(bytes_of).sum()),
+            bytes: AtomicU64::new(units.iter().map(CopyUnit::bytes).sum()),
             bytes_done: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -59,14 +59,6 @@ impl CopyProgress {
 
     pub(crate) fn unit_done(&self) {
         self.units_done.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// How much a unit is to read; of row groups their file's bytes.
-pub(super) fn bytes_of(unit: &CopyUnit) -> u64 {
-    match unit {
-        CopyUnit::Records { file, start, end, .. } => (*end).min(file.bytes).saturating_sub(*start),
-        CopyUnit::RowGroups { file, .. } => file.bytes,
     }
 }
 

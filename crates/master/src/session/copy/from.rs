@@ -1,10 +1,9 @@
 //! COPY FROM.
 
-use super::refuse;
 use crate::ddl::resolve_columns;
 use crate::engine::{Taking, write_out_constants};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
-use crate::planner::WriteTarget;
+use crate::planner::{Output, WriteTarget};
 use crate::session::backup::until;
 use crate::session::bind::Bound;
 use crate::session::constraints::unique_keys;
@@ -14,7 +13,7 @@ use crate::session::write::{Changed, Reports};
 use crate::session::{Outcome, Session};
 use crate::sql::{CopyFrom, format_of_name};
 use crate::transaction::Transaction;
-use damson_cluster::{ColumnDef, CopyFile, CopyFormat, OnBadRow, OnDuplicate, TableDef};
+use damson_cluster::{Codec, ColumnDef, CopyFile, CopyFormat, CopyUnit, OnBadRow, OnDuplicate, SourceAccess, TableDef};
 use damson_motion::{CopyReadExec, CopyReadSpec};
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
@@ -26,7 +25,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// A COPY has one leaf.
-const LEAF: u32 = 0;
+pub(super) const LEAF: u32 = 0;
 
 impl Session {
     /// A segment lists and splits the files, each segment reads its share and sends the rows to their owners. The files are recorded as
@@ -40,15 +39,15 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        check_from(copy)?;
         let entry = self.lock_to_add(transaction, &copy.table, &cancel).await?;
         let catalog = transaction.state();
         let def = Arc::clone(&entry.def);
         let targets = resolve_columns(&def, &copy.columns)?;
         let access = self.access(&catalog, copy.secret.as_ref(), &copy.sources).await?;
-        let listed = self.master.files.list_sources(&copy.sources, copy.pattern.as_deref(), &access);
-        let files = until(&cancel, listed).await?;
-        let format = format_of(copy, &files)?;
+        let watch = self.master.copies.begin(self.id, "COPY FROM", (&def.schema, &def.name));
+        let (files, format) = self.find_files(copy, &access, &cancel).await?;
+        watch.enter("locking files");
+        watch.expect(&files);
         let ToLoad { files, skipped } = self.lock_to_load(transaction, &def, files, copy.force, &cancel).await?;
         let mut notices: Vec<String> = skipped_notice(skipped).into_iter().collect();
         if files.is_empty() {
@@ -56,16 +55,20 @@ impl Session {
         }
         let read = read_spec(&def, &targets, &files, format, copy.on_bad_row)?;
         let segments = catalog.current_map().segment_count();
-        let split = self.master.files.split_sources(&files, &read.format, copy.codec, segments, &access);
-        let units = until(&cancel, split).await?;
+        watch.enter("cutting files");
+        watch.expect(&files);
+        let units = self.cut_files(&files, &read.format, copy.codec, segments, &access, &cancel).await?;
+        watch.share(&units);
         let bound = Bound { access, ..self.bind_nothing(catalog)? };
         let rows = rows_of_files(&bound, &def, &targets, read)?;
         let keys = unique_keys(&def, |_| true, |_| OnDuplicate::Fail);
         let unique = !keys.is_empty();
         let target = self.checked(bound.names.state(), &def, keys).await?;
-        let table = self.slice(&bound, rows, WriteTarget::Table(target))?;
+        let table = self.slice(&bound, rows, Output::Write(WriteTarget::Table(target)))?;
         let units = HashMap::from([(LEAF, units)]);
+        watch.enter("loading files");
         let running = self.dispatch(&bound, &table, units, true, cancel.clone()).await?;
+        watch.runs(&running);
         let by_segment = Arc::clone(&running.copied);
         let Changed { rows, commit, .. } = self.changed(&bound, running, &def, Reports::Files, unique).await?;
         notices.extend(rejected_notice(by_segment.lock().values().map(|counts| counts.rejected).sum()));
@@ -73,12 +76,38 @@ impl Session {
         transaction.record_copied(copied(def.id, &files, rows), copy.force)?;
         Ok(Outcome::Command { tag: format!("COPY {rows}"), rows, notices })
     }
-}
 
-/// # Errors
-/// 0A000 for what COPY FROM cannot do yet.
-fn check_from(copy: &CopyFrom) -> SqlResult<()> {
-    refuse(&[("VALIDATE", copy.is_validation())])
+    /// The files that the statement names, and what they hold.
+    ///
+    /// # Errors
+    /// As [`list_sources`](crate::dispatch::FileService::list_sources); 22023 for files of several formats; 57014.
+    pub(super) async fn find_files(
+        &self,
+        copy: &CopyFrom,
+        access: &SourceAccess,
+        cancel: &CancellationToken,
+    ) -> SqlResult<(Vec<CopyFile>, CopyFormat)> {
+        let listed = self.master.files.list_sources(&copy.sources, copy.pattern.as_deref(), access);
+        let files = until(cancel, listed).await?;
+        let format = format_of(copy, &files)?;
+        Ok((files, format))
+    }
+
+    /// Each segment's share of files.
+    ///
+    /// # Errors
+    /// As [`split_sources`](crate::dispatch::FileService::split_sources); 57014.
+    pub(super) async fn cut_files(
+        &self,
+        files: &[CopyFile],
+        format: &CopyFormat,
+        codec: Option<Codec>,
+        segments: usize,
+        access: &SourceAccess,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Vec<Vec<CopyUnit>>> {
+        until(cancel, self.master.files.split_sources(files, format, codec, segments, access)).await
+    }
 }
 
 /// The notice about rows that were passed over, in Greenplum's words.
@@ -110,7 +139,7 @@ fn format_of(copy: &CopyFrom, files: &[CopyFile]) -> SqlResult<CopyFormat> {
 ///
 /// # Errors
 /// 22023 for files of which only some have a column in their directories, and where no column is left for the files.
-fn read_spec(
+pub(super) fn read_spec(
     def: &TableDef,
     targets: &[usize],
     files: &[CopyFile],
@@ -243,13 +272,5 @@ mod tests {
         assert_eq!(rejected_notice(0), None);
         let notice = "found 3 data formatting errors (3 or more input rows), rejected related input data";
         assert_eq!(rejected_notice(3).as_deref(), Some(notice));
-    }
-
-    #[test]
-    fn what_is_not_there_yet_is_refused() {
-        for option in ["VALIDATE"] {
-            let error = check_from(&copy(&format!("copy t from '/d' (format csv, {option})"))).unwrap_err();
-            assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{option}");
-        }
     }
 }

@@ -2,11 +2,14 @@
 
 mod from;
 mod to;
+mod validate;
+
+pub(super) use validate::validation_schema;
 
 use super::Session;
 use super::bind::Bound;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
-use crate::planner::{Output, PlanContext, SliceTable, WriteTarget, distribute_and_slice};
+use crate::planner::{Output, PlanContext, SliceTable, distribute_and_slice};
 use datafusion::physical_plan::ExecutionPlan;
 use std::sync::Arc;
 
@@ -15,11 +18,11 @@ impl Session {
         &self,
         bound: &Bound,
         rows: Arc<dyn ExecutionPlan>,
-        target: WriteTarget,
+        output: Output,
     ) -> SqlResult<SliceTable> {
         let map = bound.names.newest_map();
         let context = PlanContext { state: &bound.state, tables: &bound.names, map: &map };
-        distribute_and_slice(&context, rows, Output::Write(target)).map_err(of_datafusion)
+        distribute_and_slice(&context, rows, output).map_err(of_datafusion)
     }
 }
 

@@ -5,7 +5,7 @@ use super::pieces::Piece;
 use crate::catalog::{CatalogState, FileKey, TableEntry};
 use crate::engine::DamsonTable;
 use crate::error::{SqlResult, internal, of_datafusion};
-use crate::planner::{TableTarget, WriteTarget};
+use crate::planner::{Output, TableTarget, WriteTarget};
 use crate::session::Session;
 use crate::session::bind::Bound;
 use crate::session::write::{Changed, Reports, unchecked};
@@ -167,7 +167,7 @@ impl Session {
                 (row_ids_first(leaving, def)?, target, Reports::Modifications)
             }
         };
-        let slices = self.slice(&bound, rows, target)?;
+        let slices = self.slice(&bound, rows, Output::Write(target))?;
         let only: HashSet<FileKey> = files.iter().map(|file| FileKey::of(file)).collect();
         let running = self.dispatch_over(&bound, &slices, only, cancel.clone()).await?;
         let Changed { commit, .. } = self.changed(&bound, running, def, reports, false).await?;

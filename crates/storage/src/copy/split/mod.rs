@@ -10,7 +10,6 @@ mod tests;
 
 use crate::StorageError;
 use crate::copy::parquet::unreadable;
-use crate::copy::progress::bytes_of;
 use crate::limits::{COPY_RANGE_BYTES_MIN, SPLIT_FILES_AT_ONCE};
 use crate::source::SourceFile;
 use damson_cluster::{Codec, CopyFile, CopyFormat, CopyUnit, Encoding, SourceAccess};
@@ -63,7 +62,7 @@ pub(crate) async fn split_by(
     let (plain, whole): (Vec<CopyFile>, Vec<CopyFile>) =
         files.into_iter().partition(|file| is_utf8 && codec_of(file) == Codec::None);
     let mut shares = split_ranges(&plain, &scanner, segments, access, range_bytes_min).await?;
-    let mut loads: Vec<u64> = shares.iter().map(|share| share.iter().map(bytes_of).sum()).collect();
+    let mut loads: Vec<u64> = shares.iter().map(|share| share.iter().map(CopyUnit::bytes).sum()).collect();
     let mut whole: Vec<CopyFile> = whole;
     whole.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.url.cmp(&b.url)));
     for file in whole {
