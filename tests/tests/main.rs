@@ -3,6 +3,7 @@
 mod backup;
 mod bad_input;
 mod clocks;
+mod copy_errors;
 mod copy_once;
 mod copy_sources;
 mod crash;
