@@ -11,8 +11,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use damson_cluster::{
     ContentId, Copied, CopyCounts, CopyFile, Endpoint, FileEntry, MotionId, QueryId, SecretType, SegmentDef,
-    SequencePosition,
-    SessionId, SnapshotId, TableId,
+    SequencePosition, SessionId, SnapshotId, TableId,
 };
 use damson_interconnect::{Direction, Moved, NodeStats, RouteState, RouteStats, Transport};
 use damson_motion::NodeReport;
