@@ -11,6 +11,7 @@ mod failpoint;
 mod ids;
 mod layout;
 mod load;
+mod place;
 pub mod placement;
 mod scan_counts;
 mod sequence;
@@ -33,6 +34,7 @@ pub use load::{
     BAD_ROW_BYTES_MAX, BadRow, Codec, CopyCounts, CopyFile, CopyFormat, CopyUnit, CsvOptions, Encoding, JsonOptions,
     OnBadRow, ParquetOptions, REJECT_PERCENT_FROM_ROWS, RejectLimit, TextOptions,
 };
+pub use place::{PlaceId, PlaceSpec};
 pub use scan_counts::ScanCounts;
 pub use sequence::{Counting, Sequence, SequencePosition, ValueBlock, next_block};
 pub use table::{
