@@ -2,10 +2,10 @@
 
 use crate::StorageError;
 use crate::limits::DELETES_CACHE_BYTES;
+use crate::places::Place;
 use bytes::Bytes;
 use damson_cluster::{DeleteVector, TableId};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use roaring::RoaringBitmap;
@@ -25,8 +25,9 @@ pub(crate) type DeletedRows = Arc<RoaringBitmap>;
 /// [`DELETES_CACHE_BYTES`], beside what scans and writers hold.
 #[derive(Debug)]
 pub(crate) struct DeleteVectors {
-    store: Arc<dyn ObjectStore>,
-    loaded: Cache<String, DeletedRows, ByBytes>,
+    place: Place,
+    /// Of every place.
+    loaded: Arc<Cache<String, DeletedRows, ByBytes>>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,8 +40,13 @@ impl Weighter<String, DeletedRows> for ByBytes {
 }
 
 impl DeleteVectors {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Self {
-        DeleteVectors { store, loaded: Cache::with_weighter(1 << 10, DELETES_CACHE_BYTES, ByBytes) }
+    pub(crate) fn new(place: Place) -> Self {
+        DeleteVectors { place, loaded: Arc::new(Cache::with_weighter(1 << 10, DELETES_CACHE_BYTES, ByBytes)) }
+    }
+
+    /// Of files at another place, in the same memory: a path is of one place.
+    pub(crate) fn at(&self, place: Place) -> Self {
+        DeleteVectors { place, loaded: Arc::clone(&self.loaded) }
     }
 
     /// Verified against the catalog's length and checksum when it is read; calls at the same time for one wait for the first.
@@ -68,9 +74,9 @@ impl DeleteVectors {
     async fn load(&self, table: TableId, vector: &DeleteVector) -> Result<DeletedRows, StorageError> {
         let corrupt = |detail: String| StorageError::Corrupt { table, path: vector.path.clone(), detail };
         let location = Path::parse(&vector.path).map_err(|error| corrupt(error.to_string()))?;
-        let read = async { self.store.get(&location).await?.bytes().await };
-        let bytes = read.await.map_err(|error| match error {
+        let bytes = self.place.read_whole(&location, vector.bytes).await.map_err(|error| match error {
             object_store::Error::NotFound { .. } => StorageError::Missing { table, path: vector.path.clone() },
+            object_store::Error::Precondition { source, .. } => corrupt(source.to_string()),
             other => StorageError::io("read", std::path::Path::new(&vector.path))(std::io::Error::other(other)),
         })?;
         decode(&bytes, vector).map(Arc::new).map_err(corrupt)

@@ -50,20 +50,35 @@ impl Drop for Partial {
     }
 }
 
+impl Unkept for Partial {
+    fn keep(&self) {
+        self.path.lock().take();
+    }
+}
+
+/// A file that goes with its last holder, unless it was kept.
+pub(crate) trait Unkept: std::fmt::Debug + Send + Sync {
+    fn keep(&self);
+}
+
 /// Keeps a finished file from being removed when this is dropped; see [`DurableFile::finish`]. What got its name for good stays
 /// either way.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    partial: Arc<Partial>,
+    file: Arc<dyn Unkept>,
     pub bytes: u64,
     /// XXH3-64 of the whole file.
     pub checksum: u64,
 }
 
 impl Finished {
+    pub(crate) fn new(file: Arc<dyn Unkept>, bytes: u64, checksum: u64) -> Self {
+        Finished { file, bytes, checksum }
+    }
+
     /// From now on the file stays, whatever happens to the statement.
     pub(crate) fn keep(self) {
-        self.partial.path.lock().take();
+        self.file.keep();
     }
 }
 
@@ -214,7 +229,7 @@ impl DurableFile {
             Ok(open)
         });
         let open = settled.await?;
-        Ok(Finished { partial: self.partial, bytes: open.bytes, checksum: open.hasher.digest() })
+        Ok(Finished::new(self.partial, open.bytes, open.hasher.digest()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with a segment's files, and with the files that COPY reads and writes.
 
+use crate::object_clients::told;
 use damson_cluster::TableId;
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -69,7 +70,7 @@ pub enum StorageError {
     #[error("file {path}: {message}")]
     File { path: String, message: String, sqlstate: &'static str },
 
-    /// A place of backups that cannot be used.
+    /// A place of backups or of tables that cannot be used.
     #[error("{place}: {message}")]
     Place { place: String, message: String, sqlstate: &'static str },
 
@@ -159,6 +160,21 @@ impl From<StorageError> for DataFusionError {
     fn from(error: StorageError) -> Self {
         DataFusionError::External(Box::new(error))
     }
+}
+
+/// What a store says of one of its files, with the kind that its SQLSTATE follows from.
+pub(crate) fn store_error(operation: &'static str, name: &str, error: object_store::Error) -> StorageError {
+    use object_store::Error::{AlreadyExists, NotFound, PermissionDenied, Unauthenticated};
+    let kind = match &error {
+        NotFound { .. } => io::ErrorKind::NotFound,
+        AlreadyExists { .. } => io::ErrorKind::AlreadyExists,
+        PermissionDenied { .. } | Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    };
+    let text = told(&error);
+    // The error itself may say more to a program.
+    let source = if text == error.to_string() { io::Error::new(kind, error) } else { io::Error::new(kind, text) };
+    StorageError::Io { operation, path: name.into(), source }
 }
 
 fn io_sqlstate(error: &io::Error) -> &'static str {

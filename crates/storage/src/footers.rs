@@ -1,7 +1,10 @@
 //! Parquet footers of table files, verified against the catalog's checksums before the first read and kept in memory.
 
 use crate::cache::FileId;
-use crate::limits::{FOOTERS_MAX, VERIFY_BLOCK_BYTES};
+use crate::limits::{
+    FOOTER_GUESS_BYTES, FOOTERS_MAX, PLACE_REQUEST_BYTES, VERIFY_BLOCK_BYTES, VERIFY_REQUESTS_AT_ONCE,
+};
+use crate::places::Place;
 use crate::{StorageError, blocking};
 use bytes::Bytes;
 use damson_cluster::{FileEntry, TableId};
@@ -10,9 +13,9 @@ use datafusion::parquet::arrow::async_reader::MetadataFetch;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
 use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryFutureExt, stream};
 use object_store::path::Path;
-use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
+use object_store::{GetResultPayload, ObjectStoreExt};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io::Read;
@@ -48,9 +51,22 @@ impl FileIdentity {
             object_store::Error::NotFound { .. } => {
                 StorageError::Missing { table: self.table, path: self.path.clone() }
             }
+            // Of a bucket: not the object that was written.
+            object_store::Error::Precondition { source, .. } => self.corrupt(source.to_string()),
             other => {
                 StorageError::Io { operation: "read", path: self.path.clone(), source: std::io::Error::other(other) }
             }
+        }
+    }
+
+    /// What the Parquet library says of this file, or the store through it.
+    pub(crate) fn parquet_error(&self, what: &str, error: ParquetError) -> StorageError {
+        match error {
+            ParquetError::External(inner) => match inner.downcast::<object_store::Error>() {
+                Ok(error) => self.store_error(*error),
+                Err(other) => self.corrupt(format!("{what}{other}")),
+            },
+            other => self.corrupt(format!("{what}{other}")),
         }
     }
 }
@@ -63,7 +79,8 @@ pub(crate) struct Footer {
     pub metadata: ArrowReaderMetadata,
 }
 
-/// How much of a file is compared with the catalog before its rows are read.
+/// How much of a file is compared with the catalog before its rows are read. Of a bucket it is the length, unless it is always all: buckets
+/// compare checksums of their own, and would have to send a whole file for a column of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verification {
     /// Its length.
@@ -82,8 +99,14 @@ pub enum Verification {
 /// the column cache has of a forgotten file is not found any more.
 #[derive(Debug)]
 pub(crate) struct Footers {
-    store: Arc<dyn ObjectStore>,
+    place: Place,
     verification: Verification,
+    /// Of every place.
+    loaded: Arc<Loaded>,
+}
+
+#[derive(Debug, Default)]
+struct Loaded {
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     clock: AtomicU64,
 }
@@ -95,8 +118,13 @@ struct Slot {
 }
 
 impl Footers {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, verification: Verification) -> Self {
-        Footers { store, verification, slots: Mutex::default(), clock: AtomicU64::new(0) }
+    pub(crate) fn new(place: Place, verification: Verification) -> Self {
+        Footers { place, verification, loaded: Arc::default() }
+    }
+
+    /// Of files at another place, in the same memory: a path is of one place.
+    pub(crate) fn at(&self, place: Place) -> Self {
+        Footers { place, verification: self.verification, loaded: Arc::clone(&self.loaded) }
     }
 
     /// The file's footer. The first call for a path compares as much as the [`Verification`] says, which may be the whole file; calls at
@@ -108,12 +136,8 @@ impl Footers {
         let slot = self.slot(&file.path);
         let is_known = slot.footer.initialized();
         let load = async || match self.verification {
-            Verification::Length => {
-                let location = location_of(file)?;
-                let meta = self.store.head(&location).await.map_err(|error| file.store_error(error))?;
-                check_length(file, meta.size)?;
-                self.footer(file, location).await
-            }
+            Verification::Once if self.place.is_remote() => self.compare_length(file).await,
+            Verification::Length => self.compare_length(file).await,
             Verification::Once | Verification::Always => self.verify(file).await,
         };
         let footer = slot.footer.get_or_try_init(load).await?;
@@ -125,16 +149,16 @@ impl Footers {
 
     /// The file's footer, if it is here.
     pub(crate) fn loaded(&self, file: &FileIdentity) -> Option<Arc<Footer>> {
-        self.slots.lock().get(&file.path)?.footer.get().cloned()
+        self.loaded.slots.lock().get(&file.path)?.footer.get().cloned()
     }
 
     pub(crate) fn forget(&self, path: &str) {
-        self.slots.lock().remove(path);
+        self.loaded.slots.lock().remove(path);
     }
 
     fn slot(&self, path: &str) -> Arc<Slot> {
-        let now = self.clock.fetch_add(1, Ordering::Relaxed);
-        let mut slots = self.slots.lock();
+        let now = self.loaded.clock.fetch_add(1, Ordering::Relaxed);
+        let mut slots = self.loaded.slots.lock();
         if let Some(slot) = slots.get(path) {
             slot.used.store(now, Ordering::Relaxed);
             return Arc::clone(slot);
@@ -149,7 +173,20 @@ impl Footers {
         slot
     }
 
-    /// As [`Footers::get`], from the disk, whatever was read before; nothing is remembered.
+    /// The footer of a file of the right length. Of a bucket both are asked for at once.
+    async fn compare_length(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
+        let location = location_of(file)?;
+        let size = self.place.size(&location).map_err(|error| file.store_error(error));
+        let compared = async { check_length(file, size.await?) };
+        if self.place.is_remote() {
+            let (compared, footer) = tokio::join!(compared, self.footer(file, location.clone()));
+            return compared.and(footer);
+        }
+        compared.await?;
+        self.footer(file, location).await
+    }
+
+    /// As [`Footers::get`], from the place itself, whatever was read before; nothing is remembered.
     pub(crate) async fn verify(&self, file: &FileIdentity) -> Result<Arc<Footer>, StorageError> {
         let location = location_of(file)?;
         self.check(&location, file).await?;
@@ -166,18 +203,23 @@ impl Footers {
     }
 
     async fn footer(&self, file: &FileIdentity, location: Path) -> Result<Arc<Footer>, StorageError> {
-        let fetch = Fetch { store: self.store.as_ref(), location: &location };
+        let fetch = Fetch { place: &self.place, location: &location, file_bytes: file.bytes };
         let metadata = ParquetMetaDataReader::new()
+            .with_prefetch_hint(self.place.is_remote().then_some(FOOTER_GUESS_BYTES))
             .with_page_index_policy(PageIndexPolicy::Skip)
             .load_and_finish(fetch, file.bytes)
             .await
             .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
-            .map_err(|error| file.corrupt(error.to_string()))?;
+            .map_err(|error| file.parquet_error("", error))?;
         Ok(Arc::new(Footer { id: FileId::new(), location, metadata }))
     }
 
     async fn checksum(&self, location: &Path, file: &FileIdentity) -> Result<u64, StorageError> {
-        let object = self.store.get(location).await.map_err(|error| file.store_error(error))?;
+        let directory = match &self.place {
+            Place::Directory(directory) => directory,
+            Place::Bucket(_) => return self.stored_checksum(location, file).await,
+        };
+        let object = directory.store.get(location).await.map_err(|error| file.store_error(error))?;
         check_length(file, object.meta.size)?;
         match object.payload {
             GetResultPayload::File(mut handle, path) => {
@@ -202,6 +244,20 @@ impl Footers {
             }
         }
     }
+
+    /// Of what a bucket has, past the cache.
+    async fn stored_checksum(&self, location: &Path, file: &FileIdentity) -> Result<u64, StorageError> {
+        let size = self.place.size(location).await.map_err(|error| file.store_error(error))?;
+        check_length(file, size)?;
+        let block = |start: u64| self.place.read_stored(location, size, start..size.min(start + PLACE_REQUEST_BYTES));
+        let starts = (0..size).step_by(PLACE_REQUEST_BYTES as usize);
+        let mut blocks = stream::iter(starts.map(block)).buffered(VERIFY_REQUESTS_AT_ONCE);
+        let mut hasher = Xxh3::new();
+        while let Some(block) = blocks.next().await {
+            hasher.update(&block.map_err(|error| file.store_error(error))?);
+        }
+        Ok(hasher.digest())
+    }
 }
 
 fn location_of(file: &FileIdentity) -> Result<Path, StorageError> {
@@ -214,13 +270,14 @@ fn check_length(file: &FileIdentity, bytes: u64) -> Result<(), StorageError> {
 
 /// A file's bytes for the reader of its metadata.
 pub(crate) struct Fetch<'a> {
-    pub store: &'a dyn ObjectStore,
+    pub place: &'a Place,
     pub location: &'a Path,
+    pub file_bytes: u64,
 }
 
 impl MetadataFetch for Fetch<'_> {
     fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        let read = self.store.get_range(self.location, range);
+        let read = self.place.read_range(self.location, self.file_bytes, range);
         read.map(|result| result.map_err(|error| ParquetError::External(Box::new(error)))).boxed()
     }
 }

@@ -14,7 +14,6 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::parquet::bloom_filter::Sbbf;
 use datafusion::parquet::file::metadata::ColumnChunkMetaData;
 use futures::StreamExt;
-use object_store::ObjectStoreExt;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -187,7 +186,7 @@ async fn filter_of(
         (Ok(offset), Ok(length)) => (offset, length),
         _ => return Err(corrupt("it is nowhere".into())),
     };
-    let bytes = files.store.get_range(&footer.location, offset..offset + length).await;
+    let bytes = files.place.read_range(&footer.location, file.bytes, offset..offset + length).await;
     let bytes = bytes.map_err(|error| file.store_error(error))?;
     Sbbf::from_bytes(&bytes).map(Some).map_err(|error| corrupt(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! One segment's tables: immutable Parquet files in a data directory, the operators that scan and write them, and COPY's
+//! One segment's tables: immutable Parquet files in a data directory or a bucket, the operators that scan and write them, and COPY's
 //! readers and writers. Knows nothing of the master, of motions or of the catalog.
 
 mod backup;
@@ -15,6 +15,9 @@ mod interval;
 mod key_index;
 pub mod limits;
 mod object_clients;
+mod places;
+mod range_cache;
+mod retry;
 mod scan;
 mod sink;
 mod source;
@@ -28,6 +31,8 @@ pub use check::FileProblem;
 pub use copy::{CopyProgress, CopyRead, ErrorLog, ErrorLogWriter, copy_read, copy_write, split};
 pub use error::{RecordError, StorageError};
 pub use footers::Verification;
+pub use places::BucketClient;
+pub use range_cache::{RangeCache, RangeCacheConfig, RangeCacheStats};
 pub use source::list_sources;
-pub use store::TableStore;
+pub use store::{StoreCaches, TableStore};
 pub use write::{Check, ModifySpec, WriteSpec, Writes};

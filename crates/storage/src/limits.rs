@@ -83,6 +83,12 @@ pub const SMALL_FILE_BYTES: usize = 64 << 10;
 /// Bytes hashed at a time while a file's checksum is verified.
 pub const VERIFY_BLOCK_BYTES: usize = 1 << 20;
 
+/// Requests at once while the checksum of a file in a bucket is compared.
+pub const VERIFY_REQUESTS_AT_ONCE: usize = 4;
+
+/// Bytes that are asked for at once at the end of a file in a bucket, where it has its footer.
+pub const FOOTER_GUESS_BYTES: usize = 64 << 10;
+
 /// Files whose footers are kept in memory by one segment; a footer of 20 columns and 4 row groups takes about 30 KiB.
 pub const FOOTERS_MAX: usize = 16 << 10;
 
@@ -169,6 +175,59 @@ pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 256 << 20;
 /// A temporary file of a backup that nobody has written to for so long is a dead process's.
 pub const BACKUP_TEMPORARY_LIFE: Duration = Duration::from_secs(3600);
 
+/// Bytes of one request to a bucket of tables: long enough for a stream to reach its speed, short enough that several go at once.
+pub const PLACE_REQUEST_BYTES: u64 = 8 << 20;
+
+/// Bytes that are read for nothing to spare a request: about what a bucket sends in the time in which it answers.
+pub const PLACE_GAP_BYTES: u64 = 1 << 20;
+
+/// Requests at once for one read: one stream of a bucket gives a tenth of what a host's network takes.
+pub const PLACE_REQUESTS_AT_ONCE: usize = 8;
+
+/// Requests of a process to buckets of tables at once, whatever reads and writes there are.
+pub const PLACE_REQUESTS_OF_PROCESS_MAX: usize = 64;
+
+/// Bytes of a part of a table file that is sent to a bucket; a file that is no longer is sent in one request.
+pub const PLACE_PART_BYTES: usize = 8 << 20;
+
+/// Parts of one file on their way to a bucket at once: what a writer holds beside its row group.
+pub const PLACE_PARTS_AT_ONCE: usize = 4;
+
+/// Places beside the data directory that one content keeps open, each with its clients.
+pub const PLACES_OPEN_MAX: usize = 64;
+
+/// Files of a bucket that are removed at once.
+pub const PLACE_REMOVALS_AT_ONCE: usize = 16;
+
+/// Row groups of a bucket that a scan reads ahead, and their bytes: a bucket answers after tens of milliseconds, in which a small row group
+/// is decoded. The next one is read whatever its size, as that of a disk is.
+pub const READ_AHEAD_ROW_GROUPS: usize = 4;
+pub const READ_AHEAD_BYTES: usize = 64 << 20;
+
+/// Files of a bucket whose footers a scan reads ahead.
+pub const READ_AHEAD_FOOTERS: usize = 4;
+
+/// Bytes of a block of the range cache.
+pub const RANGE_BLOCK_BYTES: u64 = 1 << 20;
+
+/// Bytes of the range cache in memory: what is read again at once, such as the end of a file with its footer. The rest is in the kernel's
+/// cache of the disk.
+pub const RANGE_CACHE_MEMORY_BYTES: u64 = 64 << 20;
+
+/// Bytes of the range cache on the disk, unless the process is told otherwise.
+pub const RANGE_CACHE_DISK_BYTES: u64 = 10 << 30;
+
+/// Bytes of the range cache that are on their way to the disk: who brings more waits.
+pub const RANGE_CACHE_WRITING_BYTES_MAX: u64 = 64 << 20;
+
+/// Reads of the range cache's disk at once for one read of a scan.
+pub const RANGE_CACHE_READS_AT_ONCE: usize = 4;
+
+const _: () = assert!(PLACE_REQUEST_BYTES.is_multiple_of(RANGE_BLOCK_BYTES), "a request brings whole blocks");
+const _: () = assert!(PLACE_REQUEST_BYTES <= RANGE_CACHE_WRITING_BYTES_MAX, "what a request brings can be written");
+const _: () = assert!(PLACE_PART_BYTES >= 5 << 20, "S3 takes no shorter part");
+const _: () = assert!(FILE_BYTES_MAX.div_ceil(PLACE_PART_BYTES as u64) < 10_000 / 2, "S3 takes no more parts");
+const _: () = assert!(PLACE_REQUESTS_AT_ONCE <= PLACE_REQUESTS_OF_PROCESS_MAX);
 const _: () = assert!(BACKUP_BLOCK_BYTES >= 5 << 20, "S3 takes no shorter part");
 const _: () = assert!(FILE_BYTES_MAX.div_ceil(BACKUP_BLOCK_BYTES as u64) < 10_000 / 2, "S3 takes no more parts");
 const _: () = assert!(BACKUP_FILES_AT_ONCE <= BACKUP_FILES_OF_PROCESS_MAX);

@@ -3,10 +3,12 @@
 use crate::StorageError;
 use crate::backup::shown_url;
 use crate::limits::{BACKUP_RETRY_FIRST, BACKUP_RETRY_LONGEST, OBJECT_CLIENTS_MAX};
+use crate::places::BucketClient;
 use damson_cluster::SourceAccess;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::multipart::MultipartStore;
 use object_store::path::Path as ObjectPath;
 use object_store::{BackoffConfig, ObjectStore, Result, RetryConfig};
 use parking_lot::Mutex;
@@ -118,7 +120,7 @@ impl fmt::Display for BucketUrl {
     }
 }
 
-type Clients = BTreeMap<(Bucket, SourceAccess), Arc<dyn ObjectStore>>;
+type Clients = BTreeMap<(Bucket, SourceAccess), BucketClient>;
 
 static CLIENTS: LazyLock<Mutex<Clients>> = LazyLock::new(Mutex::default);
 
@@ -128,10 +130,18 @@ static CLIENTS: LazyLock<Mutex<Clients>> = LazyLock::new(Mutex::default);
 /// # Errors
 /// 22023 for options, or an environment, that a client cannot be made of.
 pub(crate) fn client(bucket: &Bucket, access: &SourceAccess) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    bucket_client(bucket, access).map(|client| client.store)
+}
+
+/// The same client, for tables.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn bucket_client(bucket: &Bucket, access: &SourceAccess) -> Result<BucketClient, StorageError> {
     let key = (bucket.clone(), access.clone());
     let mut clients = CLIENTS.lock();
     if let Some(client) = clients.get(&key) {
-        return Ok(Arc::clone(client));
+        return Ok(client.clone());
     }
     let made = make(bucket, access).map_err(|error| StorageError::Place {
         place: bucket.to_string(),
@@ -146,11 +156,11 @@ pub(crate) fn client(bucket: &Bucket, access: &SourceAccess) -> Result<Arc<dyn O
     if clients.len() >= OBJECT_CLIENTS_MAX {
         clients.pop_first();
     }
-    clients.insert(key, Arc::clone(&made));
+    clients.insert(key, made.clone());
     Ok(made)
 }
 
-fn make(bucket: &Bucket, access: &SourceAccess) -> Result<Arc<dyn ObjectStore>> {
+fn make(bucket: &Bucket, access: &SourceAccess) -> Result<BucketClient> {
     let backoff = BackoffConfig {
         init_backoff: BACKUP_RETRY_FIRST,
         max_backoff: BACKUP_RETRY_LONGEST,
@@ -168,22 +178,27 @@ fn make(bucket: &Bucket, access: &SourceAccess) -> Result<Arc<dyn ObjectStore>> 
                 _ => (key, value),
             });
             let builder = options.fold(begun, |builder, (key, value)| builder.with_config(key, value));
-            Arc::new(builder.with_bucket_name(name).with_retry(retry).build()?)
+            of(builder.with_bucket_name(name).with_retry(retry).build()?)
         }
         Cloud::Google => {
             let begun =
                 if of_environment { GoogleCloudStorageBuilder::from_env() } else { GoogleCloudStorageBuilder::new() };
             let options = options::<GoogleConfigKey>(access)?.into_iter();
             let builder = options.fold(begun, |builder, (key, value)| builder.with_config(key, value));
-            Arc::new(builder.with_bucket_name(name).with_retry(retry).build()?)
+            of(builder.with_bucket_name(name).with_retry(retry).build()?)
         }
         Cloud::Azure => {
             let begun = if of_environment { MicrosoftAzureBuilder::from_env() } else { MicrosoftAzureBuilder::new() };
             let options = options::<AzureConfigKey>(access)?.into_iter();
             let builder = options.fold(begun, |builder, (key, value)| builder.with_config(key, value));
-            Arc::new(builder.with_container_name(name).with_retry(retry).build()?)
+            of(builder.with_container_name(name).with_retry(retry).build()?)
         }
     })
+}
+
+fn of<C: ObjectStore + MultipartStore>(client: C) -> BucketClient {
+    let client = Arc::new(client);
+    BucketClient { store: Arc::clone(&client) as Arc<dyn ObjectStore>, parts: client }
 }
 
 /// What a store said, without its answer's body: some repeat what they were asked with, session tokens too. Of the body its code is told,

@@ -21,19 +21,19 @@ impl RetryPolicy {
     pub(crate) const BUCKET: RetryPolicy =
         RetryPolicy { first: BACKUP_RETRY_FIRST, longest: BACKUP_RETRY_LONGEST, give_up_after: BACKUP_RETRY_FOR };
     /// Of disks: what a disk has refused to write or read is an error, and not to be tried until it seems to work.
-    pub(super) const DISK: RetryPolicy =
+    pub(crate) const DISK: RetryPolicy =
         RetryPolicy { first: Duration::ZERO, longest: Duration::ZERO, give_up_after: Duration::ZERO };
 
     /// Of buckets in memory, which are not waited for.
     #[cfg(test)]
-    pub(super) const TEST: RetryPolicy = RetryPolicy {
+    pub(crate) const TEST: RetryPolicy = RetryPolicy {
         first: Duration::from_millis(1),
         longest: Duration::from_millis(16),
         give_up_after: Duration::from_secs(10),
     };
 
     /// For one operation, of which `what` is the object.
-    pub(super) fn begin(self, what: &str) -> Patience {
+    pub(crate) fn begin(self, what: &str) -> Patience {
         Patience { policy: self, began: Instant::now(), pause: self.first, seed: xxh3_64_with_seed(what.as_bytes(), 0) }
     }
 
@@ -54,7 +54,7 @@ impl RetryPolicy {
 
 /// What is left of the time of one operation.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     policy: RetryPolicy,
     began: Instant,
     pause: Duration,
@@ -63,7 +63,7 @@ pub(super) struct Patience {
 
 impl Patience {
     /// Waits a while, longer each time; false, at once, when the time is over.
-    pub(super) async fn wait(&mut self, error: &Error) -> bool {
+    pub(crate) async fn wait(&mut self, error: &Error) -> bool {
         let pause = self.part_of(self.pause);
         if self.began.elapsed() + pause > self.policy.give_up_after || self.policy.give_up_after.is_zero() {
             return false;
@@ -83,7 +83,7 @@ impl Patience {
 }
 
 /// Whether the same request may be answered otherwise: the network, or a server that is busy.
-pub(super) fn is_transient(error: &Error) -> bool {
+pub(crate) fn is_transient(error: &Error) -> bool {
     match error {
         // What is begun anew after a lasting answer.
         Error::Generic { store: BEGUN_ANEW, .. } | Error::JoinError { .. } => true,
@@ -95,7 +95,12 @@ pub(super) fn is_transient(error: &Error) -> bool {
 }
 
 /// The store of an error that says that another attempt may do, whatever the answer to this one was.
-pub(super) const BEGUN_ANEW: &str = "backup";
+pub(crate) const BEGUN_ANEW: &str = "backup";
+
+/// An answer that ended early: it may be whole next time.
+pub(crate) fn cut(bytes: u64, wanted: u64) -> Error {
+    Error::Generic { store: "bucket", source: format!("{bytes} bytes of {wanted} came").into() }
+}
 
 /// Request timeout, too many requests.
 fn is_busy(status: u16) -> bool {

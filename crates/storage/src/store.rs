@@ -1,28 +1,33 @@
 //! One segment's table files.
 
 use crate::StorageError;
+use crate::backup::PlaceUrl;
+use crate::blocking;
 use crate::cache::ColumnCache;
 use crate::deletes::DeleteVectors;
-use crate::directory_sync::sync_directory;
-use crate::durable::create_directories;
 use crate::footers::{Footers, Verification};
+use crate::limits::{PLACE_REMOVALS_AT_ONCE, PLACES_OPEN_MAX};
+use crate::object_clients::bucket_client;
+use crate::places::{Bucket, BucketClient, Directory, Place};
+use crate::range_cache::{ObjectName, RangeCache};
+use crate::retry::RetryPolicy;
 use crate::scan::{self, TableFiles};
 use crate::write::{self, ModifySpec, WriteSpec};
-use damson_cluster::{ContentId, FileEntry};
+use damson_cluster::{ContentId, FileEntry, PlaceId, PlaceSpec};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
-use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt};
-use std::io;
+use futures::{StreamExt, stream};
+use object_store::path::{Path as ObjectPath, PathPart};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where a data directory's table files are: `base/t{table}/{uuid}.parquet`.
+/// Where a place's table files are: `base/t{table}/{uuid}.parquet`.
 const BASE: &str = "base";
 
-/// The table files of one content on this node. Made once by the node; a clone shares everything.
+/// The table files of one content on this node, at one place. The node makes the one of its data directory, and from it those of others
+/// ([`TableStore::at`]); a clone shares everything.
 #[derive(Clone, Debug)]
 pub struct TableStore {
     inner: Arc<Inner>,
@@ -32,7 +37,25 @@ pub struct TableStore {
 struct Inner {
     content: ContentId,
     data_dir: PathBuf,
+    /// At this store's place.
     files: Arc<TableFiles>,
+    places: Arc<OtherPlaces>,
+}
+
+/// What the contents of a process share.
+#[derive(Clone, Debug)]
+pub struct StoreCaches {
+    /// Decoded columns.
+    pub columns: Arc<ColumnCache>,
+    /// Ranges of files in buckets.
+    pub ranges: Arc<RangeCache>,
+}
+
+/// Places beside the data directory that were used.
+#[derive(Debug)]
+struct OtherPlaces {
+    ranges: Arc<RangeCache>,
+    opened: Mutex<BTreeMap<PlaceId, (PlaceSpec, Arc<TableFiles>)>>,
 }
 
 impl TableStore {
@@ -48,24 +71,115 @@ impl TableStore {
         cache: Arc<ColumnCache>,
         verification: Verification,
     ) -> Result<TableStore, StorageError> {
-        let base = data_dir.join(BASE);
-        create_directories(&base).map_err(StorageError::io("create", &base))?;
-        sync_directory(data_dir).map_err(StorageError::io("sync", data_dir))?;
-        let data_dir = data_dir.canonicalize().map_err(StorageError::io("open", data_dir))?;
-        let store = LocalFileSystem::new_with_prefix(&data_dir).map_err(|e| store_error("open", &data_dir, e))?;
-        let store: Arc<dyn ObjectStore> = Arc::new(store);
-        let (footers, deletes) =
-            (Footers::new(Arc::clone(&store), verification), DeleteVectors::new(Arc::clone(&store)));
-        let files = Arc::new(TableFiles { footers, deletes, store, cache });
-        Ok(TableStore { inner: Arc::new(Inner { content, data_dir, files }) })
+        let caches = StoreCaches { columns: cache, ranges: Arc::new(RangeCache::off()) };
+        TableStore::open_with_caches(content, data_dir, caches, verification)
+    }
+
+    /// As [`TableStore::open_with_cache`], with a cache of ranges for the places that are buckets.
+    pub fn open_with_caches(
+        content: ContentId,
+        data_dir: &Path,
+        caches: StoreCaches,
+        verification: Verification,
+    ) -> Result<TableStore, StorageError> {
+        let StoreCaches { columns, ranges } = caches;
+        let directory = Directory::open(data_dir, BASE)?;
+        let data_dir = directory.root.clone();
+        let place = Place::Directory(Arc::new(directory));
+        let (footers, deletes) = (Footers::new(place.clone(), verification), DeleteVectors::new(place.clone()));
+        let files = Arc::new(TableFiles { place, footers, deletes, cache: columns });
+        let places = Arc::new(OtherPlaces { ranges, opened: Mutex::default() });
+        Ok(TableStore { inner: Arc::new(Inner { content, data_dir, files, places }) })
+    }
+
+    /// This content's files at another place; of [`PlaceId::LOCAL`] they are this store's. Of a bucket nothing is asked yet.
+    ///
+    /// # Errors
+    /// 22023 for what is no URL of a place, or for credentials that a client cannot be made of; [`StorageError::Io`] for a directory.
+    pub async fn at(&self, spec: &PlaceSpec) -> Result<TableStore, StorageError> {
+        if spec.id.is_local() {
+            return Ok(self.clone());
+        }
+        if let Some((opened, files)) = self.inner.places.opened.lock().get(&spec.id)
+            && opened == spec
+        {
+            return Ok(self.with(Arc::clone(files)));
+        }
+        let (store, asked) = (self.clone(), spec.clone());
+        // The client of a bucket reads certificates from the disk.
+        let place = blocking::try_run("open", "a place".as_ref(), move || store.open_place(&asked)).await?;
+        let files = self.files_at(place);
+        let mut opened = self.inner.places.opened.lock();
+        // Which of them goes does not matter: it is opened again.
+        if opened.len() >= PLACES_OPEN_MAX {
+            opened.pop_first();
+        }
+        opened.insert(spec.id, (spec.clone(), Arc::clone(&files)));
+        Ok(self.with(files))
+    }
+
+    /// This content's files in a bucket that the caller has a client of. `name` is its URL, or anything that no other bucket is called.
+    pub fn in_bucket(&self, name: &str, client: BucketClient) -> TableStore {
+        let bucket = self.bucket(name.to_owned(), ObjectPath::default(), client, "");
+        self.with(self.files_at(bucket))
+    }
+
+    /// Blocks.
+    fn open_place(&self, spec: &PlaceSpec) -> Result<Place, StorageError> {
+        let url = PlaceUrl::parse(&spec.url)?;
+        let name = url.to_string();
+        match url {
+            PlaceUrl::Directory(directory) => {
+                let root = directory.join(&spec.cluster_id).join(self.content().to_string());
+                Ok(Place::Directory(Arc::new(Directory::open(&root, BASE)?)))
+            }
+            PlaceUrl::Bucket(url) => {
+                let client = bucket_client(&url.bucket, &spec.access)?;
+                Ok(self.bucket(name, url.path, client, &spec.cluster_id))
+            }
+        }
+    }
+
+    /// Names of this content's files there begin with the cluster's id and the content's number.
+    fn bucket(&self, name: String, prefix: ObjectPath, client: BucketClient, cluster_id: &str) -> Place {
+        let content = self.content().to_string();
+        let own = [cluster_id, &content].into_iter().filter(|part| !part.is_empty()).map(PathPart::from);
+        let below: ObjectPath = own.clone().collect();
+        let prefix: ObjectPath = prefix.parts().chain(own).collect();
+        let (name, cache) = (format!("{name}/{below}"), Arc::clone(&self.inner.places.ranges));
+        Place::Bucket(Arc::new(Bucket { client, name, prefix, retry: RetryPolicy::BUCKET, cache }))
+    }
+
+    fn files_at(&self, place: Place) -> Arc<TableFiles> {
+        let TableFiles { footers, deletes, cache, .. } = &*self.inner.files;
+        let (footers, deletes) = (footers.at(place.clone()), deletes.at(place.clone()));
+        Arc::new(TableFiles { place, footers, deletes, cache: Arc::clone(cache) })
+    }
+
+    fn with(&self, files: Arc<TableFiles>) -> TableStore {
+        let Inner { content, data_dir, places, .. } = &*self.inner;
+        let (data_dir, places) = (data_dir.clone(), Arc::clone(places));
+        TableStore { inner: Arc::new(Inner { content: *content, data_dir, files, places }) }
     }
 
     pub fn content(&self) -> ContentId {
         self.inner.content
     }
 
+    /// The content's own, whatever this store's place.
     pub(crate) fn data_dir(&self) -> &Path {
         &self.inner.data_dir
+    }
+
+    /// Whether a path is in a directory of this content's tables.
+    pub(crate) fn has_below(&self, path: &Path) -> bool {
+        let opened = self.inner.places.opened.lock();
+        let others = opened.values().map(|(_, files)| &files.place);
+        let is_below = |place: &Place| match place {
+            Place::Directory(directory) => path.starts_with(&directory.root),
+            Place::Bucket(_) => false,
+        };
+        path.starts_with(&self.inner.data_dir) || others.chain([&self.inner.files.place]).any(is_below)
     }
 
     pub(crate) fn files(&self) -> &TableFiles {
@@ -140,7 +254,7 @@ impl TableStore {
         spec: WriteSpec,
         input: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-        write::plan(self.inner.content, &self.inner.data_dir, Arc::clone(&self.inner.files), spec, input)
+        write::plan(self.inner.content, Arc::clone(&self.inner.files), spec, input)
     }
 
     /// A sink that deletes the rows that `input` names, and writes the rows that take their place. One partition, one batch of
@@ -163,40 +277,29 @@ impl TableStore {
         spec: ModifySpec,
         input: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-        write::modify(self.inner.content, &self.inner.data_dir, Arc::clone(&self.inner.files), spec, input)
+        write::modify(self.inner.content, Arc::clone(&self.inner.files), spec, input)
     }
 
     /// Deletes files: dropped tables, a failed statement's orphans. Missing ones are fine. Tries all before it reports the
     /// first failure. What the cache has of them is never found again, and ages out.
     pub async fn remove(&self, paths: &[String]) -> Result<(), StorageError> {
-        let mut result = Ok(());
+        let TableFiles { place, footers, deletes, .. } = &*self.inner.files;
         for path in paths {
-            self.inner.files.footers.forget(path);
-            self.inner.files.deletes.forget(path);
-            let location = ObjectPath::parse(path).map_err(|e| store_error("remove", Path::new(path), e.into()));
-            let removed = match location {
-                Ok(location) => match self.inner.files.store.delete(&location).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                    Err(error) => Err(store_error("remove", Path::new(path), error)),
-                },
-                Err(error) => Err(error),
-            };
-            if result.is_ok() {
-                result = removed;
+            footers.forget(path);
+            deletes.forget(path);
+            if let Place::Bucket(bucket) = place {
+                self.inner.places.ranges.forget(ObjectName::new(&bucket.name_of(path)));
             }
         }
-        result
+        let at_once = if place.is_remote() { PLACE_REMOVALS_AT_ONCE } else { 1 };
+        let removals: Vec<_> = paths.iter().map(|path| place.remove(path)).collect();
+        let removed: Vec<Result<(), StorageError>> = stream::iter(removals).buffered(at_once).collect().await;
+        removed.into_iter().collect()
     }
 
-    /// Every data file on disk and its bytes: paths as in [`FileEntry::path`]. Files that are being written are among
-    /// them, so what the catalog does not know is an orphan only once no statement that can have made it runs.
+    /// Every data file of this content at this place and its bytes: paths as in [`FileEntry::path`]. Files that are being written may be
+    /// among them, so what the catalog does not know is an orphan only once no statement that can have made it runs.
     pub async fn list(&self) -> Result<Vec<(String, u64)>, StorageError> {
-        let files = self.inner.files.store.list(Some(&ObjectPath::from(BASE)));
-        let files = files.map_ok(|meta| (meta.location.to_string(), meta.size)).try_collect().await;
-        files.map_err(|error| store_error("list", &self.inner.data_dir, error))
+        self.inner.files.place.list(BASE).await
     }
-}
-
-fn store_error(operation: &'static str, path: &Path, error: object_store::Error) -> StorageError {
-    StorageError::io(operation, path)(io::Error::other(error))
 }

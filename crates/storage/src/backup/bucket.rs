@@ -1,10 +1,11 @@
 //! Sending a file to a bucket: whole or not at all, and known to be there.
 
-use super::retry::{BEGUN_ANEW, RetryPolicy, is_transient};
-use super::source::{Owner, Source, io_error};
+use super::source::{Owner, Source};
 use crate::StorageError;
+use crate::error::store_error;
 use crate::limits::{BACKUP_BLOCK_BYTES, BACKUP_PARTS_AT_ONCE};
 use crate::object_clients::told;
+use crate::retry::{BEGUN_ANEW, RetryPolicy, is_transient};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -69,7 +70,7 @@ impl Bucket {
                 Err(found) => tracing::debug!(name, %found, "an object is not there, or not whole"),
             }
             if !is_transient(&error) || !patience.wait(&error).await {
-                return Err(io_error("write", name, error));
+                return Err(store_error("write", name, error));
             }
         }
     }
@@ -104,7 +105,7 @@ impl Bucket {
             };
             let is_unknown = is_transient(&error);
             if !is_unknown && !matches!(error, Error::AlreadyExists { .. }) {
-                return Err(io_error("write", name, error));
+                return Err(store_error("write", name, error));
             }
             // What is there may be of an attempt whose answer was lost.
             match self.retry.retry(location.as_ref(), || async { self.store.get(location).await?.bytes().await }).await
@@ -113,13 +114,13 @@ impl Bucket {
                 Ok(_) => {
                     let path = location.to_string();
                     let error = Error::AlreadyExists { path, source: "it is of another backup".into() };
-                    return Err(io_error("write", name, error));
+                    return Err(store_error("write", name, error));
                 }
                 Err(Error::NotFound { .. }) if is_unknown => {}
-                Err(error) => return Err(io_error("read", name, error)),
+                Err(error) => return Err(store_error("read", name, error)),
             }
             if !patience.wait(&error).await {
-                return Err(io_error("write", name, error));
+                return Err(store_error("write", name, error));
             }
         }
     }

@@ -1,10 +1,8 @@
 //! Copies of one segment's table files.
 
-use super::place::{BackupPlace, write};
-use super::retry::RetryPolicy;
+use super::place::BackupPlace;
 use super::source::{Owner, Source};
 use super::url::PlaceUrl;
-use crate::durable::DurableFile;
 use crate::limits::{BACKUP_FILES_AT_ONCE, BACKUP_FILES_OF_PROCESS_MAX};
 use crate::{StorageError, TableStore, blocking};
 use damson_cluster::{BackupFile, ContentId, Copied, RestoreFile};
@@ -39,7 +37,7 @@ impl TableStore {
         let place = PlaceUrl::parse(url)?;
         let PlaceUrl::Directory(path) = &place else { return Ok(()) };
         let named = path.clone();
-        if !blocking::run("open", path, move || canonical(&named)).await?.starts_with(self.data_dir()) {
+        if !self.has_below(&blocking::run("open", path, move || canonical(&named)).await?) {
             return Ok(());
         }
         let message = format!("it is in the data directory of {}: choose another place", self.content());
@@ -78,7 +76,7 @@ impl TableStore {
         together(copies.try_flatten_stream().boxed())
     }
 
-    /// Copies files from a place into the data directory, under new names. Gives what is done, again and again. When the stream has
+    /// Copies files from a place to where this store's are, under new names. Gives what is done, again and again. When the stream has
     /// ended, all are there, durably.
     ///
     /// # Memory
@@ -102,7 +100,7 @@ impl TableStore {
     fn source(&self, file: &BackupFile) -> Result<Source, StorageError> {
         let owner = Owner::Table { table: file.table, path: file.path.clone() };
         let location = ObjectPath::parse(&file.path).map_err(|error| owner.damaged(error.to_string()))?;
-        let (store, retry) = (Arc::clone(&self.files().store), RetryPolicy::DISK);
+        let (store, location, retry) = self.files().place.object(&location);
         Ok(Source { store, location, bytes: file.bytes, checksum: file.checksum, retry, owner })
     }
 }
@@ -155,7 +153,11 @@ async fn restore(store: TableStore, place: BackupPlace, file: RestoreFile) -> Re
     let _permit = permit().await;
     let source = place.source(&name_of(file.content, &file.path), file.bytes, file.checksum)?;
     // Under its own name at once, as a statement's files: nobody knows it before the commit.
-    let target = DurableFile::create(store.data_dir().join(&file.target)).await?;
-    write(target, &source).await?.finish(None).await?.keep();
+    let mut target = store.files().place.begin(&file.target)?;
+    let mut blocks = source.open().await?;
+    while let Some(block) = blocks.next().await? {
+        target.write_block(block).await?;
+    }
+    target.finish().await?.keep();
     Ok(Copied::new_file(file.bytes))
 }

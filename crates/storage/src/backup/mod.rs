@@ -4,7 +4,6 @@
 mod bucket;
 mod files;
 mod place;
-mod retry;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -13,5 +12,5 @@ mod tests;
 mod url;
 
 pub use place::BackupPlace;
-pub(crate) use retry::{RetryPolicy, status_of};
+pub(crate) use url::PlaceUrl;
 pub use url::shown_url;

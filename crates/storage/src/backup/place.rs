@@ -1,12 +1,13 @@
 //! A place of backups.
 
 use super::bucket::Bucket;
-use super::retry::RetryPolicy;
-use super::source::{Owner, Source, cut, io_error};
+use super::source::{Owner, Source};
 use super::url::PlaceUrl;
 use crate::directory_sync::sync_directory;
 use crate::durable::{DurableFile, Finished, create_directories};
+use crate::error::store_error;
 use crate::limits::{BACKUP_MANIFEST_BYTES_MAX, BACKUP_TEMPORARY_LIFE};
+use crate::retry::{RetryPolicy, cut};
 use crate::{StorageError, blocking};
 use bytes::Bytes;
 use chrono::Utc;
@@ -201,7 +202,7 @@ impl BackupPlace {
         let Inner { store, retry, .. } = &*self.inner;
         let location = self.location(BACKUPS)?;
         let listed = retry.retry(location.as_ref(), || store.list_with_delimiter(Some(&location))).await;
-        let listed = listed.map_err(|error| io_error("list", &self.full_name(BACKUPS), error))?;
+        let listed = listed.map_err(|error| store_error("list", &self.full_name(BACKUPS), error))?;
         let depth = location.parts().count() + 1;
         let id = |meta: &ObjectMeta| {
             // Parts of manifests are deeper, if a bucket lists them at all.
@@ -225,7 +226,7 @@ impl BackupPlace {
         let location = self.location(directory)?;
         let ask = || store.list(Some(&location)).try_collect::<Vec<ObjectMeta>>();
         let listed = retry.retry(location.as_ref(), ask).await;
-        let listed = listed.map_err(|error| io_error("list", &self.full_name(directory), error))?;
+        let listed = listed.map_err(|error| store_error("list", &self.full_name(directory), error))?;
         let mut files = HashMap::with_capacity(listed.len());
         for meta in listed {
             let Some(parts) = meta.location.prefix_match(prefix) else { continue };

@@ -1,14 +1,13 @@
 //! A file that is copied: read in blocks, and known to be the right one only at its end.
 
-use super::retry::RetryPolicy;
 use crate::StorageError;
+use crate::error::store_error;
 use crate::limits::BACKUP_BLOCK_BYTES;
-use crate::object_clients::told;
+use crate::retry::{RetryPolicy, cut};
 use bytes::Bytes;
 use damson_cluster::TableId;
 use object_store::path::Path as ObjectPath;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
-use std::io;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -57,28 +56,9 @@ impl Owner {
             (Owner::Place(name), Error::NotFound { .. }) => {
                 StorageError::File { path: name.clone(), message: "it is missing".into(), sqlstate: "58P01" }
             }
-            (Owner::Table { path: name, .. } | Owner::Place(name), error) => io_error(operation, name, error),
+            (Owner::Table { path: name, .. } | Owner::Place(name), error) => store_error(operation, name, error),
         }
     }
-}
-
-/// What a store says, with the kind that its SQLSTATE follows from.
-pub(super) fn io_error(operation: &'static str, name: &str, error: Error) -> StorageError {
-    let kind = match &error {
-        Error::NotFound { .. } => io::ErrorKind::NotFound,
-        Error::AlreadyExists { .. } => io::ErrorKind::AlreadyExists,
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
-        _ => io::ErrorKind::Other,
-    };
-    let text = told(&error);
-    // The error itself may say more to a program.
-    let source = if text == error.to_string() { io::Error::new(kind, error) } else { io::Error::new(kind, text) };
-    StorageError::Io { operation, path: name.into(), source }
-}
-
-/// An answer that ended early: it may be whole next time.
-pub(super) fn cut(bytes: u64, wanted: u64) -> Error {
-    Error::Generic { store: "backup", source: format!("{bytes} bytes of {wanted} came").into() }
 }
 
 impl Source {

@@ -1,7 +1,7 @@
 //! A bucket in memory that fails as it is told.
 
 use super::place::BackupPlace;
-use super::retry::RetryPolicy;
+use crate::retry::RetryPolicy;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;

@@ -7,7 +7,7 @@ use std::path::{Component, PathBuf};
 
 /// A directory that every node sees, or a prefix of a bucket's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PlaceUrl {
+pub(crate) enum PlaceUrl {
     Directory(PathBuf),
     Bucket(BucketUrl),
 }
@@ -26,7 +26,7 @@ pub fn shown_url(url: &str) -> &str {
 impl PlaceUrl {
     /// # Errors
     /// 22023 for what names no place, or says more than a place.
-    pub(super) fn parse(text: &str) -> Result<Self, StorageError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, StorageError> {
         let refuse = |message: &str| StorageError::Place {
             place: shown_url(text).into(),
             message: message.into(),
@@ -39,9 +39,7 @@ impl PlaceUrl {
             return directory(text).ok_or_else(|| refuse("a directory is named without \"..\""));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(refuse(
-                "it is no place for backups: a directory's absolute path is one, or s3://bucket/prefix",
-            ));
+            return Err(refuse("it is no place: a directory's absolute path is one, or s3://bucket/prefix"));
         };
         if scheme.eq_ignore_ascii_case("file") {
             let is_local = rest.starts_with('/');

@@ -17,6 +17,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::{CastOptions, FilterBuilder, FilterPredicate, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::Result;
 use datafusion::parquet::DecodeResult;
 use datafusion::parquet::arrow::ProjectionMask;
@@ -143,6 +144,11 @@ impl Fetching {
         &self.row_group
     }
 
+    /// Of the bytes that are read for it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.missing.iter().flat_map(|missing| &missing.ranges).map(|range| (range.end - range.start) as usize).sum()
+    }
+
     /// Lets reading go on while its bytes are not needed yet.
     pub(crate) fn nudge(&mut self) {
         if let Some(missing) = &mut self.missing {
@@ -188,8 +194,11 @@ impl Missing {
             return Err(damaged(row_group)("it has rows but no data"));
         };
         scan.metrics.bytes_scanned.add(ranges.iter().map(|range| (range.end - range.start) as usize).sum());
-        let (store, location, wanted) = (Arc::clone(&scan.files.store), footer.location.clone(), ranges.clone());
-        let bytes = async move { store.get_ranges(&location, &wanted).await }.boxed();
+        let (place, location, wanted) = (scan.files.place.clone(), footer.location.clone(), ranges.clone());
+        let (is_remote, file_bytes) = (place.is_remote(), row_group.file.bytes);
+        let read = async move { place.read(&location, file_bytes, &wanted).await };
+        // Answers of a bucket are taken when they come, and not when somebody looks.
+        let bytes = if is_remote { in_background(read) } else { read.boxed() };
         Ok(Missing { decoder, ranges, bytes: Box::pin(maybe_done(bytes)), columns })
     }
 
@@ -203,6 +212,13 @@ impl Missing {
             _ => Err(damaged(row_group)("its columns are not where the footer says")),
         }
     }
+}
+
+fn in_background(
+    read: impl Future<Output = object_store::Result<Vec<Bytes>>> + Send + 'static,
+) -> BoxFuture<'static, object_store::Result<Vec<Bytes>>> {
+    let task = SpawnedTask::spawn(read);
+    async move { task.join_unwind().await.map_err(|source| object_store::Error::JoinError { source })? }.boxed()
 }
 
 /// The batches of one row group.
@@ -222,6 +238,10 @@ struct Decoder {
 }
 
 impl RowGroupReader {
+    pub(crate) fn rows(&self) -> usize {
+        self.row_group.rows
+    }
+
     /// What is left of the next [`CHUNK_ROWS`] rows; None after the last, when what was decoded is in the cache. Uses the CPU,
     /// never waits.
     pub(crate) fn next_batch(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {

@@ -8,6 +8,7 @@ use crate::StorageError;
 use crate::cache::FileId;
 use crate::footers::{Fetch, FileIdentity, Footer};
 use crate::limits::CHUNK_ROWS;
+use crate::places::Place;
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, UInt64Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, Schema};
@@ -19,7 +20,6 @@ use datafusion::parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, 
 use datafusion::parquet::file::page_index::column_index::ColumnIndexMetaData;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::pruning::PruningPredicate;
-use object_store::ObjectStore;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::collections::{BTreeSet, HashSet};
@@ -71,7 +71,7 @@ impl PageIndexes {
     /// [`StorageError::Corrupt`], [`StorageError::Io`].
     async fn get(
         &self,
-        store: &dyn ObjectStore,
+        place: &Place,
         file: &FileIdentity,
         footer: &Footer,
     ) -> Result<ArrowReaderMetadata, StorageError> {
@@ -79,11 +79,11 @@ impl PageIndexes {
             let metadata = footer.metadata.metadata().as_ref().clone();
             let mut reader =
                 ParquetMetaDataReader::new_with_metadata(metadata).with_page_index_policy(PageIndexPolicy::Optional);
-            let fetch = Fetch { store, location: &footer.location };
+            let fetch = Fetch { place, location: &footer.location, file_bytes: file.bytes };
             let loaded = reader.load_page_index(fetch).await.and_then(|()| reader.finish());
             loaded
                 .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
-                .map_err(|error| file.corrupt(format!("its page index: {error}")))
+                .map_err(|error| file.parquet_error("its page index: ", error))
         };
         self.loaded.get_or_insert_async(&footer.id, load).await
     }
@@ -108,7 +108,7 @@ pub(crate) async fn pieces(
     if columns.is_empty() || rows <= CHUNK_ROWS {
         return Ok(None);
     }
-    let indexed = files.cache.page_indexes().get(files.store.as_ref(), file, footer).await?;
+    let indexed = files.cache.page_indexes().get(&files.place, file, footer).await?;
     let Some(wanted) = wanted(&indexed, row_group, rows, &columns, predicate, table) else { return Ok(None) };
     let read = wanted.iter().filter(|&&is_wanted| is_wanted).count();
     let is_sparse = read * 2 <= wanted.len();

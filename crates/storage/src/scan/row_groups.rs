@@ -8,6 +8,8 @@ use crate::StorageError;
 use crate::deletes::DeletedRows;
 use crate::footers::{FileIdentity, Footer};
 use crate::key_index::may_hold;
+use crate::limits::READ_AHEAD_FOOTERS;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::physical_plan::metrics::Count;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,11 +54,14 @@ pub(crate) struct RowGroups {
     ready: VecDeque<RowGroup>,
     pruner: Option<Pruner>,
     counts: Counts,
+    /// Of a bucket: the files whose footers are on their way.
+    coming: VecDeque<(Arc<FileIdentity>, SpawnedTask<()>)>,
 }
 
 impl RowGroups {
     pub(crate) fn new(files: Arc<TableFiles>, shares: &[Share], pruner: Option<Pruner>, counts: Counts) -> Self {
-        RowGroups { files, shares: shares.iter().cloned().collect(), ready: VecDeque::new(), pruner, counts }
+        let (shares, ready, coming) = (shares.iter().cloned().collect(), VecDeque::new(), VecDeque::new());
+        RowGroups { files, shares, ready, pruner, counts, coming }
     }
 
     /// The next row group; None after the last. Verifies a file before its first, and asks its Bloom filters and page index.
@@ -69,6 +74,7 @@ impl RowGroups {
             if self.excludes_file(&share) {
                 continue;
             }
+            self.look_ahead();
             let footer = self.files.footers.get(&share.file).await?;
             let deleted = match &share.deletes {
                 Some(vector) => Some(self.files.deletes.get(share.file.table, vector).await?),
@@ -98,8 +104,40 @@ impl RowGroups {
             if let Some(share) = self.shares.pop_front()
                 && !self.excludes_file(&share)
             {
+                self.look_ahead();
                 self.begin(share, footer, deleted.flatten())?;
             }
+        }
+    }
+
+    /// Begins to read the footers and delete vectors of the next files, where a bucket takes its time for each of them.
+    fn look_ahead(&mut self) {
+        if !self.files.place.is_remote() {
+            return;
+        }
+        let is_left = |file: &Arc<FileIdentity>| self.shares.iter().any(|share| Arc::ptr_eq(&share.file, file));
+        self.coming.retain(|(file, _)| is_left(file));
+        for share in self.shares.iter().take(READ_AHEAD_FOOTERS) {
+            let is_excluded = match (&mut self.pruner, &share.statistics) {
+                (Some(pruner), Some(statistics)) => pruner.excludes_file(statistics),
+                _ => false,
+            };
+            if is_excluded || self.coming.iter().any(|(file, _)| Arc::ptr_eq(file, &share.file)) {
+                continue;
+            }
+            let (files, file, deletes) = (Arc::clone(&self.files), Arc::clone(&share.file), share.deletes.clone());
+            let task = SpawnedTask::spawn(async move {
+                // Whoever needs them asks again, and is told then what is wrong.
+                let footer = async { files.footers.get(&file).await.is_ok() };
+                let vector = async {
+                    match &deletes {
+                        Some(vector) => files.deletes.get(file.table, vector).await.is_ok(),
+                        None => true,
+                    }
+                };
+                tokio::join!(footer, vector);
+            });
+            self.coming.push_back((Arc::clone(&share.file), task));
         }
     }
 

@@ -4,11 +4,13 @@ use super::decode::{Fetching, RowGroupReader};
 use super::files::TableFiles;
 use super::row_groups::{Counts, RowGroup, RowGroups};
 use crate::StorageError;
+use crate::limits::{READ_AHEAD_BYTES, READ_AHEAD_ROW_GROUPS};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use futures::Stream;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What one partition of a scan counts.
@@ -58,7 +60,7 @@ pub(crate) struct PartitionScan {
 
 impl PartitionScan {
     pub(crate) fn stream(self) -> impl Stream<Item = Result<RecordBatch>> + Send {
-        let state = State { scan: self, reading: None, ahead: None };
+        let state = State { scan: self, reading: None, ahead: VecDeque::new() };
         futures::stream::try_unfold(state, |mut state| async move {
             let batch = state.next_batch().await?;
             Ok(batch.map(|batch| (batch, state)))
@@ -87,8 +89,8 @@ impl PartitionScan {
 struct State {
     scan: PartitionScan,
     reading: Option<RowGroupReader>,
-    /// The row group after that, whose bytes are read while this one is decoded.
-    ahead: Option<Fetching>,
+    /// The row groups after that, whose bytes are read while this one is decoded: of a disk one, of a bucket several.
+    ahead: VecDeque<Fetching>,
 }
 
 impl State {
@@ -101,23 +103,39 @@ impl State {
                 return Ok(Some(self.scan.limited(batch)));
             }
             let Some(next) = self.next_row_group().await? else { return Ok(None) };
-            let rows = next.row_group().rows;
             self.reading = Some(next.open().await?);
-            // What a limit will not ask for is not read ahead.
-            if self.scan.rows_left.is_none_or(|left| left > rows)
-                && let Some(row_group) = self.scan.row_groups.next_at_hand()?
-            {
-                self.ahead = Some(self.scan.begin(row_group)?);
-            }
+            self.look_ahead()?;
         }
     }
 
+    /// Begins to read what comes next, as far as it is known.
+    fn look_ahead(&mut self) -> Result<(), StorageError> {
+        let is_remote = self.scan.files.place.is_remote();
+        let most = if is_remote { READ_AHEAD_ROW_GROUPS } else { 1 };
+        loop {
+            let bytes: usize = self.ahead.iter().map(Fetching::bytes).sum();
+            let has_enough = self.ahead.len() >= most || (!self.ahead.is_empty() && bytes >= READ_AHEAD_BYTES);
+            // What a limit will not ask for is not read ahead.
+            if has_enough || self.scan.rows_left.is_some_and(|left| left <= self.rows_on_their_way()) {
+                return Ok(());
+            }
+            let Some(row_group) = self.scan.row_groups.next_at_hand()? else { return Ok(()) };
+            self.ahead.push_back(self.scan.begin(row_group)?);
+        }
+    }
+
+    /// Of the row group that is decoded, and of those that are read.
+    fn rows_on_their_way(&self) -> usize {
+        let ahead = self.ahead.iter().map(|fetching| fetching.row_group().rows);
+        ahead.sum::<usize>() + self.reading.as_ref().map_or(0, RowGroupReader::rows)
+    }
+
     async fn next_row_group(&mut self) -> Result<Option<Fetching>, StorageError> {
-        // Filters may have tightened since that one was looked at.
-        if let Some(ahead) = self.ahead.take()
-            && !self.scan.row_groups.excludes(ahead.row_group())
-        {
-            return Ok(Some(ahead));
+        while let Some(ahead) = self.ahead.pop_front() {
+            // Filters may have tightened since that one was looked at.
+            if !self.scan.row_groups.excludes(ahead.row_group()) {
+                return Ok(Some(ahead));
+            }
         }
         match self.scan.row_groups.next().await? {
             Some(row_group) => self.scan.begin(row_group).map(Some),
@@ -126,10 +144,16 @@ impl State {
     }
 
     fn next_of_row_group(&mut self) -> Result<Option<RecordBatch>> {
-        let Some(reading) = &mut self.reading else { return Ok(None) };
-        if let Some(ahead) = &mut self.ahead {
-            ahead.nudge();
+        if self.reading.is_none() {
+            return Ok(None);
         }
+        match self.ahead.front_mut() {
+            Some(ahead) => ahead.nudge(),
+            // The next file's footer may have come by now.
+            None if self.scan.files.place.is_remote() => self.look_ahead()?,
+            None => {}
+        }
+        let Some(reading) = &mut self.reading else { return Ok(None) };
         let _timer = self.scan.metrics.baseline.elapsed_compute().timer();
         let batch = reading.next_batch(&self.scan.schema)?;
         if batch.is_none() {

@@ -2,10 +2,10 @@
 
 use super::url::SourceName;
 use crate::StorageError;
-use crate::backup::{RetryPolicy, status_of};
 use crate::blocking;
-use crate::limits::{SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE};
+use crate::limits::{FOOTER_GUESS_BYTES, SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE};
 use crate::object_clients::{client, told};
+use crate::retry::{RetryPolicy, status_of};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use damson_cluster::{CopyFile, SourceAccess};
@@ -23,9 +23,6 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-
-/// Bytes that are asked for at once at a file's end, where a Parquet file has its footer.
-const FOOTER_GUESS_BYTES: usize = 64 << 10;
 
 /// A file as it was when it was listed; clones share it.
 #[derive(Clone, Debug)]

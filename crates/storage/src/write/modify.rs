@@ -5,7 +5,7 @@ use super::returned::Returned;
 use super::table::{NewRows, TableWrite, TableWriter};
 use crate::StorageError;
 use crate::deletes::encode;
-use crate::durable::{DurableFile, Finished};
+use crate::durable::Finished;
 use crate::scan::TableFiles;
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
@@ -22,7 +22,6 @@ use futures::StreamExt;
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -51,7 +50,6 @@ pub enum Writes {
 /// See [`crate::TableStore::modify`].
 pub(crate) fn modify(
     content: ContentId,
-    data_dir: &Path,
     files: Arc<TableFiles>,
     spec: ModifySpec,
     input: Arc<dyn ExecutionPlan>,
@@ -75,17 +73,16 @@ pub(crate) fn modify(
             return Err(StorageError::WrongRows { table: spec.write.table, detail });
         }
         Writes::InPlace | Writes::AsTold => {
-            Some(TableWrite::new(content, data_dir, Arc::clone(&files), spec.write.clone(), rest)?)
+            Some(TableWrite::new(content, Arc::clone(&files), spec.write.clone(), rest)?)
         }
     };
-    let target = TableModify { content, data_dir: data_dir.into(), files, spec, write, lead };
+    let target = TableModify { content, files, spec, write, lead };
     Ok(Arc::new(SinkExec::new(input, Arc::new(target))))
 }
 
 #[derive(Debug)]
 struct TableModify {
     content: ContentId,
-    data_dir: Box<Path>,
     files: Arc<TableFiles>,
     spec: ModifySpec,
     /// None where nothing is written.
@@ -274,9 +271,9 @@ impl Deleting<'_> {
                 continue;
             }
             let path = format!("base/{}/{}.deletes", entry.table, Uuid::now_v7());
-            let mut written = DurableFile::begin(self.target.data_dir.join(&path));
+            let mut written = self.target.files.place.begin(&path)?;
             written.write_block(encode(&file.rows)).await?;
-            let finished = written.finish(None).await?;
+            let finished = written.finish().await?;
             failpoint("write.after_vector");
             let (bytes, checksum) = (finished.bytes, finished.checksum);
             let vector = DeleteVector { path, rows: file.rows.len(), bytes, checksum, created: SnapshotId(0) };

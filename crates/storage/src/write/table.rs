@@ -5,11 +5,12 @@ use super::keys::{Existing, NewKeys, Skipped, without_skipped};
 use super::returned::Returned;
 use super::stats::StatsCollector;
 use crate::StorageError;
-use crate::durable::{DurableFile, Finished};
+use crate::durable::Finished;
 use crate::interval::{stored_schema, to_stored};
 use crate::limits::{
     BLOOM_FALSE_POSITIVES, CHUNK_ROWS, FILE_BYTES_MAX, FILE_ROWS_MAX, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX,
 };
+use crate::places::NewFile;
 use crate::scan::{TableFiles, scan};
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
@@ -31,7 +32,6 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -87,12 +87,11 @@ impl WriteSpec {
 /// See [`crate::TableStore::write`].
 pub(crate) fn plan(
     content: ContentId,
-    data_dir: &Path,
     files: Arc<TableFiles>,
     spec: WriteSpec,
     input: Arc<dyn ExecutionPlan>,
 ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
-    let target = TableWrite::new(content, data_dir, files, spec, input.schema().fields())?;
+    let target = TableWrite::new(content, files, spec, input.schema().fields())?;
     Ok(Arc::new(SinkExec::new(input, Arc::new(target))))
 }
 
@@ -145,7 +144,6 @@ fn sorted(spec: &WriteSpec, properties: WriterPropertiesBuilder) -> WriterProper
 #[derive(Debug)]
 pub(super) struct TableWrite {
     pub(super) content: ContentId,
-    pub(super) data_dir: PathBuf,
     files: Arc<TableFiles>,
     pub(super) spec: WriteSpec,
     /// The schema of the files: see [`stored_schema`].
@@ -229,7 +227,7 @@ struct OpenFile {
     /// As in [`FileEntry::path`].
     path: String,
     encoder: ArrowWriter<Vec<u8>>,
-    file: DurableFile,
+    file: NewFile,
     rows: u64,
     buckets: Option<(u16, u16)>,
     stats: Vec<StatsCollector>,
@@ -394,7 +392,7 @@ impl<'a> TableWriter<'a> {
         self.bytes_written.add(block.len());
         open.file.write_block(block.into()).await?;
         failpoint("write.before_sync");
-        let finished = open.file.finish(None).await?;
+        let finished = open.file.finish().await?;
         failpoint("write.after_sync");
         self.reservation.free();
         let entry = FileEntry {
@@ -425,7 +423,6 @@ impl TableWrite {
     /// [`StorageError::WrongRows`] if `input`'s columns are not the table's.
     pub(super) fn new(
         content: ContentId,
-        data_dir: &Path,
         files: Arc<TableFiles>,
         spec: WriteSpec,
         input: &[FieldRef],
@@ -449,12 +446,12 @@ impl TableWrite {
             return Err(wrong(format!("the sort key names column {} of {}", sort.column, want.fields().len())));
         }
         let properties = properties(&spec).map_err(|source| StorageError::write("table file", source))?;
-        Ok(TableWrite { content, data_dir: data_dir.to_owned(), files, stored: stored_schema(want), properties, spec })
+        Ok(TableWrite { content, files, stored: stored_schema(want), properties, spec })
     }
 
     fn open(&self) -> Result<OpenFile, StorageError> {
         let path = format!("base/{}/{}.parquet", self.spec.table, Uuid::now_v7());
-        let file = DurableFile::begin(self.data_dir.join(&path));
+        let file = self.files.place.begin(&path)?;
         let encoder = ArrowWriter::try_new(Vec::new(), Arc::clone(&self.stored), Some(self.properties.clone()))
             .map_err(|error| StorageError::write(&path, error))?;
         let stats = self.spec.schema.fields().iter().map(|field| StatsCollector::new(field.data_type())).collect();

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod bucket;
+
 use damson_cluster::{ContentId, CopyFormat, CopyUnit, FileEntry, OnBadRow, SourceAccess, TableId};
 use damson_storage::{ColumnCache, CopyProgress, CopyRead, StorageError, TableStore, Verification, WriteSpec};
 use datafusion::arrow::array::{AsArray, RecordBatch};
