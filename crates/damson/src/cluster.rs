@@ -2,7 +2,7 @@
 
 use crate::build_id::build_id;
 use crate::limits::SHUTDOWN;
-use crate::resources::{column_cache, default_memory_bytes, motion_memory_bytes, runtime_env};
+use crate::resources::{RANGE_CACHE_DIRECTORY, column_cache, default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{Driver, Node, NodeConfig};
@@ -10,7 +10,7 @@ use damson_master::flight_sql::{self, ServeError};
 use damson_master::{CatalogLocation, CatalogSource, Master, MasterConfig, SECRET_KEY_FILE, SqlError, base_state};
 use damson_motion::InterconnectSettings;
 use damson_segment::{Segment, SegmentConfig, SegmentError};
-use damson_storage::Verification;
+use damson_storage::{RangeCache, RangeCacheConfig, StoreCaches, Verification};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use parking_lot::Mutex;
@@ -94,7 +94,8 @@ impl LocalCluster {
         let runtimes = Runtimes::new(cpu_threads).map_err(ClusterError::Threads)?;
         let resources = runtime_env(memory_bytes_max, &data_dir.join("spill"), None).map_err(ClusterError::Engine)?;
         let state = Arc::new(base_state(resources).map_err(ClusterError::Engine)?);
-        let columns = column_cache(memory_bytes_max);
+        let ranges = RangeCache::new(RangeCacheConfig::new(data_dir.join(RANGE_CACHE_DIRECTORY)));
+        let caches = StoreCaches { columns: column_cache(memory_bytes_max), ranges: Arc::new(ranges) };
         let build = build_id();
         let mut config = NodeConfig::new(Endpoint::in_process(), build.clone(), runtimes.io());
         config.motion_memory_bytes_max = motion_memory_bytes(memory_bytes_max);
@@ -109,7 +110,7 @@ impl LocalCluster {
                 data_dir: dir.clone(),
                 node: Arc::clone(&node),
                 state: Arc::clone(&state),
-                columns: Arc::clone(&columns),
+                caches: caches.clone(),
                 verification: Verification::default(),
                 cpu: runtimes.cpu(),
             })?);

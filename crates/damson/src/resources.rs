@@ -15,6 +15,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+/// In a data directory: ranges of tables in buckets.
+pub(crate) const RANGE_CACHE_DIRECTORY: &str = "cache";
+
 /// Operators that an out-of-memory error names.
 const CONSUMERS_NAMED: usize = 5;
 

@@ -10,7 +10,7 @@ use crate::limits::HEARTBEAT;
 use crate::listen::{ListenError, listen};
 use crate::master_calls::{CallFailure, MasterCalls, Masters, Patience};
 use crate::master_process::to_tokio;
-use crate::resources::{column_cache, default_memory_bytes, runtime_env};
+use crate::resources::{RANGE_CACHE_DIRECTORY, column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::stop_signal;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
 use damson_motion::{InterconnectSettings, Register, Registered, codes, control};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
-use damson_storage::Verification;
+use damson_storage::{RangeCache, RangeCacheConfig, StoreCaches, Verification};
 use datafusion::error::DataFusionError;
 use futures::future::try_join_all;
 use serde::Deserialize;
@@ -75,6 +75,13 @@ struct SegmentOptions {
     /// Disk for what queries spill, in MiB; by default all that is free.
     #[arg(long, value_name = "MIB")]
     spill_limit: Option<u64>,
+    /// Directory where ranges of tables in buckets are kept, on a disk of this host and of no other process; it is made when the first
+    /// one is read [default: the data directory's cache].
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Disk for ranges of tables in buckets, in MiB; 0 for none [default: 10240].
+    #[arg(long, value_name = "MIB")]
+    cache_size: Option<u64>,
     /// How much of a table file is compared with the catalog before it is read: its length, or its checksum, once or always
     /// [default: once].
     #[arg(long, value_name = "length|once|always", hide_possible_values = true)]
@@ -103,6 +110,8 @@ impl SegmentOptions {
             advertise: self.advertise.or(file.advertise),
             memory: self.memory.or(file.memory),
             spill_limit: self.spill_limit.or(file.spill_limit),
+            cache_dir: self.cache_dir.or(file.cache_dir),
+            cache_size: self.cache_size.or(file.cache_size),
             verify: self.verify.or(file.verify),
             threads: self.threads.or(file.threads),
             interconnect: self.interconnect.or(file.interconnect),
@@ -211,7 +220,11 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     options.interconnect.apply(&mut config)?;
     let driver = config.driver;
     let node = Node::new(config);
-    let columns = column_cache(memory);
+    let mut ranges = RangeCacheConfig::new(options.cache_dir.unwrap_or_else(|| data_dir.join(RANGE_CACHE_DIRECTORY)));
+    if let Some(mib) = options.cache_size {
+        ranges.disk_bytes = mib_as_bytes(mib, "cache-size")?;
+    }
+    let caches = StoreCaches { columns: column_cache(memory), ranges: Arc::new(RangeCache::new(ranges)) };
     let (mut segments, mut registers) = (vec![], vec![]);
     for content in contents.ids() {
         let data_dir = if contents.ids().len() == 1 { data_dir.clone() } else { data_dir.join(content.to_string()) };
@@ -229,7 +242,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
             data_dir,
             node: Arc::clone(&node),
             state: Arc::clone(&state),
-            columns: Arc::clone(&columns),
+            caches: caches.clone(),
             verification: options.verify.unwrap_or_default().into(),
             cpu: runtimes.cpu(),
         })?);

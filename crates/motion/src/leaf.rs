@@ -1,7 +1,9 @@
 //! Leaves that only a segment can execute: it replaces them by operators over its own files.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{ContentId, CopyFormat, FILE_COLUMN, OnBadRow, ROW_COLUMN, SnapshotId, TableId, bad_row_schema};
+use damson_cluster::{
+    ContentId, CopyFormat, FILE_COLUMN, OnBadRow, PlaceId, ROW_COLUMN, SnapshotId, TableId, bad_row_schema,
+};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -19,6 +21,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScanSpec {
     pub table: TableId,
+    /// Where its files are; how to get there comes with the request.
+    pub place: PlaceId,
     /// The snapshot that is read, if it is not the statement's own.
     pub as_of: Option<SnapshotId>,
     /// For EXPLAIN and errors.

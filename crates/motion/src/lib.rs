@@ -41,9 +41,9 @@ pub use interconnect_settings::InterconnectSettings;
 pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, ScanSpec, TableScanExec, row_id_fields};
 pub use message::{
-    BackupFiles, CheckFiles, ClaimPlace, ExecuteHead, ExecuteRequest, MotionMetrics, NodeReport, OperatorMetrics,
-    ReadBackup, Register, Registered, RestoreFiles, RunningSlice, ScannedFiles, SliceEvent, SlicePlan, WriteBackup,
-    codes, control,
+    BackupFiles, CheckFiles, ClaimPlace, ExecuteHead, ExecuteRequest, ListFiles, MotionMetrics, NodeReport,
+    OperatorMetrics, ReadBackup, Register, Registered, RemoveFiles, RestoreFiles, RunningSlice, ScannedFiles,
+    SliceEvent, SlicePlan, WriteBackup, codes, control,
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use damson_cluster::{
-    BackupFile, BucketMap, ContentId, CopyCounts, CopyUnit, FileEntry, QueryId, RestoreFile, ScanCounts, SliceId,
-    SnapshotId, SourceAccess, TableDef, TableId, Topology,
+    BackupFile, BucketMap, ContentId, CopyCounts, CopyUnit, FileEntry, PlaceSpec, QueryId, RestoreFile, ScanCounts,
+    SliceId, SnapshotId, SourceAccess, TableDef, TableId, Topology,
 };
 use damson_interconnect::{Driver, NodeStats, QueryRoutes, QuerySecret, RouteStats};
 use datafusion::error::{DataFusionError, Result};
@@ -16,9 +16,9 @@ pub mod control {
     /// Master → segment: run slices ([`super::ExecuteRequest`]); the answer streams [`super::SliceEvent`]s. Dropping
     /// the answer cancels the slices.
     pub const EXECUTE: &str = "execute";
-    /// Master → segment: delete files; body: JSON list of paths.
+    /// Master → segment: delete files; body: JSON [`super::RemoveFiles`]; answers how many.
     pub const REMOVE_FILES: &str = "remove_files";
-    /// Master → segment: answers one JSON list of `(path, bytes)`, every data file on disk.
+    /// Master → segment: body: JSON [`super::ListFiles`]; answers one JSON list of `(path, bytes)`, every data file of its that is there.
     pub const LIST_FILES: &str = "list_files";
     /// Master → segment: compare files with the catalog; body: JSON [`super::CheckFiles`]; answers one JSON list of `(path, problem)`.
     pub const CHECK_FILES: &str = "check_files";
@@ -57,9 +57,26 @@ pub mod codes {
     pub const BUILD_MISMATCH: &str = "build_mismatch";
 }
 
+/// A segment's files that are to go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RemoveFiles {
+    /// Where they are; None: in its data directory.
+    pub at: Option<PlaceSpec>,
+    pub paths: Vec<String>,
+}
+
+/// Which of a segment's files are asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ListFiles {
+    /// Where they are; None: in its data directory.
+    pub at: Option<PlaceSpec>,
+}
+
 /// Files of one table on one segment, as the catalog has them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CheckFiles {
+    /// Where they are; None: in its data directory.
+    pub at: Option<PlaceSpec>,
     pub table: TableDef,
     /// That the table is laid out by.
     pub map: BucketMap,
@@ -79,6 +96,8 @@ pub struct BackupFiles {
     pub place: String,
     /// What every node must see there.
     pub marker: String,
+    /// Where the files are; None: in its data directory.
+    pub at: Option<PlaceSpec>,
     pub files: Vec<BackupFile>,
 }
 
@@ -86,6 +105,8 @@ pub struct BackupFiles {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RestoreFiles {
     pub place: String,
+    /// Where the files are to be; None: in its data directory.
+    pub at: Option<PlaceSpec>,
     pub files: Vec<RestoreFile>,
 }
 
@@ -127,6 +148,8 @@ pub struct ExecuteHead {
     pub maps: Vec<BucketMap>,
     /// This segment's files of each scanned table, without column statistics.
     pub files: Vec<ScannedFiles>,
+    /// The places of tables that the slices read or write, beside the segments' own disks; with credentials.
+    pub places: Vec<PlaceSpec>,
     /// This segment's share of each COPY leaf.
     pub copy_units: HashMap<u32, Vec<CopyUnit>>,
     /// How COPY's places are reached. Here, because plans are shown.

@@ -2,7 +2,7 @@
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{Compression, ContentId, CopyFormat, OnDuplicate, Once, SortColumn, TableId, UniqueKey};
+use damson_cluster::{Compression, ContentId, CopyFormat, OnDuplicate, Once, PlaceId, SortColumn, TableId, UniqueKey};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -49,6 +49,8 @@ pub struct Returning {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableWriteSpec {
     pub table: TableId,
+    /// Where its files are; how to get there comes with the request.
+    pub place: PlaceId,
     /// For EXPLAIN and errors.
     pub name: String,
     pub schema: SchemaRef,

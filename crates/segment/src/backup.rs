@@ -23,18 +23,18 @@ impl Segment {
     /// # Errors
     /// A place that is not the one that the master means; what fails later is in the answer.
     pub(crate) async fn backup_files(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
-        let BackupFiles { place, marker, files } = request(body)?;
+        let BackupFiles { place, marker, at, files } = request(body)?;
         let place = self.place(&place).await.map_err(storage_error)?;
         place.check_marker(&marker).await.map_err(storage_error)?;
-        Ok(answers(self.store.back_up(&place, files)))
+        Ok(answers(self.store_at(at.as_ref()).await?.back_up(&place, files)))
     }
 
     /// # Errors
     /// A place that is none; what fails later is in the answer.
     pub(crate) async fn restore_files(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
-        let RestoreFiles { place, files } = request(body)?;
+        let RestoreFiles { place, at, files } = request(body)?;
         let place = self.place(&place).await.map_err(storage_error)?;
-        Ok(answers(self.store.restore(&place, files)))
+        Ok(answers(self.store_at(at.as_ref()).await?.restore(&place, files)))
     }
 
     /// A place that is not among this segment's own files.

@@ -4,6 +4,7 @@ use crate::errors::{code_and_message, describe};
 use crate::resolve::resolve;
 use crate::running::RunningGuard;
 use crate::segment::Segment;
+use crate::stores::Stores;
 use bytes::Bytes;
 use damson_cluster::{ContentId, QueryId, SliceId};
 use damson_interconnect::{ControlStream, Node};
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 use tracing::{Instrument, info_span};
 
 /// Runs a request's slices on the CPU runtime; the answer has one event per slice. Dropping the answer cancels them.
-pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStream {
+pub(crate) fn execute(segment: &Segment, request: ExecuteRequest, stores: Stores) -> ControlStream {
     let ExecuteRequest { head, slices } = request;
     let query = head.query;
     let node = Arc::clone(&segment.node);
@@ -34,12 +35,11 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest) -> ControlStre
     for SlicePlan { slice, plan } in slices {
         let guard = segment.running.enter(query, slice);
         let span = info_span!("execute_slice", %query, slice = slice.0, segment = segment.content.0);
-        let (store, head, context, events) =
-            (segment.store.clone(), Arc::clone(&head), Arc::clone(&context), events.clone());
+        let (stores, head, context, events) = (stores.clone(), Arc::clone(&head), Arc::clone(&context), events.clone());
         let witness = events.clone();
         let work = async move {
             let prepared = decode_slice(&plan, &context)
-                .and_then(|plan| resolve(&store, &head, &guard, plan))
+                .and_then(|plan| resolve(&stores, &head, &guard, plan))
                 .and_then(|plan| replan(plan, context.session_config().options()));
             run_slice(prepared, context, slice, head.analyze, events, guard).await;
         };

@@ -9,6 +9,7 @@ mod resolve;
 mod running;
 mod segment;
 mod sources;
+mod stores;
 
 pub use errors::describe;
 pub use segment::{Segment, SegmentConfig, SegmentError};

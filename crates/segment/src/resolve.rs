@@ -1,13 +1,14 @@
 //! Leaves and sinks of a slice become operators over this segment's files.
 
 use crate::running::RunningGuard;
+use crate::stores::Stores;
 use damson_cluster::OnBadRow;
 use damson_motion::{
     CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
     TableWriteExec, TableWriteSpec,
 };
 use damson_storage::{
-    Check, CopyProgress, CopyRead, ModifySpec, StorageError, TableStore, WriteSpec, Writes, copy_read, copy_write,
+    Check, CopyProgress, CopyRead, ModifySpec, StorageError, WriteSpec, Writes, copy_read, copy_write,
 };
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
@@ -21,7 +22,7 @@ const SLICE_PARTITIONS: usize = 1;
 /// Puts the segment's own scans and writers into a slice. Every operator stays one operator, so that metrics find back
 /// to the master's plan by position, except that a scan with `gp_segment_id` becomes two.
 pub(crate) fn resolve(
-    store: &TableStore,
+    stores: &Stores,
     head: &ExecuteHead,
     running: &RunningGuard,
     plan: Arc<dyn ExecutionPlan>,
@@ -31,6 +32,7 @@ pub(crate) fn resolve(
             let spec = scan.spec();
             let is_read = spec.only.is_none_or(|only| only == head.content);
             let files = if is_read { head.files_of(spec.table, spec.as_of) } else { &[] };
+            let store = stores.at(spec.place)?;
             let rows = match spec.row_ids {
                 true => store.scan_with_row_ids(&spec.table_schema, &spec.projection, files),
                 false => store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS),
@@ -54,14 +56,16 @@ pub(crate) fn resolve(
                 access: head.access.clone(),
                 progress,
                 units,
-                error_log: logs.then(|| store.error_log(spec.table).writer()),
+                error_log: logs.then(|| stores.local().error_log(spec.table).writer()),
             };
             copy_read(read).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
+            let store = stores.at(write.spec().place)?;
             let spec = write_spec(head, write.spec(), write.checks());
             store.write(spec, Arc::clone(write.input())).map_err(external)?
         } else if let Some(modify) = plan.downcast_ref::<TableModifyExec>() {
             let spec = modify.spec();
+            let store = stores.at(spec.write.place)?;
             let spec = ModifySpec {
                 write: write_spec(head, &spec.write, modify.checks()),
                 writes: match spec.kind {

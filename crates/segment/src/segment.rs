@@ -3,12 +3,15 @@
 use crate::backup;
 use crate::execute::execute;
 use crate::running::Running;
+use crate::stores::Stores;
 use async_trait::async_trait;
 use bytes::Bytes;
-use damson_cluster::ContentId;
+use damson_cluster::{ContentId, PlaceSpec};
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
-use damson_motion::{CheckFiles, ExecuteRequest, NodeReport, codes, control, error_log_calls, source_calls};
-use damson_storage::{ColumnCache, StorageError, TableStore, Verification};
+use damson_motion::{
+    CheckFiles, ExecuteRequest, ListFiles, NodeReport, RemoveFiles, codes, control, error_log_calls, source_calls,
+};
+use damson_storage::{StorageError, StoreCaches, TableStore, Verification};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
 use serde::Serialize;
@@ -25,8 +28,8 @@ pub struct SegmentConfig {
     /// Functions, settings and the node's runtime environment (memory pool, spill directory); shared by every content
     /// of a process.
     pub state: Arc<SessionState>,
-    /// Decoded columns of the process's table files.
-    pub columns: Arc<ColumnCache>,
+    /// What the process keeps of its table files.
+    pub caches: StoreCaches,
     /// How much of a file is compared with the catalog before it is read.
     pub verification: Verification,
     /// Where slices run; sockets and object stores have another runtime.
@@ -56,15 +59,23 @@ impl Segment {
     /// # Errors
     /// A data directory that cannot be made or read.
     pub fn start(config: SegmentConfig) -> Result<Arc<Segment>, SegmentError> {
-        let SegmentConfig { content, data_dir, node, state, columns, verification, cpu } = config;
+        let SegmentConfig { content, data_dir, node, state, caches, verification, cpu } = config;
         let open_error = |path: &Path, source| SegmentError::Open { content, path: path.to_owned(), source };
-        let store = TableStore::open_with_cache(content, &data_dir, columns, verification);
+        let store = TableStore::open_with_caches(content, &data_dir, caches, verification);
         let store = store.map_err(|e| open_error(&data_dir, e))?;
         let running = Arc::new(Running::default());
         let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, running };
         let segment = Arc::new(segment);
         node.set_handler(content, Arc::clone(&segment) as Arc<dyn ControlHandler>);
         Ok(segment)
+    }
+
+    /// This segment's files at a place; None: in the data directory.
+    pub(crate) async fn store_at(&self, place: Option<&PlaceSpec>) -> Result<TableStore, ControlError> {
+        match place {
+            Some(place) => self.store.at(place).await.map_err(storage_error),
+            None => Ok(self.store.clone()),
+        }
     }
 }
 
@@ -74,16 +85,17 @@ impl ControlHandler for Segment {
         match kind {
             control::EXECUTE => {
                 let request = ExecuteRequest::decode(body).map_err(|e| internal(&e))?;
-                Ok(execute(self, request))
+                let stores = Stores::open(&self.store, &request.head.places).await.map_err(storage_error)?;
+                Ok(execute(self, request, stores))
             }
             control::REMOVE_FILES => {
-                let paths: Vec<String> = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
-                self.store.remove(&paths).await.map_err(storage_error)?;
+                let RemoveFiles { at, paths } = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
+                self.store_at(at.as_ref()).await?.remove(&paths).await.map_err(storage_error)?;
                 answer(&paths.len())
             }
             control::CHECK_FILES => {
-                let CheckFiles { table, map, files } = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
-                let store = self.store.clone();
+                let CheckFiles { at, table, map, files } = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
+                let store = self.store_at(at.as_ref()).await?;
                 // Hashing rows is work for the CPU.
                 let work = self.cpu.spawn(async move { store.check(&table, &map, &files).await });
                 let problems = work.await.map_err(|e| internal(&e))?;
@@ -101,7 +113,10 @@ impl ControlHandler for Segment {
             error_log_calls::TRUNCATE_ERROR_LOG => self.truncate_error_log(&body).await,
             error_log_calls::LIST_ERROR_LOGS => self.list_error_logs().await,
             error_log_calls::DROP_ERROR_LOGS => self.drop_error_logs(&body).await,
-            control::LIST_FILES => answer(&self.store.list().await.map_err(storage_error)?),
+            control::LIST_FILES => {
+                let ListFiles { at } = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
+                answer(&self.store_at(at.as_ref()).await?.list().await.map_err(storage_error)?)
+            }
             control::RUNNING_SLICES => answer(&self.running.list(self.content)),
             control::INTERCONNECT_STATS => answer(&NodeReport::of(&self.node)),
             _ => Err(ControlError { code: codes::INTERNAL.into(), message: format!("unknown call {kind:?}") }),

@@ -59,7 +59,7 @@ impl PlaceCalls<'_> {
         transfer: &Transfer,
     ) -> SqlResult<Copied> {
         let count = files.len();
-        let request = BackupFiles { place: self.url.into(), marker: marker.into(), files };
+        let request = BackupFiles { place: self.url.into(), marker: marker.into(), at: None, files };
         self.copy(content, control::BACKUP_FILES, body(&request)?, count, transfer).await
     }
 
@@ -69,7 +69,7 @@ impl PlaceCalls<'_> {
     /// XX001 and 58P01 for a file that is not what the backup says; those of writing.
     pub async fn restore(&self, content: ContentId, files: Vec<RestoreFile>, transfer: &Transfer) -> SqlResult<Copied> {
         let count = files.len();
-        let request = RestoreFiles { place: self.url.into(), files };
+        let request = RestoreFiles { place: self.url.into(), at: None, files };
         self.copy(content, control::RESTORE_FILES, body(&request)?, count, transfer).await
     }
 

@@ -7,7 +7,7 @@ use crate::system::InterconnectNode;
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, Endpoint, FileEntry, TableDef, TableId};
 use damson_interconnect::{ControlStream, Node};
-use damson_motion::{CheckFiles, NodeReport, RunningSlice, control};
+use damson_motion::{CheckFiles, ListFiles, NodeReport, RemoveFiles, RunningSlice, control};
 use futures::{TryStreamExt, future};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -68,7 +68,8 @@ impl FileService {
 
     /// Files on a segment that the catalog does not know: of statements that have not committed yet, or never will.
     pub(super) async fn unknown_files(&self, content: ContentId) -> SqlResult<HashSet<String>> {
-        let on_disk: Vec<(String, u64)> = self.ask(content, control::LIST_FILES, Bytes::new()).await?;
+        let body = serde_json::to_vec(&ListFiles { at: None }).map_err(internal)?;
+        let on_disk: Vec<(String, u64)> = self.ask(content, control::LIST_FILES, body.into()).await?;
         let known = self.in_catalog(move |catalog| catalog.known_paths(content)).await?;
         Ok(on_disk.into_iter().map(|(path, _)| path).filter(|path| !known.contains(path)).collect())
     }
@@ -85,7 +86,7 @@ impl FileService {
 
     /// Removes what a failed statement wrote.
     pub(crate) async fn remove(&self, content: ContentId, paths: &[String]) -> SqlResult<()> {
-        let body = serde_json::to_vec(paths).map_err(internal)?;
+        let body = serde_json::to_vec(&RemoveFiles { at: None, paths: paths.to_vec() }).map_err(internal)?;
         self.ask::<usize>(content, control::REMOVE_FILES, body.into()).await.map(|_| ())
     }
 
@@ -148,7 +149,7 @@ impl FileService {
             if files.is_empty() {
                 continue;
             }
-            let request = CheckFiles { table: TableDef::clone(&entry.def), map, files };
+            let request = CheckFiles { at: None, table: TableDef::clone(&entry.def), map, files };
             let body = serde_json::to_vec(&request).map_err(internal)?;
             let problems: Vec<(String, String)> = self.ask(content, control::CHECK_FILES, body.into()).await?;
             let table = Some(entry.def.id);

@@ -420,6 +420,7 @@ fn requests(
             topology: topology.clone(),
             maps: maps.clone(),
             files: files_of(&mine, dispatch, content),
+            places: vec![],
             copy_units: units_of(&dispatch.copy_units, content),
             access: dispatch.access.clone(),
             routes,

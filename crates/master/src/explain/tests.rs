@@ -3,7 +3,7 @@
 use super::*;
 use crate::dispatch::SliceMetrics;
 use crate::planner::{Slice, SliceTable};
-use damson_cluster::{ContentId, MapVersion, MotionId, ScanCounts, SliceId, TableId};
+use damson_cluster::{ContentId, MapVersion, MotionId, PlaceId, ScanCounts, SliceId, TableId};
 use damson_motion::{
     Gang, MotionDef, MotionExec, MotionKind, MotionMetrics, OperatorMetrics, ScanSpec, TableScanExec, TableWriteExec,
     TableWriteSpec,
@@ -40,6 +40,7 @@ fn scan(name: &str, columns: &[&str], rows: usize) -> Plan {
         only: None,
         row_ids: false,
         table: TableId(1),
+        place: PlaceId::LOCAL,
         as_of: None,
         name: name.into(),
         table_schema: Arc::new(Schema::new(fields)),
@@ -266,6 +267,7 @@ fn direct_dispatch_and_writes_name_their_gangs() {
     );
     let spec = TableWriteSpec {
         table: TableId(2),
+        place: PlaceId::LOCAL,
         name: "target".into(),
         schema: gathered.schema(),
         compression: damson_cluster::Compression::None,
