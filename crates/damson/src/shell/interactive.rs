@@ -73,7 +73,7 @@ fn read_all(
             continue;
         }
         // Secrets are not to stand in a file.
-        editor.add_history_entry(shown_statement(input.trim_end()).as_ref())?;
+        editor.add_history_entry(shown_statement(input.trim_end()).into_owned())?;
         match runtime.block_on(shell.script(&input)) {
             Ok(Next::GoOn) => {}
             Ok(Next::Quit) => return Ok(()),
