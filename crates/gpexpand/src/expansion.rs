@@ -9,7 +9,7 @@ use crate::limits::PARALLEL_TABLES_MAX;
 use crate::status::{ExpansionStatus, TableStatus};
 use damson_cluster::TableId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// One row of `gpexpand.status_detail`.
@@ -17,26 +17,38 @@ use thiserror::Error;
 pub struct TableProgress {
     pub table: TableId,
     /// Lower goes first; equal ranks in the order of table ids.
-    pub rank: u32,
+    pub rank: i32,
     pub source_bytes: u64,
     pub status: TableStatus,
 }
 
 impl TableProgress {
-    pub fn new(table: TableId, rank: u32, source_bytes: u64) -> Self {
+    pub fn new(table: TableId, rank: i32, source_bytes: u64) -> Self {
         TableProgress { table, rank, source_bytes, status: TableStatus::NotStarted }
     }
+}
+
+/// What an expansion makes of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Segments to be added; none where the cluster shrinks or is balanced.
+    pub segments: Vec<NewSegment>,
+    /// Owners of buckets, as `ALTER SYSTEM SET bucket_map` takes them: before and after.
+    pub old_map: String,
+    pub new_map: String,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The new segments serve, and the catalog has the new map.
-    SegmentsAdded,
-    /// The user gives phase 1 up (`-r`).
+    /// The new segments serve, and the catalog has the new map; these tables are laid out by others.
+    MapSet { tables: Vec<TableProgress> },
+    /// More tables that are laid out by other maps: made by transactions that had begun before the new map was set.
+    TablesFound(Vec<TableProgress>),
+    /// The user wants the old map again (`-r`).
     Rollback,
-    /// The user starts phase 2, or starts it again. `deadline_ms` is of the same clock as [`Event::Tick`].
-    Start { parallel_tables: usize, deadline_ms: Option<u64> },
+    /// The user starts phase 2, or starts it again. Both times are of the same clock as [`Event::Tick`].
+    Start { parallel_tables: usize, now_ms: u64, deadline_ms: Option<u64> },
     /// The user stops phase 2.
     Stop,
     /// Time passes.
@@ -47,15 +59,19 @@ pub enum Event {
     TableFailed(TableId),
     /// A table was dropped.
     TableDropped(TableId),
-    /// The user wants the expansion's record gone (`-c`).
-    Clean,
+    /// The user wants the expansion's record gone (`-c`), and has confirmed it if tables are left.
+    Clean { is_confirmed: bool },
 }
 
 /// What the driver must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Wait until these serve, and start those that are to run here.
     AddSegments(Vec<NewSegment>),
-    RemoveSegments(Vec<NewSegment>),
+    /// Set this map; in phase 1 answered by [`Event::MapSet`].
+    SetMap(String),
+    /// Lay out by the newest map what was made by the one that is given up.
+    MoveNewTables,
     /// Lay the table out by the new map; answered by one of the `Table…` events.
     MoveTable(TableId),
     /// Abandon the table's move; answered by one of the `Table…` events.
@@ -69,6 +85,10 @@ pub enum Step {
 pub enum ExpansionError {
     #[error("{action} is not possible: the expansion's status is {status}")]
     WrongStatus { action: &'static str, status: ExpansionStatus },
+    #[error("a rollback is not possible: tables that have moved already: {0}")]
+    TablesMoved(usize),
+    #[error("tables that are not laid out by the new map: {left}; the expansion's status is {status}")]
+    NotComplete { left: usize, status: ExpansionStatus },
     #[error("the expansion does not move table {0}")]
     UnknownTable(TableId),
     #[error("table {table} is {status}, not IN PROGRESS")]
@@ -77,11 +97,11 @@ pub enum ExpansionError {
     ParallelTables(usize),
 }
 
-/// The state of one expansion. Made by the driver for an input file, stored in the catalog.
+/// The state of one expansion. Made by the driver for an input file or for new shares of the buckets, stored in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expansion {
     status: ExpansionStatus,
-    segments: Vec<NewSegment>,
+    plan: Plan,
     /// In the order in which they are moved.
     tables: Vec<TableProgress>,
     parallel_tables: usize,
@@ -93,24 +113,27 @@ pub struct Expansion {
 }
 
 impl Expansion {
-    /// An expansion by `segments` that moves `tables`, and its first steps.
-    pub fn new(segments: Vec<NewSegment>, mut tables: Vec<TableProgress>) -> (Self, Vec<Step>) {
-        tables.sort_by_key(|t| (t.rank, t.table));
-        let steps = vec![Step::AddSegments(segments.clone())];
+    /// An expansion by `plan`, and its first steps.
+    pub fn new(plan: Plan) -> (Self, Vec<Step>) {
         let expansion = Expansion {
             status: ExpansionStatus::Setup,
-            segments,
-            tables,
+            plan,
+            tables: vec![],
             parallel_tables: 1,
             deadline_ms: None,
             stopping: false,
             failed: BTreeSet::new(),
         };
+        let steps = expansion.set_up();
         (expansion, steps)
     }
 
     pub fn status(&self) -> ExpansionStatus {
         self.status
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// In the order in which they are moved.
@@ -131,18 +154,32 @@ impl Expansion {
     /// # Errors
     /// An event that cannot be now; the state is as before.
     pub fn step(&mut self, event: Event) -> Result<Vec<Step>, ExpansionError> {
-        use ExpansionStatus::{Complete, Setup, SetupDone, Started, Stopped};
+        use ExpansionStatus::{Complete, RollingBack, Setup, SetupDone, Started, Stopped};
         match event {
-            Event::SegmentsAdded => {
-                self.expect("adding segments", &[Setup])?;
+            Event::MapSet { tables } => {
+                self.expect("a new map", &[Setup])?;
                 self.status = SetupDone;
+                self.add(tables);
+                Ok(vec![])
+            }
+            Event::TablesFound(tables) => {
+                self.expect("another table", &[SetupDone, Stopped, Complete])?;
+                self.add(tables);
+                if self.status == Complete && self.tables_left() > 0 {
+                    self.status = Stopped;
+                }
                 Ok(vec![])
             }
             Event::Rollback => {
-                self.expect("a rollback", &[Setup])?;
-                Ok(vec![Step::RemoveSegments(self.segments.clone()), Step::DropRecord])
+                self.expect("a rollback", &[Setup, SetupDone, Stopped, RollingBack])?;
+                let moved = self.tables.iter().filter(|t| t.status == TableStatus::Completed).count();
+                if moved > 0 {
+                    return Err(ExpansionError::TablesMoved(moved));
+                }
+                self.status = RollingBack;
+                Ok(vec![Step::SetMap(self.plan.old_map.clone()), Step::MoveNewTables, Step::DropRecord])
             }
-            Event::Start { parallel_tables, deadline_ms } => {
+            Event::Start { parallel_tables, now_ms, deadline_ms } => {
                 self.expect("a start", &[SetupDone, Stopped])?;
                 if !(1..=PARALLEL_TABLES_MAX).contains(&parallel_tables) {
                     return Err(ExpansionError::ParallelTables(parallel_tables));
@@ -150,7 +187,7 @@ impl Expansion {
                 self.status = Started;
                 self.parallel_tables = parallel_tables;
                 self.deadline_ms = deadline_ms;
-                self.stopping = false;
+                self.stopping = deadline_ms.is_some_and(|deadline| now_ms >= deadline);
                 self.failed.clear();
                 Ok(self.advance())
             }
@@ -180,11 +217,23 @@ impl Expansion {
                 }
                 Ok(if was_moving { self.advance() } else { vec![] })
             }
-            Event::Clean => {
-                self.expect("cleaning up", &[Complete])?;
+            Event::Clean { is_confirmed } => {
+                // Before that the new segments may be half-way into the cluster.
+                self.expect("cleaning up", &[SetupDone, Stopped, Complete])?;
+                if self.status != Complete && !is_confirmed {
+                    return Err(ExpansionError::NotComplete { left: self.tables_left(), status: self.status });
+                }
                 Ok(vec![Step::DropRecord])
             }
         }
+    }
+
+    /// The user's order of the tables that have not begun; those that are not named keep their ranks.
+    pub fn rank(&mut self, ranks: &BTreeMap<TableId, i32>) {
+        for table in self.tables.iter_mut().filter(|t| t.status == TableStatus::NotStarted) {
+            table.rank = ranks.get(&table.table).copied().unwrap_or(table.rank);
+        }
+        self.sort();
     }
 
     /// After the driver's restart: what was in progress has not begun, and waits for a start.
@@ -193,13 +242,33 @@ impl Expansion {
             table.status = TableStatus::NotStarted;
         }
         match self.status {
-            ExpansionStatus::Setup => vec![Step::AddSegments(self.segments.clone())],
+            ExpansionStatus::Setup => self.set_up(),
             ExpansionStatus::Started => {
                 self.stopping = true;
                 self.advance()
             }
             _ => vec![],
         }
+    }
+
+    fn set_up(&self) -> Vec<Step> {
+        let new = Some(Step::AddSegments(self.plan.segments.clone())).filter(|_| !self.plan.segments.is_empty());
+        new.into_iter().chain([Step::SetMap(self.plan.new_map.clone())]).collect()
+    }
+
+    /// Tables that are known already stay as they are.
+    fn add(&mut self, tables: Vec<TableProgress>) {
+        let known: BTreeSet<TableId> = self.tables.iter().map(|t| t.table).collect();
+        self.tables.extend(tables.into_iter().filter(|t| !known.contains(&t.table)));
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.tables.sort_by_key(|t| (t.rank, t.table));
+    }
+
+    fn tables_left(&self) -> usize {
+        self.tables.iter().filter(|t| !t.status.is_final()).count()
     }
 
     fn expect(&self, action: &'static str, allowed: &[ExpansionStatus]) -> Result<(), ExpansionError> {

@@ -4,6 +4,7 @@ use crate::limits::SEGMENTS_MAX;
 use damson_cluster::ContentId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use thiserror::Error;
 
 /// `preferred_role`: what the segment is when nothing has failed.
@@ -26,6 +27,18 @@ pub struct NewSegment {
     pub dbid: u32,
     pub content: ContentId,
     pub preferred_role: PreferredRole,
+}
+
+impl fmt::Display for NewSegment {
+    /// As a line of the input file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NewSegment { hostname, address, port, data_dir, dbid, content, preferred_role } = self;
+        let role = match preferred_role {
+            PreferredRole::Primary => "p",
+            PreferredRole::Mirror => "m",
+        };
+        write!(f, "{hostname}|{address}|{port}|{data_dir}|{dbid}|{}|{role}", content.0)
+    }
 }
 
 /// What is wrong with an input file, and where.
@@ -106,14 +119,24 @@ impl NewSegment {
     }
 }
 
-/// Reads an input file for a cluster of `segments` segments whose nodes have the ids `dbids`. Blank lines and lines that
-/// begin with `#` say nothing.
+/// The cluster that an input file is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// Its segments are 0 to this, exclusive; those that own nothing can be given buckets again.
+    pub count: usize,
+    /// Those that own buckets.
+    pub owning: BTreeSet<ContentId>,
+    /// Of the master and of segments that own buckets.
+    pub dbids: BTreeSet<u32>,
+}
+
+/// Reads an input file. Blank lines and lines that begin with `#` say nothing.
 ///
 /// # Errors
 /// The first line that is malformed, repeats another or names what the cluster has; contents that do not follow the
 /// cluster's without a gap, each with one primary and at most one mirror.
-pub fn parse_input(text: &str, segments: usize, dbids: &[u32]) -> Result<Vec<NewSegment>, InputError> {
-    let mut dbids: BTreeSet<u32> = dbids.iter().copied().collect();
+pub fn parse_input(text: &str, members: &Members) -> Result<Vec<NewSegment>, InputError> {
+    let mut dbids = members.dbids.clone();
     let mut addresses = BTreeSet::new();
     let mut roles: BTreeMap<i32, Vec<PreferredRole>> = BTreeMap::new();
     let mut found = vec![];
@@ -124,7 +147,7 @@ pub fn parse_input(text: &str, segments: usize, dbids: &[u32]) -> Result<Vec<New
         let fail = |problem| InputError { line: index + 1, problem };
         let segment = NewSegment::parse(line).map_err(fail)?;
         let content = segment.content;
-        if (content.0 as usize) < segments {
+        if members.owning.contains(&content) {
             return Err(fail(InputProblem::ExistingContent(content.0)));
         }
         if !dbids.insert(segment.dbid) {
@@ -145,13 +168,17 @@ pub fn parse_input(text: &str, segments: usize, dbids: &[u32]) -> Result<Vec<New
     if found.is_empty() {
         return Err(fail(InputProblem::NoSegments));
     }
-    if segments + roles.len() > SEGMENTS_MAX {
-        return Err(fail(InputProblem::TooManySegments(segments + roles.len())));
+    if members.owning.len() + roles.len() > SEGMENTS_MAX {
+        return Err(fail(InputProblem::TooManySegments(members.owning.len() + roles.len())));
     }
-    // Without a gap: the k-th content of the file is the k-th after the cluster's last.
-    for (offset, (&content, roles)) in roles.iter().enumerate() {
-        let expected = (segments + offset) as i32;
-        if content != expected || !roles.contains(&PreferredRole::Primary) {
+    if let Some((&content, _)) = roles.iter().find(|(_, roles)| !roles.contains(&PreferredRole::Primary)) {
+        return Err(fail(InputProblem::MissingPrimary(content)));
+    }
+    // Without a gap: the k-th content that the cluster does not have is the k-th after its last.
+    let new = roles.keys().filter(|content| **content as usize >= members.count);
+    for (offset, &content) in new.enumerate() {
+        let expected = (members.count + offset) as i32;
+        if content != expected {
             return Err(fail(InputProblem::MissingPrimary(expected)));
         }
     }
@@ -165,9 +192,24 @@ mod tests {
     const TWO: &str = "# new hosts\nsdw3|sdw3-1|6000|/data/p2|4|2|p\n\nsdw4|sdw4-1|6000|/data/p3|5|3|p\n\
                        sdw3|sdw3-1|7000|/data/m3|6|3|m\n";
 
+    /// A cluster of two segments, of which the first `owning` own buckets.
+    fn members(owning: u32) -> Members {
+        let contents = (0..owning as i32).map(ContentId).collect();
+        Members { count: 2, owning: contents, dbids: (1..owning + 2).collect() }
+    }
+
+    #[test]
+    fn a_segment_that_owns_nothing_can_be_named_again() {
+        let found = parse_input("a|b|1|/d|3|1|p\na|b|2|/d|4|2|p", &members(1)).unwrap();
+        assert_eq!(found.iter().map(|segment| segment.content.0).collect::<Vec<_>>(), [1, 2]);
+        // It need not be.
+        parse_input("a|b|1|/d|4|2|p", &members(1)).unwrap();
+        assert!(parse_input("a|b|1|/d|4|3|p", &members(1)).is_err());
+    }
+
     #[test]
     fn a_file_is_read() {
-        let segments = parse_input(TWO, 2, &[1, 2, 3]).unwrap();
+        let segments = parse_input(TWO, &members(2)).unwrap();
         assert_eq!(segments.len(), 3);
         let expected = NewSegment {
             hostname: "sdw3".into(),
@@ -180,6 +222,7 @@ mod tests {
         };
         assert_eq!(segments[0], expected);
         assert_eq!(segments[2].preferred_role, PreferredRole::Mirror);
+        assert_eq!(segments[2].to_string(), "sdw3|sdw3-1|7000|/data/m3|6|3|m");
     }
 
     #[test]
@@ -203,7 +246,7 @@ mod tests {
 
     #[test]
     fn lines_must_agree_with_each_other_and_with_the_cluster() {
-        let wrong = |text: &str| parse_input(text, 2, &[1, 2, 3]).unwrap_err();
+        let wrong = |text: &str| parse_input(text, &members(2)).unwrap_err();
         let problem = |line, problem| InputError { line, problem };
         assert_eq!(wrong(""), problem(1, InputProblem::NoSegments));
         assert_eq!(wrong("#\n\n"), problem(2, InputProblem::NoSegments));

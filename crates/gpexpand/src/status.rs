@@ -6,10 +6,10 @@ use std::fmt;
 /// `gpexpand.status`: where the expansion as a whole is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ExpansionStatus {
-    /// Phase 1: the new segments are being started and added. The only status from which a rollback is possible.
+    /// Phase 1: the new segments are being started, and the new map is set.
     #[serde(rename = "SETUP")]
     Setup,
-    /// The new segments are in the cluster and own nothing; new tables use them.
+    /// The new map is set: new tables are laid out by it, the others by their own.
     #[serde(rename = "SETUP DONE")]
     SetupDone,
     /// Phase 2: tables are being moved.
@@ -21,6 +21,9 @@ pub enum ExpansionStatus {
     /// Every table is laid out by the new map, or is gone.
     #[serde(rename = "EXPANSION COMPLETE")]
     Complete,
+    /// The old map is set again, and the record goes. Only a rollback leads on from here.
+    #[serde(rename = "ROLLBACK STARTED")]
+    RollingBack,
 }
 
 impl fmt::Display for ExpansionStatus {
@@ -31,6 +34,7 @@ impl fmt::Display for ExpansionStatus {
             ExpansionStatus::Started => "EXPANSION STARTED",
             ExpansionStatus::Stopped => "EXPANSION STOPPED",
             ExpansionStatus::Complete => "EXPANSION COMPLETE",
+            ExpansionStatus::RollingBack => "ROLLBACK STARTED",
         })
     }
 }
@@ -74,7 +78,7 @@ mod tests {
     #[test]
     fn what_is_stored_is_what_is_shown() {
         use ExpansionStatus::*;
-        for status in [Setup, SetupDone, Started, Stopped, Complete] {
+        for status in [Setup, SetupDone, Started, Stopped, Complete, RollingBack] {
             assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{status}\""));
         }
         for status in

@@ -15,17 +15,29 @@ fn segment() -> NewSegment {
     }
 }
 
+fn plan() -> Plan {
+    Plan { segments: vec![segment()], old_map: "0*16384".into(), new_map: "0*8192 1*8192".into() }
+}
+
+fn table(id: u64, rank: i32) -> TableProgress {
+    TableProgress::new(TableId(id), rank, id * 10)
+}
+
 /// Tables 1, 2, 3 of 10, 20, 30 bytes; 3 has the lowest rank.
 fn set_up() -> Expansion {
-    let table = |id, rank| TableProgress::new(TableId(id), rank, id * 10);
-    let (mut expansion, steps) = Expansion::new(vec![segment()], vec![table(1, 5), table(2, 5), table(3, 1)]);
-    assert_eq!(steps, [Step::AddSegments(vec![segment()])]);
-    assert_eq!(expansion.step(Event::SegmentsAdded).unwrap(), []);
+    let (mut expansion, steps) = Expansion::new(plan());
+    assert_eq!(steps, [Step::AddSegments(vec![segment()]), Step::SetMap(plan().new_map)]);
+    let tables = vec![table(1, 5), table(2, 5), table(3, 1)];
+    assert_eq!(expansion.step(Event::MapSet { tables }).unwrap(), []);
     expansion
 }
 
 fn start(parallel_tables: usize) -> Event {
-    Event::Start { parallel_tables, deadline_ms: None }
+    Event::Start { parallel_tables, now_ms: 0, deadline_ms: None }
+}
+
+fn rolled_back() -> [Step; 3] {
+    [Step::SetMap(plan().old_map), Step::MoveNewTables, Step::DropRecord]
 }
 
 const T1: TableId = TableId(1);
@@ -44,7 +56,7 @@ fn tables_move_by_rank_a_few_at_once() {
     assert_eq!(expansion.status(), ExpansionStatus::Started);
     assert_eq!(expansion.step(Event::TableMoved(T1)).unwrap(), []);
     assert_eq!(expansion.status(), ExpansionStatus::Complete);
-    assert_eq!(expansion.step(Event::Clean).unwrap(), [Step::DropRecord]);
+    assert_eq!(expansion.step(Event::Clean { is_confirmed: false }).unwrap(), [Step::DropRecord]);
 }
 
 #[test]
@@ -63,7 +75,7 @@ fn a_stop_abandons_what_moves_and_a_start_takes_it_up() {
 #[test]
 fn the_deadline_stops_once() {
     let mut expansion = set_up();
-    expansion.step(Event::Start { parallel_tables: 1, deadline_ms: Some(100) }).unwrap();
+    expansion.step(Event::Start { parallel_tables: 1, now_ms: 0, deadline_ms: Some(100) }).unwrap();
     assert_eq!(expansion.step(Event::Tick { now_ms: 99 }).unwrap(), []);
     assert_eq!(expansion.step(Event::Tick { now_ms: 100 }).unwrap(), [Step::CancelTable(T3)]);
     assert_eq!(expansion.step(Event::Tick { now_ms: 101 }).unwrap(), []);
@@ -94,17 +106,94 @@ fn a_dropped_table_is_no_longer_waited_for() {
 }
 
 #[test]
+fn a_deadline_that_is_past_begins_nothing() {
+    let mut expansion = set_up();
+    let late = Event::Start { parallel_tables: 2, now_ms: 100, deadline_ms: Some(100) };
+    assert_eq!(expansion.step(late).unwrap(), []);
+    assert_eq!(expansion.status(), ExpansionStatus::Stopped);
+    assert_eq!(expansion.step(start(1)).unwrap(), [Step::MoveTable(T3)]);
+}
+
+#[test]
+fn the_user_ranks_what_has_not_begun() {
+    let mut expansion = set_up();
+    expansion.rank(&BTreeMap::from([(T2, -1), (TableId(9), 0)]));
+    assert_eq!(expansion.step(start(1)).unwrap(), [Step::MoveTable(T2)]);
+    expansion.rank(&BTreeMap::from([(T2, 7), (T1, 0)]));
+    assert_eq!(expansion.tables().iter().map(|t| (t.table, t.rank)).collect::<Vec<_>>(), [(T2, -1), (T1, 0), (T3, 1)]);
+    assert_eq!(expansion.step(Event::TableMoved(T2)).unwrap(), [Step::MoveTable(T1)]);
+}
+
+#[test]
+fn tables_that_are_found_late_are_moved_too() {
+    let mut expansion = set_up();
+    expansion.step(Event::TablesFound(vec![table(1, 9), table(4, 0)])).unwrap();
+    assert_eq!(expansion.step(start(4)).unwrap().len(), 4);
+    for table in [1, 2, 3, 4] {
+        expansion.step(Event::TableMoved(TableId(table))).unwrap();
+    }
+    assert_eq!(expansion.status(), ExpansionStatus::Complete);
+    expansion.step(Event::TablesFound(vec![table(4, 0)])).unwrap();
+    assert_eq!(expansion.status(), ExpansionStatus::Complete, "it is known");
+    expansion.step(Event::TablesFound(vec![table(5, 0)])).unwrap();
+    assert_eq!(expansion.status(), ExpansionStatus::Stopped);
+    assert_eq!(expansion.step(start(1)).unwrap(), [Step::MoveTable(TableId(5))]);
+}
+
+#[test]
+fn a_rollback_is_possible_until_a_table_has_moved() {
+    let (mut expansion, _) = Expansion::new(plan());
+    assert_eq!(expansion.step(Event::Rollback).unwrap(), rolled_back());
+
+    let mut expansion = set_up();
+    expansion.step(start(1)).unwrap();
+    expansion.step(Event::Stop).unwrap();
+    expansion.step(Event::TableFailed(T3)).unwrap();
+    assert_eq!(expansion.step(Event::Rollback).unwrap(), rolled_back());
+    assert_eq!(expansion.status(), ExpansionStatus::RollingBack);
+    // Its driver died: it goes on, and nothing else does.
+    assert_eq!(expansion.recover(), []);
+    assert!(expansion.step(start(1)).is_err());
+    assert_eq!(expansion.step(Event::Rollback).unwrap(), rolled_back());
+
+    let mut expansion = set_up();
+    expansion.step(start(1)).unwrap();
+    expansion.step(Event::Stop).unwrap();
+    expansion.step(Event::TableMoved(T3)).unwrap();
+    assert_eq!(expansion.step(Event::Rollback), Err(ExpansionError::TablesMoved(1)));
+    assert_eq!(expansion.status(), ExpansionStatus::Stopped);
+}
+
+#[test]
+fn the_record_goes_early_only_if_that_is_confirmed() {
+    let mut expansion = set_up();
+    let error = expansion.step(Event::Clean { is_confirmed: false }).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "tables that are not laid out by the new map: 3; the expansion's status is SETUP DONE"
+    );
+    assert_eq!(expansion.step(Event::Clean { is_confirmed: true }).unwrap(), [Step::DropRecord]);
+}
+
+#[test]
 fn no_tables_are_complete_at_once() {
-    let (mut expansion, _) = Expansion::new(vec![segment()], vec![]);
-    expansion.step(Event::SegmentsAdded).unwrap();
+    let (mut expansion, _) = Expansion::new(plan());
+    expansion.step(Event::MapSet { tables: vec![] }).unwrap();
     assert_eq!(expansion.step(start(1)).unwrap(), []);
     assert_eq!(expansion.status(), ExpansionStatus::Complete);
 }
 
 #[test]
+fn without_new_segments_only_the_map_is_set() {
+    let plan = Plan { segments: vec![], ..plan() };
+    let (_, steps) = Expansion::new(plan.clone());
+    assert_eq!(steps, [Step::SetMap(plan.new_map)]);
+}
+
+#[test]
 fn a_crash_repeats_set_up_and_stops_the_moves() {
-    let (mut expansion, _) = Expansion::new(vec![segment()], vec![]);
-    assert_eq!(expansion.recover(), [Step::AddSegments(vec![segment()])]);
+    let (mut expansion, steps) = Expansion::new(plan());
+    assert_eq!(expansion.recover(), steps);
 
     let mut expansion = set_up();
     expansion.step(start(2)).unwrap();
@@ -118,19 +207,17 @@ fn a_crash_repeats_set_up_and_stops_the_moves() {
 
 #[test]
 fn events_out_of_turn_are_refused() {
-    let (mut expansion, _) = Expansion::new(vec![segment()], vec![]);
+    let (mut expansion, _) = Expansion::new(plan());
     let text = |result: Result<Vec<Step>, ExpansionError>| result.unwrap_err().to_string();
     assert_eq!(text(expansion.step(start(1))), "a start is not possible: the expansion's status is SETUP");
-    assert_eq!(expansion.step(Event::Rollback).unwrap(), [Step::RemoveSegments(vec![segment()]), Step::DropRecord]);
+    let clean = Event::Clean { is_confirmed: true };
+    assert_eq!(text(expansion.step(clean)), "cleaning up is not possible: the expansion's status is SETUP");
 
     let mut expansion = set_up();
     let before = expansion.clone();
-    assert_eq!(
-        text(expansion.step(Event::Rollback)),
-        "a rollback is not possible: the expansion's status is SETUP DONE"
-    );
+    let map_set = Event::MapSet { tables: vec![] };
+    assert_eq!(text(expansion.step(map_set)), "a new map is not possible: the expansion's status is SETUP DONE");
     assert_eq!(text(expansion.step(Event::Stop)), "a stop is not possible: the expansion's status is SETUP DONE");
-    assert_eq!(text(expansion.step(Event::Clean)), "cleaning up is not possible: the expansion's status is SETUP DONE");
     assert_eq!(text(expansion.step(start(0))), "1 to 96 tables can be moved at once, not 0");
     assert_eq!(text(expansion.step(start(97))), "1 to 96 tables can be moved at once, not 97");
     assert_eq!(text(expansion.step(Event::TableMoved(T1))), "table t1 is NOT STARTED, not IN PROGRESS");
@@ -141,8 +228,12 @@ fn events_out_of_turn_are_refused() {
 fn event() -> impl Strategy<Value = Event> {
     let table = || (1..6u64).prop_map(TableId);
     prop_oneof![
-        (1..4usize, proptest::option::of(0..100u64))
-            .prop_map(|(parallel_tables, deadline_ms)| Event::Start { parallel_tables, deadline_ms }),
+        (1..4usize, proptest::option::of(0..100u64)).prop_map(|(parallel_tables, deadline_ms)| Event::Start {
+            parallel_tables,
+            now_ms: 50,
+            deadline_ms
+        }),
+        table().prop_map(|id| Event::TablesFound(vec![TableProgress::new(id, 3, 1)])),
         Just(Event::Stop),
         (0..100u64).prop_map(|now_ms| Event::Tick { now_ms }),
         table().prop_map(Event::TableMoved),
@@ -154,9 +245,9 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #[test]
     fn whatever_happens_the_record_is_consistent(events in proptest::collection::vec(event(), 0..80)) {
-        let tables = (1..6).map(|id| TableProgress::new(TableId(id), id as u32, id)).collect();
-        let (mut expansion, _) = Expansion::new(vec![segment()], tables);
-        expansion.step(Event::SegmentsAdded).unwrap();
+        let tables = (1..5).map(|id| TableProgress::new(TableId(id), id as i32, id)).collect();
+        let (mut expansion, _) = Expansion::new(plan());
+        expansion.step(Event::MapSet { tables }).unwrap();
         let mut parallel = 1;
         for event in events {
             if let (Event::Start { parallel_tables, .. }, Ok(_)) = (event.clone(), expansion.step(event)) {
