@@ -25,5 +25,5 @@ pub use engine::base_state;
 pub use error::{SqlError, SqlState};
 pub use master::{CatalogSource, Master, MasterConfig};
 pub use secrets::SECRET_KEY_FILE;
-pub use session::{Outcome, Prepared, Session};
+pub use session::{Expanded, Outcome, Prepared, Session};
 pub use sql::shown_statement;

@@ -39,6 +39,7 @@ mod truncate_error_log;
 mod write;
 
 pub(crate) use compact::is_busy;
+pub use expand::Expanded;
 
 use crate::catalog::CatalogState;
 use crate::ddl::{self, CommandDone};

@@ -286,6 +286,11 @@ impl CatalogState {
         self.maps.get(&version)
     }
 
+    /// All that are kept, by version.
+    pub fn bucket_maps(&self) -> impl Iterator<Item = &Arc<BucketMap>> {
+        self.maps.values()
+    }
+
     /// The map that new tables are laid out by.
     ///
     /// # Panics

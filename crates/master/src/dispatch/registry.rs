@@ -138,6 +138,19 @@ impl Registry {
         segments.members.iter().enumerate().map(row).collect()
     }
 
+    /// Segments that wait to be added and still call, by content.
+    pub(crate) fn waiting(&self) -> Vec<SegmentDef> {
+        let segments = self.segments.lock();
+        let row = |(&i, segment): (&usize, &Registered)| SegmentDef {
+            dbid: i as u32 + 2,
+            content: ContentId(i as i32),
+            endpoint: segment.endpoint.clone(),
+            data_dir: segment.data_dir.clone(),
+            up: true,
+        };
+        segments.candidates.iter().filter(|(_, segment)| segment.is_up()).map(row).collect()
+    }
+
     /// The master's row of `gp_segment_configuration`.
     pub(crate) fn master_definition(&self) -> SegmentDef {
         let endpoint = self.master.clone();
@@ -170,8 +183,10 @@ mod tests {
         assert_eq!(error.state, SqlState::CANNOT_CONNECT_NOW);
         assert!(error.message.ends_with("registered: 1"), "{error}");
         assert_eq!(registry.definitions().len(), 1);
+        assert_eq!(registry.waiting().iter().map(|segment| segment.content.0).collect::<Vec<_>>(), [2]);
         assert!(!register(1).unwrap());
         registry.add(3).unwrap();
+        assert!(registry.waiting().is_empty());
         assert!(register(2).unwrap() && registry.all_up());
         let needed = BTreeSet::from([ContentId(2)]);
         assert_eq!(registry.topology(&needed).unwrap().segments.len(), 3);

@@ -255,6 +255,7 @@ impl Session {
         Ok(SystemContext {
             state: Arc::clone(names.state()),
             segments,
+            waiting: self.master.registry.waiting(),
             view_schemas,
             running,
             interconnect,

@@ -22,6 +22,8 @@ pub struct SystemContext {
     pub state: Arc<CatalogState>,
     /// The master and the segments, `up` as of now.
     pub segments: Vec<SegmentDef>,
+    /// Segments that have registered, and that the cluster does not have.
+    pub waiting: Vec<SegmentDef>,
     /// Columns of views, by (schema, name), as far as they were planned: a view that is missing shows no columns.
     pub view_schemas: BTreeMap<(String, String), SchemaRef>,
     /// Slices that run now; asked for only by statements that name `gp_running_slices`.
@@ -101,6 +103,8 @@ impl SystemTable {
 
 static TABLES: &[SystemTable] = &[
     segments::SEGMENT_CONFIGURATION,
+    segments::WAITING_SEGMENTS,
+    distribution::BUCKET_MAP,
     running::RUNNING_SLICES,
     interconnect::STATS,
     interconnect::NODES,

@@ -72,6 +72,7 @@ fn context() -> (tempfile::TempDir, SystemContext) {
         SystemContext {
             state: catalog.current(),
             segments,
+            waiting: vec![segment(4, 2, "10.0.0.3:40002", true)],
             view_schemas,
             running: Vec::new(),
             interconnect: interconnect(),
@@ -203,6 +204,7 @@ fn an_empty_catalog_has_empty_tables() {
     let context = SystemContext {
         state: catalog.current(),
         segments: Vec::new(),
+        waiting: Vec::new(),
         view_schemas: BTreeMap::new(),
         running: Vec::new(),
         interconnect: Vec::new(),
@@ -216,8 +218,10 @@ fn an_empty_catalog_has_empty_tables() {
     };
     for table in system_tables() {
         let rows = table.rows(&context).num_rows();
-        let of_standard = ["schemata", "tables", "columns"].contains(&table.name);
-        let always = table.schema_name == INFORMATION_SCHEMA && of_standard || table.name == "pg_tablespace";
+        let always = match table.schema_name {
+            INFORMATION_SCHEMA => ["schemata", "tables", "columns"].contains(&table.name),
+            _ => ["gp_bucket_map", "pg_tablespace"].contains(&table.name),
+        };
         assert_eq!(rows > 0, always, "{table:?}");
     }
 }
@@ -235,11 +239,13 @@ fn segments_and_distribution() {
     assert_eq!(
         rows(PG_CATALOG, "gp_distribution_policy"),
         [
-            "2|r|2||-|public|r|DISTRIBUTED REPLICATED",
-            "3|p|2||-|public|z|DISTRIBUTED RANDOMLY",
-            "1|p|2|1|-|s|t|DISTRIBUTED BY (a)"
+            "2|r|2||-|public|r|DISTRIBUTED REPLICATED|1",
+            "3|p|2||-|public|z|DISTRIBUTED RANDOMLY|1",
+            "1|p|2|1|-|s|t|DISTRIBUTED BY (a)|1"
         ]
     );
+    assert_eq!(rows(PG_CATALOG, "gp_waiting_segments"), ["2|40002|10.0.0.3|/data/2"]);
+    assert_eq!(rows(PG_CATALOG, "gp_bucket_map"), ["1|0|0|8192", "1|1|8192|8192"]);
 }
 
 #[test]

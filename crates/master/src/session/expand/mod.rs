@@ -6,6 +6,9 @@
 
 mod moves;
 mod pieces;
+mod report;
+
+pub use report::Expanded;
 
 use super::{Outcome, Session};
 use crate::catalog::{Commit, TableEntry};
@@ -59,31 +62,31 @@ impl Session {
         let mut pieces = Pieces::default();
         let expanded = match self.expand(table, &mut transaction, &mut pieces, &cancel).await {
             Err(error) if if_exists && error.state == SqlState::UNDEFINED_TABLE => {
-                Ok(vec![format!("relation \"{}\" does not exist, skipping", table.name)])
+                Ok((0, vec![format!("relation \"{}\" does not exist, skipping", table.name)]))
             }
             expanded => expanded,
         };
         // What was not made the transaction's.
         self.discard(&pieces.new_files()).await;
-        let notices = expanded?;
+        let (rows, notices) = expanded?;
         self.commit(transaction, SqlError::from).await?;
         failpoint("expand.after_switch");
-        Ok(Outcome::Command { tag: "ALTER TABLE".into(), rows: 0, notices })
+        Ok(Outcome::Command { tag: "ALTER TABLE".into(), rows, notices })
     }
 
-    /// Gives notices.
+    /// Gives the number of rows that moved, and notices.
     async fn expand(
         self: &Arc<Self>,
         name: &RelationName,
         transaction: &mut Transaction,
         pieces: &mut Pieces,
         cancel: &CancellationToken,
-    ) -> SqlResult<Vec<String>> {
+    ) -> SqlResult<(u64, Vec<String>)> {
         let mut moves: Option<Moves> = None;
         let mut round = 1;
         loop {
             if let Some(notice) = self.catch_up(name, &mut moves, transaction, pieces, cancel).await? {
-                return Ok(vec![notice]);
+                return Ok((0, vec![notice]));
             }
             match self.switch(name, moves.as_ref(), transaction, pieces, cancel).await {
                 // While one keeps the table, others write.
@@ -141,7 +144,7 @@ impl Session {
         transaction: &mut Transaction,
         pieces: &mut Pieces,
         cancel: &CancellationToken,
-    ) -> SqlResult<Vec<String>> {
+    ) -> SqlResult<(u64, Vec<String>)> {
         let entry = self.lock_writers_out(name, transaction, cancel).await?;
         let started = std::time::Instant::now();
         let catalog = transaction.state();
@@ -161,12 +164,10 @@ impl Session {
         let bound = self.bind_nothing(catalog)?;
         self.add(transaction, &bound, commit, cancel).await?;
         failpoint("expand.before_switch");
-        let waited_ms = started.elapsed().as_millis();
+        let waited_ms = started.elapsed().as_millis() as u64;
         tracing::info!(table = %entry.def.qualified_name(), map = map.version.0, rows, bytes, waited_ms, "table expanded");
-        Ok(vec![format!(
-            "moved {rows} rows ({bytes} bytes) of table \"{}\", which is laid out by bucket map {} now; writers waited {waited_ms} ms",
-            entry.def.name, map.version.0
-        )])
+        let expanded = Expanded { rows, bytes, writers_waited_ms: waited_ms };
+        Ok((rows, vec![expanded.notice(&entry.def.name, map.version.0)]))
     }
 
     /// Locks the table against writers. They wait behind this lock while it waits for others, so it does not wait for long.
