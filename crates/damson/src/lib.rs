@@ -8,6 +8,7 @@ mod config_file;
 mod contents;
 pub mod demo;
 mod directory_lock;
+pub mod expand;
 mod interconnect_options;
 mod limits;
 mod listen;

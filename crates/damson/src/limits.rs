@@ -32,5 +32,19 @@ pub(crate) const RETRY_LAST: Duration = Duration::from_secs(2);
 /// Statements that run when the process is told to stop have so long to end.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(5);
 
+/// Rows of the expansion's record in one INSERT.
+pub(crate) const EXPAND_INSERT_ROWS: usize = 500;
+/// What `damson expand --plan` takes for the rate of moving tables: about a disk that reads and writes the same rows.
+pub(crate) const EXPAND_PLAN_BYTES_PER_SECOND: u64 = 50_000_000;
+/// An expansion tool that is gone is forgotten after so long; one that is there says so more often.
+pub(crate) const EXPAND_LOCK_EXPIRES: Duration = Duration::from_secs(20);
+pub(crate) const EXPAND_LOCK_BEAT: Duration = Duration::from_secs(5);
+/// How long another tool waits for that.
+pub(crate) const EXPAND_LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// A move that is cancelled has so long to say whether it was done.
+pub(crate) const EXPAND_CANCEL: Duration = Duration::from_secs(30);
+
+const _: () = assert!(EXPAND_LOCK_BEAT.as_millis() * 2 < EXPAND_LOCK_EXPIRES.as_millis());
+const _: () = assert!(EXPAND_LOCK_EXPIRES.as_millis() < EXPAND_LOCK_PATIENCE.as_millis());
 const _: () = assert!(COLUMN_CACHE_PERCENT < 100, "queries need memory");
 const _: () = assert!(RETRY_FIRST.as_millis() <= RETRY_LAST.as_millis());

@@ -1,9 +1,11 @@
 //! The binary: one subcommand for each thing that a process can be.
 
 use clap::{Parser, Subcommand};
-use damson::{certificate, demo, logging, master_process, segment_process, shell, tpch_command};
+use damson::{certificate, demo, expand, logging, master_process, segment_process, shell, tpch_command};
 use mimalloc::MiMalloc;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -30,11 +32,12 @@ enum Command {
     Check(shell::CheckArgs),
     Backup(shell::BackupArgs),
     Restore(shell::RestoreArgs),
+    Expand(Box<expand::ExpandArgs>),
     Tpch(tpch_command::TpchArgs),
 }
 
 fn main() -> ExitCode {
-    let Cli { log, command } = Cli::parse();
+    let Cli { log, command } = Cli::parse_from(as_subcommand(std::env::args_os()));
     if let Err(error) = logging::start(log.as_deref()) {
         return failed(&format!("--log: {error}"));
     }
@@ -48,8 +51,18 @@ fn main() -> ExitCode {
         Command::Check(args) => shell::check(&args),
         Command::Backup(args) => shell::backup(&args),
         Command::Restore(args) => shell::restore(&args),
+        Command::Expand(args) => expand::run(&args),
         Command::Tpch(args) => ended(tpch_command::run(&args)),
     }
+}
+
+/// The command line, with `expand` in it where the binary is called by the name that Greenplum's users know.
+fn as_subcommand(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    if words.first().is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("gpexpand"))) {
+        words.insert(1, "expand".into());
+    }
+    words
 }
 
 /// Runs a server to its end.
@@ -70,4 +83,19 @@ fn ended<E: Display>(result: Result<(), E>) -> ExitCode {
 fn failed(error: &dyn Display) -> ExitCode {
     eprintln!("ERROR:  {error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_may_be_called_gpexpand() {
+        let parse = |words: &[&str]| Cli::try_parse_from(as_subcommand(words.iter().map(OsString::from)));
+        for words in [&["/usr/bin/gpexpand", "-n", "2"][..], &["damson", "expand", "-n", "2"]] {
+            let cli = parse(words).unwrap_or_else(|error| panic!("{error}"));
+            assert!(matches!(cli.command, Command::Expand(_)), "{words:?}");
+        }
+        assert!(parse(&["damson", "-n", "2"]).is_err());
+    }
 }

@@ -46,6 +46,9 @@ pub struct SegmentArgs {
     /// TOML file of the options below, without --; flags win.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Run in a session of its own: the process outlives the terminal that it is started from.
+    #[arg(long)]
+    own_session: bool,
     #[command(flatten)]
     options: SegmentOptions,
 }
@@ -148,6 +151,8 @@ pub enum SegmentProcessError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error("--own-session: {0}: a shell's job has a session already")]
+    OwnSession(#[source] nix::Error),
     #[error("--master: {0}")]
     Masters(String),
     #[error("cannot serve: {0}")]
@@ -183,6 +188,9 @@ pub enum SegmentProcessError {
 /// # Errors
 /// Options, ports or directories that cannot be used, or a refusal.
 pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
+    if args.own_session {
+        nix::unistd::setsid().map_err(SegmentProcessError::OwnSession)?;
+    }
     let options = args.options.or(read(args.config.as_deref())?);
     let data_dir = required(options.data, "data")?;
     let contents = required(options.content, "content")?;

@@ -24,7 +24,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 
 /// A session with a server; a clone is the same session.
 #[derive(Clone)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     url: String,
     user: String,
     client: FlightSqlServiceClient<Channel>,
@@ -38,7 +38,7 @@ impl Connection {
     ///
     /// # Errors
     /// A URL that is none, or no server that can be reached.
-    pub(super) async fn open(url: &str, user: &str) -> Result<Self, Failure> {
+    pub(crate) async fn open(url: &str, user: &str) -> Result<Self, Failure> {
         let mut failures = vec![];
         for server in servers(url)? {
             match Connection::open_one(&server, user).await {
@@ -71,7 +71,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::open`].
-    pub(super) async fn reopen(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn reopen(&mut self) -> Result<(), Failure> {
         *self = Connection::open(&self.url, &self.user).await?;
         Ok(())
     }
@@ -80,20 +80,20 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::open`].
-    pub(super) async fn another(&self) -> Result<Self, Failure> {
+    pub(crate) async fn another(&self) -> Result<Self, Failure> {
         Connection::open(&self.url, &self.user).await
     }
 
     /// The session's number, which system tables call `pid`; None until a statement was planned.
-    pub(super) fn session(&self) -> Option<u64> {
+    pub(crate) fn session(&self) -> Option<u64> {
         self.session.get().copied()
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    pub(super) fn has_several_servers(&self) -> bool {
+    pub(crate) fn has_several_servers(&self) -> bool {
         self.url.contains(',')
     }
 
@@ -101,7 +101,7 @@ impl Connection {
     ///
     /// # Errors
     /// What the user wrote wrong.
-    pub(super) async fn plan(&mut self, statement: &str) -> Result<Planned, Failure> {
+    pub(crate) async fn plan(&mut self, statement: &str) -> Result<Planned, Failure> {
         let info = self.client.execute(statement.to_owned(), None).await?;
         let told = serde_json::from_slice::<StatementInfo>(&info.app_metadata).ok();
         if let Some(session) = told.as_ref().and_then(|told| told.session) {
@@ -115,7 +115,7 @@ impl Connection {
     ///
     /// # Errors
     /// A command's own; a query's come with its rows.
-    pub(super) async fn fetch(&mut self, planned: &Planned) -> Result<Reply, Failure> {
+    pub(crate) async fn fetch(&mut self, planned: &Planned) -> Result<Reply, Failure> {
         let ticket = planned.info.endpoint.first().and_then(|endpoint| endpoint.ticket.clone());
         let ticket: Ticket = ticket.ok_or_else(|| Failure::Connection("the server gave no ticket".into()))?;
         let mut messages = self.client.do_get(ticket).await?.into_inner();
@@ -134,13 +134,13 @@ impl Connection {
 
     /// Tells the server that a statement is not wanted any more. Nothing is lost when it does not hear: the result's
     /// stream is dropped too.
-    pub(super) async fn cancel(&mut self, info: &FlightInfo) {
+    pub(crate) async fn cancel(&mut self, info: &FlightInfo) {
         let body = CancelFlightInfoRequest { info: Some(info.clone()) }.encode_to_vec();
         self.tell(Action::new(CANCEL_FLIGHT_INFO, body)).await;
     }
 
     /// Ends the session.
-    pub(super) async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         self.tell(Action::new(CLOSE_SESSION, Vec::new())).await;
     }
 
@@ -154,25 +154,25 @@ impl Connection {
 }
 
 /// A statement that can be executed once.
-pub(super) struct Planned {
+pub(crate) struct Planned {
     pub info: FlightInfo,
     pub is_update: bool,
 }
 
 /// What a statement gives.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Rows(Rows),
     Command(CommandReport),
 }
 
 /// A query's rows. Dropping it cancels the query.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     schema: SchemaRef,
     messages: FlightDataDecoder,
 }
 
 impl Rows {
-    pub(super) fn schema(&self) -> &Schema {
+    pub(crate) fn schema(&self) -> &Schema {
         &self.schema
     }
 
@@ -180,7 +180,7 @@ impl Rows {
     ///
     /// # Errors
     /// The query's.
-    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, Failure> {
         while let Some(message) = self.messages.next().await.transpose()? {
             if let DecodedPayload::RecordBatch(batch) = message.payload {
                 return Ok(Some(batch));

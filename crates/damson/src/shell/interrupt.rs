@@ -4,7 +4,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Ctrl-C and SIGTERM, from now on: they no longer end the process.
-pub(super) struct Interrupt {
+pub(crate) struct Interrupt {
     interrupt: Signal,
     terminate: Signal,
 }
@@ -12,12 +12,12 @@ pub(super) struct Interrupt {
 impl Interrupt {
     /// # Errors
     /// The system refuses the handlers.
-    pub(super) fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         Ok(Interrupt { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     /// Waits for the next one.
-    pub(super) async fn pressed(&mut self) {
+    pub(crate) async fn pressed(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -25,7 +25,7 @@ impl Interrupt {
     }
 
     /// Forgets those that came while nothing ran.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         use futures::FutureExt;
         while self.pressed().now_or_never().is_some() {}
     }

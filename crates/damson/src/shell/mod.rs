@@ -21,6 +21,13 @@ mod sizes;
 mod transfer;
 mod waiting;
 
+pub(crate) use connection::{Connection, Reply};
+pub(crate) use interrupt::Interrupt;
+pub(crate) use output::{TableOutput, Texts};
+pub(crate) use run::run as run_statement;
+pub(crate) use sizes::size;
+pub(crate) use transfer::{Server, tables};
+
 pub use backup::{BackupArgs, backup};
 pub use check::{CheckArgs, check};
 pub use failure::{Failure, ServerError};
@@ -28,15 +35,13 @@ pub use output::Format;
 pub use restore::{RestoreArgs, restore};
 pub use script::{Piece, is_complete, pieces};
 
-use connection::Connection;
-use interrupt::Interrupt;
 use shell::{Shell, Stop};
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// As after a Ctrl-C: 128 + SIGINT.
-const EXIT_INTERRUPTED: u8 = 130;
+pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 
 /// Runs statements, from the command line, from files, or as they are typed.
 #[derive(Clone, Debug, clap::Args)]
@@ -141,6 +146,6 @@ fn failed(message: &str) -> ExitCode {
 }
 
 /// A text as an SQL literal.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -17,7 +17,7 @@ const UNANSWERED: &str = "the server did not answer after the cancel: the statem
 ///
 /// # Errors
 /// The server's, the terminal's, or the user's Ctrl-C, after which nothing of the statement runs.
-pub(super) async fn run(
+pub(crate) async fn run(
     connection: &mut Connection,
     statement: &str,
     output: &mut dyn Output,

@@ -21,7 +21,7 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Who to ask.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// The server.
     #[arg(long, default_value = "flight://127.0.0.1:50051", env = "DAMSON_URL")]
     pub url: String,
@@ -58,7 +58,7 @@ pub(super) fn files(count: u64) -> String {
 }
 
 /// `1 table`, `3 tables`.
-pub(super) fn tables(count: u64) -> String {
+pub(crate) fn tables(count: u64) -> String {
     format!("{count} {}", if count == 1 { "table" } else { "tables" })
 }
 

@@ -7,7 +7,8 @@ mod texts;
 
 pub(super) use csv::CsvOutput;
 pub(super) use json::JsonOutput;
-pub(super) use table::TableOutput;
+pub(crate) use table::TableOutput;
+pub(crate) use texts::Texts;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -25,7 +26,7 @@ pub enum Format {
 }
 
 /// Prints one result: `begin`, then each batch as it comes, then `end`.
-pub(super) trait Output: Send {
+pub(crate) trait Output: Send {
     /// # Errors
     /// Where the text goes cannot take it.
     fn begin(&mut self, schema: &Schema) -> io::Result<()>;

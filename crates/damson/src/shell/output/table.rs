@@ -10,7 +10,7 @@ use std::io::{self, Write};
 const ROWS_MAX: usize = 100_000;
 
 /// Keeps rows until the end, because widths depend on all of them. NULL is empty, numbers are on the right.
-pub(in crate::shell) struct TableOutput<W> {
+pub(crate) struct TableOutput<W> {
     out: W,
     expanded: bool,
     names: Vec<String>,
@@ -22,7 +22,7 @@ pub(in crate::shell) struct TableOutput<W> {
 
 impl<W: Write + Send> TableOutput<W> {
     /// With `expanded`, one line a value, as after `\x`.
-    pub(in crate::shell) fn new(out: W, expanded: bool) -> Self {
+    pub(crate) fn new(out: W, expanded: bool) -> Self {
         let (names, is_number, rows) = (vec![], vec![], vec![]);
         TableOutput { out, expanded, names, is_number, rows, count: 0, rows_max: ROWS_MAX }
     }

@@ -28,20 +28,20 @@ impl Kind {
 }
 
 /// A batch whose values can be printed.
-pub(super) struct Texts {
+pub(crate) struct Texts {
     columns: Vec<ArrayRef>,
 }
 
 impl Texts {
     /// # Errors
     /// A type that cannot be printed.
-    pub(super) fn new(batch: &RecordBatch) -> io::Result<Self> {
+    pub(crate) fn new(batch: &RecordBatch) -> io::Result<Self> {
         let columns = batch.columns().iter().map(printable).collect::<io::Result<_>>()?;
         Ok(Texts { columns })
     }
 
     /// Calls `row` for each row with its cells, NULL as None.
-    pub(super) fn rows(&self, rows: usize, mut row: impl FnMut(&[Option<&str>]) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn rows(&self, rows: usize, mut row: impl FnMut(&[Option<&str>]) -> io::Result<()>) -> io::Result<()> {
         let unprintable =
             |c: &ArrayRef| io::Error::other(format!("a value of type {} cannot be printed", c.data_type()));
         let printer = |c| ColumnPrinter::new(c).ok_or_else(|| unprintable(c));
