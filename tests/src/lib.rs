@@ -8,6 +8,7 @@ pub mod clocks;
 mod damson_target;
 mod datafusion_target;
 mod ddl;
+pub mod detached;
 pub mod dml;
 pub mod fault_proxy;
 pub mod history;

@@ -13,6 +13,7 @@ mod expand;
 mod expand_crash;
 mod explain;
 mod faults;
+mod gpexpand;
 mod interconnect;
 mod interconnect_scale;
 mod layout;
