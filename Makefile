@@ -20,7 +20,7 @@ RUST_MINIMUM := 1.94
 BIN := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test tpch bench-tpch bench-dml bench-interconnect nightly fuzz fmt fmt-check clippy lint clean-data rust
+.PHONY: help demo build test tpch bench-tpch bench-dml bench-interconnect demo-expand nightly fuzz fmt fmt-check clippy lint clean-data rust
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ bench-interconnect: rust ## Measures the interconnect beside a plain TCP copy; t
 bench-dml: rust ## Measures INSERT, UPDATE and DELETE, and what they leave to scans.
 	$(CARGO) build --release --locked -p damson-bench-dml
 	$(BIN)/damson-bench-dml $(ARGS)
+
+demo-expand: rust ## Grows a cluster with TPC-H (SF=1) from 2 segments to 4 under load; the report is in docs/benchmarks.
+	$(CARGO) build --release --locked -p damson -p damson-bench-expand
+	DAMSON_BINARY=$(BIN)/damson $(BIN)/damson-bench-expand --sf $(SF) $(ARGS)
 
 nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 10,000 random changes and slice graphs, 200 kills, 100 expansions, ten minutes of takeovers, fuzz targets.
 	$(CARGO) build --release --workspace --all-targets --locked

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-const WIDTH: f64 = 1280.0;
-const HEIGHT: f64 = 520.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 16.0;
-const TOP: f64 = 96.0;
-const BOTTOM: f64 = 48.0;
+pub(crate) const WIDTH: f64 = 1280.0;
+pub(crate) const HEIGHT: f64 = 520.0;
+pub(crate) const LEFT: f64 = 64.0;
+pub(crate) const RIGHT: f64 = 16.0;
+pub(crate) const TOP: f64 = 96.0;
+pub(crate) const BOTTOM: f64 = 48.0;
 /// Part of a group's width that is left free between groups.
 const GAP: f64 = 0.22;
 /// About so many lines across the chart.
@@ -76,45 +76,17 @@ impl BarChart {
         let top = (highest / step).ceil().max(1.0) * step;
         let y = |value: f64| HEIGHT - BOTTOM - value / top * (HEIGHT - BOTTOM - TOP);
 
-        let mut out = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-             height=\"{HEIGHT}\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\" fill=\"#222\">\n\
-             <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
-        );
-        text(&mut out, LEFT, 24.0, "start", "font-size=\"18\" font-weight=\"bold\"", &self.title);
-        text(&mut out, LEFT, 44.0, "start", "fill=\"#666\"", &self.subtitle);
+        let mut out = head(&self.title, &self.subtitle);
         self.legend(&mut out);
-        self.axis(&mut out, step, top, &y);
+        axis(&mut out, self.unit, step, top, &y);
         self.bars(&mut out, &y);
         out += "</svg>\n";
         out
     }
 
     fn legend(&self, out: &mut String) {
-        let room = (WIDTH - LEFT - RIGHT) / self.series.len().max(1) as f64;
-        for (index, series) in self.series.iter().enumerate() {
-            let (x, fill) = (LEFT + room * index as f64, series.colour);
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "<rect x=\"{x:.1}\" y=\"58\" width=\"12\" height=\"12\" fill=\"{fill}\"/>");
-            text(out, x + 18.0, 69.0, "start", "", &series.label);
-        }
-    }
-
-    fn axis(&self, out: &mut String, step: f64, top: f64, y: &dyn Fn(f64) -> f64) {
-        let decimals = (-step.log10().floor()).max(0.0) as usize;
-        for tick in 0..=(top / step).round() as u32 {
-            let value = f64::from(tick) * step;
-            let (height, end) = (y(value), WIDTH - RIGHT);
-            let stroke = if tick == 0 { "#222" } else { "#ddd" };
-            let _ = writeln!(
-                out,
-                "<line x1=\"{LEFT}\" y1=\"{height:.1}\" x2=\"{end}\" y2=\"{height:.1}\" stroke=\"{stroke}\"/>"
-            );
-            text(out, LEFT - 8.0, height + 4.0, "end", "fill=\"#666\"", &format!("{value:.decimals$}"));
-        }
-        let middle = (TOP + HEIGHT - BOTTOM) / 2.0;
-        let turned = format!("fill=\"#666\" transform=\"rotate(-90 16 {middle:.1})\"");
-        text(out, 16.0, middle, "middle", &turned, self.unit);
+        let labels: Vec<(&str, &str)> = self.series.iter().map(|s| (s.label.as_str(), s.colour)).collect();
+        legend(out, &labels);
     }
 
     fn bars(&self, out: &mut String, y: &dyn Fn(f64) -> f64) {
@@ -147,17 +119,58 @@ impl BarChart {
     }
 }
 
-fn text(out: &mut String, x: f64, y: f64, anchor: &str, attributes: &str, content: &str) {
+/// Up to the legend.
+pub(crate) fn head(title: &str, subtitle: &str) -> String {
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
+         height=\"{HEIGHT}\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\" fill=\"#222\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
+    );
+    text(&mut out, LEFT, 24.0, "start", "font-size=\"18\" font-weight=\"bold\"", title);
+    text(&mut out, LEFT, 44.0, "start", "fill=\"#666\"", subtitle);
+    out
+}
+
+/// Labels with their colours.
+pub(crate) fn legend(out: &mut String, labels: &[(&str, &str)]) {
+    let room = (WIDTH - LEFT - RIGHT) / labels.len().max(1) as f64;
+    for (index, (label, fill)) in labels.iter().enumerate() {
+        let x = LEFT + room * index as f64;
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "<rect x=\"{x:.1}\" y=\"58\" width=\"12\" height=\"12\" fill=\"{fill}\"/>");
+        text(out, x + 18.0, 69.0, "start", "", label);
+    }
+}
+
+/// Lines across the chart, with their values.
+pub(crate) fn axis(out: &mut String, unit: &str, step: f64, top: f64, y: &dyn Fn(f64) -> f64) {
+    let decimals = (-step.log10().floor()).max(0.0) as usize;
+    for tick in 0..=(top / step).round() as u32 {
+        let value = f64::from(tick) * step;
+        let (height, end) = (y(value), WIDTH - RIGHT);
+        let stroke = if tick == 0 { "#222" } else { "#ddd" };
+        let _ = writeln!(
+            out,
+            "<line x1=\"{LEFT}\" y1=\"{height:.1}\" x2=\"{end}\" y2=\"{height:.1}\" stroke=\"{stroke}\"/>"
+        );
+        text(out, LEFT - 8.0, height + 4.0, "end", "fill=\"#666\"", &format!("{value:.decimals$}"));
+    }
+    let middle = (TOP + HEIGHT - BOTTOM) / 2.0;
+    let turned = format!("fill=\"#666\" transform=\"rotate(-90 16 {middle:.1})\"");
+    text(out, 16.0, middle, "middle", &turned, unit);
+}
+
+pub(crate) fn text(out: &mut String, x: f64, y: f64, anchor: &str, attributes: &str, content: &str) {
     let content = escaped(content);
     let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" {attributes}>{content}</text>");
 }
 
-fn escaped(content: &str) -> String {
+pub(crate) fn escaped(content: &str) -> String {
     content.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// 1, 2 or 5 times a power of ten, so that `highest` has about [`TICKS`] steps.
-fn tick_step(highest: f64) -> f64 {
+pub(crate) fn tick_step(highest: f64) -> f64 {
     if highest <= 0.0 {
         return 1.0;
     }
