@@ -48,7 +48,7 @@ impl OnlyTool {
             loop {
                 tokio::time::sleep(EXPAND_LOCK_BEAT).await;
                 // Whoever works on notices by itself that the server is away.
-                if let Err(error) = beating.rows("SELECT 1").await {
+                if let Err(error) = beating.query("SELECT 1").await {
                     tracing::warn!(%error, "the lock of the expansion may be lost");
                 }
             }
@@ -61,9 +61,9 @@ impl OnlyTool {
     pub(super) async fn release(self) -> Result<(), Failure> {
         let OnlyTool { mut session, beat } = self;
         drop(beat);
-        session.execute("ROLLBACK").await?;
+        let released = session.execute("ROLLBACK").await;
         session.close().await;
-        Ok(())
+        released.map(|_| ())
     }
 }
 

@@ -16,11 +16,22 @@ impl Session {
         Ok(Session(Connection::open(&server.url, &server.user).await?))
     }
 
-    /// Runs a command.
+    /// Runs a command; in a new session, if the server has forgotten this one, as it does after a day or a restart.
     ///
     /// # Errors
     /// The server's.
     pub(super) async fn execute(&mut self, sql: &str) -> Result<CommandReport, Failure> {
+        match self.command(sql).await {
+            Err(failure) if failure.is_lost_session() => {
+                self.0.reopen().await?;
+                self.command(sql).await
+            }
+            done => done,
+        }
+    }
+
+    /// Runs a command in this session, for a transaction.
+    async fn command(&mut self, sql: &str) -> Result<CommandReport, Failure> {
         let planned = self.0.plan(sql).await?;
         match self.0.fetch(&planned).await? {
             Reply::Command(report) => Ok(report),
@@ -34,7 +45,7 @@ impl Session {
     /// The server's.
     pub(super) async fn transaction_begun(&mut self, command: &str) -> Result<(), Failure> {
         self.execute("BEGIN").await?;
-        if let Err(failure) = self.execute(command).await {
+        if let Err(failure) = self.command(command).await {
             self.roll_back().await;
             return Err(failure);
         }
@@ -43,7 +54,7 @@ impl Session {
 
     /// It may be gone together with its session: then it is rolled back, too.
     async fn roll_back(&mut self) {
-        if let Err(error) = self.execute("ROLLBACK").await {
+        if let Err(error) = self.command("ROLLBACK").await {
             tracing::debug!(%error, "a transaction could not be rolled back");
         }
     }
@@ -55,19 +66,33 @@ impl Session {
     pub(super) async fn transaction(&mut self, commands: &[String]) -> Result<(), Failure> {
         self.execute("BEGIN").await?;
         for command in commands {
-            if let Err(failure) = self.execute(command).await {
+            if let Err(failure) = self.command(command).await {
                 self.roll_back().await;
                 return Err(failure);
             }
         }
-        self.execute("COMMIT").await.map(|_| ())
+        self.command("COMMIT").await.map(|_| ())
     }
 
-    /// A query's rows.
+    /// A query's rows; in a new session, as [`Session::execute`].
     ///
     /// # Errors
     /// The server's.
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Failure> {
+        match self.query(sql).await {
+            Err(failure) if failure.is_lost_session() => {
+                self.0.reopen().await?;
+                self.query(sql).await
+            }
+            done => done,
+        }
+    }
+
+    /// A query's rows, in this session.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<Row>, Failure> {
         let planned = self.0.plan(sql).await?;
         let Reply::Rows(mut reply) = self.0.fetch(&planned).await? else {
             return Err(Failure::Connection("the server gave no rows".into()));
