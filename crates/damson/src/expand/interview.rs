@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::failure::ExpandFailure;
 use super::tool::Tool;
+use crate::shell::say;
 use chrono::Local;
 use damson_cluster::ContentId;
 use damson_gpexpand::{NewSegment, PreferredRole};
@@ -30,8 +31,8 @@ pub(super) async fn ask(tool: &mut Tool<'_>) -> Result<(), ExpandFailure> {
     }
     let path = PathBuf::from(format!("gpexpand_inputfile_{}", Local::now().format("%Y%m%d_%H%M%S")));
     std::fs::write(&path, text).map_err(|source| ExpandFailure::File { path: path.clone(), source })?;
-    println!("The input file is {}. Look at it, then: damson expand -i {}", path.display(), path.display());
-    Ok(())
+    let path = path.display();
+    Ok(say(&format!("The input file is {path}. Look at it, then: damson expand -i {path}"))?)
 }
 
 /// Reads answers beside the runtime, so that Ctrl-C is heard.

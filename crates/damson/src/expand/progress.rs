@@ -1,7 +1,7 @@
 //! What is shown meanwhile.
 
 use super::times::spoken;
-use crate::shell::{size, tables};
+use crate::shell::{say, size, tables};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -33,8 +33,8 @@ impl Display {
     /// A line that stays.
     pub(super) fn say(&self, line: &str) {
         match &self.0 {
-            Kind::Bar(bar) => bar.suspend(|| println!("{line}")),
-            Kind::Lines => println!("{line}"),
+            Kind::Bar(bar) => bar.suspend(|| print(line)),
+            Kind::Lines => print(line),
             Kind::Silent => {}
         }
     }
@@ -61,6 +61,13 @@ impl Display {
             bar.finish_and_clear();
             bar.reset();
         }
+    }
+}
+
+/// A stdout that cannot be written does not end an expansion: the record has the same.
+fn print(line: &str) {
+    if let Err(error) = say(line) {
+        tracing::debug!(%error, line, "a line could not be shown");
     }
 }
 

@@ -4,7 +4,7 @@ use super::change::{Change, describe_rest};
 use super::cluster::{Cluster, Table};
 use super::failure::ExpandFailure;
 use super::tool::Tool;
-use crate::shell::{Interrupt, TableOutput, run_statement};
+use crate::shell::{Interrupt, TableOutput, run_statement, say};
 use damson_gpexpand::Expansion;
 use std::io;
 
@@ -22,7 +22,7 @@ pub(super) async fn show(
 ) -> Result<(), ExpandFailure> {
     let since = tool.session.rows(SINCE).await?;
     let since = since.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
-    println!("{} since {since} UTC\n", expansion.status());
+    say(&format!("{} since {since} UTC\n", expansion.status()))?;
     for query in [PROGRESS, TABLES] {
         let mut output = TableOutput::new(io::stdout(), false);
         run_statement(&mut tool.session.0, query, &mut output, interrupt).await?;
@@ -38,10 +38,8 @@ pub(super) async fn plan(tool: &mut Tool<'_>) -> Result<(), ExpandFailure> {
     let cluster = Cluster::read(&mut tool.session).await?;
     let tables = cluster.tables(&mut tool.session).await?;
     if tool.args.names_a_change() {
-        print!("{}", Change::of_args(tool.args, &cluster)?.describe(&tables));
-        return Ok(());
+        return Ok(say(Change::of_args(tool.args, &cluster)?.describe(&tables).trim_end())?);
     }
     let left: Vec<&Table> = tables.iter().filter(|table| !table.is_laid_out_by(cluster.newest())).collect();
-    print!("{}", describe_rest(&left, cluster.newest()));
-    Ok(())
+    Ok(say(describe_rest(&left, cluster.newest()).trim_end())?)
 }

@@ -25,6 +25,7 @@ pub(crate) use connection::{Connection, Reply};
 pub(crate) use interrupt::Interrupt;
 pub(crate) use output::{TableOutput, Texts};
 pub(crate) use run::run as run_statement;
+pub(crate) use say::say;
 pub(crate) use sizes::size;
 pub(crate) use transfer::{Server, tables};
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 ///
 /// # Errors
 /// [`Failure::Output`].
-pub(super) fn say(line: &str) -> Result<(), Failure> {
+pub(crate) fn say(line: &str) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(Failure::Output),
