@@ -32,7 +32,7 @@ pub use ids::{
 pub use layout::{SortColumn, TableLayout, has_bloom_filter};
 pub use load::{
     BAD_ROW_BYTES_MAX, BadRow, Codec, CopyCounts, CopyFile, CopyFormat, CopyUnit, CsvOptions, Encoding, JsonOptions,
-    OnBadRow, ParquetOptions, REJECT_PERCENT_FROM_ROWS, RejectLimit, TextOptions,
+    Newline, OnBadRow, ParquetOptions, REJECT_PERCENT_FROM_ROWS, RejectLimit, TextOptions,
 };
 pub use place::{PlaceId, PlaceSpec};
 pub use scan_counts::ScanCounts;

@@ -73,6 +73,14 @@ pub enum Encoding {
     Other(String),
 }
 
+/// How the lines of a text file end: all as the first one that is outside quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Newline {
+    Lf,
+    CrLf,
+    Cr,
+}
+
 /// How a file's bytes are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Codec {
@@ -118,8 +126,9 @@ pub struct CopyFile {
 pub enum CopyUnit {
     /// The records that *start* in `start..end` (bytes). `start` is a record's first byte, or 0, where a byte order mark
     /// and the header may come first; the last record may end beyond `end`. A file that is compressed, or whose encoding is
-    /// other than UTF-8, is one unit: `0..u64::MAX`.
-    Records { file: CopyFile, codec: Codec, start: u64, end: u64 },
+    /// other than UTF-8, is one unit: `0..u64::MAX`. `newline`: the file's, which a unit cannot see that does not begin it; None: the
+    /// unit's first line tells.
+    Records { file: CopyFile, codec: Codec, newline: Option<Newline>, start: u64, end: u64 },
     /// Row groups by index.
     RowGroups { file: CopyFile, row_groups: Vec<usize> },
 }

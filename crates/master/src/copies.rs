@@ -143,7 +143,7 @@ mod tests {
 
     fn unit(end: u64) -> CopyUnit {
         let file = CopyFile { url: "/f".into(), bytes: 100, etag: None, modified_us: None, partition: vec![] };
-        CopyUnit::Records { file, codec: Codec::None, start: 0, end }
+        CopyUnit::Records { file, codec: Codec::None, newline: None, start: 0, end }
     }
 
     #[test]

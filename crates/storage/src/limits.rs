@@ -21,6 +21,9 @@ pub const BATCH_ROWS: usize = 8192;
 /// Bytes that COPY reads from a text file at a time; the next block is read while one is parsed.
 pub const COPY_BLOCK_BYTES: usize = 4 << 20;
 
+/// Bytes that are read first where the end of one line is looked for: a line is seldom longer.
+pub const FIRST_READ_BYTES: usize = 64 << 10;
+
 /// A segment's share of a text file is at least this: less does not pay for a cut.
 pub const COPY_RANGE_BYTES_MIN: u64 = 1 << 20;
 

@@ -3,8 +3,8 @@
 mod support;
 
 use damson_cluster::{
-    Codec, CopyCounts, CopyFile, CopyFormat, CopyUnit, CsvOptions, JsonOptions, OnBadRow, ParquetOptions, RejectLimit,
-    TextOptions,
+    Codec, CopyCounts, CopyFile, CopyFormat, CopyUnit, CsvOptions, JsonOptions, Newline, OnBadRow, ParquetOptions,
+    RejectLimit, TextOptions,
 };
 use damson_storage::{CopyRead, copy_read};
 use datafusion::arrow::array::*;
@@ -33,7 +33,7 @@ fn read(format: &CopyFormat, on_bad_row: OnBadRow, units: Vec<CopyUnit>) -> Copy
 
 fn whole(file: CopyFile) -> Vec<CopyUnit> {
     let codec = Codec::by_name(&file.url);
-    vec![CopyUnit::Records { file, codec, start: 0, end: u64::MAX }]
+    vec![CopyUnit::Records { file, codec, newline: None, start: 0, end: u64::MAX }]
 }
 
 fn many() -> OnBadRow {
@@ -97,7 +97,7 @@ async fn good_rows_of_every_format_are_kept() {
 async fn a_report_names_every_bad_row() {
     let dir = tempfile::tempdir().unwrap();
     let format = CopyFormat::Csv(CsvOptions { header: true, ..CsvOptions::default() });
-    let file = put(dir.path(), "a.csv", b"i,t\n1,\"a\nb\"\nx,b\r\n2,c,d\n,\n3,abcd\n4\n6,a\xff\n\"9,\n");
+    let file = put(dir.path(), "a.csv", b"i,t\n1,\"a\nb\"\nx,b\n2,c,d\n,\n3,abcd\n4\n6,a\xff\n7\r,a\n\"9,\n");
     let want: Vec<_> = [
         (4, "i", "22P02", "invalid input syntax for type integer: \"x\"", "x,b"),
         (5, "-", "22P04", "extra data after last expected column", "2,c,d"),
@@ -105,7 +105,8 @@ async fn a_report_names_every_bad_row() {
         (7, "t", "22001", "value too long for type character varying(3): \"abcd\"", "3,abcd"),
         (8, "t", "22P04", "missing data for column \"t\": \"4\"", "4"),
         (9, "t", "22021", "invalid byte sequence for encoding \"UTF8\": 0xff: \"a\u{fffd}\"", "6,a"),
-        (10, "-", "22P04", "unterminated CSV quoted field", "\"9,"),
+        (10, "-", "22P04", "unquoted carriage return found in data", "7\r,a"),
+        (11, "-", "22P04", "unterminated CSV quoted field", "\"9,"),
     ]
     .map(|(line, column, sqlstate, message, raw)| {
         (line, column.to_owned(), sqlstate.to_owned(), message.to_owned(), raw.to_owned())
@@ -114,7 +115,7 @@ async fn a_report_names_every_bad_row() {
     assert_eq!(report(&format, whole(file.clone())).await, want);
 
     // The lines of a unit that does not begin with its file.
-    let unit = CopyUnit::Records { file, codec: Codec::None, start: 17, end: 30 };
+    let unit = CopyUnit::Records { file, codec: Codec::None, newline: Some(Newline::Lf), start: 16, end: 29 };
     assert_eq!(report(&format, vec![unit]).await, want[1..4]);
 }
 

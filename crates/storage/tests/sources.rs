@@ -87,7 +87,13 @@ async fn directories_have_columns() {
         Field::new("y", DataType::Int32, true),
         Field::new("m", DataType::Utf8View, true),
     ]));
-    let units = files.into_iter().map(|file| CopyUnit::Records { file, codec: Codec::None, start: 0, end: u64::MAX });
+    let units = files.into_iter().map(|file| CopyUnit::Records {
+        file,
+        codec: Codec::None,
+        newline: None,
+        start: 0,
+        end: u64::MAX,
+    });
     let units: Vec<CopyUnit> = units.collect();
     let csv = CopyFormat::Csv(CsvOptions::default());
     let read = CopyRead { partition_columns: vec![1, 2], ..copying(&csv, &schema, units.clone()) };
@@ -123,7 +129,7 @@ async fn a_file_that_changes_after_it_was_listed_is_noticed() {
 fn numbers(format: CopyFormat, files: Vec<CopyFile>) -> CopyRead {
     let unit = |file: CopyFile| {
         let codec = Codec::by_name(&file.url);
-        CopyUnit::Records { file, codec, start: 0, end: u64::MAX }
+        CopyUnit::Records { file, codec, newline: None, start: 0, end: u64::MAX }
     };
     let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]));
     copying(&format, &schema, files.into_iter().map(unit).collect())
@@ -243,7 +249,7 @@ async fn text_and_json_say_where_they_are_wrong() {
     for (format, file, wanted) in [
         (
             text(),
-            format!("{digits}\ta\\tb\\\nc\r\n\\N\t\\\\N\n\\.\nnot read\n"),
+            format!("{digits}\ta\\tb\\\nc\n\\N\t\\\\N\n\\.\nnot read\n"),
             vec![(Some(digits), Some("a\tb\nc")), (None, Some("\\N"))],
         ),
         (

@@ -168,8 +168,8 @@ pub(crate) fn cut_value(mut value: String) -> String {
 /// The bytes at the front that are text, without NUL, which no text has.
 pub(crate) fn text_prefix(bytes: &[u8]) -> &str {
     let bytes = memchr::memchr(0, bytes).map_or(bytes, |nul| &bytes[..nul]);
-    // Of a chunk with no text the valid part is empty.
-    bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
+    str::from_utf8(bytes)
+        .unwrap_or_else(|error| str::from_utf8(&bytes[..error.valid_up_to()]).expect("what is valid is text"))
 }
 
 fn kept(raw: &[u8]) -> String {

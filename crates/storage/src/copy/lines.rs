@@ -12,13 +12,20 @@ pub(crate) struct LineCount {
     before: Option<u64>,
     /// A place in the text.
     at: usize,
+    /// The last byte of each line.
+    end: u8,
 }
 
 impl LineCount {
     /// `is_plain`: the text is the file's as it is, so that what is before a unit can be looked at when that is needed. Of other files,
     /// which are read from their start, all lines are counted.
     pub(crate) fn new(is_plain: bool) -> Self {
-        LineCount { before: (!is_plain).then_some(0), at: 0 }
+        LineCount { before: (!is_plain).then_some(0), at: 0, end: b'\n' }
+    }
+
+    /// Lines end in this byte; nothing was counted so far.
+    pub(crate) fn count_ends(&mut self, end: u8) {
+        self.end = end;
     }
 
     /// The number, from 1, of the line that holds the byte at `start` in `text`, which begins at `offset` in the file. The first time,
@@ -37,12 +44,12 @@ impl LineCount {
             Some(before) => before,
             None => {
                 self.at = 0;
-                line_ends_before(file, offset).await?
+                line_ends_before(file, offset, self.end).await?
             }
         };
         let before = match start >= self.at {
-            true => before + line_ends(&text[self.at..start]),
-            false => before - line_ends(&text[start..self.at]),
+            true => before + self.line_ends(&text[self.at..start]),
+            false => before - self.line_ends(&text[start..self.at]),
         };
         (self.before, self.at) = (Some(before), start);
         Ok(before + 1)
@@ -50,21 +57,21 @@ impl LineCount {
 
     /// The first `bytes` bytes of `text` are about to be dropped.
     pub(crate) fn drop_front(&mut self, text: &[u8], bytes: usize) {
-        if let Some(before) = &mut self.before {
+        if let Some(before) = self.before {
             if self.at < bytes {
-                *before += line_ends(&text[self.at..bytes]);
+                self.before = Some(before + self.line_ends(&text[self.at..bytes]));
             }
             self.at = self.at.saturating_sub(bytes);
         }
     }
-}
 
-fn line_ends(text: &[u8]) -> u64 {
-    memchr_iter(b'\n', text).count() as u64
+    fn line_ends(&self, text: &[u8]) -> u64 {
+        memchr_iter(self.end, text).count() as u64
+    }
 }
 
 /// Reads all that is before `offset`.
-async fn line_ends_before(file: &SourceFile, offset: u64) -> Result<u64, StorageError> {
+async fn line_ends_before(file: &SourceFile, offset: u64, end: u8) -> Result<u64, StorageError> {
     let (mut at, mut count) = (0, 0);
     while at < offset {
         let bytes = (offset - at).min(COPY_BLOCK_BYTES as u64) as usize;
@@ -72,7 +79,7 @@ async fn line_ends_before(file: &SourceFile, offset: u64) -> Result<u64, Storage
         if block.is_empty() {
             break;
         }
-        count += line_ends(&block);
+        count += memchr_iter(end, &block).count() as u64;
         at += block.len() as u64;
     }
     Ok(count)

@@ -3,17 +3,21 @@
 mod bad_rows;
 mod blocks;
 mod column;
+#[cfg(test)]
+mod corpus_tests;
 mod csv;
 mod decode;
 mod error_log;
 mod json;
 mod lines;
+mod newline;
 mod parquet;
 mod print_json;
 mod print_text;
 mod progress;
 mod read;
 mod reading;
+mod scanner;
 mod split;
 mod write;
 

@@ -73,8 +73,9 @@ mod tests {
 
     #[test]
     fn counts_add_up() {
-        let compressed = CopyUnit::Records { file: file(70), codec: Codec::Gzip, start: 0, end: u64::MAX };
-        let part = CopyUnit::Records { file: file(100), codec: Codec::None, start: 40, end: 60 };
+        let compressed =
+            CopyUnit::Records { file: file(70), codec: Codec::Gzip, newline: None, start: 0, end: u64::MAX };
+        let part = CopyUnit::Records { file: file(100), codec: Codec::None, newline: None, start: 40, end: 60 };
         let groups = CopyUnit::RowGroups { file: file(1000), row_groups: vec![0] };
         let progress = CopyProgress::new(&[compressed, part, groups]);
         assert_eq!(progress.counts(), CopyCounts { units: 3, bytes: 1090, ..CopyCounts::default() });

@@ -109,15 +109,16 @@ impl Reading {
                 let reader = ParquetReader::open(&file, row_groups, columns, &self.access, progress).await?;
                 Reader::Parquet(Box::new(reader))
             }
-            (Form::Lines(_, dialect), CopyUnit::Records { file, codec, start, end }) => {
+            (Form::Lines(_, dialect), CopyUnit::Records { file, codec, newline, start, end }) => {
                 let (encoding, range) = (&dialect.encoding, (start, end));
                 let blocks = Blocks::open(&file, codec, encoding, range, &self.access, &self.progress).await?;
                 let reservation = MemoryConsumer::new("CopyRead").register(&self.memory);
                 let compute = self.metrics.elapsed_compute().clone();
                 let dialect = Arc::clone(dialect);
-                Reader::Csv(Box::new(CsvReader::new(dialect, columns, blocks, range, reservation, compute)))
+                let reader = CsvReader::new(dialect, columns, blocks, newline, range, reservation, compute);
+                Reader::Csv(Box::new(reader))
             }
-            (Form::Json(names), CopyUnit::Records { file, codec, start, end }) => {
+            (Form::Json(names), CopyUnit::Records { file, codec, start, end, .. }) => {
                 let (encoding, range) = (&Encoding::Utf8, (start, end));
                 let blocks = Blocks::open(&file, codec, encoding, range, &self.access, &self.progress).await?;
                 let reservation = MemoryConsumer::new("CopyRead").register(&self.memory);

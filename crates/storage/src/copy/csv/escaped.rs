@@ -1,37 +1,45 @@
 //! PostgreSQL's text format: values with escapes, one record a line.
 
-use super::records::{Cut, Field, Kind, without_return};
-use super::{Dialect, Form};
+use super::LineEnds;
+use super::end_mark::CORRUPT;
+use super::records::{Cut, Field, Kind, Malformed};
 use memchr::{memchr, memchr3};
 
-/// Whether a line says that the data end: an escape and a point, alone.
-#[inline]
-pub(super) fn is_end_mark(dialect: &Dialect, rest: &[u8], last: bool) -> bool {
-    let Form::Text { escape: Some(escape) } = dialect.form else { return false };
-    if rest.first() != Some(&escape) || rest.get(1) != Some(&b'.') {
-        return false;
-    }
-    matches!(&rest[2..], [b'\n', ..] | [b'\r', b'\n', ..]) || last && matches!(&rest[2..], [] | [b'\r'])
-}
-
 /// The field at `start`; None if it is not whole.
-pub(super) fn escaped_field(delimiter: u8, escape: Option<u8>, text: &[u8], start: usize, last: bool) -> Option<Cut> {
+pub(super) fn escaped_field(
+    delimiter: u8,
+    escape: Option<u8>,
+    ends: LineEnds,
+    text: &[u8],
+    start: usize,
+    last: bool,
+) -> Result<Option<Cut>, Malformed> {
     let (mut at, mut kind, mut has_digits) = (start, Kind::Plain, false);
+    let line_end = ends.byte();
     let (end, next, ends_record) = loop {
-        let Some(offset) = memchr3(delimiter, b'\n', escape.unwrap_or(b'\n'), &text[at..]) else {
+        let Some(offset) = memchr3(delimiter, line_end, escape.unwrap_or(line_end), &text[at..]) else {
             if !last {
-                return None;
+                return Ok(None);
             }
-            break (without_return(text, at, text.len()), text.len(), true);
+            ends.check(&text[at..])?;
+            break (text.len(), text.len(), true);
         };
         let special = at + offset;
         match text[special] {
-            byte if byte == delimiter => break (special, special + 1, false),
-            b'\n' => break (without_return(text, at, special), special + 1, true),
-            _ if special + 1 == text.len() && !last => return None,
+            byte if byte == delimiter => {
+                ends.check(&text[at..special])?;
+                break (special, special + 1, false);
+            }
+            byte if byte == line_end => break (ends.value_end(text, at, special)?, special + 1, true),
             _ => {
+                ends.check(&text[at..special])?;
                 kind = Kind::Raw;
-                has_digits |= matches!(text.get(special + 1), Some(b'0'..=b'7' | b'x'));
+                match text.get(special + 1) {
+                    None if !last => return Ok(None),
+                    // At a record's start it may be right: see `end_mark`.
+                    Some(b'.') => return Err(CORRUPT),
+                    next => has_digits |= matches!(next, Some(b'0'..=b'7' | b'x')),
+                }
                 // What is escaped is not looked at.
                 at = (special + 2).min(text.len());
             }
@@ -45,7 +53,7 @@ pub(super) fn escaped_field(delimiter: u8, escape: Option<u8>, text: &[u8], star
         }
         _ => false,
     };
-    Some(Cut { field: Field::new(start, end, kind), next, ends_record, is_no_text })
+    Ok(Some(Cut { field: Field::new(start, end, kind), next, ends_record, is_no_text }))
 }
 
 /// A value without its escapes. Records whose digits name bytes that are no text are refused when they are cut.
@@ -63,10 +71,8 @@ fn unescaped(raw: &[u8], escape: u8) -> Vec<u8> {
     while let Some(offset) = memchr(escape, &raw[at..]) {
         out.extend_from_slice(&raw[at..at + offset]);
         at += offset + 1;
-        let Some(&next) = raw.get(at) else {
-            out.push(escape);
-            break;
-        };
+        // An escape that nothing follows is no more than that.
+        let Some(&next) = raw.get(at) else { break };
         at += 1;
         match next {
             b'b' => out.push(8),
@@ -103,8 +109,10 @@ fn number(text: &[u8], digits_max: usize, radix: u32) -> (u8, usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Dialect;
+    use super::super::line_ends::Strays;
     use super::*;
-    use damson_cluster::TextOptions;
+    use damson_cluster::{Newline, TextOptions};
 
     #[test]
     fn escapes() {
@@ -117,7 +125,7 @@ mod tests {
             (r"\101\x42\x4", Some("AB\u{4}")),
             (r"\1018\x414", Some("A8A4")),
             (r"\xyz\q", Some("xyzq")),
-            (r"a\", Some(r"a\")),
+            (r"a\", Some("a")),
             (r"\303\251\501", Some("éA")),
         ] {
             assert_eq!(dialect.unquote(raw).as_deref(), value, "{raw}");
@@ -126,33 +134,26 @@ mod tests {
 
     #[test]
     fn fields_end_where_no_escape_stands() {
-        let cut = |text: &str, last| {
-            escaped_field(b'\t', Some(b'\\'), text.as_bytes(), 0, last)
-                .map(|cut| (cut.field.range().end, cut.next, cut.ends_record, cut.is_no_text))
+        let cut_in = |newline, text: &str, last| {
+            let ends = LineEnds { newline, strays: Strays::Refused };
+            let cut = escaped_field(b'\t', Some(b'\\'), ends, text.as_bytes(), 0, last);
+            cut.map(|cut| cut.map(|cut| (cut.field.range().end, cut.next, cut.ends_record, cut.is_no_text)))
         };
-        assert_eq!(cut("a\tb", false), Some((1, 2, false, false)));
-        assert_eq!(cut("a\\\tb\r\n", false), Some((4, 6, true, false)));
-        assert_eq!(cut("a\\\n\n", false), Some((3, 4, true, false)));
-        assert_eq!((cut("a\\", false), cut("ab", false)), (None, None));
-        assert_eq!(cut("a\\", true), Some((2, 2, true, false)));
-        assert_eq!(cut("ab\r", true), Some((2, 3, true, false)));
+        let cut = |text, last| cut_in(Newline::Lf, text, last);
+        assert_eq!(cut("a\tb", false), Ok(Some((1, 2, false, false))));
+        assert_eq!(cut("a\\\tb\n", false), Ok(Some((4, 5, true, false))));
+        assert_eq!(cut("a\\\n\n", false), Ok(Some((3, 4, true, false))));
+        assert_eq!((cut("a\\", false), cut("ab", false)), (Ok(None), Ok(None)));
+        assert_eq!(cut("a\\", true), Ok(Some((2, 2, true, false))));
+        assert_eq!(cut("ab\r\n", true), Err(Malformed::Return));
+        assert_eq!(cut("a\\.\n", true), Err(CORRUPT));
         for (text, is_no_text) in [("\\xff\n", true), ("\\0\n", true), ("\\303\\251\n", false), ("\\x\n", false)] {
-            assert_eq!(cut(text, false).map(|cut| cut.3), Some(is_no_text), "{text}");
+            assert_eq!(cut(text, false).map(|cut| cut.unwrap().3), Ok(is_no_text), "{text}");
         }
-    }
-
-    #[test]
-    fn the_mark_of_the_end_is_a_line() {
-        let dialect = Dialect::text(&TextOptions::default()).unwrap();
-        for (text, last, is_mark) in [
-            (r"\.", true, true),
-            (r"\.", false, false),
-            ("\\.\n", false, true),
-            ("\\.\r\nx", false, true),
-            (r"\.x", true, false),
-            ("\\\\.\n", true, false),
-        ] {
-            assert_eq!(is_end_mark(&dialect, text.as_bytes(), last), is_mark, "{text:?}");
-        }
+        let cut = |text| cut_in(Newline::CrLf, text, true);
+        assert_eq!(cut("ab\r\n"), Ok(Some((2, 4, true, false))));
+        assert_eq!(cut("a\\\r\n"), Err(Malformed::LineFeed));
+        assert_eq!(cut("a\\\r\r\n"), Ok(Some((3, 5, true, false))));
+        assert_eq!(cut("ab\r"), Err(Malformed::Return));
     }
 }

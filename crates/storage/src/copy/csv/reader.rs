@@ -1,19 +1,20 @@
 //! A file's share of records, in CSV or PostgreSQL's text, to typed batches.
 
-use super::Dialect;
 use super::records::{Malformed, Records, Values};
 use super::share::Share;
-use crate::copy::bad_rows::{BadRows, Defect};
+use super::{Dialect, Form};
+use crate::copy::bad_rows::{BadRows, Defect, text_prefix};
 use crate::copy::blocks::Blocks;
 use crate::copy::column::{FileColumns, Wrong};
 use crate::limits::{COPY_BATCH_BYTES, COPY_BLOCK_BYTES};
-use damson_cluster::BadRow;
+use damson_cluster::{BadRow, Newline};
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::Time;
 use std::borrow::Cow;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Reads one unit.
@@ -43,16 +44,17 @@ pub(super) enum Why {
 }
 
 impl CsvReader {
-    /// `blocks` are of the records that begin in `start..end`.
+    /// `blocks` are of the records that begin in `range`, start and end; `newline`: see [`CopyUnit::Records`](damson_cluster::CopyUnit::Records).
     pub(crate) fn new(
         dialect: Arc<Dialect>,
         columns: Arc<FileColumns>,
         blocks: Blocks,
-        (start, end): (u64, u64),
+        newline: Option<Newline>,
+        range: (u64, u64),
         reservation: MemoryReservation,
         compute: Time,
     ) -> Self {
-        let (records, share) = (Records::new(columns.len()), Share::new(blocks, start, end));
+        let (records, share) = (Records::new(columns.len()), Share::new(blocks, newline, range));
         CsvReader { dialect, columns, share, records, found: vec![], reservation, compute }
     }
 
@@ -77,8 +79,9 @@ impl CsvReader {
                     self.records.clear();
                     return batch.map(Some);
                 }
-                if let Some((start, malformed)) = self.records.malformed.take() {
-                    let defect = self.malformed(start, malformed);
+                if let Some((_, malformed)) = self.records.malformed.take() {
+                    let defect = self.whole_malformed(malformed).await?.defect;
+                    let start = self.share.at;
                     return Err(self.share.error(start, defect).await.into());
                 }
                 self.reservation.free();
@@ -122,18 +125,15 @@ impl CsvReader {
     fn parse(&self) -> Result<RecordBatch, Failure> {
         let first = self.records.first().unwrap_or(self.share.at);
         let bytes = &self.share.text[first..self.share.at];
-        let text = match str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => return Err(self.bad_byte(first + error.valid_up_to())),
-        };
-        if let Some(nul) = memchr::memchr(0, bytes) {
-            return Err(self.bad_byte(first + nul));
-        }
+        let text = text_prefix(bytes);
+        let bad_byte = (text.len() < bytes.len()).then(|| self.bad_byte(first + text.len()));
+        // What is wrong with the records before it comes first.
+        let rows = bad_byte.as_ref().map_or(self.records.rows(), |failure| failure.row);
 
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         let mut worst: Option<Failure> = None;
         for position in 0..self.columns.len() {
-            match self.columns.rule(position).parse(self.values(position, 0, text, first)) {
+            match self.columns.rule(position).parse(self.values(position, 0..rows, text, first)) {
                 Ok(column) => columns.push(column),
                 // The first record that is wrong, and its first column: as if rows were parsed one by one.
                 Err(wrong) if worst.as_ref().is_none_or(|worst| wrong.row < worst.row) => {
@@ -142,7 +142,7 @@ impl CsvReader {
                 Err(_) => {}
             }
         }
-        match worst {
+        match worst.or(bad_byte) {
             Some(failure) => Err(failure),
             None => {
                 let schema = Arc::clone(&self.columns.schema);
@@ -151,9 +151,9 @@ impl CsvReader {
         }
     }
 
-    /// The texts of a column from a row on; `text` begins at `base`.
-    pub(super) fn values<'a>(&'a self, column: usize, from: usize, text: &'a str, base: usize) -> Values<'a> {
-        Values { fields: self.records.column(column)[from..].iter(), text, base, dialect: &self.dialect }
+    /// The texts of some rows of a column; `text` begins at `base`.
+    pub(super) fn values<'a>(&'a self, column: usize, rows: Range<usize>, text: &'a str, base: usize) -> Values<'a> {
+        Values { fields: self.records.column(column)[rows].iter(), text, base, dialect: &self.dialect }
     }
 
     pub(super) fn bad_byte(&self, offset: usize) -> Failure {
@@ -193,11 +193,23 @@ impl CsvReader {
             }
             Malformed::Extra => ("extra data after last expected column".into(), None, "22P04"),
             Malformed::OpenQuote => ("unterminated CSV quoted field".into(), None, "22P04"),
+            Malformed::EndMark(message) => (message.into(), None, "22P04"),
+            Malformed::Return => (format!("{} carriage return found in data", self.unprotected()), None, "22P04"),
+            Malformed::LineFeed => (format!("{} newline found in data", self.unprotected()), None, "22P04"),
             Malformed::Bytes => ("invalid byte sequence for encoding \"UTF8\"".into(), None, "22021"),
         };
         // The line as the value: there is no field to show.
-        let line = self.share.text[start..].split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line_end = self.share.ends().byte();
+        let line = self.share.text[start..].split(|&byte| byte == line_end).next().unwrap_or_default();
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned();
         Defect { column, value: Some(line), message, sqlstate }
+    }
+
+    /// What a line end is in a place where none may be.
+    fn unprotected(&self) -> &'static str {
+        match self.dialect.form {
+            Form::Csv { .. } => "unquoted",
+            Form::Text { .. } => "literal",
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Cuts text into records and fields without looking at types.
 
-use super::escaped::{escaped_field, is_end_mark};
-use super::{Dialect, Form};
+use super::end_mark::{EndMark, end_mark};
+use super::escaped::escaped_field;
+use super::{Dialect, Form, LineEnds};
 use crate::limits::{BATCH_ROWS, RECORD_FIELDS_MAX};
 use memchr::{memchr2, memchr3};
 use std::borrow::Cow;
@@ -70,9 +71,22 @@ pub(crate) enum Malformed {
     /// The record ends before the column at this position.
     Missing(usize),
     Extra,
+    /// What follows is not known to be data.
     OpenQuote,
+    /// The mark of the data's end is wrong, as the message says; what follows is not known to be data.
+    EndMark(&'static str),
+    /// Not the file's line end, nor a part of it.
+    Return,
+    LineFeed,
     /// Digits after escapes name bytes that are no text.
     Bytes,
+}
+
+impl Malformed {
+    /// Whether nothing after the record is known to be data.
+    pub(super) fn ends_data(self) -> bool {
+        matches!(self, Malformed::OpenQuote | Malformed::EndMark(_))
+    }
 }
 
 /// Records of one batch. Offsets are in the text that they were cut from.
@@ -195,14 +209,27 @@ impl ExactSizeIterator for Values<'_> {}
 
 /// Cuts records from `text` at `at` into `out` until it is full, the next begins at or after `limit`, or is not whole;
 /// where the next begins is returned. `last`: nothing follows `text`.
-pub(crate) fn cut(dialect: &Dialect, text: &[u8], mut at: usize, limit: usize, last: bool, out: &mut Records) -> usize {
+pub(crate) fn cut(
+    dialect: &Dialect,
+    ends: LineEnds,
+    text: &[u8],
+    mut at: usize,
+    limit: usize,
+    last: bool,
+    out: &mut Records,
+) -> usize {
     let limit = limit.min(text.len());
     while !out.is_full() && at < limit {
-        if is_end_mark(dialect, &text[at..], last) {
-            out.at_end_mark = true;
-            break;
-        }
-        match cut_record(dialect, text, at, last, out) {
+        let record = match end_mark(dialect, ends, &text[at..], last) {
+            Ok(EndMark::No) => cut_record(dialect, ends, text, at, last, out),
+            Ok(EndMark::Unknown) => Ok(None),
+            Ok(EndMark::Yes) => {
+                out.at_end_mark = true;
+                break;
+            }
+            Err(malformed) => Err(malformed),
+        };
+        match record {
             Ok(Some(next)) => {
                 out.starts.push(at as u32);
                 at = next;
@@ -217,15 +244,20 @@ pub(crate) fn cut(dialect: &Dialect, text: &[u8], mut at: usize, limit: usize, l
     at
 }
 
-/// Where the record at `at` ends, however many fields it has; None if it is not whole.
+/// Where the record at `at` ends, however many fields and stray line ends it has; None if it is not whole.
+///
+/// # Errors
+/// Those after which nothing is known to be data.
 pub(crate) fn skip_record(
     dialect: &Dialect,
+    ends: LineEnds,
     text: &[u8],
     mut at: usize,
     last: bool,
 ) -> Result<Option<usize>, Malformed> {
+    let ends = ends.taking_strays();
     loop {
-        match next_field(dialect, text, at, last)? {
+        match next_field(dialect, ends, text, at, last)? {
             None => return Ok(None),
             Some(Cut { next, ends_record: true, .. }) => return Ok(Some(next)),
             Some(Cut { next, .. }) => at = next,
@@ -244,6 +276,7 @@ pub(super) struct Cut {
 
 fn cut_record(
     dialect: &Dialect,
+    ends: LineEnds,
     text: &[u8],
     start: usize,
     last: bool,
@@ -252,7 +285,7 @@ fn cut_record(
     let (columns, stride, mut slot) = (out.columns, out.stride(), out.starts.len());
     let (mut at, mut count) = (start, 0);
     loop {
-        let Some(cut) = next_field(dialect, text, at, last)? else { return Ok(None) };
+        let Some(cut) = next_field(dialect, ends, text, at, last)? else { return Ok(None) };
         let Cut { field, next, ends_record, is_no_text } = cut;
         if is_no_text {
             return Err(Malformed::Bytes);
@@ -273,56 +306,53 @@ fn cut_record(
 }
 
 #[inline]
-fn next_field(dialect: &Dialect, text: &[u8], start: usize, last: bool) -> Result<Option<Cut>, Malformed> {
+fn next_field(
+    dialect: &Dialect,
+    ends: LineEnds,
+    text: &[u8],
+    start: usize,
+    last: bool,
+) -> Result<Option<Cut>, Malformed> {
     let (quote, escape) = match dialect.form {
         Form::Csv { quote, escape } => (quote, escape),
-        Form::Text { escape } => return Ok(escaped_field(dialect.delimiter, escape, text, start, last)),
+        Form::Text { escape } => return escaped_field(dialect.delimiter, escape, ends, text, start, last),
     };
-    match memchr3(dialect.delimiter, b'\n', quote, &text[start..]) {
+    let line_end = ends.byte();
+    let (end, next, ends_record) = match memchr3(dialect.delimiter, line_end, quote, &text[start..]) {
         Some(offset) => {
             let end = start + offset;
             let byte = text[end];
             if byte == dialect.delimiter {
-                return Ok(Some(Cut {
-                    field: plain(start, end),
-                    next: end + 1,
-                    ends_record: false,
-                    is_no_text: false,
-                }));
+                ends.check(&text[start..end])?;
+                (end, end + 1, false)
+            } else if byte == line_end {
+                (ends.value_end(text, start, end)?, end + 1, true)
+            } else {
+                ends.check(&text[start..end])?;
+                return quoted_field(dialect.delimiter, (quote, escape), ends, text, (start, end), last);
             }
-            if byte == b'\n' {
-                let field = plain(start, without_return(text, start, end));
-                return Ok(Some(Cut { field, next: end + 1, ends_record: true, is_no_text: false }));
-            }
-            quoted_field(dialect.delimiter, (quote, escape), text, (start, end), last)
         }
         None if last => {
-            let field = plain(start, without_return(text, start, text.len()));
-            Ok(Some(Cut { field, next: text.len(), ends_record: true, is_no_text: false }))
+            ends.check(&text[start..])?;
+            (text.len(), text.len(), true)
         }
-        None => Ok(None),
-    }
-}
-
-fn plain(start: usize, end: usize) -> Field {
-    Field::new(start, end, Kind::Plain)
-}
-
-/// `end`, or one before it where a carriage return stands there and not before `start`.
-pub(super) fn without_return(text: &[u8], start: usize, end: usize) -> usize {
-    if end > start && text[end - 1] == b'\r' { end - 1 } else { end }
+        None => return Ok(None),
+    };
+    Ok(Some(Cut { field: Field::new(start, end, Kind::Plain), next, ends_record, is_no_text: false }))
 }
 
 /// A field whose first quote is at `open`.
 fn quoted_field(
     delimiter: u8,
     (quote, escape): (u8, u8),
+    ends: LineEnds,
     text: &[u8],
     (start, open): (usize, usize),
     last: bool,
 ) -> Result<Option<Cut>, Malformed> {
     // One pair of quotes around all of the field and no escape in it: the piece between them is the value.
     let mut simple = open == start;
+    let line_end = ends.byte();
     let mut at = open + 1;
     loop {
         // Inside quotes.
@@ -343,15 +373,22 @@ fn quoted_field(
             }
         };
         // Outside again.
-        let (end, next, ends_record) = match memchr3(delimiter, b'\n', quote, &text[close + 1..]) {
+        let (end, next, ends_record) = match memchr3(delimiter, line_end, quote, &text[close + 1..]) {
             None if !last => return Ok(None),
-            None => (without_return(text, close + 1, text.len()), text.len(), true),
+            None => {
+                ends.check(&text[close + 1..])?;
+                (text.len(), text.len(), true)
+            }
             Some(offset) => {
                 let end = close + 1 + offset;
                 match text[end] {
-                    byte if byte == delimiter => (end, end + 1, false),
-                    b'\n' => (without_return(text, close + 1, end), end + 1, true),
+                    byte if byte == delimiter => {
+                        ends.check(&text[close + 1..end])?;
+                        (end, end + 1, false)
+                    }
+                    byte if byte == line_end => (ends.value_end(text, close + 1, end)?, end + 1, true),
                     _ => {
+                        ends.check(&text[close + 1..end])?;
                         simple = false;
                         at = end + 1;
                         continue;

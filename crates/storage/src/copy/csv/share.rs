@@ -1,12 +1,16 @@
 //! A unit's text, as far as it is in memory.
 
-use super::Dialect;
-use super::records::{Records, cut, skip_record};
-use crate::copy::bad_rows::{Defect, cut_value};
+use super::end_mark::{EndMark, end_mark};
+use super::line_ends::Strays;
+use super::records::{Malformed, Records, cut, skip_record};
+use super::{Dialect, LineEnds};
+use crate::copy::bad_rows::{Defect, cut_value, text_prefix};
 use crate::copy::blocks::Blocks;
 use crate::copy::lines::LineCount;
+use crate::copy::newline::{NewlineFinder, end_byte, may_stray};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::{RecordError, StorageError};
+use damson_cluster::Newline;
 
 /// The unit that is being read.
 pub(super) struct Share {
@@ -18,6 +22,8 @@ pub(super) struct Share {
     /// The (decoded) file's offset of `text`'s first byte.
     offset: u64,
     lines: LineCount,
+    /// None while the first line end is not there.
+    ends: Option<LineEnds>,
     /// Where in `text` the next record begins.
     pub at: usize,
     pub end_of_file: bool,
@@ -26,10 +32,15 @@ pub(super) struct Share {
 }
 
 impl Share {
-    pub(super) fn new(blocks: Blocks, start: u64, end: u64) -> Self {
-        let lines = LineCount::new(blocks.is_plain());
+    /// `newline`: see [`CopyUnit::Records`](damson_cluster::CopyUnit::Records).
+    pub(super) fn new(blocks: Blocks, newline: Option<Newline>, (start, end): (u64, u64)) -> Self {
+        let mut lines = LineCount::new(blocks.is_plain());
+        let ends = newline.map(|newline| LineEnds { newline, strays: Strays::Refused });
+        if let Some(newline) = newline {
+            lines.count_ends(end_byte(newline));
+        }
         let at_file_start = start == 0;
-        Share { blocks, end, text: vec![], offset: start, lines, at: 0, end_of_file: false, at_file_start }
+        Share { blocks, end, text: vec![], offset: start, lines, ends, at: 0, end_of_file: false, at_file_start }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -43,29 +54,74 @@ impl Share {
 
     /// Cuts more records; true once this unit has no more.
     pub(super) fn cut(&mut self, dialect: &Dialect, records: &mut Records) -> Result<bool, StorageError> {
-        if self.at_file_start && !self.skip_start(dialect)? {
+        let Some(ends) = self.know_ends(dialect) else { return Ok(false) };
+        if self.at_file_start && !self.skip_start(dialect, ends)? {
             return Ok(self.end_of_file);
         }
         let limit = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        self.at = cut(dialect, &self.text, self.at, limit, self.end_of_file, records);
+        self.at = cut(dialect, ends, &self.text, self.at, limit, self.end_of_file, records);
         Ok(self.at >= limit || records.at_end_mark || self.end_of_file && self.at == self.text.len())
     }
 
+    /// None while the first line end is not there.
+    fn know_ends(&mut self, dialect: &Dialect) -> Option<LineEnds> {
+        if self.ends.is_none() {
+            let mut finder = NewlineFinder::new(dialect.form);
+            let newline = finder.pass(&self.text).or_else(|| self.end_of_file.then(|| finder.at_end()))?;
+            self.lines.count_ends(end_byte(newline));
+            self.ends = Some(LineEnds { newline, strays: Strays::Refused });
+            self.look_for_strays();
+        }
+        self.ends
+    }
+
+    fn look_for_strays(&mut self) {
+        if let Some(ends) = &mut self.ends {
+            let may_stray = may_stray(ends.newline, &self.text[self.at..]);
+            ends.strays = if may_stray { Strays::Refused } else { Strays::Absent };
+        }
+    }
+
+    /// As records were cut that are there.
+    ///
+    /// # Panics
+    /// If none were.
+    pub(super) fn ends(&self) -> LineEnds {
+        self.ends.expect("no record is cut before the line ends are known")
+    }
+
     /// Skips a byte order mark and the header; false while they are not all there.
-    fn skip_start(&mut self, dialect: &Dialect) -> Result<bool, StorageError> {
+    fn skip_start(&mut self, dialect: &Dialect, ends: LineEnds) -> Result<bool, StorageError> {
         const MARK: &[u8] = b"\xef\xbb\xbf";
         if self.text.len() < MARK.len() && !self.end_of_file {
             return Ok(false);
         }
         let mut at = if self.text.starts_with(MARK) { MARK.len() } else { 0 };
         if dialect.header {
-            match skip_record(dialect, &self.text, at, self.end_of_file) {
+            let header = match end_mark(dialect, ends, &self.text[at..], self.end_of_file) {
+                Ok(EndMark::No) => skip_record(dialect, ends, &self.text, at, self.end_of_file),
+                Ok(EndMark::Unknown) => Ok(None),
+                // Then there is no record: the mark is met again, and ends all.
+                Ok(EndMark::Yes) => Ok(Some(at)),
+                Err(malformed) => Err(malformed),
+            };
+            let defect = |message: &str, sqlstate| Defect {
+                column: None,
+                value: None,
+                message: format!("{message} in the header"),
+                sqlstate,
+            };
+            match header {
+                Ok(Some(next)) if text_prefix(&self.text[at..next]).len() < next - at => {
+                    let message = "invalid byte sequence for encoding \"UTF8\"";
+                    return Err(self.record_error(1, defect(message, "22021")));
+                }
                 Ok(Some(next)) => at = next,
                 Ok(None) => return Ok(false),
+                Err(Malformed::EndMark(message)) => return Err(self.record_error(1, defect(message, "22P04"))),
                 Err(_) => {
-                    let message = "unterminated CSV quoted field in the header".into();
-                    let defect = Defect { column: None, value: None, message, sqlstate: "22P04" };
-                    return Err(self.record_error(1, defect));
+                    let message = "unterminated CSV quoted field";
+                    return Err(self.record_error(1, defect(message, "22P04")));
                 }
             }
         }
@@ -76,15 +132,21 @@ impl Share {
 
     /// Where the record at `start`, all of which is there, ends.
     pub(super) fn record_end(&self, dialect: &Dialect, start: usize) -> usize {
-        match skip_record(dialect, &self.text, start, true) {
+        match skip_record(dialect, self.ends(), &self.text, start, true) {
             Ok(Some(next)) => next,
             Ok(None) | Err(_) => self.text.len(),
         }
     }
 
+    /// What follows the record at `at` is not read.
+    pub(super) fn end_here(&mut self) {
+        self.end = self.file_offset(self.at);
+    }
+
     /// Puts spaces in the place of a record that is not handed on, whatever its bytes are. Line ends stay, for they are counted.
     pub(super) fn blank(&mut self, start: usize, end: usize) {
-        self.text[start..end].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+        let line_end = self.ends().byte();
+        self.text[start..end].iter_mut().filter(|byte| **byte != line_end).for_each(|byte| *byte = b' ');
     }
 
     /// Drops the text that is handed on and adds the next block; `records` stays valid.
@@ -105,6 +167,7 @@ impl Share {
 
         self.text.extend_from_slice(&block);
         self.end_of_file |= is_last;
+        self.look_for_strays();
         Ok(())
     }
 

@@ -4,34 +4,59 @@ use super::reader::{CsvReader, Failure, Why};
 use super::records::{Malformed, skip_record};
 use crate::StorageError;
 use crate::copy::bad_rows::{Defect, text_prefix};
+use memchr::memchr;
 use std::collections::BTreeMap;
+
+/// A record that has the wrong shape.
+pub(super) struct WholeMalformed {
+    /// Where it ends in the text.
+    end: usize,
+    malformed: Malformed,
+    pub defect: Defect,
+}
 
 impl CsvReader {
     /// Passes over the record that has the wrong shape, and goes on after it; false if the statement fails of it. `reports`: see
     /// [`BadRows::reports`](crate::copy::bad_rows::BadRows::reports).
     pub(super) async fn pass_over(&mut self, reports: bool) -> Result<bool, StorageError> {
-        let Some((_, mut malformed)) = self.records.malformed.take() else { return Ok(true) };
-        let end = loop {
-            if malformed == Malformed::OpenQuote {
-                if !reports {
-                    self.records.malformed = Some((self.share.at, malformed));
-                    return Ok(false);
-                }
-                // The quote has taken all that follows.
-                break self.share.text.len();
-            }
-            match skip_record(&self.dialect, &self.share.text, self.share.at, self.share.end_of_file) {
-                Ok(Some(next)) => break next,
-                Ok(None) => self.share.fill(&mut self.records).await?,
-                Err(open) => malformed = open,
-            }
-        };
+        let Some((_, malformed)) = self.records.malformed.take() else { return Ok(true) };
+        let WholeMalformed { end, malformed, defect } = self.whole_malformed(malformed).await?;
         let start = self.share.at;
-        let defect = self.malformed(start, malformed);
+        if malformed.ends_data() && !reports {
+            self.records.malformed = Some((start, malformed));
+            return Ok(false);
+        }
         self.keep_bad_row(start, end, defect).await?;
         self.share.blank(start, end);
         self.share.at = end;
+        if malformed.ends_data() {
+            self.share.end_here();
+        }
         Ok(true)
+    }
+
+    /// Reads the next record, which has the wrong shape, to its end.
+    pub(super) async fn whole_malformed(&mut self, mut malformed: Malformed) -> Result<WholeMalformed, StorageError> {
+        let end = loop {
+            let (text, start, ends) = (&self.share.text, self.share.at, self.share.ends());
+            match malformed {
+                // The quote has taken all that follows.
+                Malformed::OpenQuote => break text.len(),
+                Malformed::EndMark(_) => {
+                    break memchr(ends.byte(), &text[start..]).map_or(text.len(), |at| start + at + 1);
+                }
+                _ => {}
+            }
+            match skip_record(&self.dialect, ends, text, start, self.share.end_of_file) {
+                Ok(Some(next)) => break next,
+                Ok(None) => self.share.fill(&mut self.records).await?,
+                Err(worse) => malformed = worse,
+            }
+        };
+        let record = &self.share.text[self.share.at..end];
+        // That it is no text comes before all else.
+        let shown = if text_prefix(record).len() < record.len() { Malformed::Bytes } else { malformed };
+        Ok(WholeMalformed { end, malformed, defect: self.malformed(self.share.at, shown) })
     }
 
     /// Takes all records that are wrong out of the batch.
@@ -71,9 +96,9 @@ impl CsvReader {
     fn wrong_values(&self, good: &[bool]) -> BTreeMap<usize, Failure> {
         let first = self.records.first().unwrap_or(self.share.at);
         let text = str::from_utf8(&self.share.text[first..self.share.at]).expect("what is no text was blanked");
-        let mut failures = BTreeMap::new();
+        let (rows, mut failures) = (self.records.rows(), BTreeMap::new());
         for position in 0..self.columns.len() {
-            let all = self.columns.rule(position).all_wrong(|from| self.values(position, from, text, first));
+            let all = self.columns.rule(position).all_wrong(|from| self.values(position, from..rows, text, first));
             for wrong in all.into_iter().filter(|wrong| good[wrong.row]) {
                 let row = wrong.row;
                 let failure = || Failure { row, column: Some(position), why: Why::Value(wrong) };

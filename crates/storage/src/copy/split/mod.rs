@@ -1,22 +1,22 @@
 //! Cuts COPY's files into units of work, one list a segment.
 //!
 //! Parquet files are cut at row groups, text files at records. Whether a line end ends a record depends on all that is before it, so a
-//! text file is read up to its last cut, in pieces at the same time (`starts.rs`); a file that needs no cut is not read.
+//! text file is read up to its last cut, in pieces at the same time (`starts.rs`); a file that needs no cut is not read. Behind a mark of its
+//! data's end (`\\.`) a text file has no records, and so no units.
 
-mod scanner;
 mod starts;
 #[cfg(test)]
 mod tests;
 
 use crate::StorageError;
+use crate::copy::csv::Form;
 use crate::copy::parquet::unreadable;
 use crate::limits::{COPY_RANGE_BYTES_MIN, SPLIT_FILES_AT_ONCE};
 use crate::source::SourceFile;
 use damson_cluster::{Codec, CopyFile, CopyFormat, CopyUnit, Encoding, SourceAccess};
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use futures::{StreamExt, TryStreamExt, stream};
-use scanner::Scanner;
-use starts::record_starts;
+use starts::{Starts, record_starts};
 
 /// The units of `files`, one list a segment, each in the files' order. Every record and row group is in exactly one unit, and each
 /// segment has about as many bytes as any other. `codec`: None goes by each file's name.
@@ -49,26 +49,32 @@ pub(crate) async fn split_by(
     range_bytes_min: u64,
 ) -> Result<Vec<Vec<CopyUnit>>, StorageError> {
     assert!(segments > 0, "a cluster has a segment");
-    let (scanner, is_utf8) = match format {
+    let (form, is_utf8) = match format {
         CopyFormat::Parquet(_) => return split_parquet(files, segments, access).await,
-        CopyFormat::Csv(options) => (Scanner::csv(options.quote, options.escape), options.encoding == Encoding::Utf8),
-        // Where `\.` may end the data, what is behind it is no unit's: such a file is read by one segment.
-        CopyFormat::Text(options) => {
-            (Scanner::text(options.escape), options.escape.is_none() && options.encoding == Encoding::Utf8)
+        CopyFormat::Csv(options) => {
+            let form = Form::Csv { quote: options.quote, escape: options.escape };
+            (Some(form), options.encoding == Encoding::Utf8)
         }
-        CopyFormat::Json(_) => (Scanner::lines(), true),
+        CopyFormat::Text(options) => (Some(Form::Text { escape: options.escape }), options.encoding == Encoding::Utf8),
+        CopyFormat::Json(_) => (None, true),
     };
     let codec_of = |file: &CopyFile| codec.unwrap_or_else(|| Codec::by_name(&file.url));
     let (plain, whole): (Vec<CopyFile>, Vec<CopyFile>) =
         files.into_iter().partition(|file| is_utf8 && codec_of(file) == Codec::None);
-    let mut shares = split_ranges(&plain, &scanner, segments, access, range_bytes_min).await?;
+    let mut shares = split_ranges(&plain, form, segments, access, range_bytes_min).await?;
     let mut loads: Vec<u64> = shares.iter().map(|share| share.iter().map(CopyUnit::bytes).sum()).collect();
     let mut whole: Vec<CopyFile> = whole;
     whole.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.url.cmp(&b.url)));
     for file in whole {
         let lightest = lightest(&loads);
         loads[lightest] += file.bytes;
-        shares[lightest].push(CopyUnit::Records { codec: codec_of(&file), file, start: 0, end: u64::MAX });
+        shares[lightest].push(CopyUnit::Records {
+            codec: codec_of(&file),
+            file,
+            newline: None,
+            start: 0,
+            end: u64::MAX,
+        });
     }
     shares.iter_mut().for_each(|share| share.sort_by(|a, b| place_of(a).cmp(&place_of(b))));
     Ok(shares)
@@ -88,7 +94,7 @@ fn place_of(unit: &CopyUnit) -> (&str, u64) {
 /// Each segment gets an equal run of all the files' bytes, moved to the next record's start.
 async fn split_ranges(
     files: &[CopyFile],
-    scanner: &Scanner,
+    form: Option<Form>,
     segments: usize,
     access: &SourceAccess,
     range_bytes_min: u64,
@@ -111,18 +117,25 @@ async fn split_ranges(
     }
     let find = |(file, targets): (&CopyFile, &Vec<u64>)| {
         let (file, targets) = (file.clone(), targets.clone());
-        async move { record_starts(&file, scanner, &targets, access).await }
+        async move { record_starts(&file, form, &targets, access).await }
     };
-    let starts: Vec<Vec<u64>> =
+    let starts: Vec<Starts> =
         stream::iter(files.iter().zip(&targets).map(find)).buffered(SPLIT_FILES_AT_ONCE).try_collect().await?;
 
     let mut shares = vec![Vec::new(); segments];
     let mut part = 0;
-    for (file, starts) in files.iter().zip(starts) {
+    for (file, Starts { starts, newline }) in files.iter().zip(starts) {
         let mut start = 0;
         for (next, ends_part) in starts.into_iter().map(|at| (at, true)).chain([(file.bytes, false)]) {
             if next > start {
-                shares[part].push(CopyUnit::Records { file: file.clone(), codec: Codec::None, start, end: next });
+                let newline = newline.filter(|_| start > 0);
+                shares[part].push(CopyUnit::Records {
+                    file: file.clone(),
+                    codec: Codec::None,
+                    newline,
+                    start,
+                    end: next,
+                });
                 start = next;
             }
             part += usize::from(ends_part);

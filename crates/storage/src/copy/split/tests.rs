@@ -50,6 +50,11 @@ async fn values(format: &CopyFormat, units: Vec<CopyUnit>) -> Vec<Option<String>
 /// A file of one column, of what can mislead a cut.
 fn random_text(random: &mut StdRng, format: &CopyFormat) -> Vec<u8> {
     let mut text = Vec::new();
+    let newlines: &[&[u8]] = match format {
+        CopyFormat::Json(_) => &[b"\n", b"\r\n"],
+        _ => &[b"\n", b"\r\n", b"\r"],
+    };
+    let newline = newlines[random.random_range(0..newlines.len())];
     for _ in 0..random.random_range(0..60) {
         match format {
             CopyFormat::Csv(CsvOptions { quote, escape, .. }) => {
@@ -73,6 +78,7 @@ fn random_text(random: &mut StdRng, format: &CopyFormat) -> Vec<u8> {
                     text.push(*quote);
                 }
             }
+            CopyFormat::Text(_) if random.random_ratio(1, 50) => text.extend(b"\\."),
             CopyFormat::Text(_) => {
                 for _ in 0..random.random_range(0..12) {
                     match random.random_range(0..5) {
@@ -87,10 +93,11 @@ fn random_text(random: &mut StdRng, format: &CopyFormat) -> Vec<u8> {
                 text.extend(format!("{{\"v\": \"{}\\n\"}}", random.random_range(0..1000)).bytes());
             }
         }
-        text.extend(if random.random_ratio(1, 4) { &b"\r\n"[..] } else { b"\n" });
+        text.extend(newline);
     }
-    if random.random_ratio(1, 3) {
-        text.pop();
+    // A mark of the data's end has a line end.
+    if random.random_ratio(1, 3) && !text.ends_with(&[b".", newline].concat()) {
+        text.truncate(text.len().saturating_sub(newline.len()));
     }
     text
 }
