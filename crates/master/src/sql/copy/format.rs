@@ -97,7 +97,7 @@ pub(super) struct FormatOptions {
     pub escape: Slot<String>,
     pub null: Slot<String>,
     pub encoding: Slot<Encoding>,
-    /// LF, CRLF and CR are all read, whichever was written.
+    /// Each file's first line end tells how its lines end, whichever was written.
     pub newline: Slot<()>,
 }
 

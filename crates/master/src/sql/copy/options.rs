@@ -385,17 +385,13 @@ fn codec(cursor: &mut Cursor<'_>) -> SqlResult<Option<Codec>> {
     }))
 }
 
-/// LF or CRLF.
+/// LF, CRLF or CR.
 fn newline(cursor: &mut Cursor<'_>) -> SqlResult<()> {
     let at = cursor.position();
     match text(cursor)?.to_ascii_lowercase().as_str() {
-        "lf" | "crlf" => Ok(()),
-        "cr" => {
-            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY NEWLINE 'CR' is not supported");
-            Err(error.at(at).with_hint("Lines end in LF or CRLF."))
-        }
+        "lf" | "crlf" | "cr" => Ok(()),
         _ => {
-            let message = "invalid value for NEWLINE: it is LF or CRLF";
+            let message = "invalid value for NEWLINE: it is LF, CRLF or CR";
             Err(SqlError::new(SqlState::INVALID_PARAMETER, message).at(at))
         }
     }

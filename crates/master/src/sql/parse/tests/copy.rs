@@ -50,7 +50,7 @@ fn csv_options() {
     };
     assert_eq!(
         csv("copy t from 'a' with (format csv, header true, delimiter '|', quote '''', escape '\\', null 'NULL', \
-             encoding 'LATIN1', newline 'CRLF')"),
+             encoding 'LATIN1', newline 'CR')"),
         all
     );
     assert_eq!(
@@ -205,7 +205,6 @@ fn copy_errors() {
         ("copy t from 'a' (encoding 'SQL_ASCII')", S::FEATURE_NOT_SUPPORTED, "encoding 'SQL_ASCII')"),
         ("copy t from 'a' (encoding 'klingon')", S::INVALID_PARAMETER, "encoding 'klingon')"),
         ("copy t from 'a' (newline 'LFCR')", S::INVALID_PARAMETER, "'LFCR')"),
-        ("copy t from 'a' (newline 'CR')", S::FEATURE_NOT_SUPPORTED, "'CR')"),
         ("copy t from 'a' (format text, quote '''')", S::FEATURE_NOT_SUPPORTED, "quote '''')"),
         ("copy t from 'a' (format text, delimiter 'x')", S::INVALID_PARAMETER, "delimiter 'x')"),
         ("copy t from 'a' (format text, delimiter '|', escape '|')", S::INVALID_PARAMETER, "escape '|')"),
