@@ -20,6 +20,7 @@ mod layout;
 mod memory;
 mod processes;
 mod random;
+mod readers;
 mod secrets;
 mod slt;
 mod sort_key;
