@@ -20,7 +20,7 @@ RUST_MINIMUM := 1.94
 BIN := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test tpch bench-tpch bench-dml bench-interconnect demo-expand nightly fuzz fmt fmt-check clippy lint clean-data rust
+.PHONY: help demo build test tpch bench-tpch bench-dml bench-copy bench-interconnect demo-expand nightly fuzz fmt fmt-check clippy lint clean-data rust
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ bench-tpch: tpch ## The same as tpch.
 bench-interconnect: rust ## Measures the interconnect beside a plain TCP copy; the report is in docs/benchmarks.
 	$(CARGO) build --release --locked -p damson-bench-interconnect $(if $(QUICK),,-p damson -p damson-tpch)
 	$(BIN)/damson-bench-interconnect $(if $(QUICK),--quick) $(ARGS)
+
+bench-copy: rust ## Measures COPY FROM beside DuckDB (SF=1); the report is in docs/benchmarks.
+	$(CARGO) build --release --locked -p damson -p damson-bench-copy
+	mkdir -p "$(HOME)/.cache/damson/bench"
+	TMPDIR="$(HOME)/.cache/damson/bench" DAMSON_BINARY="$(BIN)/damson" DAMSON_DUCKDB_PYTHON="$$(scripts/duckdb-python)" \
+	    $(BIN)/damson-bench-copy --sf $(SF) $(ARGS)
 
 bench-dml: rust ## Measures INSERT, UPDATE and DELETE, and what they leave to scans.
 	$(CARGO) build --release --locked -p damson-bench-dml
