@@ -210,6 +210,12 @@ async fn a_file_is_the_same_wherever_it_is_cut() {
         for segments in [2, 3, 5, 7, everywhere] {
             let units = entry.cut(segments).await;
             let got = entry.answer(units.clone()).await;
+            // It was cut indeed.
+            if let Answer::Rows(rows) = &got
+                && segments as u64 > bytes
+            {
+                assert!(units.len() >= rows.len(), "{}: {units:?}", entry.file);
+            }
             if got != answer {
                 wrong.push(format!("{} in {segments}: {}\n    as a whole {}", entry.file, shown(&got), shown(&answer)));
             }
