@@ -120,15 +120,24 @@ async fn a_report_names_every_bad_row() {
 }
 
 #[tokio::test]
-async fn an_open_quote_ends_all_but_a_report() {
+async fn an_open_quote_or_a_wrong_mark_ends_all_but_a_report() {
     let dir = tempfile::tempdir().unwrap();
-    let file = put(dir.path(), "a.csv", b"1,a\nx,b\n2,c,\"d\n3,e\n");
-    let format = CopyFormat::Csv(CsvOptions::default());
-    let (sqlstate, message) = failure(copy_read(read(&format, many(), whole(file.clone()))).unwrap()).await;
-    assert_eq!(sqlstate, "22P04");
-    assert!(message.contains("unterminated CSV quoted field (file ") && message.contains("line 3"), "{message}");
-    let lines: Vec<i64> = report(&format, whole(file)).await.into_iter().map(|row| row.0).collect();
-    assert_eq!(lines, [2, 3]);
+    let csv = CopyFormat::Csv(CsvOptions::default());
+    let text = CopyFormat::Text(TextOptions::default());
+    for (format, bytes, wanted) in [
+        (&csv, &b"1,a\nx,b\n2,c,\"d\n3,e\n"[..], "unterminated CSV quoted field (file "),
+        (&text, b"1\ta\nx\tb\n2\tc\\.\n3\te\n4\n", "end-of-copy marker corrupt (file "),
+        (&text, b"1\ta\nx\tb\n\\.x\n3\te\n4\n", "end-of-copy marker corrupt (file "),
+        // The rest of a record that is wrong before.
+        (&text, b"1\ta\nx\tb\n2\tc\td\\.\n4\n", "end-of-copy marker corrupt (file "),
+    ] {
+        let file = put(dir.path(), "a.x", bytes);
+        let (sqlstate, message) = failure(copy_read(read(format, many(), whole(file.clone()))).unwrap()).await;
+        assert_eq!(sqlstate, "22P04");
+        assert!(message.contains(wanted) && message.contains("line 3"), "{message}");
+        let lines: Vec<i64> = report(format, whole(file)).await.into_iter().map(|row| row.0).collect();
+        assert_eq!(lines, [2, 3], "{message}");
+    }
 }
 
 #[tokio::test]
