@@ -7,6 +7,7 @@ mod backup;
 mod bad_row;
 mod bucket_map;
 mod change;
+mod copy_to;
 mod failpoint;
 mod ids;
 mod layout;
@@ -24,6 +25,7 @@ pub use backup::{BackupFile, Copied, RestoreFile};
 pub use bad_row::{bad_row_batch, bad_row_schema};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
+pub use copy_to::{CopiedPart, CopyTarget};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
 pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,

@@ -1,0 +1,41 @@
+//! What COPY TO writes, and where.
+
+use crate::{Codec, ContentId, CopyFormat};
+use serde::{Deserialize, Serialize};
+
+/// The files of one COPY TO. Made by the master; each segment writes its parts. It has no credentials: those travel as
+/// [`SourceAccess`](crate::SourceAccess), apart from the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyTarget {
+    /// A directory's path or URL, or a prefix of a bucket's names; with `single` the file itself.
+    pub place: String,
+    /// The statement's own part of its files' names: no other statement, of any cluster, has the same.
+    pub stem: String,
+    pub format: CopyFormat,
+    /// None: of Parquet the writer's default, else none.
+    pub codec: Option<Codec>,
+    /// Bytes after which a part is followed by another one; None: the writer's default, of a single file none.
+    pub max_file_bytes: Option<u64>,
+    /// Positions of the columns whose values are directories, outermost first; they are not in the files.
+    pub partition_by: Vec<usize>,
+    /// One file, which takes the place of what is there. All rows are on one segment.
+    pub single: bool,
+}
+
+impl CopyTarget {
+    /// How the names of one segment's parts begin.
+    pub fn stem_of(&self, content: ContentId) -> String {
+        format!("seg{}-{}", content.0, self.stem)
+    }
+}
+
+/// A file that a COPY TO has written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedPart {
+    /// As [`CopyFile::url`](crate::CopyFile::url).
+    pub url: String,
+    /// Whose host has it, if it is a local file.
+    pub segment: ContentId,
+    pub rows: u64,
+    pub bytes: u64,
+}
