@@ -6,6 +6,7 @@ mod clocks;
 mod copy_errors;
 mod copy_once;
 mod copy_sources;
+mod copy_to;
 mod crash;
 mod dml;
 mod errors;

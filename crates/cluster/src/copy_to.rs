@@ -3,6 +3,9 @@
 use crate::{Codec, ContentId, CopyFormat};
 use serde::{Deserialize, Serialize};
 
+/// The file beside a COPY TO's files that lists them, written last.
+pub const COPY_MANIFEST: &str = "manifest.json";
+
 /// The files of one COPY TO. Made by the master; each segment writes its parts. It has no credentials: those travel as
 /// [`SourceAccess`](crate::SourceAccess), apart from the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +14,8 @@ pub struct CopyTarget {
     pub place: String,
     /// The statement's own part of its files' names: no other statement, of any cluster, has the same.
     pub stem: String,
+    /// Names of the columns of the rows that are written.
+    pub columns: Vec<String>,
     pub format: CopyFormat,
     /// None: of Parquet the writer's default, else none.
     pub codec: Option<Codec>,

@@ -25,7 +25,7 @@ pub use backup::{BackupFile, Copied, RestoreFile};
 pub use bad_row::{bad_row_batch, bad_row_schema};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
-pub use copy_to::{CopiedPart, CopyTarget};
+pub use copy_to::{COPY_MANIFEST, CopiedPart, CopyTarget};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
 pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,

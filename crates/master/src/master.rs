@@ -183,6 +183,14 @@ impl Master {
         Ok(master)
     }
 
+    /// Does what must be done though its statement has gone.
+    pub(crate) fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut background = self.background.lock();
+        // Those that have ended are not kept.
+        while background.try_join_next().is_some() {}
+        background.spawn_on(work, &self.cpu);
+    }
+
     /// A new client's session as `user`.
     pub fn session(self: &Arc<Self>, user: &str) -> Arc<Session> {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));

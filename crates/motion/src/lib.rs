@@ -3,6 +3,7 @@
 
 mod codec;
 mod context;
+mod copy_calls;
 mod error_log;
 mod flush_timer;
 mod forget_constants;
@@ -34,6 +35,7 @@ mod waiting;
 
 pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
+pub use copy_calls::{CopyPlace, EndCopy, WriteCopyManifest, copy_calls};
 pub use error_log::error_log_calls;
 pub use forget_constants::ForgetConstantsExec;
 pub use hash_filter::{HashFilterExec, Kept};

@@ -2,7 +2,7 @@
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{Compression, ContentId, CopyFormat, OnDuplicate, Once, PlaceId, SortColumn, TableId, UniqueKey};
+use damson_cluster::{Compression, ContentId, CopyTarget, OnDuplicate, Once, PlaceId, SortColumn, TableId, UniqueKey};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-/// One row per writer, its report: `rows` (UInt64) and `files` (Binary: JSON, file entries of a table or paths of a COPY TO). With
+/// One row per writer, its report: `rows` (UInt64) and `files` (Binary: JSON, file entries of a table or parts of a COPY TO). With
 /// [`Returning`], its columns come after these two; rows of it come before the report, with an empty `files`.
 pub fn sink_schema(returning: Option<&Returning>) -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -121,11 +121,10 @@ impl ModifyKind {
     }
 }
 
-/// Rows into files that COPY TO names.
+/// Rows into files that COPY TO names; how their place is reached is in [`ExecuteHead`](crate::ExecuteHead).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CopyWriteSpec {
-    pub dir: String,
-    pub format: CopyFormat,
+    pub target: CopyTarget,
 }
 
 macro_rules! unresolved_sink {
@@ -257,7 +256,7 @@ unresolved_sink!(
     /// COPY TO's writer in a plan of the master.
     ///
     /// # Distribution
-    /// Any → Strewn, one row each of [`sink_schema`].
+    /// Any; one segment's for a single file → Strewn, one row each of [`sink_schema`].
     CopyWriteExec,
     CopyWriteSpec,
     |_| None,

@@ -35,11 +35,12 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest, stores: Stores
     for SlicePlan { slice, plan } in slices {
         let guard = segment.running.enter(query, slice);
         let span = info_span!("execute_slice", %query, slice = slice.0, segment = segment.content.0);
-        let (stores, head, context, events) = (stores.clone(), Arc::clone(&head), Arc::clone(&context), events.clone());
+        let (stores, exports) = (stores.clone(), segment.exports.clone());
+        let (head, context, events) = (Arc::clone(&head), Arc::clone(&context), events.clone());
         let witness = events.clone();
         let work = async move {
             let prepared = decode_slice(&plan, &context)
-                .and_then(|plan| resolve(&stores, &head, &guard, plan))
+                .and_then(|plan| resolve(&stores, &exports, &head, &guard, plan))
                 .and_then(|plan| replan(plan, context.session_config().options()));
             run_slice(prepared, context, slice, head.analyze, events, guard).await;
         };

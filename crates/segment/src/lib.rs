@@ -2,6 +2,7 @@
 //! them.
 
 mod backup;
+mod copy_to;
 mod error_log;
 mod errors;
 mod execute;

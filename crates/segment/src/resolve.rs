@@ -8,7 +8,8 @@ use damson_motion::{
     TableWriteExec, TableWriteSpec,
 };
 use damson_storage::{
-    Check, CopyProgress, CopyRead, ModifySpec, StorageError, WriteSpec, Writes, copy_read, copy_write,
+    Check, CopyProgress, CopyRead, CopyWriteSpec, Exports, ModifySpec, StorageError, WriteSpec, Writes, copy_read,
+    copy_write,
 };
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
@@ -23,6 +24,7 @@ const SLICE_PARTITIONS: usize = 1;
 /// to the master's plan by position, except that a scan with `gp_segment_id` becomes two.
 pub(crate) fn resolve(
     stores: &Stores,
+    exports: &Exports,
     head: &ExecuteHead,
     running: &RunningGuard,
     plan: Arc<dyn ExecutionPlan>,
@@ -77,8 +79,14 @@ pub(crate) fn resolve(
             };
             store.modify(spec, Arc::clone(modify.input())).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
-            let stem = format!("seg{}-{}", head.content.0, head.query.0);
-            copy_write(Arc::clone(write.input()), &write.spec().dir, &stem, &write.spec().format).map_err(external)?
+            let spec = CopyWriteSpec {
+                content: head.content,
+                target: write.spec().target.clone(),
+                access: head.access.clone(),
+                exports: exports.clone(),
+                data_dir: Some(stores.local().data_dir().to_owned()),
+            };
+            copy_write(Arc::clone(write.input()), spec).map_err(external)?
         } else {
             return Ok(Transformed::no(plan));
         };

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use damson_cluster::{ContentId, PlaceSpec};
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
 use damson_motion::{
-    CheckFiles, ExecuteRequest, ListFiles, NodeReport, RemoveFiles, codes, control, error_log_calls, source_calls,
+    CheckFiles, ExecuteRequest, ListFiles, NodeReport, RemoveFiles, codes, control, copy_calls, error_log_calls,
+    source_calls,
 };
-use damson_storage::{StorageError, StoreCaches, TableStore, Verification};
+use damson_storage::{Exports, StorageError, StoreCaches, TableStore, Verification};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
 use serde::Serialize;
@@ -51,6 +52,8 @@ pub struct Segment {
     pub(crate) state: Arc<SessionState>,
     pub(crate) cpu: Handle,
     pub(crate) running: Arc<Running>,
+    /// What COPY TOs write here.
+    pub(crate) exports: Exports,
 }
 
 impl Segment {
@@ -64,7 +67,8 @@ impl Segment {
         let store = TableStore::open_with_caches(content, &data_dir, caches, verification);
         let store = store.map_err(|e| open_error(&data_dir, e))?;
         let running = Arc::new(Running::default());
-        let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, running };
+        let exports = Exports::default();
+        let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, running, exports };
         let segment = Arc::new(segment);
         node.set_handler(content, Arc::clone(&segment) as Arc<dyn ControlHandler>);
         Ok(segment)
@@ -113,6 +117,10 @@ impl ControlHandler for Segment {
             error_log_calls::TRUNCATE_ERROR_LOG => self.truncate_error_log(&body).await,
             error_log_calls::LIST_ERROR_LOGS => self.list_error_logs().await,
             error_log_calls::DROP_ERROR_LOGS => self.drop_error_logs(&body).await,
+            copy_calls::CHECK_MANIFEST => self.check_copy_manifest(&body).await,
+            copy_calls::WRITE_MANIFEST => self.write_copy_manifest(&body).await,
+            copy_calls::TAKE_BACK => self.take_back_copy(&body).await,
+            copy_calls::END => self.end_copy(&body).await,
             control::LIST_FILES => {
                 let ListFiles { at } = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
                 answer(&self.store_at(at.as_ref()).await?.list().await.map_err(storage_error)?)

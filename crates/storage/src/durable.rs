@@ -15,10 +15,17 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// A file in the making. Removed when the last holder goes, unless it was kept: every call that may create it holds one,
 /// so that a cancelled writer leaves nothing even when the call outlives it.
-#[derive(Debug)]
 struct Partial {
     /// Where the file is now; None once it is kept, or has its name for good.
     path: Mutex<Option<PathBuf>>,
+    /// What waits until the file is kept or gone.
+    _held: Option<Arc<dyn Send + Sync>>,
+}
+
+impl std::fmt::Debug for Partial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Partial").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Partial {
@@ -129,7 +136,12 @@ impl DurableFile {
     /// A file at `path`, which must not exist. It is made with its first block that is no longer small, or at its end, so that
     /// a small file costs one call off the runtime and not three.
     pub(crate) fn begin(path: PathBuf) -> Self {
-        let partial = Arc::new(Partial { path: Mutex::new(Some(path.clone())) });
+        DurableFile::begin_holding(path, None)
+    }
+
+    /// As [`DurableFile::begin`]; `held` is dropped once the file is kept or gone, whichever thread that happens on.
+    pub(crate) fn begin_holding(path: PathBuf, held: Option<Arc<dyn Send + Sync>>) -> Self {
+        let partial = Arc::new(Partial { path: Mutex::new(Some(path.clone())), _held: held });
         DurableFile { partial, path, state: State::Begun(vec![]) }
     }
 
@@ -192,8 +204,12 @@ impl DurableFile {
 
     /// As [`DurableFile::finish_for_good`], if there is no file of that name: another one's stays as it is.
     pub(crate) async fn finish_as_new(self, target: PathBuf) -> Result<Finished, StorageError> {
-        // A second name of the file, then the only one: renaming would take the place of what is there.
-        self.settle(Some(target), false, |from, to| fs::hard_link(from, to).and_then(|()| fs::remove_file(from))).await
+        self.settle(Some(target), false, give_only_name).await
+    }
+
+    /// As [`DurableFile::finish`], if there is no file of that name: another one's stays as it is.
+    pub(crate) async fn finish_if_new(self, target: PathBuf) -> Result<Finished, StorageError> {
+        self.settle(Some(target), true, give_only_name).await
     }
 
     /// `is_taken_back`: whether the file goes under its new name too unless it is kept.
@@ -233,17 +249,27 @@ impl DurableFile {
     }
 }
 
+/// A second name of the file, then the only one: renaming would take the place of what is there.
+fn give_only_name(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
+}
+
 /// `create_dir_all`, where each new directory's entry is on stable storage in its parent.
 pub(crate) fn create_directories(directory: &Path) -> io::Result<()> {
+    create_directories_noting(directory, &mut |_| {})
+}
+
+/// As [`create_directories`]; `note` is told of each that was not there, once it is.
+pub(crate) fn create_directories_noting(directory: &Path, note: &mut dyn FnMut(&Path)) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
     if let Some(parent) = directory.parent() {
         if !parent.as_os_str().is_empty() {
-            create_directories(parent)?;
+            create_directories_noting(parent, note)?;
         }
         match fs::create_dir(directory) {
-            Ok(()) => {}
+            Ok(()) => note(directory),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
             Err(error) => return Err(error),
         }

@@ -28,7 +28,10 @@ mod write;
 pub use backup::{BackupPlace, shown_url};
 pub use cache::{ColumnCache, ColumnCacheStats};
 pub use check::FileProblem;
-pub use copy::{CopyProgress, CopyRead, ErrorLog, ErrorLogWriter, copy_read, copy_write, split};
+pub use copy::{
+    CopyProgress, CopyRead, CopyWriteSpec, ErrorLog, ErrorLogWriter, Exports, check_no_manifest, copy_read, copy_write,
+    split, write_manifest,
+};
 pub use error::{RecordError, StorageError};
 pub use footers::Verification;
 pub use places::BucketClient;

@@ -76,8 +76,45 @@ pub const ERROR_LOG_BYTES_MAX: u64 = 64 << 20;
 /// Fields of the records that are cut before they are typed, 8 bytes each: a table of many columns has smaller batches.
 pub const RECORD_FIELDS_MAX: usize = 1 << 20;
 
-/// Bytes that COPY's CSV writer collects before it writes.
+/// Bytes that COPY's writers collect before they write.
 pub const CSV_WRITE_BYTES: usize = 1 << 20;
+
+/// Bytes of text that COPY TO compresses at a time, and of rows that are encoded between two looks at a part's size.
+pub const COPY_TO_PIECE_BYTES: usize = 256 << 10;
+
+/// Bytes of a part of COPY TO after which the next begins, if the statement does not say: as many as other engines' readers give to one
+/// task, and few parts of a large table.
+pub const COPY_TO_PART_BYTES: u64 = 256 << 20;
+
+/// Parts of one COPY TO on one segment: each is listed in its report, which the master keeps until the end.
+pub const COPY_TO_PARTS_MAX: usize = 200_000;
+
+/// Directories of PARTITION BY that have a part open at once, on one segment: each is a file, and a writer with its buffers.
+pub const COPY_TO_OPEN_MAX: usize = 64;
+
+/// Bytes that the open parts of one COPY TO hold on one segment, beside the one that is written to.
+pub const COPY_TO_OPEN_BYTES_MAX: usize = 256 << 20;
+
+/// Parts that are being finished at once: a bucket answers after tens of milliseconds, and there may be many small ones.
+pub const COPY_TO_FINISHING_MAX: usize = 8;
+
+/// Bytes of a directory's name, `column=value`: what file systems take.
+pub const COPY_TO_DIRECTORY_BYTES_MAX: usize = 255;
+
+/// COPY TOs whose end a segment waits for; of more, the oldest stay as they are.
+pub const EXPORTS_REMEMBERED_MAX: usize = 1024;
+
+/// How long a segment waits for the writers of a COPY TO that failed, and for what they take back, before it says so.
+pub const EXPORT_END_WAIT: Duration = Duration::from_secs(20);
+
+/// Bytes of an upload's part, for the first parts of a file, and for those after them: buckets take so many parts, and 5 MiB at least.
+pub const UPLOAD_PART_BYTES: usize = 8 << 20;
+pub const UPLOAD_LATER_PART_BYTES: usize = 32 << 20;
+pub const UPLOAD_FIRST_PARTS: usize = 4_000;
+pub const UPLOAD_PARTS_MAX: usize = 10_000;
+
+/// Parts of one file on their way to a bucket at once: the next is sent while an answer is awaited.
+pub const UPLOAD_PARTS_AT_ONCE: usize = 2;
 
 /// Bytes of a file that is made, written and synced by one call off the runtime: a row that is inserted alone makes a file of 1 to 4 KiB,
 /// and the wake of a thread costs as much as writing it.
@@ -233,5 +270,8 @@ const _: () = assert!(FILE_BYTES_MAX.div_ceil(PLACE_PART_BYTES as u64) < 10_000 
 const _: () = assert!(PLACE_REQUESTS_AT_ONCE <= PLACE_REQUESTS_OF_PROCESS_MAX);
 const _: () = assert!(BACKUP_BLOCK_BYTES >= 5 << 20, "S3 takes no shorter part");
 const _: () = assert!(FILE_BYTES_MAX.div_ceil(BACKUP_BLOCK_BYTES as u64) < 10_000 / 2, "S3 takes no more parts");
+const _: () = assert!(UPLOAD_PART_BYTES >= 5 << 20, "S3 takes no shorter part");
+const _: () = assert!(UPLOAD_FIRST_PARTS < UPLOAD_PARTS_MAX && UPLOAD_PART_BYTES < UPLOAD_LATER_PART_BYTES);
+const _: () = assert!(COPY_TO_PIECE_BYTES <= CSV_WRITE_BYTES, "pieces gather to blocks");
 const _: () = assert!(BACKUP_FILES_AT_ONCE <= BACKUP_FILES_OF_PROCESS_MAX);
 const _: () = assert!(ERROR_LOG_FILE_BYTES_MAX <= ERROR_LOG_BYTES_MAX, "a log holds a file");

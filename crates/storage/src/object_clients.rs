@@ -133,7 +133,7 @@ pub(crate) fn client(bucket: &Bucket, access: &SourceAccess) -> Result<Arc<dyn O
     bucket_client(bucket, access).map(|client| client.store)
 }
 
-/// The same client, for tables.
+/// The same client, that can also upload in parts.
 ///
 /// # Errors
 /// As [`client`].
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(error.sqlstate(), "22023");
         assert!(!error.to_string().contains("hush"), "{error}");
         let region = access(&[("region", "eu-central-1")]);
-        assert!(make(&bucket(Cloud::S3, "b"), &region).unwrap().to_string().contains('b'));
+        assert!(make(&bucket(Cloud::S3, "b"), &region).unwrap().store.to_string().contains('b'));
         assert!(make(&bucket(Cloud::Azure, "c"), &access(&[("sas_token", "t")])).is_err(), "it names no account");
         for (cloud, key) in [(Cloud::S3, "account_name"), (Cloud::Google, "region"), (Cloud::Azure, "region")] {
             assert!(make(&bucket(cloud, "b"), &access(&[(key, "x")])).is_err(), "{cloud:?} has no {key}");

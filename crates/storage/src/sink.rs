@@ -52,9 +52,21 @@ pub(crate) struct Written {
     pub rows: u64,
     /// JSON of the column `files`.
     pub report: Vec<u8>,
-    pub files: Vec<Finished>,
+    pub files: Box<dyn Keep>,
     /// The columns that come back.
     pub returned: ReturnedRows,
+}
+
+/// Files that go with this, unless they are kept.
+pub(crate) trait Keep: Send {
+    /// From now on they stay.
+    fn keep(self: Box<Self>);
+}
+
+impl Keep for Vec<Finished> {
+    fn keep(self: Box<Self>) {
+        (*self).into_iter().for_each(Finished::keep);
+    }
 }
 
 /// Batches that come back, and the memory that they take.
@@ -187,7 +199,7 @@ fn batches(schema: SchemaRef, written: Written) -> impl Stream<Item = Result<Rec
     let last = futures::stream::once(async move {
         let nulls = schema.fields()[2..].iter().map(|field| new_null_array(field.data_type(), 1));
         let batch = output(&schema, Some((rows, &report)), &nulls.collect::<Vec<_>>(), 1)?;
-        files.into_iter().for_each(Finished::keep);
+        files.keep();
         Ok(batch)
     });
     before.chain(last)

@@ -166,8 +166,8 @@ impl TableStore {
         self.inner.content
     }
 
-    /// The content's own, whatever this store's place.
-    pub(crate) fn data_dir(&self) -> &Path {
+    /// The content's own, whatever this store's place; without links in its path.
+    pub fn data_dir(&self) -> &Path {
         &self.inner.data_dir
     }
 

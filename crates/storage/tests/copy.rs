@@ -2,7 +2,7 @@
 
 mod support;
 
-use damson_cluster::{Codec, CopyFile, CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
+use damson_cluster::{Codec, CopiedPart, CopyFile, CopyFormat, CopyUnit, CsvOptions, ParquetOptions};
 use damson_storage::{StorageError, copy_write};
 use datafusion::arrow::array::*;
 use datafusion::arrow::datatypes::*;
@@ -525,13 +525,18 @@ fn samples() -> RecordBatch {
     .unwrap()
 }
 
+fn urls(report: &[u8]) -> Vec<String> {
+    let parts: Vec<CopiedPart> = serde_json::from_slice(report).unwrap();
+    parts.into_iter().map(|part| part.url).collect()
+}
+
 async fn export(batch: &RecordBatch, dir: &Path, format: &CopyFormat) -> Vec<String> {
     let input = memory(&batch.schema(), vec![batch.clone(), batch.slice(0, 0), batch.slice(2, 2)]);
-    let plan = copy_write(input, dir.to_str().unwrap(), "part-seg0", format).unwrap();
+    let plan = copy_write(input, copying_to(dir, format, &batch.schema())).unwrap();
     assert_eq!(plan.schema().field(0).name(), "rows");
     let (files, rows) = sink(plan).await.unwrap();
     assert_eq!(rows, batch.num_rows() as u64 + 2);
-    serde_json::from_slice(&files).unwrap()
+    urls(&files)
 }
 
 #[tokio::test]
@@ -546,7 +551,7 @@ async fn what_is_written_reads_back() {
     ] {
         let format = csv(options);
         let files = export(&batch, &out, &format).await;
-        assert_eq!(files, [out.join("part-seg0.csv").to_str().unwrap()]);
+        assert_eq!(files, [out.join("seg0-part_0.csv").to_str().unwrap()]);
         let got = rows(copy_read(&format, &batch.schema(), whole(&files[0])).unwrap()).await.unwrap();
         assert_eq!(got.slice(0, 6), batch, "{}", fs::read_to_string(&files[0]).unwrap());
         assert_eq!(got.slice(6, 2), batch.slice(2, 2));
@@ -561,17 +566,17 @@ async fn what_is_written_reads_back() {
     let mut names: Vec<_> =
         fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["part-seg0.csv", "part-seg0.parquet"]);
+    assert_eq!(names, ["seg0-part_0.csv", "seg0-part_0.parquet"]);
 }
 
 #[tokio::test]
 async fn csv_is_written_as_postgresql_writes_it() {
     let dir = tempfile::tempdir().unwrap();
     let batch = samples().project(&[0, 1, 6, 9, 11]).unwrap().slice(0, 5);
-    let input = memory(&batch.schema(), vec![batch]);
+    let (schema, input) = (batch.schema(), memory(&batch.schema(), vec![batch]));
     let format = csv(CsvOptions { header: true, ..CsvOptions::default() });
-    let (files, _) = sink(copy_write(input, dir.path().to_str().unwrap(), "x", &format).unwrap()).await.unwrap();
-    let files: Vec<String> = serde_json::from_slice(&files).unwrap();
+    let plan = copy_write(input, copying_to(dir.path(), &format, &schema)).unwrap();
+    let files = urls(&sink(plan).await.unwrap().0);
     let want = "t,b,n,tm,tz\n\
         plain,t,-0.05,00:00:00,1969-12-31 23:59:59.999999+00\n\
         \"\",f,1.00,23:59:59.999999,1970-01-01 00:00:01.5+00\n\
@@ -588,10 +593,11 @@ async fn a_failed_export_leaves_nothing() {
     let out = dir.path().join("out");
     let one = schema(&[("i", DataType::Int32, true)]);
     let input = copy_read(&csv(CsvOptions::default()), &one, whole(&path)).unwrap();
-    let plan = copy_write(input, out.to_str().unwrap(), "x", &csv(CsvOptions::default())).unwrap();
+    let plan = copy_write(input, copying_to(&out, &csv(CsvOptions::default()), &one)).unwrap();
     assert_eq!(failure(plan).await.0, "22P02");
     for _ in 0..200 {
-        if fs::read_dir(&out).unwrap().next().is_none() {
+        // The directory was made for it.
+        if !out.exists() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -30,8 +30,8 @@ async fn list(names: &[&str], filter: Option<&str>) -> Result<Vec<CopyFile>, Sto
 async fn names_and_what_they_mean() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_str().unwrap().to_owned();
-    for name in ["a.csv", "b.csv", "c.tbl", ".hidden", "_SUCCESS", "d/e.csv", "d/f/g.csv", "d/_tmp/h.csv", "x y/z.csv"]
-    {
+    let hidden = [".hidden", "_SUCCESS", "d/_tmp/h.csv", "manifest.json"];
+    for name in ["a.csv", "b.csv", "c.tbl", "d/e.csv", "d/f/g.csv", "x y/z.csv"].into_iter().chain(hidden) {
         put(dir.path(), name, b"1\n");
     }
     for (names, filter, wanted) in [
@@ -313,7 +313,7 @@ async fn what_is_written_as_text_and_json_reads_back() {
     .unwrap();
     for format in [CopyFormat::Text(TextOptions::default()), CopyFormat::Json(JsonOptions {})] {
         let to = dir.path().join("out");
-        let plan = copy_write(memory(&schema, vec![batch.clone()]), to.to_str().unwrap(), "part", &format).unwrap();
+        let plan = copy_write(memory(&schema, vec![batch.clone()]), copying_to(&to, &format, &schema)).unwrap();
         rows(plan).await.unwrap();
         let files = list(&[to.to_str().unwrap()], None).await.unwrap();
         let read = CopyRead { schema: Arc::clone(&schema), max_chars: vec![None; 3], ..numbers(format.clone(), files) };

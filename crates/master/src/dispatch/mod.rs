@@ -1,5 +1,6 @@
 //! Stop 5 of a query's walk: slices to gangs, and the watch over them until the last row.
 
+mod copy_to;
 mod error_logs;
 mod file_bounds;
 mod files;
@@ -10,6 +11,7 @@ mod routes;
 mod run;
 mod sources;
 
+pub(crate) use copy_to::MANIFEST_WRITER;
 pub(crate) use error_logs::ErrorLogCollector;
 pub(crate) use files::{FileService, Finding};
 pub(crate) use orphans::{OrphanCollector, Write, Writes};

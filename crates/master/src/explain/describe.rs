@@ -4,6 +4,7 @@ use super::expression::Printer;
 use super::join;
 use super::literal::plain_name;
 use super::node::{Description, Place};
+use crate::backup::shown_url;
 use damson_cluster::Once;
 use damson_motion::{
     CopyReadExec, CopyWriteExec, Gang, HashFilterExec, Kept, ModifyKind, MotionDef, MotionKind, NextValuesExec,
@@ -150,7 +151,8 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
         return Some(Description::new("Split"));
     }
     if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
-        return Some(Description::new("Copy To").blocking().suffixed(format!(" {}", write.spec().dir)));
+        let place = shown_url(&write.spec().target.place);
+        return Some(Description::new("Copy To").blocking().suffixed(format!(" {place}")));
     }
     if plan.downcast_ref::<UnnestExec>().is_some() {
         return Some(Description::new("ProjectSet"));

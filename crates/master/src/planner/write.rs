@@ -98,8 +98,11 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
         WriteTarget::Modify { table, kind, once } => modify(distributor, rows, table, kind, once),
         WriteTarget::Files(spec) => {
             let rows = match rows.locus {
-                Locus::Entry | Locus::General => to_one_segment(rows),
-                Locus::Replicated => to_one_segment(distributor.to_entry(rows)?),
+                Locus::Entry | Locus::General => to_one_segment(rows, Gang::Entry),
+                Locus::Replicated => to_one_segment(distributor.to_entry(rows)?, Gang::Entry),
+                Locus::Hashed { .. } | Locus::Strewn if spec.target.single => {
+                    to_one_segment(rows, Gang::All(distributor.segments))
+                }
                 Locus::Hashed { .. } | Locus::Strewn => rows,
             };
             Ok(Placed { plan: Arc::new(CopyWriteExec::new(spec, vec![], rows.plan)), locus: Locus::Strewn })
@@ -111,10 +114,11 @@ fn on_segments(copies: Arc<dyn ExecutionPlan>, contents: Vec<ContentId>, map: Ma
     Arc::new(HashFilterExec::new(Kept::Segments(contents), map, copies))
 }
 
-/// The master has no files of its own: what it holds is written by segment 0, in its order.
-fn to_one_segment(rows: Placed) -> Placed {
-    let (senders, receivers) = (Gang::Entry, Gang::Single(ContentId(0)));
-    let merge = None;
+/// The master has no files of its own: what it holds is written by segment 0, in its order. So is what is to be in one file; sorted rows
+/// of several segments are merged.
+fn to_one_segment(rows: Placed, senders: Gang) -> Placed {
+    let receivers = Gang::Single(ContentId(0));
+    let merge = if senders == Gang::Entry { None } else { rows.plan.output_ordering().cloned() };
     let def = MotionDef { id: MotionId(0), kind: MotionKind::Gather { merge }, senders, receivers };
     Placed { plan: Arc::new(MotionExec::new(def, rows.plan)), locus: Locus::Strewn }
 }

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A bucket's objects.
 #[derive(Clone, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     pub store: Arc<dyn ObjectStore>,
     pub retry: RetryPolicy,
 }
@@ -96,7 +96,7 @@ impl Bucket {
     ///
     /// # Errors
     /// 58P02 if there is another; 58030.
-    pub(super) async fn create(&self, location: &ObjectPath, name: &str, bytes: Bytes) -> Result<(), StorageError> {
+    pub(crate) async fn create(&self, location: &ObjectPath, name: &str, bytes: Bytes) -> Result<(), StorageError> {
         let mut patience = self.retry.begin(location.as_ref());
         loop {
             let error = match self.try_to_create(location, &bytes).await {
@@ -113,7 +113,7 @@ impl Bucket {
                 Ok(found) if xxh3_64(&found) == xxh3_64(&bytes) => return Ok(()),
                 Ok(_) => {
                     let path = location.to_string();
-                    let error = Error::AlreadyExists { path, source: "it is of another backup".into() };
+                    let error = Error::AlreadyExists { path, source: "it is another's".into() };
                     return Err(store_error("write", name, error));
                 }
                 Err(Error::NotFound { .. }) if is_unknown => {}

@@ -119,7 +119,7 @@ fn together(
 }
 
 /// As [`Path::canonicalize`], of what may yet have to be made.
-fn canonical(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
     for there in path.ancestors() {
         match there.canonicalize() {
             Ok(real) => return Ok(path.strip_prefix(there).map_or(real.clone(), |rest| real.join(rest))),

@@ -6,11 +6,13 @@ mod files;
 mod place;
 mod source;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod url;
 
+pub(crate) use bucket::Bucket;
+pub(crate) use files::canonical;
 pub use place::BackupPlace;
 pub(crate) use url::PlaceUrl;
 pub use url::shown_url;

@@ -6,19 +6,21 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartId, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is done.
     None,
     /// It is refused, and not done: 503.
@@ -35,14 +37,14 @@ pub(super) enum Fault {
 
 /// Requests that were made, in their order, and what goes wrong with the next ones.
 #[derive(Debug, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     next: Mutex<VecDeque<(&'static str, Fault)>>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Script {
     /// The next request of that kind fails so: `put`, `multipart`, `part`, `complete`, `get`, `list`.
-    pub(super) fn fail(&self, kind: &'static str, fault: Fault) {
+    pub(crate) fn fail(&self, kind: &'static str, fault: Fault) {
         self.next.lock().push_back((kind, fault));
     }
 
@@ -54,25 +56,29 @@ impl Script {
     }
 
     /// Requests of a kind until now.
-    pub(super) fn count(&self, kind: &str) -> usize {
+    pub(crate) fn count(&self, kind: &str) -> usize {
         self.asked.lock().iter().filter(|asked| asked.starts_with(&format!("{kind} "))).count()
     }
 
     /// Whether everything that was to fail has failed.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.next.lock().is_empty()
     }
 }
 
-#[derive(Debug)]
-pub(super) struct FaultyStore {
+#[derive(Debug, Default)]
+pub(crate) struct FaultyStore {
     pub inner: InMemory,
     pub script: Arc<Script>,
+    /// Uploads that have begun, by id: parts by number. `InMemory` wants parts in their order.
+    pub uploads: Mutex<HashMap<MultipartId, BTreeMap<usize, PutPayload>>>,
+    /// Of the next upload.
+    id: AtomicUsize,
 }
 
 /// A place in such a bucket, and what goes on in it.
 pub(super) fn faulty_place() -> (BackupPlace, Arc<FaultyStore>) {
-    let store = Arc::new(FaultyStore { inner: InMemory::new(), script: Arc::default() });
+    let store = Arc::new(FaultyStore::default());
     let bucket = Arc::clone(&store) as Arc<dyn ObjectStore>;
     (BackupPlace::of_store("s3://test/p".into(), bucket, Path::from("p"), RetryPolicy::TEST), store)
 }
@@ -155,6 +161,51 @@ impl ObjectStore for FaultyStore {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
     }
+}
+
+#[async_trait]
+impl MultipartStore for FaultyStore {
+    async fn create_multipart(&self, location: &Path) -> Result<MultipartId> {
+        let fault = self.script.ask("multipart", location);
+        let created = async {
+            let id = self.id.fetch_add(1, Ordering::Relaxed).to_string();
+            self.uploads.lock().insert(id.clone(), BTreeMap::new());
+            Ok(id)
+        };
+        done(fault, location, created).await
+    }
+
+    async fn put_part(&self, location: &Path, id: &MultipartId, number: usize, data: PutPayload) -> Result<PartId> {
+        let fault = self.script.ask("part", location);
+        let put = async {
+            let mut uploads = self.uploads.lock();
+            uploads.get_mut(id).ok_or_else(|| no_upload(location))?.insert(number, data);
+            Ok(PartId { content_id: number.to_string() })
+        };
+        done(fault, location, put).await
+    }
+
+    async fn complete_multipart(&self, location: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
+        let fault = self.script.ask("complete", location);
+        let complete = async {
+            let sent = self.uploads.lock().remove(id).ok_or_else(|| no_upload(location))?;
+            let numbers = parts.iter().map(|part| part.content_id.clone());
+            assert!(numbers.eq(sent.keys().map(usize::to_string)), "parts are told in their order: {parts:?}");
+            let whole: PutPayload = sent.values().flat_map(|part| part.iter().cloned()).collect();
+            self.inner.put_opts(location, whole, PutOptions::default()).await
+        };
+        done(fault, location, complete).await
+    }
+
+    async fn abort_multipart(&self, location: &Path, id: &MultipartId) -> Result<()> {
+        let fault = self.script.ask("abort", location);
+        let abort = async { self.uploads.lock().remove(id).map(|_| ()).ok_or_else(|| no_upload(location)) };
+        done(fault, location, abort).await
+    }
+}
+
+fn no_upload(location: &Path) -> Error {
+    Error::NotFound { path: location.to_string(), source: "no such upload".into() }
 }
 
 #[derive(Debug)]

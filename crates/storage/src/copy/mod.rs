@@ -25,4 +25,4 @@ pub use error_log::{ErrorLog, ErrorLogWriter};
 pub use progress::CopyProgress;
 pub use read::{CopyRead, copy_read};
 pub use split::split;
-pub use write::copy_write;
+pub use write::{CopyWriteSpec, Exports, check_no_manifest, copy_write, write_manifest};

@@ -175,7 +175,7 @@ impl Inner {
 }
 
 /// What a place answered, as an error of its file.
-pub(super) fn refused(operation: &'static str, url: &str, error: object_store::Error) -> StorageError {
+pub(crate) fn refused(operation: &'static str, url: &str, error: object_store::Error) -> StorageError {
     use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
     let sqlstate = match &error {
         NotFound { .. } => "58P01",

@@ -10,7 +10,7 @@ use crate::limits::{SOURCE_DEPTH_MAX, SOURCE_FILES_MAX};
 use crate::object_clients::{Bucket, client};
 use crate::retry::RetryPolicy;
 use chrono::{DateTime, Utc};
-use damson_cluster::{CopyFile, SourceAccess};
+use damson_cluster::{COPY_MANIFEST as MANIFEST, CopyFile, SourceAccess};
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// All files that `names` mean, in the order of their URLs, each once. A name is a file; or a directory (of a bucket: a prefix), which
-/// means the files below it whose names, and whose directories' names, begin with neither `.` nor `_`; or a pattern, see
+/// means the files below it whose names, and whose directories' names, begin with neither `.` nor `_`, and are not a manifest's; or a pattern, see
 /// `source/pattern.rs`. `filter` is a regular expression that the URL must match somewhere.
 ///
 /// # Memory
@@ -146,8 +146,9 @@ fn below(directory: &Path, depth: usize, files: &mut Vec<CopyFile>) -> Result<()
     Ok(())
 }
 
+/// Also what COPY TO writes beside its files.
 fn is_hidden(name: &str) -> bool {
-    name.starts_with(['.', '_'])
+    name.starts_with(['.', '_']) || name == MANIFEST
 }
 
 fn local_file(path: PathBuf, metadata: &Metadata) -> Result<CopyFile, StorageError> {

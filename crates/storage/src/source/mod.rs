@@ -1,4 +1,4 @@
-//! Files that COPY reads: on disks and in buckets. They are users' own: nothing here writes.
+//! Files that COPY reads: on disks and in buckets. They are users' own: nothing here writes. COPY TO has its names from here.
 
 mod file;
 mod list;
@@ -6,5 +6,7 @@ mod partition;
 mod pattern;
 mod url;
 
-pub(crate) use file::{SourceFile, await_read};
+pub(crate) use file::{SourceFile, await_read, refused};
 pub use list::list_sources;
+pub(crate) use partition::HIVE_NULL;
+pub(crate) use url::SourceName;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// What a name that a user wrote means; it may be a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum SourceName {
+pub(crate) enum SourceName {
     /// An absolute path.
     Local(String),
     Remote {
@@ -24,7 +24,7 @@ pub(super) fn bad_name(name: &str, message: impl Into<String>) -> StorageError {
 impl SourceName {
     /// # Errors
     /// 22023 for what names no file.
-    pub(super) fn parse(text: &str) -> Result<Self, StorageError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, StorageError> {
         let refuse = |message: &str| bad_name(text, message);
         if text.is_empty() || text.chars().any(char::is_control) {
             return Err(refuse("a file's name is not empty, and has no control characters"));

@@ -143,7 +143,7 @@ impl Target for TableModify {
         files.extend(vectors);
         let report = serde_json::to_vec(&Modification { content: self.content, deletes, adds });
         let report = report.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(Written { rows, report, files, returned: returned.without(&Default::default())? })
+        Ok(Written { rows, report, files: Box::new(files), returned: returned.without(&Default::default())? })
     }
 }
 

@@ -185,7 +185,7 @@ impl Target for TableWrite {
         }
         let NewRows { rows, entries, files, skipped } = writer.finish(&|_, _| false).await?;
         let report = serde_json::to_vec(&entries).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(Written { rows, report, files, returned: returned.without(&skipped)? })
+        Ok(Written { rows, report, files: Box::new(files), returned: returned.without(&skipped)? })
     }
 }
 

@@ -4,8 +4,10 @@
 
 pub mod bucket;
 
-use damson_cluster::{ContentId, CopyFormat, CopyUnit, FileEntry, OnBadRow, SourceAccess, TableId};
-use damson_storage::{ColumnCache, CopyProgress, CopyRead, StorageError, TableStore, Verification, WriteSpec};
+use damson_cluster::{ContentId, CopyFormat, CopyTarget, CopyUnit, FileEntry, OnBadRow, SourceAccess, TableId};
+use damson_storage::{
+    ColumnCache, CopyProgress, CopyRead, CopyWriteSpec, Exports, StorageError, TableStore, Verification, WriteSpec,
+};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{SchemaRef, UInt64Type};
@@ -41,6 +43,22 @@ pub fn copying(format: &CopyFormat, schema: &SchemaRef, units: Vec<CopyUnit>) ->
         units,
         error_log: None,
     }
+}
+
+/// A COPY TO of rows of `schema` into files `seg0-part_0.…` of a directory.
+pub fn copying_to(directory: &Path, format: &CopyFormat, schema: &SchemaRef) -> CopyWriteSpec {
+    let target = CopyTarget {
+        place: directory.to_str().unwrap().into(),
+        stem: "part".into(),
+        columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+        format: format.clone(),
+        codec: None,
+        max_file_bytes: None,
+        partition_by: vec![],
+        single: false,
+    };
+    let (access, exports) = (SourceAccess::default(), Exports::default());
+    CopyWriteSpec { content: ContentId(0), target, access, exports, data_dir: None }
 }
 
 /// All the rows of a plan as one batch.

@@ -1,5 +1,6 @@
 //! COPY: a segment lists and splits the files, all read and write them.
 
+mod export;
 mod from;
 mod to;
 mod validate;
