@@ -43,6 +43,12 @@ pub const SOURCE_PART_BYTES: u64 = 2 << 20;
 /// Requests at once for one read.
 pub const SOURCE_PARTS_AT_ONCE: usize = 8;
 
+/// Bytes of a file that is held in memory because its web server gives no parts of files: once for each piece of it that is read.
+pub const SOURCE_WHOLE_BYTES_MAX: u64 = 64 << 20;
+
+/// Addresses that a web server may send a request on to, one after the other.
+pub const SOURCE_REDIRECTS_MAX: usize = 5;
+
 /// Files of one COPY: each takes about 200 bytes on the master, and a row of the catalog.
 pub const SOURCE_FILES_MAX: usize = 1_000_000;
 
@@ -52,8 +58,20 @@ pub const SOURCE_DEPTH_MAX: usize = 64;
 /// Choices of a pattern's `{a,b}` together.
 pub const PATTERN_ALTERNATIVES_MAX: usize = 1_000;
 
-/// Clients of buckets that are kept, each with its idle connections.
+/// Clients of buckets, and of web servers, that are kept, each with its idle connections.
 pub const OBJECT_CLIENTS_MAX: usize = 64;
+
+/// Files that are looked at for their columns; of a directory of many that are alike.
+pub const INFER_FILES_MAX: usize = 32;
+
+/// Bytes of a text file that are looked at for its columns.
+pub const INFER_BYTES: usize = 1 << 20;
+
+/// Records of a text file that are looked at.
+pub const INFER_ROWS_MAX: usize = 10_000;
+
+/// Members that objects may have whose names make columns: more are a map of something.
+pub const INFER_COLUMNS_MAX: usize = 2_000;
 
 /// Bytes of a compressed file that are read at a time: they become several times as many.
 pub const DECODE_READ_BYTES: usize = 1 << 20;

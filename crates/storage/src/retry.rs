@@ -88,7 +88,7 @@ pub(crate) fn is_transient(error: &Error) -> bool {
         // What is begun anew after a lasting answer.
         Error::Generic { store: BEGUN_ANEW, .. } | Error::JoinError { .. } => true,
         Error::Generic { .. } => {
-            !status_of(error).is_some_and(|status| (400..500).contains(&status) && !is_busy(status))
+            !status_of(error).is_some_and(|status| (300..500).contains(&status) && !is_busy(status))
         }
         _ => false,
     }

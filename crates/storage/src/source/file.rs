@@ -1,9 +1,10 @@
 //! Reads of a file at any place, off the query runtime.
 
 use super::url::SourceName;
+use super::web;
 use crate::StorageError;
 use crate::blocking;
-use crate::limits::{FOOTER_GUESS_BYTES, SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE};
+use crate::limits::{FOOTER_GUESS_BYTES, SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE, SOURCE_WHOLE_BYTES_MAX};
 use crate::object_clients::{client, told};
 use crate::retry::{RetryPolicy, status_of};
 use bytes::{Bytes, BytesMut};
@@ -17,12 +18,13 @@ use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, Parq
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::path::Path as ObjectPath;
-use object_store::{GetOptions, GetRange, ObjectStore};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// A file as it was when it was listed; clones share it.
 #[derive(Clone, Debug)]
@@ -39,7 +41,16 @@ struct Inner {
 #[derive(Debug)]
 enum Place {
     Local(File),
-    Remote { store: Arc<dyn ObjectStore>, location: ObjectPath },
+    Remote {
+        store: Arc<dyn ObjectStore>,
+        location: ObjectPath,
+    },
+    /// `whole`: all of it, of a server that gives no parts.
+    Web {
+        store: Arc<dyn ObjectStore>,
+        location: ObjectPath,
+        whole: OnceCell<Bytes>,
+    },
 }
 
 impl SourceFile {
@@ -50,6 +61,10 @@ impl SourceFile {
             SourceName::Local(path) => {
                 let (target, listed) = (path.clone(), file.clone());
                 Place::Local(blocking::try_run("open", path.as_ref(), move || open_local(&target, &listed)).await?)
+            }
+            SourceName::Web { server, path } => {
+                let location = web::location(&server, &path)?;
+                Place::Web { store: web::client(&server)?, location, whole: OnceCell::new() }
             }
             SourceName::Remote { bucket, key } => {
                 let location = ObjectPath::parse(&key).map_err(|error| StorageError::File {
@@ -73,7 +88,9 @@ impl SourceFile {
         let end = inner.file.bytes.min(offset.saturating_add(bytes as u64)).max(offset);
         match &self.inner.place {
             Place::Local(_) => SpawnedTask::spawn_blocking(move || inner.read_local(offset..end)),
-            Place::Remote { .. } => SpawnedTask::spawn(async move { inner.read_remote(offset..end).await }),
+            Place::Remote { .. } | Place::Web { .. } => {
+                SpawnedTask::spawn(async move { inner.read_remote(offset..end).await })
+            }
         }
     }
 
@@ -152,26 +169,83 @@ impl Inner {
     }
 
     async fn read_part(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
-        let Place::Remote { store, location } = &self.place else { unreachable!("asked of a remote file") };
+        let (store, location) = match &self.place {
+            Place::Local(_) => unreachable!("asked of a remote file"),
+            Place::Remote { store, location } => (store, location),
+            Place::Web { store, location, whole } => match whole.get() {
+                Some(whole) => return Ok(slice_of(whole, range)),
+                None => (store, location),
+            },
+        };
         let wanted = range.end - range.start;
         let ask = || async {
             let options = GetOptions {
-                if_match: self.file.etag.clone(),
+                if_match: self.strong_etag(),
                 range: Some(GetRange::Bounded(range.clone())),
                 ..GetOptions::default()
             };
             let answer = store.get_opts(location, options).await?;
-            let size = answer.meta.size;
-            Ok((size, answer.bytes().await?))
+            let meta = answer.meta.clone();
+            Ok((meta, answer.bytes().await?))
         };
         match RetryPolicy::BUCKET.retry(&self.file.url, ask).await {
-            Ok((size, block)) if size == self.file.bytes && block.len() as u64 == wanted => Ok(block),
+            Ok((meta, block)) if self.is_as_listed(&meta) && block.len() as u64 == wanted => Ok(block),
             Ok(_) | Err(object_store::Error::Precondition { .. } | object_store::Error::NotModified { .. }) => {
                 Err(self.changed())
             }
+            Err(object_store::Error::NotSupported { .. }) => Ok(slice_of(self.read_whole().await?, range)),
             Err(error) => Err(refused("read", &self.file.url, error)),
         }
     }
+
+    /// All of a web server's file: not every server gives parts.
+    ///
+    /// # Errors
+    /// 0A000 for one that is longer than [`SOURCE_WHOLE_BYTES_MAX`].
+    async fn read_whole(&self) -> Result<&Bytes, StorageError> {
+        let url = &self.file.url;
+        let no_parts = |message: String| StorageError::File { path: url.clone(), message, sqlstate: "0A000" };
+        let Place::Web { store, location, whole } = &self.place else {
+            return Err(no_parts("its place gives no parts of files".into()));
+        };
+        if self.file.bytes > SOURCE_WHOLE_BYTES_MAX {
+            let message = format!(
+                "its server gives no parts of files (range requests), and it has more than {SOURCE_WHOLE_BYTES_MAX} bytes"
+            );
+            return Err(no_parts(message));
+        }
+        let ask = || async {
+            let answer = store.get_opts(location, GetOptions::default()).await?;
+            let meta = answer.meta.clone();
+            Ok((meta, answer.bytes().await?))
+        };
+        let read = || async {
+            match RetryPolicy::BUCKET.retry(url, ask).await {
+                Ok((meta, block)) if self.is_as_listed(&meta) && block.len() as u64 == self.file.bytes => Ok(block),
+                Ok(_) => Err(self.changed()),
+                Err(error) => Err(refused("read", url, error)),
+            }
+        };
+        whole.get_or_try_init(read).await
+    }
+
+    /// What a server compares by itself: a weak one it never finds equal.
+    fn strong_etag(&self) -> Option<String> {
+        self.file.etag.clone().filter(|etag| !etag.starts_with("W/"))
+    }
+
+    /// Not every web server looks at a condition.
+    fn is_as_listed(&self, meta: &ObjectMeta) -> bool {
+        let is_same = match self.place {
+            Place::Web { .. } => web::identity(meta) == (self.file.etag.clone(), self.file.modified_us),
+            Place::Local(_) | Place::Remote { .. } => true,
+        };
+        is_same && meta.size == self.file.bytes
+    }
+}
+
+fn slice_of(whole: &Bytes, range: Range<u64>) -> Bytes {
+    whole.slice(range.start as usize..range.end as usize)
 }
 
 /// What a place answered, as an error of its file.
@@ -182,13 +256,20 @@ pub(crate) fn refused(operation: &'static str, url: &str, error: object_store::E
         PermissionDenied { .. } | Unauthenticated { .. } => "42501",
         // A bucket that is not there.
         other if status_of(other) == Some(404) => "58P01",
+        other if is_redirect(other) => "42501",
         _ => "58030",
     };
     let message = match &error {
         NotFound { .. } => "there is no such file".into(),
+        other if is_redirect(other) => "its server names another address, which may not be reached".into(),
         _ => format!("could not {operation} it: {}", told(&error)),
     };
     StorageError::File { path: url.into(), message, sqlstate }
+}
+
+/// Of a web server; a bucket's never is followed.
+fn is_redirect(error: &object_store::Error) -> bool {
+    status_of(error).is_some_and(|status| (300..400).contains(&status))
 }
 
 fn external(error: StorageError) -> ParquetError {

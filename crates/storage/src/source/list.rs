@@ -2,7 +2,8 @@
 
 use super::partition::partition_of;
 use super::pattern::{OPTIONS, alternatives, compile, is_pattern, literal_prefix};
-use super::url::{SourceName, bad_name};
+use super::url::{SourceName, bad_name, is_web};
+use super::web;
 use crate::StorageError;
 use crate::backup::shown_url;
 use crate::blocking;
@@ -40,13 +41,15 @@ pub async fn list_sources(
     let mut found = BTreeMap::new();
     for name in names {
         let mut meant = 0;
-        for alternative in alternatives(name)? {
+        let meant_by_name = if is_web(name) { vec![name.clone()] } else { alternatives(name)? };
+        for alternative in meant_by_name {
             let files = match SourceName::parse(&alternative)? {
                 SourceName::Local(path) => {
                     let shown = PathBuf::from(&path);
                     blocking::try_run("list", &shown, move || local(&path)).await?
                 }
                 SourceName::Remote { bucket, key } => remote(&bucket, &key, access).await?,
+                SourceName::Web { server, path } => web::look_for(&server, &path).await?.into_iter().collect(),
             };
             meant += files.len();
             found.extend(files.into_iter().map(|file| (file.url.clone(), file)));
