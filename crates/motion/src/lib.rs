@@ -60,7 +60,7 @@ pub use sink::{
     CopyWriteExec, CopyWriteSpec, ModifyKind, Returning, TableModifyExec, TableModifySpec, TableWriteExec,
     TableWriteSpec, sink_schema,
 };
-pub use sources::{ListSources, SplitSources, source_calls};
+pub use sources::{InferSchema, InferredSchema, ListSources, SplitSources, source_calls};
 pub use spill_files::{SpillError, SpillFiles};
 pub use split_update::{SplitUpdateExec, SplitUpdateSpec};
 pub use spool::SpoolExec;

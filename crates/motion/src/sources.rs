@@ -1,5 +1,6 @@
 //! What the master asks a segment about files that COPY reads: it opens none itself.
 
+use arrow::datatypes::SchemaRef;
 use damson_cluster::{Codec, CopyFile, CopyFormat, SourceAccess};
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ pub mod source_calls {
     pub const LIST_SOURCES: &str = "list_sources";
     /// Master → any segment: JSON [`super::SplitSources`]; answers one JSON list of lists of [`damson_cluster::CopyUnit`], one a segment.
     pub const SPLIT_SOURCES: &str = "split_sources";
+    /// Master → any segment: JSON [`super::InferSchema`]; answers one JSON [`super::InferredSchema`].
+    pub const INFER_SCHEMA: &str = "infer_schema";
 }
 
 /// Which files are there?
@@ -30,4 +33,22 @@ pub struct SplitSources {
     pub codec: Option<Codec>,
     pub segments: usize,
     pub access: SourceAccess,
+}
+
+/// Which columns have they, and of which types?
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InferSchema {
+    pub files: Vec<CopyFile>,
+    pub format: CopyFormat,
+    /// None: by each file's name.
+    pub codec: Option<Codec>,
+    pub access: SourceAccess,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InferredSchema {
+    /// Columns in the files' order, then those that the files' directories give.
+    pub schema: SchemaRef,
+    /// How many of them directories give.
+    pub partition_columns: usize,
 }

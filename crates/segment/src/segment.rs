@@ -121,6 +121,7 @@ impl ControlHandler for Segment {
             copy_calls::WRITE_MANIFEST => self.write_copy_manifest(&body).await,
             copy_calls::TAKE_BACK => self.take_back_copy(&body).await,
             copy_calls::END => self.end_copy(&body).await,
+            source_calls::INFER_SCHEMA => self.infer_schema(&body).await,
             control::LIST_FILES => {
                 let ListFiles { at } = serde_json::from_slice(&body).map_err(|e| internal(&e))?;
                 answer(&self.store_at(at.as_ref()).await?.list().await.map_err(storage_error)?)

@@ -3,7 +3,8 @@
 use crate::segment::{Segment, internal, storage_error};
 use bytes::Bytes;
 use damson_interconnect::{ControlError, ControlStream};
-use damson_motion::{ListSources, SplitSources};
+use damson_motion::{InferSchema, InferredSchema, ListSources, SplitSources};
+use damson_storage::Inferred;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 
@@ -28,6 +29,17 @@ impl Segment {
         let work = async move { damson_storage::split(files, &format, codec, segments, &access).await };
         let work = tokio_util::task::AbortOnDropHandle::new(self.cpu.spawn(work));
         in_parts(&work.await.map_err(|e| internal(&e))?.map_err(storage_error)?)
+    }
+
+    /// # Errors
+    /// See [`damson_storage::infer`].
+    pub(crate) async fn infer_schema(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
+        let InferSchema { files, format, codec, access } = serde_json::from_slice(body).map_err(|e| internal(&e))?;
+        // Looking at text is work for the CPU; it ends with the call.
+        let work = async move { damson_storage::infer(&files, &format, codec, &access).await };
+        let work = tokio_util::task::AbortOnDropHandle::new(self.cpu.spawn(work));
+        let Inferred { schema, partition_columns } = work.await.map_err(|e| internal(&e))?.map_err(storage_error)?;
+        in_parts(&InferredSchema { schema, partition_columns })
     }
 }
 

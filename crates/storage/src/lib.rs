@@ -29,8 +29,8 @@ pub use backup::{BackupPlace, shown_url};
 pub use cache::{ColumnCache, ColumnCacheStats};
 pub use check::FileProblem;
 pub use copy::{
-    CopyProgress, CopyRead, CopyWriteSpec, ErrorLog, ErrorLogWriter, Exports, check_no_manifest, copy_read, copy_write,
-    split, write_manifest,
+    CopyProgress, CopyRead, CopyWriteSpec, ErrorLog, ErrorLogWriter, Exports, Inferred, check_no_manifest, copy_read,
+    copy_read_columns, copy_write, infer, split, write_manifest,
 };
 pub use error::{RecordError, StorageError};
 pub use footers::Verification;

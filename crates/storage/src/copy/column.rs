@@ -1,19 +1,47 @@
 //! One column's texts to an array, with all that is wrong with them.
 
 use crate::text::{RowError, parse_column, type_name};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The target columns that files hold, in the files' order.
 #[derive(Debug)]
 pub(crate) struct FileColumns {
     pub schema: SchemaRef,
     /// By column; see [`ColumnRule::max_chars`].
-    pub max_chars: Vec<Option<usize>>,
+    max_chars: Vec<Option<usize>>,
+    /// Positions of those that are read; the others are passed over.
+    pub wanted: Vec<usize>,
+    /// What is read.
+    output: SchemaRef,
 }
 
 impl FileColumns {
+    /// # Panics
+    /// If `wanted` has a position that is none.
+    pub(crate) fn new(schema: SchemaRef, max_chars: Vec<Option<usize>>, wanted: Vec<usize>) -> Self {
+        let output = Arc::new(schema.project(&wanted).expect("what is read is in the files"));
+        FileColumns { schema, max_chars, wanted, output }
+    }
+
+    /// Those that are read alone, as if the files had no others.
+    pub(crate) fn without_others(&self) -> Self {
+        let max_chars = self.wanted.iter().map(|&column| self.max_chars[column]).collect();
+        FileColumns::new(Arc::clone(&self.output), max_chars, (0..self.wanted.len()).collect())
+    }
+
+    /// Rows of what is read; it may be of no column.
+    ///
+    /// # Panics
+    /// If the columns are not of the schema's types and of so many rows.
+    pub(crate) fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options);
+        batch.expect("columns have the schema's types")
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.schema.fields().len()
     }

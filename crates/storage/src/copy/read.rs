@@ -8,15 +8,21 @@ use super::json::Names;
 use super::progress::CopyProgress;
 use super::reading::{Form, Reading};
 use crate::StorageError;
+use crate::scan::{Pruner, on_table};
 use crate::text::type_name;
 use damson_cluster::{ContentId, CopyFormat, CopyUnit, OnBadRow, SourceAccess, bad_row_schema};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::internal_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::conjunction;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -57,6 +63,20 @@ pub struct CopyRead {
 /// # Panics
 /// If `max_chars` are not as many as the columns.
 pub fn copy_read(read: CopyRead) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+    let all: Vec<usize> = (0..read.schema.fields().len()).collect();
+    copy_read_columns(read, &all)
+}
+
+/// As [`copy_read`], the columns at the positions `projection` alone: the others are not decoded, and what is wrong with them is not
+/// noticed. Filters that are pushed into the leaf are compared with the values of the files' directories and with the statistics of
+/// Parquet's row groups, so that units and row groups are left out; whoever pushed them still has to apply them.
+///
+/// # Errors
+/// As [`copy_read`].
+///
+/// # Panics
+/// As [`copy_read`], and if `projection` has a position that is none.
+pub fn copy_read_columns(read: CopyRead, projection: &[usize]) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
     let CopyRead { content, format, schema, partition_columns, max_chars, units, on_bad_row, .. } = read;
     assert_eq!(max_chars.len(), schema.fields().len(), "each column has its limit or none");
     if let Some(field) = schema.fields().iter().find(|field| type_name(field.data_type()).is_none()) {
@@ -68,12 +88,14 @@ pub fn copy_read(read: CopyRead) -> Result<Arc<dyn ExecutionPlan>, StorageError>
     }
     let in_files: Vec<usize> =
         (0..schema.fields().len()).filter(|column| !partition_columns.contains(column)).collect();
-    let columns = FileColumns {
-        schema: Arc::new(Schema::new(
-            in_files.iter().map(|&column| Arc::clone(&schema.fields()[column])).collect::<Vec<_>>(),
-        )),
-        max_chars: in_files.iter().map(|&column| max_chars[column]).collect(),
-    };
+    let wanted = projection.iter().filter_map(|column| in_files.iter().position(|in_file| in_file == column));
+    let fields: Vec<_> = in_files.iter().map(|&column| Arc::clone(&schema.fields()[column])).collect();
+    let in_files_max_chars = in_files.iter().map(|&column| max_chars[column]).collect();
+    let columns = FileColumns::new(Arc::new(Schema::new(fields)), in_files_max_chars, wanted.collect());
+    // Members of objects are found by their names: the others need not be known.
+    let columns = if matches!(format, CopyFormat::Json(_)) { columns.without_others() } else { columns };
+    let max_chars = projection.iter().map(|&column| max_chars[column]).collect();
+    let schema = Arc::new(schema.project(projection).expect("what is read is a target"));
     let form = match &format {
         CopyFormat::Csv(options) => Form::Lines("csv", Arc::new(Dialect::csv(options)?)),
         CopyFormat::Text(options) => Form::Lines("text", Arc::new(Dialect::text(options)?)),
@@ -97,7 +119,8 @@ pub fn copy_read(read: CopyRead) -> Result<Arc<dyn ExecutionPlan>, StorageError>
         on_bad_row,
         access: read.access,
         progress: read.progress,
-        error_log: Mutex::new(read.error_log),
+        error_log: Arc::new(Mutex::new(read.error_log)),
+        predicate: None,
         properties: Arc::new(properties),
         metrics: ExecutionPlanMetricsSet::new(),
     }))
@@ -121,6 +144,7 @@ pub fn copy_read(read: CopyRead) -> Result<Arc<dyn ExecutionPlan>, StorageError>
 /// # Errors
 /// [`StorageError::Record`] with file, line, column and value; [`StorageError::Column`]; [`StorageError::File`];
 /// [`StorageError::Io`]; [`StorageError::RejectLimit`]. Rows before the first error may have been handed on.
+#[derive(Clone)]
 pub(crate) struct CopyReadExec {
     content: ContentId,
     form: Form,
@@ -134,7 +158,9 @@ pub(crate) struct CopyReadExec {
     access: SourceAccess,
     progress: Arc<CopyProgress>,
     /// Taken by the stream.
-    error_log: Mutex<Option<ErrorLogWriter>>,
+    error_log: Arc<Mutex<Option<ErrorLogWriter>>>,
+    /// On the output.
+    predicate: Option<Arc<dyn PhysicalExpr>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -149,7 +175,11 @@ impl fmt::Debug for CopyReadExec {
 
 impl DisplayAs for CopyReadExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "CopyRead: format={}, units={}", self.form.name(), self.units.len())
+        write!(f, "CopyRead: format={}, units={}", self.form.name(), self.units.len())?;
+        match &self.predicate {
+            Some(predicate) => write!(f, ", pruning={predicate}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -168,9 +198,9 @@ impl ExecutionPlan for CopyReadExec {
 
     fn apply_expressions(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        self.predicate.as_ref().map_or(Ok(TreeNodeRecursion::Continue), f)
     }
 
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -194,6 +224,7 @@ impl ExecutionPlan for CopyReadExec {
             units: self.units.clone().into(),
             access: self.access.clone(),
             progress: Arc::clone(&self.progress),
+            pruner: self.predicate.as_ref().map(|p| Pruner::new(Arc::clone(p), Arc::clone(&self.schema))),
             bad: BadRows::new(self.on_bad_row, error_log, Arc::clone(&self.progress)),
             memory: Arc::clone(context.memory_pool()),
             metrics: BaselineMetrics::new(&self.metrics, 0),
@@ -207,5 +238,30 @@ impl ExecutionPlan for CopyReadExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
+    }
+
+    /// A report is of all rows.
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        pushed: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let answer = vec![PushedDown::No; pushed.parent_filters.len()];
+        let answer = FilterPushdownPropagation::with_parent_pushdown_result(answer);
+        let can_prune = matches!(self.form, Form::Parquet) || self.schema.fields().len() > self.columns.wanted.len();
+        if !can_prune || self.on_bad_row == OnBadRow::Report {
+            return Ok(answer);
+        }
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let filters = pushed.parent_filters.into_iter();
+        let filters = filters.filter_map(|asked| on_table(asked.filter, &self.schema, &all, &self.schema));
+        let filters: Vec<_> = filters.collect();
+        if filters.is_empty() {
+            return Ok(answer);
+        }
+        let predicate = Some(conjunction(self.predicate.iter().cloned().chain(filters)));
+        let read = CopyReadExec { predicate, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() };
+        Ok(answer.with_updated_node(Arc::new(read)))
     }
 }

@@ -7,9 +7,11 @@ use super::csv::{CsvReader, Dialect};
 use super::json::{JsonReader, Names};
 use super::parquet::ParquetReader;
 use super::progress::CopyProgress;
+use super::pruning::GivenValues;
 use crate::StorageError;
+use crate::scan::Pruner;
 use damson_cluster::{ContentId, CopyFile, CopyUnit, Encoding, SourceAccess, bad_row_batch};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
@@ -48,6 +50,7 @@ pub(super) struct Reading {
     pub units: VecDeque<CopyUnit>,
     pub access: SourceAccess,
     pub progress: Arc<CopyProgress>,
+    pub pruner: Option<Pruner>,
     pub bad: BadRows,
     pub memory: Arc<dyn MemoryPool>,
     pub metrics: BaselineMetrics,
@@ -80,7 +83,10 @@ impl Reading {
                     self.bad.finish().await?;
                     return Ok(None);
                 };
-                self.current = Some(self.open(unit).await?);
+                match self.open(unit).await? {
+                    Some(opened) => self.current = Some(opened),
+                    None => self.progress.unit_done(),
+                }
                 continue;
             };
             match reader.next_batch(&mut self.bad).await? {
@@ -100,13 +106,20 @@ impl Reading {
         }
     }
 
-    async fn open(&mut self, unit: CopyUnit) -> Result<Current> {
+    /// None for a unit that the filters above exclude.
+    async fn open(&mut self, unit: CopyUnit) -> Result<Option<Current>> {
         let given = self.given(unit.file())?;
+        if let Some(pruner) = &mut self.pruner
+            && pruner.is_proof(&GivenValues { schema: &self.schema, given: &given })
+        {
+            return Ok(None);
+        }
         let columns = Arc::clone(&self.columns);
         let reader = match (&self.form, unit) {
             (Form::Parquet, CopyUnit::RowGroups { file, row_groups }) => {
                 let progress = Arc::clone(&self.progress);
-                let reader = ParquetReader::open(&file, row_groups, columns, &self.access, progress).await?;
+                let pruning = self.pruner.as_mut().map(|pruner| (pruner, &self.schema));
+                let reader = ParquetReader::open(&file, row_groups, columns, &self.access, progress, pruning).await?;
                 Reader::Parquet(Box::new(reader))
             }
             (Form::Lines(_, dialect), CopyUnit::Records { file, codec, newline, start, end }) => {
@@ -131,7 +144,7 @@ impl Reading {
                 return Err(StorageError::File { path: unit.file().url.clone(), message, sqlstate: "XX000" }.into());
             }
         };
-        Ok(Current { reader, given })
+        Ok(Some(Current { reader, given }))
     }
 
     /// The values of a file's directories, by column.
@@ -178,7 +191,9 @@ fn put_together(schema: &SchemaRef, batch: &RecordBatch, given: &[Option<ScalarV
         Some(value) => value.to_array_of_size(batch.num_rows()),
         None => Ok(Arc::clone(in_file.next().expect("each column is in the file or given"))),
     };
-    Ok(RecordBatch::try_new(Arc::clone(schema), given.iter().map(column).collect::<Result<_>>()?)?)
+    let columns = given.iter().map(column).collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 enum Reader {

@@ -14,4 +14,4 @@ mod stream;
 pub(crate) use exec::scan;
 pub(crate) use files::TableFiles;
 pub(crate) use pages::PageIndexes;
-pub(crate) use pruning::{Asked, Pruner};
+pub(crate) use pruning::{Asked, Pruner, on_table};

@@ -73,7 +73,7 @@ impl Pruner {
     }
 
     /// Whether the statistics, which are of one container, prove that it has no row that passes.
-    fn is_proof(&mut self, statistics: &dyn PruningStatistics) -> bool {
+    pub(crate) fn is_proof(&mut self, statistics: &dyn PruningStatistics) -> bool {
         let Some(compiled) = self.compiled() else { return false };
         match compiled.prune(statistics) {
             Ok(may_match) => may_match == [false],

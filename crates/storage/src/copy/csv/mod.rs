@@ -12,3 +12,4 @@ mod sort_out;
 pub(crate) use dialect::{Dialect, Form};
 pub(crate) use line_ends::LineEnds;
 pub(crate) use reader::CsvReader;
+pub(crate) use records::{Field as RecordField, record_fields};

@@ -130,9 +130,9 @@ impl CsvReader {
         // What is wrong with the records before it comes first.
         let rows = bad_byte.as_ref().map_or(self.records.rows(), |failure| failure.row);
 
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.wanted.len());
         let mut worst: Option<Failure> = None;
-        for position in 0..self.columns.len() {
+        for &position in &self.columns.wanted {
             match self.columns.rule(position).parse(self.values(position, 0..rows, text, first)) {
                 Ok(column) => columns.push(column),
                 // The first record that is wrong, and its first column: as if rows were parsed one by one.
@@ -144,10 +144,7 @@ impl CsvReader {
         }
         match worst.or(bad_byte) {
             Some(failure) => Err(failure),
-            None => {
-                let schema = Arc::clone(&self.columns.schema);
-                Ok(RecordBatch::try_new(schema, columns).expect("columns have the schema's types"))
-            }
+            None => Ok(self.columns.batch(columns, self.records.rows())),
         }
     }
 

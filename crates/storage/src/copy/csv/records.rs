@@ -265,6 +265,30 @@ pub(crate) fn skip_record(
     }
 }
 
+/// The fields of the record at `at`, however many, and where it ends; None if it is not whole, or says that the data end.
+pub(crate) fn record_fields(
+    dialect: &Dialect,
+    text: &[u8],
+    mut at: usize,
+    last: bool,
+) -> Result<Option<(Vec<Field>, usize)>, Malformed> {
+    if is_end_mark(dialect, &text[at..], last) {
+        return Ok(None);
+    }
+    let mut fields = vec![];
+    loop {
+        let Some(cut) = next_field(dialect, text, at, last)? else { return Ok(None) };
+        if cut.is_no_text {
+            return Err(Malformed::Bytes);
+        }
+        fields.push(cut.field);
+        if cut.ends_record {
+            return Ok(Some((fields, cut.next)));
+        }
+        at = cut.next;
+    }
+}
+
 /// A field, and what is after it.
 pub(super) struct Cut {
     pub field: Field,

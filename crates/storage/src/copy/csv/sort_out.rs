@@ -97,7 +97,7 @@ impl CsvReader {
         let first = self.records.first().unwrap_or(self.share.at);
         let text = str::from_utf8(&self.share.text[first..self.share.at]).expect("what is no text was blanked");
         let (rows, mut failures) = (self.records.rows(), BTreeMap::new());
-        for position in 0..self.columns.len() {
+        for &position in &self.columns.wanted {
             let all = self.columns.rule(position).all_wrong(|from| self.values(position, from..rows, text, first));
             for wrong in all.into_iter().filter(|wrong| good[wrong.row]) {
                 let row = wrong.row;

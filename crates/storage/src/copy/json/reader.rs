@@ -134,7 +134,7 @@ impl JsonReader {
                 }
             }
         }
-        if let Some(batch) = self.parse(&columns) {
+        if let Some(batch) = self.parse(&columns, rows.len()) {
             return Typed { batch, defects };
         }
         for (position, texts) in columns.iter().enumerate() {
@@ -151,7 +151,8 @@ impl JsonReader {
             let mut lines = rows.iter();
             column.retain(|_| lines.next().is_some_and(|line| !defects.contains_key(line)));
         }
-        let batch = self.parse(&columns).expect("what was wrong was taken out");
+        let good = rows.iter().filter(|line| !defects.contains_key(line)).count();
+        let batch = self.parse(&columns, good).expect("what was wrong was taken out");
         Typed { batch, defects }
     }
 
@@ -175,13 +176,12 @@ impl JsonReader {
     }
 
     /// None if anything is wrong.
-    fn parse(&self, columns: &[Vec<Option<Cow<'_, str>>>]) -> Option<RecordBatch> {
+    fn parse(&self, columns: &[Vec<Option<Cow<'_, str>>>], rows: usize) -> Option<RecordBatch> {
         let parse = |(position, texts): (usize, &Vec<Option<Cow<'_, str>>>)| {
             self.columns.rule(position).parse(borrowed(texts)).ok()
         };
         let arrays: Option<Vec<ArrayRef>> = columns.iter().enumerate().map(parse).collect();
-        let schema = Arc::clone(&self.columns.schema);
-        Some(RecordBatch::try_new(schema, arrays?).expect("columns have the schema's types"))
+        Some(self.columns.batch(arrays?, rows))
     }
 
     /// Drops the text that is handed on and adds the next block.

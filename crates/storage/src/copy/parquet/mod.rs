@@ -2,6 +2,7 @@
 
 mod columns;
 mod convert;
+mod pruning;
 mod reader;
 
 pub(crate) use reader::{ParquetReader, unreadable};

@@ -2,15 +2,18 @@
 
 use super::columns::{as_views, match_columns};
 use super::convert::{Mismatch, convert, mismatches};
+use super::pruning::RowGroupBounds;
 use crate::StorageError;
 use crate::copy::bad_rows::{BadRows, Defect};
 use crate::copy::column::{FileColumns, Wrong};
 use crate::copy::progress::CopyProgress;
 use crate::limits::BATCH_ROWS;
+use crate::scan::Pruner;
 use crate::source::SourceFile;
 use damson_cluster::{BadRow, CopyFile, SourceAccess};
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter, filter_record_batch};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::Result;
 use datafusion::parquet::arrow::ProjectionMask;
@@ -26,7 +29,7 @@ pub(crate) struct ParquetReader {
     columns: Arc<FileColumns>,
     path: String,
     rows: ParquetRecordBatchStream<SourceFile>,
-    /// Position in the stream's batches, by target column.
+    /// Position in the stream's batches, by column that is read.
     positions: Vec<usize>,
     numbers: RowNumbers,
     progress: Arc<CopyProgress>,
@@ -63,6 +66,8 @@ impl RowNumbers {
 }
 
 impl ParquetReader {
+    /// `pruning`: what excludes row groups, and the schema that it is of.
+    ///
     /// # Errors
     /// As [`SourceFile::open`]; 22P04 for what is no Parquet file, or has not the columns; 55000 for a row group that is not there.
     pub(crate) async fn open(
@@ -71,6 +76,7 @@ impl ParquetReader {
         columns: Arc<FileColumns>,
         access: &SourceAccess,
         progress: Arc<CopyProgress>,
+        pruning: Option<(&mut Pruner, &SchemaRef)>,
     ) -> Result<Self, StorageError> {
         let path = listed.url.clone();
         let mut file = SourceFile::open(listed, access).await?;
@@ -81,6 +87,21 @@ impl ParquetReader {
             let message = format!("it has no row group {row_group} any more");
             return Err(StorageError::File { path, message, sqlstate: "55000" });
         }
+        let sources = match_columns(&path, found.schema(), &columns.schema)?;
+        let sources: Vec<usize> = columns.wanted.iter().map(|&column| sources[column]).collect();
+        // Text straight into views.
+        let options = ArrowReaderOptions::new().with_schema(Arc::new(as_views(found.schema())));
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), options).map_err(bad)?;
+        let row_groups = match pruning {
+            None => row_groups,
+            Some((pruner, schema)) => {
+                let may_match = |&row_group: &usize| {
+                    let (metadata, sources, columns) = (&metadata, &sources[..], &*columns);
+                    !pruner.is_proof(&RowGroupBounds { schema, columns, sources, metadata, row_group })
+                };
+                row_groups.into_iter().filter(may_match).collect()
+            }
+        };
         let bytes: u64 = row_groups.iter().map(|&row_group| groups[row_group].compressed_size().max(0) as u64).sum();
         progress.know_bytes(listed.bytes, bytes);
         let firsts: Vec<u64> = groups
@@ -94,11 +115,6 @@ impl ParquetReader {
         let numbers = row_groups.iter().map(|&group| (firsts[group], groups[group].num_rows().max(0) as u64));
         let rows_all: u64 = numbers.clone().map(|(_, rows)| rows).sum();
         let numbers = RowNumbers { row_groups: numbers.filter(|&(_, rows)| rows > 0).collect() };
-
-        let sources = match_columns(&path, found.schema(), &columns.schema)?;
-        // Text straight into views.
-        let options = ArrowReaderOptions::new().with_schema(Arc::new(as_views(found.schema())));
-        let metadata = ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), options).map_err(bad)?;
         let mask = ProjectionMask::roots(metadata.parquet_schema(), sources.iter().copied());
         let rows = ParquetRecordBatchStreamBuilder::new_with_metadata(file, metadata)
             .with_row_groups(row_groups)
@@ -143,8 +159,8 @@ impl ParquetReader {
     /// # Errors
     /// The first column that is wrong, and its first row.
     fn convert(&self, batch: &RecordBatch) -> Result<RecordBatch, StorageError> {
-        let mut converted = Vec::with_capacity(self.columns.len());
-        for (position, &source) in self.positions.iter().enumerate() {
+        let mut converted = Vec::with_capacity(self.positions.len());
+        for (&position, &source) in self.columns.wanted.iter().zip(&self.positions) {
             let rule = self.columns.rule(position);
             let column = convert(batch.column(source), rule.field.data_type());
             let column = column.map_err(|Mismatch { message, sqlstate }| self.wrong(position, message, sqlstate))?;
@@ -153,8 +169,7 @@ impl ParquetReader {
             }
             converted.push(column);
         }
-        let schema = Arc::clone(&self.columns.schema);
-        Ok(RecordBatch::try_new(schema, converted).expect("columns have the schema's types"))
+        Ok(self.columns.batch(converted, batch.num_rows()))
     }
 
     fn wrong(&self, position: usize, message: String, sqlstate: &'static str) -> StorageError {
@@ -172,7 +187,7 @@ impl ParquetReader {
             let column = Some(self.columns.schema.field(position).name().clone());
             Defect { column, value: None, message, sqlstate }
         };
-        for (position, &source) in self.positions.iter().enumerate() {
+        for (&position, &source) in self.columns.wanted.iter().zip(&self.positions) {
             let target = self.columns.rule(position).field.data_type();
             let found = mismatches(batch.column(source), target)
                 .map_err(|Mismatch { message, sqlstate }| self.wrong(position, message, sqlstate))?;
@@ -183,8 +198,8 @@ impl ParquetReader {
         let fitting: Vec<usize> = (0..batch.num_rows()).filter(|row| !defects.contains_key(row)).collect();
         let is_fitting: BooleanArray = (0..batch.num_rows()).map(|row| Some(!defects.contains_key(&row))).collect();
         let batch = filter_record_batch(batch, &is_fitting)?;
-        let mut converted = Vec::with_capacity(self.columns.len());
-        for (position, &source) in self.positions.iter().enumerate() {
+        let mut converted = Vec::with_capacity(self.positions.len());
+        for (&position, &source) in self.columns.wanted.iter().zip(&self.positions) {
             let rule = self.columns.rule(position);
             let column = convert(batch.column(source), rule.field.data_type())
                 .map_err(|Mismatch { message, sqlstate }| self.wrong(position, message, sqlstate))?;
@@ -197,7 +212,7 @@ impl ParquetReader {
         let is_good: BooleanArray = fitting.iter().map(|row| Some(!defects.contains_key(row))).collect();
         let columns: Vec<ArrayRef> =
             converted.iter().map(|column| filter(column, &is_good)).collect::<Result<_, ArrowError>>()?;
-        let good = RecordBatch::try_new(Arc::clone(&self.columns.schema), columns)?;
+        let good = self.columns.batch(columns, is_good.true_count());
         // A row is shown by its number alone: it has no text.
         let found = defects.into_iter().map(|(row, defect)| defect.at(&self.path, numbers[row], None, None));
         Ok((good, found.collect()))
