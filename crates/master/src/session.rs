@@ -16,6 +16,7 @@ mod copy_history;
 mod create_as;
 mod expand;
 mod explain;
+mod files;
 mod history;
 mod identity;
 mod insert;

@@ -2,9 +2,9 @@
 //! build (a segment of another is refused at registration), so there are no versions in here.
 
 use crate::{
-    CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, ForgetConstantsExec, Gang, HashFilterExec, Kept,
-    MotionDef, MotionKind, MotionRecvExec, MotionSendExec, NextValuesExec, ScanSpec, SplitUpdateExec, SpoolExec,
-    TableModifyExec, TableModifySpec, TableScanExec, TableWriteExec, TableWriteSpec,
+    CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, FileScanExec, FileScanSpec, ForgetConstantsExec, Gang,
+    HashFilterExec, Kept, MotionDef, MotionKind, MotionRecvExec, MotionSendExec, NextValuesExec, ScanSpec,
+    SplitUpdateExec, SpoolExec, TableModifyExec, TableModifySpec, TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -72,6 +72,7 @@ enum NodeType {
     TableModify = 10,
     SplitUpdate = 11,
     NextValues = 12,
+    FileScan = 13,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +119,8 @@ impl PhysicalExtensionCodec for SliceCodec {
             (NodeType::TableScan, to_json(scan.spec())?, vec![])
         } else if let Some(read) = node.downcast_ref::<CopyReadExec>() {
             (NodeType::CopyRead, to_json(read.spec())?, vec![])
+        } else if let Some(scan) = node.downcast_ref::<FileScanExec>() {
+            (NodeType::FileScan, to_json(scan.spec())?, vec![])
         } else if let Some(write) = node.downcast_ref::<TableWriteExec>() {
             (NodeType::TableWrite, to_json(write.spec())?, encode_all(write.checks().iter().collect())?)
         } else if let Some(modify) = node.downcast_ref::<TableModifyExec>() {
@@ -173,6 +176,7 @@ impl PhysicalExtensionCodec for SliceCodec {
             NodeType::Unknown => return Err(malformed("an operator of unknown type")),
             NodeType::TableScan => Arc::new(TableScanExec::try_new(from_json::<ScanSpec>(&node.description)?, None)?),
             NodeType::CopyRead => Arc::new(CopyReadExec::new(from_json::<CopyReadSpec>(&node.description)?)),
+            NodeType::FileScan => Arc::new(FileScanExec::try_new(from_json::<FileScanSpec>(&node.description)?, None)?),
             NodeType::TableWrite => {
                 let spec = from_json::<TableWriteSpec>(&node.description)?;
                 let checks = decode_all(&spec.schema)?;

@@ -4,12 +4,12 @@ use crate::running::RunningGuard;
 use crate::stores::Stores;
 use damson_cluster::OnBadRow;
 use damson_motion::{
-    CopyReadExec, CopyWriteExec, ExecuteHead, ModifyKind, SegmentIdExec, TableModifyExec, TableScanExec,
-    TableWriteExec, TableWriteSpec,
+    CopyReadExec, CopyWriteExec, ExecuteHead, FileScanExec, FileScanSpec, ModifyKind, SegmentIdExec, TableModifyExec,
+    TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use damson_storage::{
     Check, CopyProgress, CopyRead, CopyWriteSpec, Exports, ModifySpec, StorageError, WriteSpec, Writes, copy_read,
-    copy_write,
+    copy_read_columns, copy_write,
 };
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
@@ -61,6 +61,8 @@ pub(crate) fn resolve(
                 error_log: logs.then(|| stores.local().error_log(spec.table).writer()),
             };
             copy_read(read).map_err(external)?
+        } else if let Some(scan) = plan.downcast_ref::<FileScanExec>() {
+            scan_files(head, scan.spec()).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
             let store = stores.at(write.spec().place)?;
             let spec = write_spec(head, write.spec(), write.checks());
@@ -93,6 +95,23 @@ pub(crate) fn resolve(
         Ok(Transformed::yes(resolved))
     };
     plan.transform_up(resolve_one).data()
+}
+
+fn scan_files(head: &ExecuteHead, spec: &FileScanSpec) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+    let units = head.copy_units.get(&spec.leaf).cloned().unwrap_or_default();
+    let read = CopyRead {
+        content: head.content,
+        format: spec.format.clone(),
+        schema: Arc::clone(&spec.schema),
+        partition_columns: spec.partition_columns.clone(),
+        max_chars: spec.max_chars.clone(),
+        on_bad_row: spec.on_bad_row,
+        access: spec.access.clone(),
+        progress: CopyProgress::new(&units),
+        units,
+        error_log: None,
+    };
+    copy_read_columns(read, &spec.projection)
 }
 
 fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn PhysicalExpr>]) -> WriteSpec {

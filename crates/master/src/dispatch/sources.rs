@@ -1,9 +1,9 @@
-//! What a segment says of the files that COPY reads.
+//! What a segment says of the files that COPY and queries read.
 
 use super::FileService;
 use crate::error::{SqlResult, internal};
 use damson_cluster::{Codec, ContentId, CopyFile, CopyFormat, CopyUnit, SourceAccess};
-use damson_motion::{ListSources, SplitSources, source_calls};
+use damson_motion::{InferSchema, InferredSchema, ListSources, SplitSources, source_calls};
 
 /// Who looks at sources for the master. Every cluster has it.
 const SCOUT: ContentId = ContentId(0);
@@ -40,5 +40,21 @@ impl FileService {
         let request = SplitSources { files, format, codec, segments, access };
         let body = serde_json::to_vec(&request).map_err(internal)?;
         self.ask(SCOUT, source_calls::SPLIT_SOURCES, body.into()).await
+    }
+
+    /// The columns of files. Dropping the future ends it.
+    ///
+    /// # Errors
+    /// 42804 for files that do not agree, 22P04 for those of another format, and those of the places; 57P03 without the segment.
+    pub(crate) async fn infer_schema(
+        &self,
+        files: &[CopyFile],
+        format: &CopyFormat,
+        codec: Option<Codec>,
+        access: &SourceAccess,
+    ) -> SqlResult<InferredSchema> {
+        let (files, format, access) = (files.to_vec(), format.clone(), access.clone());
+        let body = serde_json::to_vec(&InferSchema { files, format, codec, access }).map_err(internal)?;
+        self.ask(SCOUT, source_calls::INFER_SCHEMA, body.into()).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod constants;
 mod cross_joins;
+mod files;
 mod init_plan;
 mod names;
 mod null_tests;
@@ -14,6 +15,7 @@ mod table;
 mod window_filter;
 
 pub(crate) use constants::write_out_constants;
+pub(crate) use files::{FileColumns, FileRelation, FileTable, StatementFiles};
 pub(crate) use init_plan::{ScalarRunner, replace_scalar_subqueries};
 pub(crate) use names::{CATALOG, StatementNames};
 pub(crate) use null_tests::write_out_nulls;

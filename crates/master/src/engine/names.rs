@@ -1,6 +1,6 @@
 //! What names mean to one statement: tables as of its snapshot, views, system tables.
 
-use super::{DamsonTable, PastRelations};
+use super::{DamsonTable, PastRelations, StatementFiles};
 use crate::catalog::{CatalogState, Relation};
 use crate::planner::Tables;
 use async_trait::async_trait;
@@ -25,6 +25,7 @@ pub(crate) struct StatementNames {
     inner: Arc<Inner>,
     /// Of the whole statement, views and all.
     past: Arc<PastRelations>,
+    files: Arc<StatementFiles>,
 }
 
 struct Inner {
@@ -41,7 +42,7 @@ struct Inner {
 
 impl StatementNames {
     pub(crate) fn new(state: Arc<CatalogState>, search_schema: &str, segment_id: bool) -> Self {
-        Self::of(state, None, search_schema, segment_id, Arc::default())
+        Self::of(state, None, search_schema, segment_id, Arc::default(), Arc::default())
     }
 
     fn of(
@@ -50,6 +51,7 @@ impl StatementNames {
         search_schema: &str,
         segment_id: bool,
         past: Arc<PastRelations>,
+        files: Arc<StatementFiles>,
     ) -> Self {
         let inner = Inner {
             state,
@@ -59,25 +61,31 @@ impl StatementNames {
             new_tables: RwLock::default(),
             prepared: RwLock::default(),
         };
-        StatementNames { inner: Arc::new(inner), past }
+        StatementNames { inner: Arc::new(inner), past, files }
     }
 
     /// Names of a view's query, of the same state.
     pub(crate) fn within_view(&self, search_schema: &str, segment_id: bool) -> Self {
         let (state, past) = (Arc::clone(&self.inner.state), Arc::clone(&self.past));
-        Self::of(state, self.inner.as_of, search_schema, segment_id, past)
+        Self::of(state, self.inner.as_of, search_schema, segment_id, past, Arc::clone(&self.files))
     }
 
     /// Names as of a past snapshot, whose state was [added](StatementNames::add_past).
     pub(crate) fn as_of(&self, snapshot: SnapshotId) -> Option<Self> {
         let state = self.past.state(snapshot)?;
         let (search_schema, segment_id) = (self.search_schema(), self.inner.segment_id);
-        Some(Self::of(state, Some(snapshot), search_schema, segment_id, Arc::clone(&self.past)))
+        let (past, files) = (Arc::clone(&self.past), Arc::clone(&self.files));
+        Some(Self::of(state, Some(snapshot), search_schema, segment_id, past, files))
     }
 
     /// These names, of a statement that reads what another of its parts has bound.
     pub(crate) fn with_past(self, other: &StatementNames) -> Self {
-        StatementNames { past: Arc::clone(&other.past), ..self }
+        StatementNames { past: Arc::clone(&other.past), files: Arc::clone(&other.files), ..self }
+    }
+
+    /// The files that the statement reads as relations.
+    pub(crate) fn files(&self) -> &Arc<StatementFiles> {
+        &self.files
     }
 
     /// What the statement reads as it was, its files held.

@@ -99,6 +99,7 @@ fn kind(operator: &str) -> &str {
     let name = operator.trim_end_matches("(TopK)").trim_end_matches("Exec");
     match name {
         "TableScan" | "DataSource" => "Scan",
+        "CopyRead" => "FileScan",
         "GlobalLimit" | "LocalLimit" => "Limit",
         "BoundedWindowAgg" => "WindowAgg",
         name => name,

@@ -7,8 +7,8 @@ use super::node::{Description, Place};
 use crate::backup::shown_url;
 use damson_cluster::Once;
 use damson_motion::{
-    CopyReadExec, CopyWriteExec, Gang, HashFilterExec, Kept, ModifyKind, MotionDef, MotionKind, NextValuesExec,
-    SplitUpdateExec, TableModifyExec, TableScanExec, TableWriteExec,
+    CopyReadExec, CopyWriteExec, FileScanExec, Gang, HashFilterExec, Kept, ModifyKind, MotionDef, MotionKind,
+    NextValuesExec, SplitUpdateExec, TableModifyExec, TableScanExec, TableWriteExec,
 };
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -49,6 +49,11 @@ fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
     if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
         let name = scan.spec().name.as_str();
         return Some(Description::new("Seq Scan").suffixed(format!(" on {name}")).fact("Relation Name", name));
+    }
+    if let Some(scan) = plan.downcast_ref::<FileScanExec>() {
+        let (name, files) = (scan.spec().name.as_str(), scan.spec().files);
+        let description = Description::new("File Scan").suffixed(format!(" on {name} (files: {files})"));
+        return Some(description.fact("Relation Name", name).fact("Files", files));
     }
     if plan.downcast_ref::<CopyReadExec>().is_some() {
         return Some(Description::new("External Scan"));

@@ -3,7 +3,7 @@
 use super::distribute::Tables;
 use arrow::array::ArrayRef;
 use damson_cluster::{ContentId, Distribution, placement};
-use damson_motion::{CopyReadExec, HashFilterExec, MotionExec, TableScanExec, TableWriteExec};
+use damson_motion::{CopyReadExec, FileScanExec, HashFilterExec, MotionExec, TableScanExec, TableWriteExec};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::split_conjunction;
@@ -36,6 +36,7 @@ fn is_pinned(plan: &Arc<dyn ExecutionPlan>, tables: &dyn Tables, pinned: &mut Op
     let elsewhere = plan.downcast_ref::<MotionExec>().is_some()
         || plan.downcast_ref::<HashFilterExec>().is_some()
         || plan.downcast_ref::<CopyReadExec>().is_some()
+        || plan.downcast_ref::<FileScanExec>().is_some()
         || plan.downcast_ref::<TableWriteExec>().is_some();
     !elsewhere && plan.children().into_iter().all(|child| is_pinned(child, tables, pinned))
 }

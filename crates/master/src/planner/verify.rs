@@ -2,7 +2,9 @@
 
 use super::slices::SliceTable;
 use super::spool;
-use damson_motion::{Gang, MotionDef, MotionExec, MotionKind, MotionRecvExec, MotionSendExec, TableScanExec};
+use damson_motion::{
+    FileScanExec, Gang, MotionDef, MotionExec, MotionKind, MotionRecvExec, MotionSendExec, TableScanExec,
+};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,8 +38,8 @@ pub(crate) fn verify(table: &SliceTable) {
                 let send = sends.remove(&receive.def().id.0).expect("a motion is received once");
                 assert_eq!(send.receivers, slice.gang, "{}: the gang receives", slice.id);
             }
-            if plan.downcast_ref::<TableScanExec>().is_some() {
-                assert_ne!(slice.gang, Gang::Entry, "{}: the master has no tables", slice.id);
+            if plan.downcast_ref::<TableScanExec>().is_some() || plan.downcast_ref::<FileScanExec>().is_some() {
+                assert_ne!(slice.gang, Gang::Entry, "{}: the master has no tables and reads no files", slice.id);
             }
         });
     }

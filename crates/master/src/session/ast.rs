@@ -119,7 +119,9 @@ fn hide_in(body: &mut ast::SetExpr) {
 }
 
 fn reads_only_tables(select: &ast::Select) -> bool {
-    let is_table = |factor: &ast::TableFactor| matches!(factor, ast::TableFactor::Table { .. });
+    let is_table = |factor: &ast::TableFactor| {
+        matches!(factor, ast::TableFactor::Table { .. }) && crate::sql::files_in_from(factor).is_none()
+    };
     select.from.iter().all(|from| is_table(&from.relation) && from.joins.iter().all(|j| is_table(&j.relation)))
 }
 

@@ -93,6 +93,7 @@ impl Session {
             let mut state = statement_state(&self.master.base, names);
             state.register_udtf(READ_ERROR_LOG, Arc::new(self.read_error_log(names)));
             let mut query = query.clone();
+            self.name_files(names, &mut query).await?;
             self.find_past(names, &state, &mut query).await?;
             name_relations(&mut query, names.search_schema(), None).map_err(external)?;
             merge_columns(&mut query).map_err(external)?;

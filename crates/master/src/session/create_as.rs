@@ -1,5 +1,6 @@
 //! CREATE TABLE AS.
 
+use super::backup::until;
 use super::column_names::plain;
 use super::write::{keys, table_target};
 use super::{Outcome, Session};
@@ -25,7 +26,7 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         let tablespace = self.in_tablespace(&transaction.state(), create.tablespace.as_ref())?;
-        let bound = self.bind(transaction.state(), &create.query, "").await?;
+        let bound = until(&cancel, self.bind(transaction.state(), &create.query, "")).await?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let schema = self.schema_of(&bound)?;
         let state = bound.names.state();

@@ -1,5 +1,6 @@
 //! SELECT.
 
+use super::backup::until;
 use super::bind::{Bound, located};
 use super::column_names::plain;
 use super::setval::Setval;
@@ -34,7 +35,9 @@ impl Session {
         state: Arc<CatalogState>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let bound = with_parameters(self.bind(state, query, text).await?, parameters)?;
+        // Looking at files that a query names can take long.
+        let bound = until(&cancel, self.bind(state, query, text)).await?;
+        let bound = with_parameters(bound, parameters)?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
         let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
@@ -96,8 +99,10 @@ impl Session {
         to_the_end: bool,
         cancel: CancellationToken,
     ) -> SqlResult<Running> {
+        let mut units = self.split_files(bound, table, &cancel).await?;
+        units.extend(copy_units);
         let whole = dispatch_of(bound, table, cancel);
-        self.master.dispatcher.run(Dispatch { copy_units, to_the_end, ..whole }).await
+        self.master.dispatcher.run(Dispatch { copy_units: units, to_the_end, ..whole }).await
     }
 
     /// A write over some files of the tables that it reads.

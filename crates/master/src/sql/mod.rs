@@ -15,6 +15,7 @@ mod distributed;
 mod drop;
 mod explain;
 mod expression;
+mod files;
 mod guard;
 mod insert;
 mod limits;
@@ -41,6 +42,7 @@ mod wide_numbers;
 pub use as_of::Version;
 pub use copy::format_of_name;
 pub use expression::{parse_expression, values_query};
+pub use files::{FilesInFrom, files_in_from};
 pub use names::{DATABASE, DEFAULT_SCHEMA, DEFAULT_TABLESPACE, fold};
 pub use nextval::{
     NEXTVAL, call_arguments, calls_sequence, name_in_quotes, nextval_of, not_a_name, qualify_sequences,

@@ -1,8 +1,8 @@
 //! SELECT, VALUES, WITH.
 
 use super::cursor::Cursor;
-use super::names;
 use super::statement::RelationName;
+use super::{files, names};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, Expr, Query, SetExpr, Visit, Visitor};
 use std::ops::ControlFlow;
@@ -122,6 +122,9 @@ impl Visitor for References {
     }
 
     fn pre_visit_relation(&mut self, relation: &ast::ObjectName) -> ControlFlow<()> {
+        if files::is_place_name(relation) {
+            return ControlFlow::Continue(());
+        }
         match names::relation_name(relation) {
             Ok(name) => {
                 let is_cte = name.schema.is_none() && self.scopes.iter().flatten().any(|cte| *cte == name.name);

@@ -1,9 +1,9 @@
-//! Leaves: where tables, constants and COPY's files are.
+//! Leaves: where tables, constants and files are.
 
 use super::{Distributor, Placed};
 use crate::planner::locus::Locus;
 use damson_cluster::{Distribution, TableDef};
-use damson_motion::{CopyReadExec, ScanSpec, TableScanExec};
+use damson_motion::{CopyReadExec, FileScanExec, ScanSpec, TableScanExec};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
@@ -21,7 +21,7 @@ impl Distributor<'_> {
             let table = table.ok_or_else(missing)?;
             let placed = self.place_scan(plan, scan, &table)?;
             return Ok(Some(if self.everywhere { self.to_everywhere(placed)? } else { placed }));
-        } else if plan.downcast_ref::<CopyReadExec>().is_some() {
+        } else if plan.downcast_ref::<CopyReadExec>().is_some() || plan.downcast_ref::<FileScanExec>().is_some() {
             Locus::Strewn
         } else if is_constant(plan) {
             Locus::General

@@ -1,7 +1,7 @@
 //! How many rows a relation has, how wide they are, and where they lie.
 
 use super::selectivity::{column_of, number_of, selectivity};
-use crate::engine::DamsonTable;
+use crate::engine::{DamsonTable, FileTable};
 use damson_cluster::Distribution;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
@@ -146,7 +146,11 @@ fn of_scan(scan: &TableScan) -> RelationEstimate {
     let Some(table) = provider.downcast_ref::<DamsonTable>() else {
         let rows = provider.statistics().and_then(|s| s.num_rows.get_value().copied());
         let rows = rows.map_or(UNKNOWN_ROWS, |r| r as f64);
-        return RelationEstimate { rows, lies: Lies::Everywhere, ..unknown() };
+        let lies = match provider.downcast_ref::<FileTable>() {
+            Some(_) => Lies::Somewhere,
+            None => Lies::Everywhere,
+        };
+        return RelationEstimate { rows, lies, ..unknown() };
     };
     let statistics = table.table_statistics();
     let rows = statistics.num_rows.get_value().map_or(UNKNOWN_ROWS, |&r| r as f64).max(1.0);

@@ -120,7 +120,7 @@ fn rejected_notice(rejected: u64) -> Option<String> {
 ///
 /// # Errors
 /// 22023 for files of several formats.
-fn format_of(copy: &CopyFrom, files: &[CopyFile]) -> SqlResult<CopyFormat> {
+pub(in crate::session) fn format_of(copy: &CopyFrom, files: &[CopyFile]) -> SqlResult<CopyFormat> {
     if !copy.format_by_files {
         return Ok(copy.format.clone());
     }

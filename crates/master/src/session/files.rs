@@ -1,0 +1,161 @@
+//! Files that stand in a FROM: what they mean, their columns, and the segments' shares of them.
+//!
+//! Such a relation is found by the binder under a name that no table has; what it is called in the statement is an alias.
+
+use super::Session;
+use super::backup::until;
+use super::bind::{Bound, external};
+use super::copy::format_of;
+use crate::engine::{FileColumns, FileRelation, FileTable, StatementNames};
+use crate::error::{SqlError, SqlResult, SqlState};
+use crate::planner::SliceTable;
+use crate::sql::{FilesInFrom, files_in_from};
+use damson_cluster::{CopyFormat, CopyUnit, OnBadRow};
+use damson_motion::{FileScanExec, InferredSchema};
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::ExecutionPlan;
+use sqlparser::ast::{self, Ident, ObjectName, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// The schema of file relations.
+const FILES: &str = "files:";
+
+/// Each segment's units, by leaf.
+pub(super) type LeafUnits = HashMap<u32, Vec<Vec<CopyUnit>>>;
+
+impl Session {
+    /// Makes the files that a query names known to the binder, under the names that it puts in their place.
+    ///
+    /// # Errors
+    /// Those of COPY's places and options; 42804 for files that do not agree about their columns.
+    pub(super) async fn name_files(
+        &self,
+        names: &StatementNames,
+        query: &mut ast::Statement,
+    ) -> Result<(), DataFusionError> {
+        let mut calls = Calls(vec![]);
+        if let ControlFlow::Break(error) = Visit::visit(query, &mut calls) {
+            return Err(external(error));
+        }
+        if calls.0.is_empty() {
+            return Ok(());
+        }
+        let mut relations = VecDeque::with_capacity(calls.0.len());
+        for call in calls.0 {
+            let alias = call.alias.clone();
+            relations.push_back((self.file_relation(names, call).await.map_err(external)?, alias));
+        }
+        let _: ControlFlow<()> = VisitMut::visit(query, &mut WriteNames { relations });
+        Ok(())
+    }
+
+    /// The leaf of files, which are looked at.
+    async fn file_relation(&self, names: &StatementNames, call: FilesInFrom) -> SqlResult<u32> {
+        let FilesInFrom { copy, says_header, .. } = call;
+        if matches!(copy.on_bad_row, OnBadRow::Reject { log: true, .. }) {
+            let message = "LOG ERRORS is not supported where files are queried";
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
+        let access = self.access(names.state(), copy.secret.as_ref(), &copy.sources).await;
+        // A position would be one in COPY's text.
+        let access = access.map_err(|error| SqlError { position: None, ..error })?;
+        let service = &self.master.files;
+        let files = service.list_sources(&copy.sources, copy.pattern.as_deref(), &access).await?;
+        let mut format = format_of(&copy, &files)?;
+        if let CopyFormat::Csv(options) = &mut format
+            && !says_header
+        {
+            // `.tbl` files never have one.
+            options.header = !files.iter().all(|file| file.url.contains(".tbl"));
+        }
+        let InferredSchema { schema, partition_columns } =
+            service.infer_schema(&files, &format, copy.codec, &access).await?;
+        let relation = FileRelation { files, format, codec: copy.codec, access };
+        let columns = schema.fields().len();
+        let columns = FileColumns {
+            name: copy.sources.join(", "),
+            max_chars: vec![None; columns],
+            schema,
+            partition_columns: (columns - partition_columns..columns).collect(),
+            on_bad_row: copy.on_bad_row,
+        };
+        let leaf = names.files().add(relation.clone());
+        names.prepare(FILES, &leaf.to_string(), Arc::new(FileTable::new(leaf, &relation, columns)));
+        Ok(leaf)
+    }
+
+    /// Each segment's share of the files that a plan reads.
+    ///
+    /// # Errors
+    /// 55000 for a file that has changed since it was listed, and those of places and formats.
+    pub(super) async fn split_files(
+        &self,
+        bound: &Bound,
+        table: &SliceTable,
+        cancel: &CancellationToken,
+    ) -> SqlResult<LeafUnits> {
+        let mut leaves = BTreeSet::new();
+        table.slices.iter().for_each(|slice| leaves_of(&slice.plan, &mut leaves));
+        let segments = bound.names.state().current_map().segment_count();
+        let mut units = LeafUnits::new();
+        for leaf in leaves {
+            let unknown = || crate::error::internal(format!("no files belong to leaf {leaf}"));
+            let relation = bound.names.files().relation(leaf).ok_or_else(unknown)?;
+            let FileRelation { files, format, codec, access } = &*relation;
+            let split = self.master.files.split_sources(files, format, *codec, segments, access);
+            units.insert(leaf, until(cancel, split).await?);
+        }
+        Ok(units)
+    }
+}
+
+fn leaves_of(plan: &Arc<dyn ExecutionPlan>, leaves: &mut BTreeSet<u32>) {
+    leaves.extend(plan.downcast_ref::<FileScanExec>().map(|scan| scan.spec().leaf));
+    plan.children().into_iter().for_each(|child| leaves_of(child, leaves));
+}
+
+/// The files that a query names, in the order in which they are visited.
+struct Calls(Vec<FilesInFrom>);
+
+impl Visitor for Calls {
+    type Break = SqlError;
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<SqlError> {
+        match files_in_from(factor) {
+            Some(Ok(call)) => self.0.push(call),
+            Some(Err(error)) => return ControlFlow::Break(error),
+            None => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts names in the place of files, in the same order.
+struct WriteNames {
+    /// Leaf and alias.
+    relations: VecDeque<(u32, String)>,
+}
+
+impl VisitorMut for WriteNames {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if files_in_from(factor).is_none() {
+            return ControlFlow::Continue(());
+        }
+        if let TableFactor::Table { name, alias, args, .. } = factor
+            && let Some((leaf, own)) = self.relations.pop_front()
+        {
+            *args = None;
+            *name = ObjectName::from(vec![Ident::with_quote('"', FILES), Ident::with_quote('"', leaf.to_string())]);
+            if alias.is_none() {
+                let own = Ident::with_quote('"', own);
+                *alias = Some(TableAlias { explicit: true, name: own, columns: vec![], at: None });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
