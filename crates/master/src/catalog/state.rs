@@ -32,6 +32,10 @@ pub struct ViewDef {
     pub references: BTreeSet<(String, String)>,
     /// The schema that unqualified names of the query are looked up in.
     pub search_schema: String,
+    /// An external table instead of a query, which is empty then. Kept where views are: it has no rows of its own either, has a name among
+    /// theirs, and other views may use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<Box<ExternalDef>>,
 }
 
 impl ViewDef {

@@ -24,6 +24,16 @@ pub fn drop_views(workspace: &mut Workspace, drop: &Drop<RelationName>, search_s
 }
 
 /// # Errors
+/// 42P01, 42809 for what is none, 2BP01, and the catalog's. All external tables are dropped or none; their files stay.
+pub fn drop_external(
+    workspace: &mut Workspace,
+    drop: &Drop<RelationName>,
+    search_schema: &str,
+) -> SqlResult<CommandDone> {
+    drop_relations(workspace, drop, search_schema, "external table", CommandDone::new("DROP EXTERNAL TABLE"))
+}
+
+/// # Errors
 /// 42P01, 42809 for what is none, 2BP01 also for an identity column's, and the catalog's. All sequences are dropped or none.
 pub fn drop_sequences(
     workspace: &mut Workspace,
@@ -62,19 +72,25 @@ fn drop_relations(
     let mut names = Vec::with_capacity(drop.names.len());
     for name in &drop.names {
         match (find_relation(&state, name, search_schema), kind) {
+            (Some(Relation::View(view)), _) if view.external.is_some() && kind != "external table" => {
+                return Err(wrong_kind(name, &a(kind), "Use DROP EXTERNAL TABLE to remove an external table."));
+            }
+            (Some(Relation::View(view)), "external table") if view.external.is_some() => {
+                names.push((name.schema_or(search_schema).to_owned(), name.name.clone()));
+            }
             (Some(Relation::Table(_)), "table")
             | (Some(Relation::View(_)), "view")
             | (Some(Relation::Sequence(_)), "sequence") => {
                 names.push((name.schema_or(search_schema).to_owned(), name.name.clone()));
             }
             (Some(Relation::View(_)), _) => {
-                return Err(wrong_kind(name, &format!("a {kind}"), "Use DROP VIEW to remove a view."));
+                return Err(wrong_kind(name, &a(kind), "Use DROP VIEW to remove a view."));
             }
             (Some(Relation::Table(_)), _) => {
-                return Err(wrong_kind(name, &format!("a {kind}"), "Use DROP TABLE to remove a table."));
+                return Err(wrong_kind(name, &a(kind), "Use DROP TABLE to remove a table."));
             }
             (Some(Relation::Sequence(_)), _) => {
-                return Err(wrong_kind(name, &format!("a {kind}"), "Use DROP SEQUENCE to remove a sequence."));
+                return Err(wrong_kind(name, &a(kind), "Use DROP SEQUENCE to remove a sequence."));
             }
             (None, _) if drop.if_exists => {
                 done.notices.push(format!("{kind} \"{}\" does not exist, skipping", name.name));
@@ -85,6 +101,11 @@ fn drop_relations(
     let also = workspace.drop_relations(&names, drop.cascade)?;
     done.notices.extend(also.into_iter().map(|what| format!("drop cascades to {what}")));
     Ok(done)
+}
+
+/// With its article.
+fn a(kind: &str) -> String {
+    format!("{} {kind}", if kind.starts_with('e') { "an" } else { "a" })
 }
 
 /// # Errors

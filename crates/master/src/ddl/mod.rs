@@ -7,6 +7,7 @@ mod columns;
 mod constraints;
 mod distribution;
 mod drop;
+mod external;
 mod layout;
 mod relation;
 mod schema;
@@ -20,7 +21,8 @@ pub use alter::{Rewrite, add_column_with_default, alter_table, set_distributed};
 pub use alter_constraints::altered;
 pub use column_sequence::add_column_sequence;
 pub use columns::resolve_columns;
-pub use drop::{drop_schema, drop_sequences, drop_tables, drop_views, truncate};
+pub use drop::{drop_external, drop_schema, drop_sequences, drop_tables, drop_views, truncate};
+pub use external::create_external;
 pub use relation::{find_sequence, find_table};
 pub use schema::create_schema;
 pub use sequence::{alter_sequence, create_sequence};
@@ -65,6 +67,8 @@ pub fn execute(
         Statement::AlterSequence(alter) => alter_sequence(workspace, alter, search_schema),
         Statement::DropSequence(drop) => drop_sequences(workspace, drop, search_schema),
         Statement::DropTable(drop) => drop_tables(workspace, drop, search_schema),
+        Statement::CreateExternal(create) => create_external(workspace, create, search_schema),
+        Statement::DropExternal(drop) => drop_external(workspace, drop, search_schema),
         Statement::DropView(drop) => drop_views(workspace, drop, search_schema),
         Statement::DropSchema(drop) => drop_schema(workspace, drop),
         Statement::Truncate(statement) => truncate(workspace, statement, search_schema),

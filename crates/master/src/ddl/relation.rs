@@ -34,6 +34,10 @@ pub fn find_table(state: &CatalogState, name: &RelationName, search_schema: &str
     let schema = name.schema_or(search_schema);
     match find_relation(state, name, search_schema) {
         Some(Relation::Table(entry)) => Ok(Arc::clone(entry)),
+        Some(Relation::View(view)) if view.external.is_some() => {
+            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("\"{name}\" is an external table"));
+            Err(error.at(name.position).with_hint("External tables are read by queries, and not changed."))
+        }
         Some(Relation::View(_)) => Err(wrong_kind(name, "a table", "It is a view.")),
         Some(Relation::Sequence(_)) => Err(wrong_kind(name, "a table", "It is a sequence.")),
         None if SYSTEM_SCHEMAS.contains(&schema) => Err(wrong_kind(name, "a table", "System tables are read-only.")),

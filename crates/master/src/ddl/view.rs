@@ -41,6 +41,7 @@ pub fn create_view(
         query: create.query_text.clone(),
         references,
         search_schema: search_schema.to_owned(),
+        external: None,
     };
     workspace.create_view(view, create.or_replace).map_err(|error| match error {
         CatalogError::RelationExists(_) | CatalogError::RecursiveView(_) => {

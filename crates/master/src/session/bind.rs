@@ -193,6 +193,9 @@ impl Session {
         view: &ViewDef,
         depth: usize,
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        if let Some(external) = &view.external {
+            return self.external_table(names, view, external).await.map_err(self::external);
+        }
         let name = view.qualified_name();
         if depth >= VIEW_DEPTH_MAX {
             let message = format!("views are nested more than {VIEW_DEPTH_MAX} deep at {name}");
@@ -222,7 +225,8 @@ impl Session {
     ) -> Result<SystemContext, DataFusionError> {
         let mut view_schemas = BTreeMap::new();
         if table.needs_view_schemas() {
-            for view in names.state().views() {
+            // External tables say their columns themselves.
+            for view in names.state().views().filter(|view| view.external.is_none()) {
                 // A view that no longer binds, because something below it changed, shows no columns.
                 if let Ok(provider) = self.view(names, view, 0).await {
                     view_schemas.insert((view.schema.clone(), view.name.clone()), provider.schema());

@@ -5,13 +5,16 @@
 use super::Session;
 use super::backup::until;
 use super::bind::{Bound, external};
-use super::copy::format_of;
+use super::copy::{format_of, is_partition};
+use crate::catalog::{ExternalDef, ViewDef};
 use crate::engine::{FileColumns, FileRelation, FileTable, StatementNames};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::planner::SliceTable;
-use crate::sql::{FilesInFrom, files_in_from};
-use damson_cluster::{CopyFormat, CopyUnit, OnBadRow};
+use crate::sql::{FilesInFrom, Name, files_in_from};
+use damson_cluster::{ColumnDef, CopyFormat, CopyUnit, OnBadRow};
 use damson_motion::{FileScanExec, InferredSchema};
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::ExecutionPlan;
 use sqlparser::ast::{self, Ident, ObjectName, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut};
@@ -85,6 +88,51 @@ impl Session {
         let leaf = names.files().add(relation.clone());
         names.prepare(FILES, &leaf.to_string(), Arc::new(FileTable::new(leaf, &relation, columns)));
         Ok(leaf)
+    }
+
+    /// An external table, whose files are looked for.
+    ///
+    /// # Errors
+    /// 0A000 for a writable one; those of COPY's places.
+    pub(super) async fn external_table(
+        &self,
+        names: &StatementNames,
+        view: &ViewDef,
+        external: &ExternalDef,
+    ) -> SqlResult<Arc<dyn TableProvider>> {
+        if external.writable {
+            let message = format!("cannot read from writable external table \"{}\"", view.name);
+            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message);
+            return Err(error.with_hint("Make a readable external table of the same place to read it."));
+        }
+        let secret = external.secret.clone().map(|text| Name { text, position: 1 });
+        let access = self.access(names.state(), secret.as_ref(), &external.locations).await;
+        // A position would be one in the text of CREATE.
+        let access = access.map_err(|error| SqlError { position: None, ..error })?;
+        let listed = self.master.files.list_sources(&external.locations, external.pattern.as_deref(), &access);
+        let files = listed.await?;
+        let mut partition_columns = vec![];
+        for (position, column) in external.columns.iter().enumerate() {
+            if is_partition(&column.name, &files)? {
+                partition_columns.push(position);
+            }
+        }
+        if partition_columns.len() == external.columns.len() {
+            let message = "the files' directories give all columns: none is left for the files";
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
+        }
+        let field = |column: &ColumnDef| Field::new(&column.name, column.data_type.clone(), true);
+        let columns = FileColumns {
+            name: view.name.clone(),
+            schema: Arc::new(Schema::new(external.columns.iter().map(field).collect::<Vec<_>>())),
+            partition_columns,
+            max_chars: external.columns.iter().map(|column| damson_functions::max_chars(&column.sql_type)).collect(),
+            on_bad_row: external.on_bad_row,
+        };
+        let (format, codec) = (external.format.clone(), external.codec);
+        let relation = FileRelation { files, format, codec, access };
+        let leaf = names.files().add(relation.clone());
+        Ok(Arc::new(FileTable::new(leaf, &relation, columns)))
     }
 
     /// Each segment's share of the files that a plan reads.

@@ -213,6 +213,7 @@ mod tests {
 
     fn view(name: &str, uses: &[&str]) -> ViewDef {
         ViewDef {
+            external: None,
             schema: "public".into(),
             name: name.into(),
             columns: vec![],

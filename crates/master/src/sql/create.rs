@@ -7,7 +7,7 @@ use super::statement::{
     CreateSchema, CreateTable, CreateTableAs, CreateView, Including, LayoutOptions, Like, Name, RelationName, Statement,
 };
 use super::table_options::{self, TableOptions};
-use super::{column, query, secret, sequence, tablespace, unsupported};
+use super::{column, external, query, secret, sequence, tablespace, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::Token;
 
@@ -32,6 +32,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Stat
     }
     if !or_replace && cursor.words(&["RESTORE", "POINT"]) {
         return restore_point(cursor).map(Statement::CreateRestorePoint);
+    }
+    if !or_replace && let Some(external) = external::create(cursor, &clauses, start)? {
+        return Ok(external);
     }
     if cursor.word("TABLE") && !or_replace {
         return table(cursor, clauses);

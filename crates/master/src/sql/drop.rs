@@ -2,6 +2,7 @@
 
 use super::create;
 use super::cursor::Cursor;
+use super::external;
 use super::statement::{Drop, Statement, Truncate};
 use super::{secret, tablespace, unsupported};
 use crate::error::SqlResult;
@@ -11,6 +12,8 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     cursor.expect_word("DROP")?;
     if cursor.word("TABLE") {
         list(cursor, Cursor::relation).map(Statement::DropTable)
+    } else if external::is_drop(cursor) {
+        list(cursor, Cursor::relation).map(Statement::DropExternal)
     } else if cursor.word("VIEW") {
         list(cursor, Cursor::relation).map(Statement::DropView)
     } else if cursor.word("SCHEMA") {

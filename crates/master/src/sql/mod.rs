@@ -15,6 +15,7 @@ mod distributed;
 mod drop;
 mod explain;
 mod expression;
+mod external;
 mod files;
 mod guard;
 mod insert;
@@ -54,10 +55,10 @@ pub use secret::shown_statement;
 pub use split::split;
 pub use statement::{
     AlterAction, AlterSequence, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget,
-    CopyFrom, CopySource, CopyTo, CreateSchema, CreateSecret, CreateSequence, CreateTable, CreateTableAs,
-    CreateTablespace, CreateView, DistributionClause, Drop, Explain, ExplainFormat, IdentitySpec, Including, Insert,
-    InsertSource, InsertValue, Isolation, KeySpec, LayoutOptions, LockTable, Merge, MergeAction, MergeClause,
-    MergeWhen, Modify, Name, OnConflict, Overriding, RelationName, Restore, SequenceOptions, SetSetting, ShowTarget,
-    SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
+    CopyFrom, CopySource, CopyTo, CreateExternal, CreateSchema, CreateSecret, CreateSequence, CreateTable,
+    CreateTableAs, CreateTablespace, CreateView, DistributionClause, Drop, Explain, ExplainFormat, IdentitySpec,
+    Including, Insert, InsertSource, InsertValue, Isolation, KeySpec, LayoutOptions, LockTable, Merge, MergeAction,
+    MergeClause, MergeWhen, Modify, Name, OnConflict, Overriding, RelationName, Restore, SequenceOptions, SetSetting,
+    ShowTarget, SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};

@@ -16,10 +16,12 @@ pub enum Statement {
     Merge(Box<Merge>),
     CreateTable(CreateTable),
     CreateTableAs(CreateTableAs),
+    CreateExternal(Box<CreateExternal>),
     CreateView(CreateView),
     CreateSchema(CreateSchema),
     CreateSequence(CreateSequence),
     DropTable(Drop<RelationName>),
+    DropExternal(Drop<RelationName>),
     DropView(Drop<RelationName>),
     DropSchema(Drop<Name>),
     DropSequence(Drop<RelationName>),
@@ -105,6 +107,7 @@ impl Statement {
         match self {
             Statement::CreateTable(create) => create.if_not_exists,
             Statement::CreateTableAs(create) => create.if_not_exists,
+            Statement::CreateExternal(create) => create.if_not_exists,
             Statement::CreateSchema(create) => create.if_not_exists,
             Statement::CreateSequence(create) => create.if_not_exists,
             Statement::CreateSecret(create) => create.if_not_exists,
@@ -136,10 +139,12 @@ impl Statement {
             Statement::Merge(_) => "MERGE",
             Statement::CreateTable(_) => "CREATE TABLE",
             Statement::CreateTableAs(_) => "CREATE TABLE AS",
+            Statement::CreateExternal(_) => "CREATE EXTERNAL TABLE",
             Statement::CreateView(_) => "CREATE VIEW",
             Statement::CreateSchema(_) => "CREATE SCHEMA",
             Statement::CreateSequence(_) => "CREATE SEQUENCE",
             Statement::DropTable(_) => "DROP TABLE",
+            Statement::DropExternal(_) => "DROP EXTERNAL TABLE",
             Statement::DropView(_) => "DROP VIEW",
             Statement::DropSchema(_) => "DROP SCHEMA",
             Statement::DropSequence(_) => "DROP SEQUENCE",
@@ -576,6 +581,16 @@ pub enum DistributionClause {
     By(Vec<Name>),
     Randomly,
     Replicated,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateExternal {
+    pub table: RelationName,
+    pub if_not_exists: bool,
+    pub columns: Vec<ColumnSpec>,
+    /// Places and format, as COPY FROM would have them.
+    pub copy: CopyFrom,
+    pub writable: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -46,7 +46,12 @@ pub(super) const TABLES: SystemTable = SystemTable {
 
 fn tables(context: &SystemContext) -> Vec<Row> {
     let row = |schema: &str, name: &str, table: bool| {
-        let kind = if table { "BASE TABLE" } else { "VIEW" };
+        let is_external = context.state.view(schema, name).is_some_and(|view| view.external.is_some());
+        let kind = match (table, is_external) {
+            (true, _) => "BASE TABLE",
+            (false, true) => "FOREIGN",
+            (false, false) => "VIEW",
+        };
         row![DATABASE, schema, name, kind, yes_no(table), "NO"]
     };
     let relations = context.state.relations().filter_map(|relation| match relation {
@@ -94,6 +99,10 @@ fn columns(context: &SystemContext) -> Vec<Row> {
                 for (index, column) in entry.def.columns.iter().enumerate() {
                     rows.push(column_row(&entry.def.schema, &entry.def.name, index, column, true));
                 }
+            }
+            Relation::View(view) if view.external.is_some() => {
+                let columns = view.external.iter().flat_map(|external| &external.columns).enumerate();
+                rows.extend(columns.map(|(index, column)| column_row(&view.schema, &view.name, index, column, false)));
             }
             Relation::View(view) => {
                 let Some(schema) = context.view_schemas.get(&(view.schema.clone(), view.name.clone())) else {
@@ -227,6 +236,7 @@ pub(super) const VIEWS: SystemTable = SystemTable {
 fn views(context: &SystemContext) -> Vec<Row> {
     let views = context.state.views();
     views
+        .filter(|view| view.external.is_none())
         .map(|view| row![DATABASE, view.schema.as_str(), view.name.as_str(), view.query.as_str(), "NONE", "NO", "NO"])
         .collect()
 }

@@ -41,6 +41,6 @@ pub(super) const VIEWS: SystemTable = SystemTable {
 };
 
 fn views(context: &SystemContext) -> Vec<Row> {
-    let views = context.state.views();
+    let views = context.state.views().filter(|view| view.external.is_none());
     views.map(|view| row![view.schema.as_str(), view.name.as_str(), OWNER, view.query.as_str()]).collect()
 }

@@ -100,6 +100,7 @@ fn name(name: &str) -> (String, String) {
 
 fn view(name: &str, references: &[&str]) -> ViewDef {
     ViewDef {
+        external: None,
         schema: "public".into(),
         name: name.into(),
         columns: vec!["x".into()],

@@ -167,7 +167,7 @@ pub(super) fn read_spec(
 }
 
 /// Whether the directories of all files have the column.
-fn is_partition(column: &str, files: &[CopyFile]) -> SqlResult<bool> {
+pub(in crate::session) fn is_partition(column: &str, files: &[CopyFile]) -> SqlResult<bool> {
     let has = |file: &&CopyFile| file.partition.iter().any(|(name, _)| name == column);
     match files.iter().filter(has).count() {
         0 => Ok(false),

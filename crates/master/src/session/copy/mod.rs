@@ -5,7 +5,7 @@ mod from;
 mod to;
 mod validate;
 
-pub(super) use from::format_of;
+pub(super) use from::{format_of, is_partition};
 pub(super) use validate::validation_schema;
 
 use super::Session;

@@ -10,7 +10,7 @@ pub use format::format_of_name;
 
 use super::cursor::Cursor;
 use super::query;
-use super::statement::{CopySource, Statement};
+use super::statement::{CopyFrom, CopySource, RelationName, Statement};
 use crate::error::{SqlError, SqlResult, SqlState};
 use options::Options;
 use sqlparser::tokenizer::Token;
@@ -51,6 +51,15 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
             options.copy_to(source, path).map(Statement::CopyTo)
         }
     }
+}
+
+/// `FORMAT 'csv' (options) …` of an external table at `locations`.
+pub(super) fn external_options(
+    cursor: &mut Cursor<'_>,
+    table: RelationName,
+    locations: Vec<String>,
+) -> SqlResult<CopyFrom> {
+    Options::of_external(cursor)?.copy_from(table, vec![], locations)
 }
 
 /// `'a'` or `('a', 'b')`.

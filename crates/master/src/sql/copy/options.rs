@@ -68,6 +68,23 @@ impl Options {
         Ok(options)
     }
 
+    /// `FORMAT 'csv' (HEADER DELIMITER '|')`, and what follows in the old style, of an external table.
+    pub fn of_external(cursor: &mut Cursor<'_>) -> SqlResult<Self> {
+        let mut options = Options::default();
+        cursor.expect_word("FORMAT")?;
+        options.kind(cursor)?;
+        if cursor.token(&Token::LParen) {
+            while !cursor.token(&Token::RParen) {
+                options.old_style(cursor)?;
+                cursor.token(&Token::Comma);
+            }
+        }
+        while !cursor.at_end() {
+            options.old_style(cursor)?;
+        }
+        Ok(options)
+    }
+
     /// One of `(FORMAT csv, HEADER, …)`.
     fn named(&mut self, cursor: &mut Cursor<'_>) -> SqlResult<()> {
         if self.tail(cursor)? {

@@ -85,7 +85,7 @@ fn known_but_unsupported_statements_are_named() {
         ("create index i on t (a)", "CREATE INDEX"),
         ("create unique index i on t (a)", "CREATE UNIQUE"),
         ("create temp table t (a int)", "CREATE TEMP"),
-        ("create external table t (a int)", "CREATE EXTERNAL"),
+        ("create external web table t (a int)", "CREATE EXTERNAL WEB TABLE"),
         ("create materialized view v as select 1", "CREATE MATERIALIZED"),
         ("create function f() returns int as $$ select 1; $$ language sql", "CREATE FUNCTION"),
         ("drop index i", "DROP INDEX"),

@@ -1,0 +1,23 @@
+//! External tables: files that are read as a table.
+
+use damson_cluster::{Codec, ColumnDef, CopyFormat, OnBadRow};
+use serde::{Deserialize, Serialize};
+
+/// Where an external table's rows are, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalDef {
+    /// All may be NULL.
+    pub columns: Vec<ColumnDef>,
+    /// Paths and URLs, as they were written.
+    pub locations: Vec<String>,
+    /// A regular expression that a file's URL must match.
+    pub pattern: Option<String>,
+    pub format: CopyFormat,
+    /// None: by each file's name.
+    pub codec: Option<Codec>,
+    pub on_bad_row: OnBadRow,
+    /// The secret by which they are reached; None: the one in whose scope they are, if any.
+    pub secret: Option<String>,
+    /// Written and never read.
+    pub writable: bool,
+}
