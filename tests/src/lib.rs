@@ -1,5 +1,5 @@
 //! The harness of the tests of the whole system, from outside: targets that run SQL (plain DataFusion, an embedded
-//! cluster, real processes), one way to print values, the sqllogictest runner, an S3 server that fails, a load of
+//! cluster, real processes), one way to print values, the sqllogictest runner, an S3 server that fails, a web server, a load of
 //! clients for what kills processes, TPC-H's validation answers, and the
 //! generator of random queries.
 
@@ -20,6 +20,7 @@ pub mod s3_server;
 pub mod slt;
 mod target;
 pub mod tpch;
+pub mod web_server;
 
 pub use answer::{Answer, ValueClass, render, render_exact};
 pub use damson_target::{Damson, TestCluster};

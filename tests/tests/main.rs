@@ -13,6 +13,7 @@ mod errors;
 mod expand;
 mod expand_crash;
 mod explain;
+mod external;
 mod faults;
 mod gpexpand;
 mod interconnect;
