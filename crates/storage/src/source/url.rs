@@ -21,7 +21,7 @@ pub(crate) enum SourceName {
 
 /// A web server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct WebServer {
+pub(crate) struct WebServer {
     /// `http` or `https`.
     pub scheme: &'static str,
     /// Its host in lower case, and its port.

@@ -1,7 +1,8 @@
 //! Where a record's last field ends, and line ends that are none.
 
+use super::Form;
 use super::records::Malformed;
-use crate::copy::newline::{end_byte, stray_byte};
+use crate::copy::newline::{NewlineFinder, end_byte, stray_byte};
 use damson_cluster::Newline;
 use memchr::memchr;
 
@@ -23,6 +24,13 @@ pub(crate) enum Strays {
 }
 
 impl LineEnds {
+    /// Those of a file that begins with `text`, strays taken.
+    pub(crate) fn of_text(form: Form, text: &[u8]) -> Self {
+        let mut finder = NewlineFinder::new(form);
+        let newline = finder.pass(text).unwrap_or_else(|| finder.at_end());
+        LineEnds { newline, strays: Strays::Taken }
+    }
+
     pub(crate) fn taking_strays(self) -> Self {
         LineEnds { strays: Strays::Taken, ..self }
     }

@@ -268,16 +268,17 @@ pub(crate) fn skip_record(
 /// The fields of the record at `at`, however many, and where it ends; None if it is not whole, or says that the data end.
 pub(crate) fn record_fields(
     dialect: &Dialect,
+    ends: LineEnds,
     text: &[u8],
     mut at: usize,
     last: bool,
 ) -> Result<Option<(Vec<Field>, usize)>, Malformed> {
-    if is_end_mark(dialect, &text[at..], last) {
+    if end_mark(dialect, ends, &text[at..], last)? != EndMark::No {
         return Ok(None);
     }
     let mut fields = vec![];
     loop {
-        let Some(cut) = next_field(dialect, text, at, last)? else { return Ok(None) };
+        let Some(cut) = next_field(dialect, ends, text, at, last)? else { return Ok(None) };
         if cut.is_no_text {
             return Err(Malformed::Bytes);
         }

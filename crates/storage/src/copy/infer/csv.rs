@@ -3,7 +3,7 @@
 use super::guess::Guess;
 use crate::StorageError;
 use crate::copy::blocks::Blocks;
-use crate::copy::csv::{Dialect, RecordField, record_fields};
+use crate::copy::csv::{Dialect, LineEnds, RecordField, record_fields};
 use crate::copy::progress::CopyProgress;
 use crate::limits::{INFER_BYTES, INFER_ROWS_MAX};
 use damson_cluster::{Codec, CopyFile, Encoding, SourceAccess};
@@ -56,8 +56,9 @@ pub(super) async fn columns(
 type Refused = (&'static str, &'static str);
 
 fn of_text(dialect: &Dialect, Sample { text, is_whole }: &Sample) -> Result<Vec<(String, Guess)>, Refused> {
+    let ends = LineEnds::of_text(dialect.form, text);
     let record = |at: usize| {
-        let found = record_fields(dialect, text, at, *is_whole).ok().flatten()?;
+        let found = record_fields(dialect, ends, text, at, *is_whole).ok().flatten()?;
         Some((str::from_utf8(&text[at..found.1]).ok()?, found))
     };
     let (mut names, mut at) = (vec![], 0);

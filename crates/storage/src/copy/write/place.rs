@@ -37,6 +37,7 @@ impl Place {
         let full = match &name {
             SourceName::Local(path) => path,
             SourceName::Remote { key, .. } => key,
+            SourceName::Web { .. } => return Err(refuse("COPY TO does not write to web servers")),
         };
         let (above, single) = match (target.single, full.rsplit_once('/')) {
             (false, _) => (full.trim_end_matches('/'), None),
@@ -53,6 +54,7 @@ impl Place {
                 let client = bucket_client(bucket, access)?;
                 Place::Bucket { client, bucket: bucket.clone(), prefix: above.trim_start_matches('/').into() }
             }
+            SourceName::Web { .. } => unreachable!("refused above"),
         };
         Ok((place, single))
     }

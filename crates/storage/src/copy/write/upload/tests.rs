@@ -2,6 +2,8 @@ use super::super::exports::{Exports, Reported};
 use super::*;
 use crate::backup::testing::{Fault, FaultyStore};
 use crate::sink::Keep;
+use object_store::ObjectStore;
+use object_store::ObjectStore;
 
 /// A bucket that fails as it is told, and its client.
 fn bucket() -> (Arc<FaultyStore>, BucketClient) {
