@@ -126,10 +126,10 @@ async fn an_open_quote_or_a_wrong_mark_ends_all_but_a_report() {
     let text = CopyFormat::Text(TextOptions::default());
     for (format, bytes, wanted) in [
         (&csv, &b"1,a\nx,b\n2,c,\"d\n3,e\n"[..], "unterminated CSV quoted field (file "),
-        (&text, b"1\ta\nx\tb\n2\tc\\.\n3\te\n4\n", "end-of-copy marker corrupt (file "),
-        (&text, b"1\ta\nx\tb\n\\.x\n3\te\n4\n", "end-of-copy marker corrupt (file "),
+        (&text, &b"1\ta\nx\tb\n2\tc\\.\n3\te\n4\n"[..], "end-of-copy marker corrupt (file "),
+        (&text, &b"1\ta\nx\tb\n\\.x\n3\te\n4\n"[..], "end-of-copy marker corrupt (file "),
         // The rest of a record that is wrong before.
-        (&text, b"1\ta\nx\tb\n2\tc\td\\.\n4\n", "end-of-copy marker corrupt (file "),
+        (&text, &b"1\ta\nx\tb\n2\tc\td\\.\n4\n"[..], "end-of-copy marker corrupt (file "),
     ] {
         let file = put(dir.path(), "a.x", bytes);
         let (sqlstate, message) = failure(copy_read(read(format, many(), whole(file.clone()))).unwrap()).await;
