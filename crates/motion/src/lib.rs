@@ -3,7 +3,7 @@
 
 mod codec;
 mod context;
-mod copy_calls;
+mod copy_to;
 mod error_log;
 mod file_scan;
 mod flush_timer;
@@ -36,7 +36,7 @@ mod waiting;
 
 pub use codec::{SliceCodec, decode_slice, encode_slice};
 pub use context::QeContext;
-pub use copy_calls::{CopyPlace, EndCopy, WriteCopyManifest, copy_calls};
+pub use copy_to::{CopyPlace, EndCopy, WriteCopyManifest, copy_calls};
 pub use error_log::error_log_calls;
 pub use file_scan::{FileScanExec, FileScanSpec};
 pub use forget_constants::ForgetConstantsExec;

@@ -326,7 +326,7 @@ fn failing(batch: &RecordBatch, dir: &Path) -> Arc<dyn ExecutionPlan> {
         modified_us: None,
         partition: vec![],
     };
-    let unit = damson_cluster::CopyUnit::Records { file, codec: Codec::None, start: 0, end: u64::MAX };
+    let unit = damson_cluster::CopyUnit::Records { file, codec: Codec::None, newline: None, start: 0, end: u64::MAX };
     copy_read(copying(&csv(), &batch.schema(), vec![unit])).unwrap()
 }
 

@@ -111,7 +111,8 @@ async fn columns_that_are_not_wanted_are_passed_over() {
         [("f.csv", CopyFormat::Csv(CsvOptions::default())), ("f.json", CopyFormat::Json(JsonOptions::default()))]
     {
         let files = list_sources(&[path(name)], None, &SourceAccess::default()).await.unwrap();
-        let unit = |file: CopyFile| CopyUnit::Records { file, codec: Codec::None, start: 0, end: u64::MAX };
+        let unit =
+            |file: CopyFile| CopyUnit::Records { file, codec: Codec::None, newline: None, start: 0, end: u64::MAX };
         let units: Vec<CopyUnit> = files.into_iter().map(unit).collect();
         let batch = rows(read(&format, &schema, units.clone(), &[2, 0])).await.unwrap();
         assert_eq!(batch.column(0).as_string_view().iter().flatten().collect::<Vec<_>>(), ["x", "y"], "{name}");

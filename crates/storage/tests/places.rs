@@ -119,6 +119,7 @@ fn table() -> TableDef {
         checks: vec![],
         compression: Compression::None,
         layout: Default::default(),
+        tablespace: None,
     }
 }
 

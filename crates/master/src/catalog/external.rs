@@ -4,7 +4,7 @@ use damson_cluster::{Codec, ColumnDef, CopyFormat, OnBadRow};
 use serde::{Deserialize, Serialize};
 
 /// Where an external table's rows are, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExternalDef {
     /// All may be NULL.
     pub columns: Vec<ColumnDef>,

@@ -1,5 +1,6 @@
 //! The whole catalog as of one snapshot: what a statement reads for its whole life.
 
+use super::external::ExternalDef;
 use super::files::TableFiles;
 use super::pins::{Pin, Pins};
 use super::secrets::SecretDef;
@@ -21,7 +22,7 @@ pub struct ClusterSettings {
 }
 
 /// A view: its query is text, planned where it is used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ViewDef {
     pub schema: String,
     pub name: String,

@@ -11,7 +11,7 @@ use damson_motion::{
 use datafusion::arrow::datatypes::Schema;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use std::sync::Arc;
 
 /// Where written rows go.

@@ -3,7 +3,6 @@ use super::*;
 use crate::backup::testing::{Fault, FaultyStore};
 use crate::sink::Keep;
 use object_store::ObjectStore;
-use object_store::ObjectStore;
 
 /// A bucket that fails as it is told, and its client.
 fn bucket() -> (Arc<FaultyStore>, BucketClient) {
