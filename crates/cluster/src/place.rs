@@ -1,17 +1,27 @@
 //! Where the files of tables are: the disks of the segments, or a place of a tablespace.
 
-use crate::SourceAccess;
+use crate::{SourceAccess, TablespaceId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A place of table files, for ever: never used again after its tablespace is dropped.
+/// A place of table files, for ever: its tablespace's number, which is never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PlaceId(pub u32);
+pub struct PlaceId(pub u64);
 
 impl PlaceId {
     /// Each segment's own data directory. It has no [`PlaceSpec`].
     pub const LOCAL: PlaceId = PlaceId(0);
+
+    /// Of a tablespace's tables; None: of those that are in none.
+    pub fn of(tablespace: Option<TablespaceId>) -> Self {
+        tablespace.map_or(Self::LOCAL, |tablespace| PlaceId(tablespace.0))
+    }
+
+    /// None: the segments' own disks.
+    pub fn tablespace(self) -> Option<TablespaceId> {
+        (!self.is_local()).then_some(TablespaceId(self.0))
+    }
 
     pub fn is_local(self) -> bool {
         self == Self::LOCAL
@@ -40,6 +50,12 @@ pub struct PlaceSpec {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn a_tablespace_is_a_place() {
+        assert_eq!(PlaceId::of(Some(TablespaceId(7))).tablespace(), Some(TablespaceId(7)));
+        assert_eq!((PlaceId::of(None), PlaceId::LOCAL.tablespace()), (PlaceId::LOCAL, None));
+    }
 
     #[test]
     fn credentials_are_not_shown() {

@@ -1,6 +1,6 @@
 //! A table and its files as the catalog describes them.
 
-use crate::{ContentId, MapVersion, SnapshotId, TableId, TableLayout, TablespaceId};
+use crate::{ContentId, MapVersion, PlaceId, SnapshotId, TableId, TableLayout, TablespaceId};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -100,6 +100,10 @@ impl TableDef {
         format!("{}.{}", self.schema, self.name)
     }
 
+    pub fn place(&self) -> PlaceId {
+        PlaceId::of(self.tablespace)
+    }
+
     pub fn primary_key(&self) -> Option<&KeyDef> {
         self.keys.iter().find(|key| key.primary)
     }
@@ -186,6 +190,12 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
+    /// Whose file a path names; None: it is the path of no table's file.
+    pub fn table_of(path: &str) -> Option<TableId> {
+        let (table, _) = path.strip_prefix("base/t")?.split_once('/')?;
+        table.parse().ok().map(TableId)
+    }
+
     /// Rows that are not deleted.
     pub fn live_rows(&self) -> u64 {
         self.rows.saturating_sub(self.deletes.as_ref().map_or(0, |deletes| deletes.rows))
@@ -222,6 +232,14 @@ pub const ROW_COLUMN: &str = "damson_row";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_names_its_table() {
+        assert_eq!(FileEntry::table_of("base/t12/0193.parquet"), Some(TableId(12)));
+        for other in ["base/t12", "base/x12/a", "t12/a", "base/t/a", "base/t-1/a", ""] {
+            assert_eq!(FileEntry::table_of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn statistics_survive_json() {

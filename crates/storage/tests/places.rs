@@ -418,7 +418,7 @@ async fn nothing_is_made_of_a_cache_before_a_bucket_is_read() {
 async fn a_directory_is_a_place_too() {
     let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let local = open(data.path());
-    let spec_of = |url: String, id: u32| PlaceSpec {
+    let spec_of = |url: String, id: u64| PlaceSpec {
         id: PlaceId(id),
         url,
         cluster_id: "c1".into(),

@@ -3,7 +3,7 @@
 use super::statistics::statistics_of;
 use crate::catalog::TableEntry;
 use async_trait::async_trait;
-use damson_cluster::{PlaceId, SnapshotId};
+use damson_cluster::SnapshotId;
 use damson_motion::{ScanSpec, TableScanExec, row_id_fields};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -116,7 +116,7 @@ impl TableProvider for DamsonTable {
         let spec = ScanSpec {
             only: None,
             table: self.entry.def.id,
-            place: PlaceId::LOCAL,
+            place: self.entry.def.place(),
             as_of: self.as_of,
             name: match self.as_of {
                 Some(snapshot) => format!("{} as of snapshot {}", self.entry.def.name, snapshot.0),

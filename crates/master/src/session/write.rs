@@ -7,7 +7,7 @@ use crate::dispatch::Running;
 use crate::error::{SqlError, SqlResult, internal, of_datafusion};
 use crate::planner::{SliceTable, TableTarget, WriteTarget};
 use crate::transaction::Transaction;
-use damson_cluster::{ContentId, Distribution, FileEntry, Modification, PlaceId, TableDef, TableId};
+use damson_cluster::{ContentId, Distribution, FileEntry, Modification, TableDef, TableId};
 use damson_motion::TableWriteSpec;
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
@@ -66,7 +66,7 @@ pub(super) fn unchecked(def: &TableDef) -> TableTarget {
     filtered.dedup();
     let spec = TableWriteSpec {
         table: def.id,
-        place: PlaceId::LOCAL,
+        place: def.place(),
         name: def.name.clone(),
         schema: def.arrow_schema(),
         compression: def.compression,
