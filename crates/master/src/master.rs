@@ -5,7 +5,7 @@ use crate::blocks::Blocks;
 use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease};
 use crate::compaction::compact_forever;
 use crate::copies::Copies;
-use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Registry, Writes};
+use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Places, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::locks::Locks;
 use crate::secrets::SecretKeyFile;
@@ -134,8 +134,11 @@ impl Master {
             return Err(CatalogError::SegmentCount { stored, asked: local_segments.len() }.into());
         }
         let registry = Arc::new(Registry::new(endpoint.clone(), stored));
+        let secrets = Arc::new(SecretKeyFile::new(secret_key_file));
+        let places = Arc::new(Places::new(Arc::clone(&secrets)));
         let files = FileService {
             node: Arc::clone(&node),
+            places: Arc::clone(&places),
             registry: Arc::clone(&registry),
             catalog: Arc::clone(&catalog),
             writes: Writes::default(),
@@ -160,7 +163,7 @@ impl Master {
         let mut background = JoinSet::new();
         background.spawn_on(collect_forever(Arc::clone(&files)), &io);
         background.spawn_on(sync_forever(Arc::clone(&files)), &io);
-        let dispatcher = Dispatcher::new(node, Arc::clone(&registry), cpu.clone(), settings.epoch);
+        let dispatcher = Dispatcher::new(node, Arc::clone(&registry), places, cpu.clone(), settings.epoch);
         let master = Arc::new(Master {
             locks: Locks::default(),
             blocks: Arc::default(),
@@ -173,7 +176,7 @@ impl Master {
             interconnect,
             build,
             transfers: Transfers::default(),
-            secrets: Arc::new(SecretKeyFile::new(secret_key_file)),
+            secrets,
             copies: Copies::default(),
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),

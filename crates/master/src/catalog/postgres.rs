@@ -129,6 +129,10 @@ impl CatalogStore for PostgresStore {
     fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError> {
         self.reading(|session| tablespaces::has_tables(session, tablespace))
     }
+
+    fn tablespace_of(&mut self, table: TableId) -> Result<Option<Option<TablespaceId>>, CatalogError> {
+        self.reading(|session| tablespaces::of_table(session, table))
+    }
 }
 
 impl PostgresStore {

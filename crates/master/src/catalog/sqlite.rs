@@ -337,6 +337,12 @@ impl CatalogStore for SqliteStore {
         refuse_fenced(&transaction, self.epoch)?;
         tablespaces::has_tables(&transaction, tablespace)
     }
+
+    fn tablespace_of(&mut self, table: TableId) -> Result<Option<Option<TablespaceId>>, CatalogError> {
+        let transaction = self.connection.transaction()?;
+        refuse_fenced(&transaction, self.epoch)?;
+        tablespaces::of_table(&transaction, table)
+    }
 }
 
 fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, CatalogError> {

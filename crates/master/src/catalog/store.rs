@@ -80,6 +80,12 @@ pub(super) trait CatalogStore: Send {
     /// # Errors
     /// As [`CatalogStore::load`].
     fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError>;
+
+    /// Where a table's files are, one that is dropped included while it has files that are not forgotten; None where there is no such table.
+    ///
+    /// # Errors
+    /// As [`CatalogStore::load`].
+    fn tablespace_of(&mut self, table: TableId) -> Result<Option<Option<TablespaceId>>, CatalogError>;
 }
 
 /// What a store holds.

@@ -1,11 +1,13 @@
 //! Tablespaces: places for tables' files other than the segments' own disks.
 
+use super::durable::Catalog;
 use super::error::CatalogError;
 use super::state::{CatalogState, StateParts};
 use super::store::{CatalogStore, Change, Transaction};
 use super::workspace::Workspace;
-use damson_cluster::{SecretType, TablespaceId};
+use damson_cluster::{PlaceId, SecretType, TableId, TablespaceId};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
 
 /// Tablespaces of a cluster.
 const TABLESPACES_MAX: usize = 1_000;
@@ -62,6 +64,27 @@ impl Workspace {
             let def = state.tablespace(name).ok_or_else(|| CatalogError::NoTablespace(name.to_owned()))?;
             Ok((vec![Change::DropTablespace(def.id)], ()))
         })
+    }
+}
+
+impl Catalog {
+    /// Where the files of tables are, dropped ones included that have files which are not forgotten. Others are not in the answer. Blocks.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn places_of(&self, tables: &BTreeSet<TableId>) -> Result<HashMap<TableId, PlaceId>, CatalogError> {
+        let mut writer = self.writer.lock();
+        self.settle(&mut writer)?;
+        let state = self.current();
+        let mut places = HashMap::new();
+        for table in tables {
+            let tablespace = match state.table_by_id(*table) {
+                Some(entry) => Some(entry.def.tablespace),
+                None => writer.store.tablespace_of(*table)?,
+            };
+            places.extend(tablespace.map(|tablespace| (*table, PlaceId::of(tablespace))));
+        }
+        Ok(places)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Files on segments that nobody needs any more.
 
-use super::{Registry, Writes};
+use super::places::places_in;
+use super::{Places, Registry, Writes};
 use crate::catalog::{Catalog, CatalogError, CatalogState, FileKey};
 use crate::error::{SqlResult, internal, of_call, task_ended};
 use crate::system::InterconnectNode;
 use bytes::Bytes;
-use damson_cluster::{BucketMap, ContentId, Endpoint, FileEntry, TableDef, TableId};
+use damson_cluster::{BucketMap, ContentId, Endpoint, FileEntry, PlaceId, PlaceSpec, TableDef, TableId};
 use damson_interconnect::{ControlStream, Node};
 use damson_motion::{CheckFiles, ListFiles, NodeReport, RemoveFiles, RunningSlice, control};
 use futures::{TryStreamExt, future};
@@ -18,6 +19,7 @@ use tracing::warn;
 pub(crate) struct FileService {
     pub node: Arc<Node>,
     pub registry: Arc<Registry>,
+    pub places: Arc<Places>,
     pub catalog: Arc<Catalog>,
     pub writes: Writes,
 }
@@ -43,17 +45,30 @@ impl FileService {
         });
         let has_found = !collectable.is_empty();
         for (content, paths) in collectable {
-            match self.remove(content, &paths).await {
-                Ok(()) => {
-                    let keys: Vec<FileKey> = paths.into_iter().map(|path| FileKey { content, path }).collect();
-                    if let Err(error) = self.in_catalog(move |catalog| catalog.forget(&keys)).await {
-                        warn!(%content, %error, "could not forget removed files");
-                    }
+            let by_place = match self.by_place(paths).await {
+                Ok(by_place) => by_place,
+                Err(error) => {
+                    warn!(%content, %error, "could not look for where dropped files are");
+                    continue;
                 }
-                Err(error) => warn!(%content, %error, "could not remove dropped files"),
+            };
+            for (place, paths) in by_place {
+                self.collect_at(content, place, paths).await;
             }
         }
         has_found
+    }
+
+    async fn collect_at(&self, content: ContentId, place: PlaceId, paths: Vec<String>) {
+        match self.remove_at(content, place, &paths).await {
+            Ok(()) => {
+                let keys: Vec<FileKey> = paths.into_iter().map(|path| FileKey { content, path }).collect();
+                if let Err(error) = self.in_catalog(move |catalog| catalog.forget(&keys)).await {
+                    warn!(%content, %place, %error, "could not forget removed files");
+                }
+            }
+            Err(error) => warn!(%content, %place, %error, "could not remove dropped files"),
+        }
     }
 
     /// Asks the catalog where it may block: it waits for commits, and for its database.
@@ -66,27 +81,61 @@ impl FileService {
         Ok(answer?)
     }
 
-    /// Files on a segment that the catalog does not know: of statements that have not committed yet, or never will.
-    pub(super) async fn unknown_files(&self, content: ContentId) -> SqlResult<HashSet<String>> {
-        let body = serde_json::to_vec(&ListFiles { at: None }).map_err(internal)?;
+    /// A place as the newest state has it.
+    async fn at(&self, place: PlaceId) -> SqlResult<Option<PlaceSpec>> {
+        let state = self.catalog.current();
+        self.places.spec(&state, place).await
+    }
+
+    /// Files by where they are. Those of a table that was never committed can be anywhere.
+    async fn by_place(&self, paths: Vec<String>) -> SqlResult<BTreeMap<PlaceId, Vec<String>>> {
+        let anywhere = places_in(&self.catalog.current());
+        if anywhere == [PlaceId::LOCAL] {
+            return Ok(BTreeMap::from([(PlaceId::LOCAL, paths)]));
+        }
+        let tables: BTreeSet<TableId> = paths.iter().filter_map(|path| FileEntry::table_of(path)).collect();
+        let known = self.in_catalog(move |catalog| catalog.places_of(&tables)).await?;
+        let mut by_place: BTreeMap<PlaceId, Vec<String>> = BTreeMap::new();
+        for path in paths {
+            let known = FileEntry::table_of(&path).and_then(|table| known.get(&table));
+            for place in known.map_or(anywhere.as_slice(), std::slice::from_ref) {
+                by_place.entry(*place).or_default().push(path.clone());
+            }
+        }
+        Ok(by_place)
+    }
+
+    /// Files of a segment at a place that the catalog does not know: of statements that have not committed yet, or never will.
+    pub(super) async fn unknown_files(&self, content: ContentId, place: PlaceId) -> SqlResult<HashSet<String>> {
+        let at = self.at(place).await?;
+        let body = serde_json::to_vec(&ListFiles { at }).map_err(internal)?;
         let on_disk: Vec<(String, u64)> = self.ask(content, control::LIST_FILES, body.into()).await?;
         let known = self.in_catalog(move |catalog| catalog.known_paths(content)).await?;
         Ok(on_disk.into_iter().map(|(path, _)| path).filter(|path| !known.contains(path)).collect())
     }
 
-    /// Removes files that the catalog does not know: what a crash left of statements that never committed. Only right
+    /// Removes files on a segment's own disk that the catalog does not know: what a crash left of statements that never committed. Only right
     /// while no statement writes: the master calls it before it serves.
     pub(crate) async fn collect_orphans(&self, content: ContentId) -> SqlResult<usize> {
-        let orphans: Vec<String> = self.unknown_files(content).await?.into_iter().collect();
+        let orphans: Vec<String> = self.unknown_files(content, PlaceId::LOCAL).await?.into_iter().collect();
         if !orphans.is_empty() {
-            self.remove(content, &orphans).await?;
+            self.remove_at(content, PlaceId::LOCAL, &orphans).await?;
         }
         Ok(orphans.len())
     }
 
-    /// Removes what a failed statement wrote.
-    pub(crate) async fn remove(&self, content: ContentId, paths: &[String]) -> SqlResult<()> {
-        let body = serde_json::to_vec(&RemoveFiles { at: None, paths: paths.to_vec() }).map_err(internal)?;
+    /// Removes what a failed statement wrote, wherever it is. All places are tried; the first error is given.
+    pub(crate) async fn remove(&self, content: ContentId, paths: Vec<String>) -> SqlResult<()> {
+        let mut outcome = Ok(());
+        for (place, paths) in self.by_place(paths).await? {
+            outcome = outcome.and(self.remove_at(content, place, &paths).await);
+        }
+        outcome
+    }
+
+    pub(super) async fn remove_at(&self, content: ContentId, place: PlaceId, paths: &[String]) -> SqlResult<()> {
+        let at = self.at(place).await?;
+        let body = serde_json::to_vec(&RemoveFiles { at, paths: paths.to_vec() }).map_err(internal)?;
         self.ask::<usize>(content, control::REMOVE_FILES, body.into()).await.map(|_| ())
     }
 
@@ -129,10 +178,10 @@ impl FileService {
         future::join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// Compares every file of a snapshot with what is on the disks, and the disks with the catalog.
+    /// Compares every file of a snapshot with what is there, and each place with the catalog.
     ///
     /// # Errors
-    /// A segment that does not answer.
+    /// A segment or a bucket that does not answer; a tablespace whose secret cannot be read.
     pub(crate) async fn check(&self, state: &Arc<CatalogState>) -> SqlResult<Vec<Finding>> {
         let contents = self.registry.definitions().into_iter().map(|segment| segment.content);
         let found = future::join_all(contents.map(|content| self.check_content(state, content))).await;
@@ -149,25 +198,28 @@ impl FileService {
             if files.is_empty() {
                 continue;
             }
-            let request = CheckFiles { at: None, table: TableDef::clone(&entry.def), map, files };
+            let at = self.places.spec(state, entry.def.place()).await?;
+            let request = CheckFiles { at, table: TableDef::clone(&entry.def), map, files };
             let body = serde_json::to_vec(&request).map_err(internal)?;
             let problems: Vec<(String, String)> = self.ask(content, control::CHECK_FILES, body.into()).await?;
             let table = Some(entry.def.id);
             let finding = |(path, problem)| Finding { content, table, path, problem };
             findings.extend(problems.into_iter().map(finding));
         }
-        findings.extend(self.orphans(content).await?.into_iter().map(|path| Finding {
-            content,
-            table: None,
-            path,
-            problem: "the catalog does not know it: an orphan, which will be removed".into(),
-        }));
+        for place in places_in(state) {
+            findings.extend(self.orphans(content, place).await?.into_iter().map(|path| Finding {
+                content,
+                table: None,
+                path,
+                problem: "the catalog does not know it: an orphan, which will be removed".into(),
+            }));
+        }
         Ok(findings)
     }
 
     /// Files that the catalog does not know, and that no statement can be writing. Not all of them while any statement writes.
-    async fn orphans(&self, content: ContentId) -> SqlResult<Vec<String>> {
-        let unknown = self.unknown_files(content).await?;
+    async fn orphans(&self, content: ContentId, place: PlaceId) -> SqlResult<Vec<String>> {
+        let unknown = self.unknown_files(content, place).await?;
         if !self.writes.have_ended_below(self.writes.next()) {
             return Ok(vec![]);
         }

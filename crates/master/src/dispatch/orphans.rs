@@ -1,8 +1,9 @@
 //! Files that no commit names and no statement is writing: what segments that were killed, and masters, have left.
 
 use super::files::FileService;
+use super::places::places_in;
 use crate::error::SqlResult;
-use damson_cluster::ContentId;
+use damson_cluster::{ContentId, PlaceId};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -70,14 +71,17 @@ impl Drop for Write {
     }
 }
 
+/// A segment's files at one place. A bucket that does not answer keeps nobody from looking at disks.
+type Share = (ContentId, PlaceId);
+
 /// Looks for orphans again and again. A file that the catalog does not know may be one that a statement will commit; once all
 /// statements that can have made it have ended, it is not.
 #[derive(Default)]
 pub(crate) struct OrphanCollector {
-    /// By segment: unknown files, and the number of the first statement that cannot have made them.
-    suspects: HashMap<ContentId, (HashSet<String>, u64)>,
-    /// Segments whose files have not been looked at since a statement failed: one that is down is looked at when it is back.
-    due: BTreeSet<ContentId>,
+    /// Unknown files, and the number of the first statement that cannot have made them.
+    suspects: HashMap<Share, (HashSet<String>, u64)>,
+    /// Those that have not been looked at since a statement failed: a segment that is down is looked at when it is back.
+    due: BTreeSet<Share>,
     rounds: u64,
 }
 
@@ -88,44 +92,51 @@ impl OrphanCollector {
         // A list of all files costs too much to be made for nothing.
         let has_reason = files.writes.take_failed() > 0 || self.rounds.is_multiple_of(ROUNDS_WITHOUT_REASON);
         self.rounds += 1;
+        let places = places_in(&files.catalog.current());
+        let of_segment = |content: ContentId| places.iter().map(move |place| (content, *place));
+        // A place is forgotten with its tablespace.
+        self.due.retain(|(_, place)| places.contains(place));
+        self.suspects.retain(|(_, place), _| places.contains(place));
         if has_reason {
-            self.due.extend(segments.iter().map(|segment| segment.content));
+            self.due.extend(segments.iter().flat_map(|segment| of_segment(segment.content)));
         }
-        for content in segments.into_iter().filter(|segment| segment.up).map(|segment| segment.content) {
-            let has_suspects = self.suspects.contains_key(&content);
-            if !has_suspects && !self.due.contains(&content) {
+        for share in segments.iter().filter(|segment| segment.up).flat_map(|segment| of_segment(segment.content)) {
+            let has_suspects = self.suspects.contains_key(&share);
+            if !has_suspects && !self.due.contains(&share) {
                 continue;
             }
-            match self.collect_of(files, content).await {
+            match self.collect_of(files, share).await {
                 // The list was made now, where there were no suspects to be judged.
-                Ok(()) if !has_suspects => _ = self.due.remove(&content),
+                Ok(()) if !has_suspects => _ = self.due.remove(&share),
                 Ok(()) => {}
                 Err(error) => {
-                    self.due.insert(content);
-                    warn!(%content, %error, "could not look for orphans");
+                    self.due.insert(share);
+                    let (content, place) = share;
+                    warn!(%content, %place, %error, "could not look for orphans");
                 }
             }
         }
     }
 
-    async fn collect_of(&mut self, files: &FileService, content: ContentId) -> SqlResult<()> {
-        let Some((paths, number)) = self.suspects.remove(&content) else {
-            let unknown = files.unknown_files(content).await?;
+    async fn collect_of(&mut self, files: &FileService, share: Share) -> SqlResult<()> {
+        let (content, place) = share;
+        let Some((paths, number)) = self.suspects.remove(&share) else {
+            let unknown = files.unknown_files(content, place).await?;
             // After the list: whoever has a file in it has begun.
             let number = files.writes.next();
             if !unknown.is_empty() {
-                self.suspects.insert(content, (unknown, number));
+                self.suspects.insert(share, (unknown, number));
             }
             return Ok(());
         };
         if !files.writes.have_ended_below(number) {
-            self.suspects.insert(content, (paths, number));
+            self.suspects.insert(share, (paths, number));
             return Ok(());
         }
         let orphans = files.in_catalog(move |catalog| catalog.condemn(content, paths)).await?;
         if !orphans.is_empty() {
-            files.remove(content, &orphans).await?;
-            info!(%content, files = orphans.len(), "removed files of statements that never committed");
+            files.remove_at(content, place, &orphans).await?;
+            info!(%content, %place, files = orphans.len(), "removed files of statements that never committed");
         }
         Ok(())
     }

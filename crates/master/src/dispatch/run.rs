@@ -1,15 +1,17 @@
 //! One query's run: requests to the segments, slice 0 here, and the watch over both.
 
-use super::Registry;
 use super::file_bounds::FilteredColumns;
 use super::maps::maps_of;
 use super::routes::query_routes;
+use super::{Places, Registry};
 use crate::catalog::{CatalogState, FileKey};
 use crate::engine::PastRelations;
 use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
 use crate::planner::{Slice, SliceTable};
 use bytes::Bytes;
-use damson_cluster::{BucketMap, ContentId, CopyCounts, CopyUnit, FileEntry, QueryId, SliceId, SourceAccess, Topology};
+use damson_cluster::{
+    BucketMap, ContentId, CopyCounts, CopyUnit, FileEntry, PlaceSpec, QueryId, SliceId, SourceAccess, Topology,
+};
 use damson_interconnect::{ControlStream, Node, QueryRoutes, QuerySecret, RouteError};
 use damson_motion::{
     ExecuteHead, ExecuteRequest, Gang, OperatorMetrics, QeContext, ScannedFiles, SliceEvent, SlicePlan,
@@ -46,6 +48,7 @@ const CAUSE_WAIT: Duration = Duration::from_millis(1000);
 pub(crate) struct Dispatcher {
     pub node: Arc<Node>,
     pub registry: Arc<Registry>,
+    pub places: Arc<Places>,
     pub cpu: Handle,
     next_query: AtomicU64,
 }
@@ -85,21 +88,22 @@ pub(crate) struct Running {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(node: Arc<Node>, registry: Arc<Registry>, cpu: Handle, epoch: u64) -> Self {
+    pub(crate) fn new(node: Arc<Node>, registry: Arc<Registry>, places: Arc<Places>, cpu: Handle, epoch: u64) -> Self {
         // The epoch, which grows at each start, keeps ids unique for the life of the cluster.
-        Dispatcher { node, registry, cpu, next_query: AtomicU64::new((epoch << 32) + 1) }
+        Dispatcher { node, registry, places, cpu, next_query: AtomicU64::new((epoch << 32) + 1) }
     }
 
     /// Starts a query on every node that it needs.
     ///
     /// # Errors
-    /// A segment that is down or refuses; nothing runs then.
+    /// A segment that is down or refuses; a tablespace whose secret cannot be read. Nothing runs then.
     pub(crate) async fn run(&self, dispatch: Dispatch<'_>) -> SqlResult<Running> {
         let query = QueryId(self.next_query.fetch_add(1, Ordering::Relaxed));
         let topology = self.registry.topology(&contents(dispatch.table))?;
         let routes = query_routes(dispatch.table, &topology);
         let secret = QuerySecret::generate().map_err(crate::error::internal)?;
-        let requests = requests(&dispatch, query, &topology, routes, secret).map_err(of_datafusion)?;
+        let places = self.places.of_query(&dispatch).await?;
+        let requests = requests(&dispatch, query, &topology, &places, (routes, secret)).map_err(of_datafusion)?;
         let slices = requests.values().map(|request| request.slices.len()).sum();
         self.node.open_query(query, routes, secret);
         // From here on, an early return ends what was started.
@@ -403,8 +407,8 @@ fn requests(
     dispatch: &Dispatch<'_>,
     query: QueryId,
     topology: &Topology,
-    routes: QueryRoutes,
-    secret: QuerySecret,
+    places: &[PlaceSpec],
+    (routes, secret): (QueryRoutes, QuerySecret),
 ) -> Result<BTreeMap<ContentId, ExecuteRequest>> {
     let slices = &dispatch.table.slices[1..];
     let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
@@ -420,7 +424,7 @@ fn requests(
             topology: topology.clone(),
             maps: maps.clone(),
             files: files_of(&mine, dispatch, content),
-            places: vec![],
+            places: places.to_vec(),
             copy_units: units_of(&dispatch.copy_units, content),
             access: dispatch.access.clone(),
             routes,

@@ -4,7 +4,7 @@ use super::{Outcome, Session};
 use crate::backup::shown_url;
 use crate::catalog::{CatalogError, CatalogState, SecretDef};
 use crate::error::{SqlError, SqlResult, SqlState, task_ended};
-use crate::secrets::{NewSecret, of_urls, refuse_other_key, seal, unseal};
+use crate::secrets::{NewSecret, of_urls, refuse_other_key, seal};
 use crate::sql::{CreateSecret, DEFAULT_TABLESPACE, Name};
 use crate::transaction::Transaction;
 use chrono::Utc;
@@ -28,9 +28,10 @@ impl Session {
             Some(name) => Some(named(state, name, urls)?),
             None => of_urls(state, urls)?,
         };
-        let Some(def) = def.map(Arc::clone) else { return Ok(SourceAccess::default()) };
-        let (keys, cluster_id) = (Arc::clone(&self.master.secrets), state.settings.cluster_id.clone());
-        tokio::task::spawn_blocking(move || unseal(&keys, &cluster_id, &def)).await.map_err(task_ended)?
+        match def {
+            Some(def) => self.master.files.places.access(state, def).await,
+            None => Ok(SourceAccess::default()),
+        }
     }
 
     /// CREATE SECRET.
@@ -73,7 +74,7 @@ impl Session {
     /// The tablespace of a new table: the one that the statement names, or `default_tablespace`. None: the segments' own disks.
     ///
     /// # Errors
-    /// 42704 for one that is not there; 0A000 for any other than the segments' disks.
+    /// 42704 for one that is not there.
     pub(super) fn in_tablespace(
         &self,
         state: &CatalogState,
@@ -88,11 +89,10 @@ impl Session {
             Some(name) => error.at(name.position),
             None => error.with_hint("It is the default_tablespace of this session."),
         };
-        if state.tablespace(&name).is_none() {
-            return Err(at(CatalogError::NoTablespace(name).into()));
+        match state.tablespace(&name) {
+            Some(tablespace) => Ok(Some(tablespace.id)),
+            None => Err(at(CatalogError::NoTablespace(name).into())),
         }
-        let message = format!("tables in tablespace \"{name}\" are not supported yet: only in {DEFAULT_TABLESPACE}");
-        Err(at(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)))
     }
 }
 

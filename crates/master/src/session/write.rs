@@ -163,7 +163,7 @@ impl Session {
             by_content.entry(file.content).or_default().push(file.path.clone());
         }
         for (content, paths) in by_content {
-            if let Err(error) = self.master.files.remove(content, &paths).await {
+            if let Err(error) = self.master.files.remove(content, paths).await {
                 tracing::warn!(%content, %error, "could not remove a failed statement's files");
             }
         }

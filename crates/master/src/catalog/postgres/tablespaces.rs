@@ -1,12 +1,12 @@
 //! Tablespaces and secrets in PostgreSQL.
 
 use super::super::error::CatalogError;
-use super::super::rows::{from_json, int, to_json};
+use super::super::rows::{count, from_json, int, to_json};
 use super::super::secrets::SecretDef;
 use super::super::store::Change;
 use super::super::tablespaces::TablespaceDef;
 use super::connection::{Session, column};
-use damson_cluster::{SnapshotId, TablespaceId};
+use damson_cluster::{SnapshotId, TableId, TablespaceId};
 
 /// Since version 6.
 pub(super) const TABLESPACES: &str = "
@@ -68,4 +68,12 @@ pub(super) fn has_tables(session: &mut Session, tablespace: TablespaceId) -> Res
     let has = "SELECT EXISTS (SELECT FROM tables WHERE (definition::json->>'tablespace')::bigint = $1)";
     let row = session.row(has, &[&int(tablespace.0)])?;
     row.map_or(Ok(false), |row| column(&row, 0))
+}
+
+/// Also of a dropped table that has files; None where there is no such table.
+pub(super) fn of_table(session: &mut Session, table: TableId) -> Result<Option<Option<TablespaceId>>, CatalogError> {
+    let select = "SELECT (definition::json->>'tablespace')::bigint FROM tables WHERE id = $1";
+    let Some(row) = session.row(select, &[&int(table.0)])? else { return Ok(None) };
+    let id: Option<i64> = column(&row, 0)?;
+    Ok(Some(id.map(|id| count(id).map(TablespaceId)).transpose()?))
 }

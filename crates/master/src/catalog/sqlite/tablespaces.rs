@@ -1,12 +1,12 @@
 //! Tablespaces and secrets in SQLite.
 
 use super::super::error::CatalogError;
-use super::super::rows::{from_json, int, to_json};
+use super::super::rows::{count, from_json, int, to_json};
 use super::super::secrets::SecretDef;
 use super::super::store::Change;
 use super::super::tablespaces::TablespaceDef;
-use damson_cluster::{SnapshotId, TablespaceId};
-use rusqlite::{Connection, params};
+use damson_cluster::{SnapshotId, TableId, TablespaceId};
+use rusqlite::{Connection, OptionalExtension, params};
 
 /// Since version 6.
 pub(super) const TABLESPACES: &str = "
@@ -67,4 +67,11 @@ pub(super) fn load(sqlite: &Connection, at: Option<SnapshotId>) -> Result<Vec<Ta
 pub(super) fn has_tables(sqlite: &Connection, tablespace: TablespaceId) -> Result<bool, CatalogError> {
     let has = "SELECT EXISTS (SELECT 1 FROM tables WHERE json_extract(definition, '$.tablespace') = ?1)";
     Ok(sqlite.query_row(has, [int(tablespace.0)], |row| row.get(0))?)
+}
+
+/// Also of a dropped table that has files; None where there is no such table.
+pub(super) fn of_table(sqlite: &Connection, table: TableId) -> Result<Option<Option<TablespaceId>>, CatalogError> {
+    let select = "SELECT json_extract(definition, '$.tablespace') FROM tables WHERE id = ?1";
+    let found: Option<Option<i64>> = sqlite.query_row(select, [int(table.0)], |row| row.get(0)).optional()?;
+    found.map(|id| id.map(|id| count(id).map(TablespaceId)).transpose()).transpose()
 }

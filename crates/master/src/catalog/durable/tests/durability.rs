@@ -47,6 +47,10 @@ impl CatalogStore for Noting {
     fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError> {
         self.inner.has_tables(tablespace)
     }
+
+    fn tablespace_of(&mut self, table: TableId) -> Result<Option<Option<TablespaceId>>, CatalogError> {
+        self.inner.tablespace_of(table)
+    }
 }
 
 fn add(catalog: &Arc<Catalog>, table: TableId, path: &str, durability: Durability) {

@@ -34,6 +34,10 @@ macro_rules! forward_past {
         fn has_tables(&mut self, tablespace: TablespaceId) -> Result<bool, CatalogError> {
             self.inner.has_tables(tablespace)
         }
+
+        fn tablespace_of(&mut self, table: TableId) -> Result<Option<Option<TablespaceId>>, CatalogError> {
+            self.inner.tablespace_of(table)
+        }
     };
 }
 

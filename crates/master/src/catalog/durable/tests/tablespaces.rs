@@ -3,7 +3,8 @@
 use super::*;
 use crate::catalog::{AsOf, SecretDef, TablespaceDef};
 use crate::error::{SqlError, SqlState};
-use damson_cluster::SecretType;
+use damson_cluster::{PlaceId, SecretType};
+use std::collections::BTreeSet;
 
 fn secret(name: &str, kind: SecretType, sealed: &str) -> SecretDef {
     SecretDef {
@@ -111,6 +112,10 @@ fn a_tablespace_goes_after_its_files() {
     let t = create_in(&fixture.catalog, "t", ts);
     fixture.reopen();
     let catalog = &fixture.catalog;
+    let local = create(catalog, "local").id;
+    let place = |catalog: &Catalog, table| catalog.places_of(&BTreeSet::from([table])).unwrap().get(&table).copied();
+    assert_eq!(place(catalog, local), Some(PlaceId::LOCAL));
+    assert_eq!(place(catalog, TableId(1_000)), None);
     assert_eq!(catalog.current().table_by_id(t).unwrap().def.tablespace, Some(ts));
     assert_eq!(refused(catalog, |w| w.drop_tablespace("ts")), SqlState::OBJECT_NOT_IN_STATE);
     let together = |w: &mut Workspace| {
@@ -120,7 +125,9 @@ fn a_tablespace_goes_after_its_files() {
     assert_eq!(refused(catalog, together), SqlState::OBJECT_NOT_IN_STATE, "its files are not removed yet");
     catalog.drop_relations(&[name("t")], false).unwrap();
     assert_eq!(refused(catalog, |w| w.drop_tablespace("ts")), SqlState::OBJECT_NOT_IN_STATE);
+    assert_eq!(place(catalog, t), Some(PlaceId::of(Some(ts))), "its files are there");
     catalog.forget(&[key(0, "t-file")]).unwrap();
+    assert_eq!(place(catalog, t), None);
     catalog.alone(|w| w.drop_tablespace("ts")).unwrap();
     fixture.reopen();
     // One that is made and dropped together never was.
