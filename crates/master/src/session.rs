@@ -325,6 +325,10 @@ impl Session {
             Statement::CreateTable(create) => self.in_tablespace(&transaction.state(), create.tablespace.as_ref())?,
             _ => None,
         };
+        if let Statement::DropTablespace { .. } = statement {
+            // Files of tables that were dropped just now would be in its way.
+            self.master.files.collect_dropped().await;
+        }
         let done = ddl::execute(transaction.workspace(), statement, &schema, tablespace);
         let done = done.unwrap_or_else(|| Err(internal(format!("{} is no definition", statement.name()))))?;
         self.try_checks(statement, &transaction.state()).await?;

@@ -100,7 +100,9 @@ impl OrphanCollector {
         if has_reason {
             self.due.extend(segments.iter().flat_map(|segment| of_segment(segment.content)));
         }
-        for share in segments.iter().filter(|segment| segment.up).flat_map(|segment| of_segment(segment.content)) {
+        let up = segments.iter().filter(|segment| segment.up);
+        let shares: Vec<Share> = up.flat_map(|segment| of_segment(segment.content)).collect();
+        for share in shares {
             let has_suspects = self.suspects.contains_key(&share);
             if !has_suspects && !self.due.contains(&share) {
                 continue;

@@ -97,3 +97,80 @@ pub(super) fn places_in(state: &CatalogState) -> Vec<PlaceId> {
     let tablespaces = state.tablespaces().map(|tablespace| PlaceId::of(Some(tablespace.id)));
     std::iter::once(PlaceId::LOCAL).chain(tablespaces).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Catalog, Durability, Workspace};
+    use crate::error::SqlState;
+    use crate::secrets::{NewSecret, seal};
+    use damson_cluster::{SecretType, TablespaceId};
+    use std::path::Path;
+
+    fn keys(path: &Path) -> Arc<SecretKeyFile> {
+        Arc::new(SecretKeyFile::new(path.to_owned()))
+    }
+
+    fn create_secret(catalog: &Arc<Catalog>, keys: &SecretKeyFile, name: &str, scope: &str, says: &str) {
+        let new = NewSecret {
+            name: name.into(),
+            kind: SecretType::S3,
+            scope: scope.into(),
+            access: access(says),
+            created_us: 5,
+        };
+        let cluster_id = catalog.current().settings.cluster_id.clone();
+        let def = seal(&keys.read_or_make().unwrap(), &cluster_id, new).unwrap();
+        let mut workspace = Workspace::new(catalog);
+        workspace.create_secret(def, true).unwrap();
+        workspace.commit(Durability::Synced).unwrap();
+    }
+
+    fn create_tablespace(catalog: &Arc<Catalog>, name: &str, location: &str, secret: Option<&str>) -> PlaceId {
+        let mut workspace = Workspace::new(catalog);
+        workspace.create_tablespace(name, location, secret.map(str::to_owned)).unwrap();
+        workspace.commit(Durability::Synced).unwrap();
+        PlaceId::of(Some(catalog.current().tablespace(name).unwrap().id))
+    }
+
+    fn access(says: &str) -> SourceAccess {
+        SourceAccess { options: BTreeMap::from([("secret_access_key".to_owned(), says.to_owned())]) }
+    }
+
+    #[tokio::test]
+    async fn a_tablespace_is_reached_with_its_secret_as_it_is_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(directory.path(), 1).unwrap();
+        let key_file = directory.path().join("a.key");
+        let keys_file = keys(&key_file);
+        create_secret(&catalog, &keys_file, "named", "s3://elsewhere", "one");
+        create_secret(&catalog, &keys_file, "scoped", "s3://b", "two");
+        let named = create_tablespace(&catalog, "named", "s3://b/named", Some("named"));
+        let scoped = create_tablespace(&catalog, "scoped", "s3://b/scoped", None);
+        let plain = create_tablespace(&catalog, "plain", "s3://c", None);
+
+        let places = Places::new(keys_file);
+        let state = catalog.current();
+        assert_eq!(places_in(&state), [PlaceId::LOCAL, named, scoped, plain]);
+        assert_eq!(places.spec(&state, PlaceId::LOCAL).await.unwrap(), None);
+        // What was read once is known.
+        for _ in 0..2 {
+            let spec = places.spec(&state, named).await.unwrap().unwrap();
+            assert_eq!((spec.id, spec.url.as_str(), spec.access), (named, "s3://b/named", access("one")));
+            assert_eq!(spec.cluster_id, state.settings.cluster_id);
+            assert_eq!(places.spec(&state, scoped).await.unwrap().unwrap().access, access("two"));
+            assert_eq!(places.spec(&state, plain).await.unwrap().unwrap().access, SourceAccess::default());
+        }
+        let unknown = places.spec(&state, PlaceId::of(Some(TablespaceId(1_000)))).await.unwrap_err();
+        assert_eq!(unknown.state, SqlState::UNDEFINED_OBJECT);
+
+        create_secret(&catalog, &keys(&key_file), "named", "s3://elsewhere", "three");
+        let state = catalog.current();
+        assert_eq!(places.spec(&state, named).await.unwrap().unwrap().access, access("three"));
+
+        // A master without the key can use what needs none.
+        let places = Places::new(keys(&directory.path().join("absent.key")));
+        assert_eq!(places.spec(&state, named).await.unwrap_err().state, SqlState::OBJECT_NOT_IN_STATE);
+        assert!(places.spec(&state, plain).await.is_ok());
+    }
+}
