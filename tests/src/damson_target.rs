@@ -13,7 +13,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -60,6 +60,15 @@ pub struct Damson {
     session: Arc<Session>,
     /// Of each CREATE TABLE the next, round and round.
     bucket_maps: Option<Arc<BucketMaps>>,
+    /// See [`Damson::in_tablespace`].
+    tablespace: Option<Arc<DefaultTablespace>>,
+}
+
+#[derive(Debug)]
+struct DefaultTablespace {
+    name: String,
+    /// Whether the session's default is that now.
+    is_set: AtomicBool,
 }
 
 /// Values of the setting `bucket_map`.
@@ -71,7 +80,7 @@ struct BucketMaps {
 
 impl Damson {
     pub fn new(session: Arc<Session>) -> Self {
-        Damson { session, bucket_maps: None }
+        Damson { session, bucket_maps: None, tablespace: None }
     }
 
     /// Each table that is made is laid out by another bucket map than the one before: over all of the `segments`, over the first half of
@@ -87,6 +96,12 @@ impl Damson {
         Damson { bucket_maps: Some(Arc::new(BucketMaps { values, next: AtomicUsize::new(0) })), ..self }
     }
 
+    /// Tables are in that tablespace, unless statements say otherwise: it is what the session goes back to with RESET.
+    pub fn in_tablespace(self, name: &str) -> Self {
+        let tablespace = DefaultTablespace { name: name.to_owned(), is_set: AtomicBool::new(false) };
+        Damson { tablespace: Some(Arc::new(tablespace)), ..self }
+    }
+
     /// Cancels what the session runs.
     pub fn cancel(&self) {
         self.session.cancel();
@@ -100,6 +115,13 @@ impl Damson {
             let next = maps.next.fetch_add(1, Ordering::Relaxed) % maps.values.len();
             let alter = format!("ALTER SYSTEM SET bucket_map = '{}'", maps.values[next]);
             self.session.execute(&alter, vec![]).await?;
+        }
+        if let Some(tablespace) = &self.tablespace {
+            if !tablespace.is_set.load(Ordering::Relaxed) {
+                let set = format!("SET default_tablespace = {}", tablespace.name);
+                self.session.execute(&set, vec![]).await?;
+            }
+            tablespace.is_set.store(!sql.trim_start().starts_with("RESET"), Ordering::Relaxed);
         }
         match self.session.execute(sql, vec![]).await? {
             Outcome::Command { rows, .. } => Ok(Answer::command(rows)),

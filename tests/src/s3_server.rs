@@ -142,6 +142,38 @@ impl S3Server {
         self.plan().matching = matching;
     }
 
+    /// How many came until now.
+    pub fn requests(&self) -> usize {
+        self.plan().requests
+    }
+
+    /// Names of the objects that are there, sorted.
+    ///
+    /// # Panics
+    /// When the server's directory cannot be read.
+    pub fn objects(&self) -> Vec<String> {
+        let bucket = self.directory.path().join(BUCKET);
+        let (mut names, mut directories) = (vec![], vec![bucket.clone()]);
+        while let Some(directory) = directories.pop() {
+            let Ok(entries) = fs::read_dir(&directory) else {
+                // The server removes those that are empty.
+                assert!(directory != bucket, "the bucket is there");
+                continue;
+            };
+            for entry in entries {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    let name = path.strip_prefix(&bucket).expect("it is below");
+                    names.push(name.to_str().expect("UTF-8").to_owned());
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+
     /// Clients that wait for a late answer now.
     pub fn waiting(&self) -> usize {
         self.plan().waiting

@@ -162,6 +162,7 @@ impl Master {
         node.set_handler(ContentId::MASTER, Arc::new(registrar));
         let mut background = JoinSet::new();
         background.spawn_on(collect_forever(Arc::clone(&files)), &io);
+        background.spawn_on(collect_orphans_forever(Arc::clone(&files)), &io);
         background.spawn_on(sync_forever(Arc::clone(&files)), &io);
         let dispatcher = Dispatcher::new(node, Arc::clone(&registry), places, cpu.clone(), settings.epoch);
         let master = Arc::new(Master {
@@ -237,14 +238,21 @@ async fn sync_forever(files: Arc<FileService>) {
 }
 
 async fn collect_forever(files: Arc<FileService>) {
-    let mut orphans = OrphanCollector::default();
     let mut error_logs = ErrorLogCollector::default();
     loop {
         tokio::time::sleep(COLLECT_EVERY).await;
         let has_collected = files.collect_dropped().await;
-        orphans.collect(&files).await;
         // What was dropped may have been a whole table.
         error_logs.collect(&files, has_collected).await;
+    }
+}
+
+/// Apart from what else is collected: it may wait for a bucket that does not answer.
+async fn collect_orphans_forever(files: Arc<FileService>) {
+    let mut orphans = OrphanCollector::default();
+    loop {
+        tokio::time::sleep(COLLECT_EVERY).await;
+        orphans.collect(&files).await;
     }
 }
 

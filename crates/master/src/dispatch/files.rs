@@ -44,18 +44,16 @@ impl FileService {
             vec![]
         });
         let has_found = !collectable.is_empty();
+        let mut shares = vec![];
         for (content, paths) in collectable {
-            let by_place = match self.by_place(paths).await {
-                Ok(by_place) => by_place,
-                Err(error) => {
-                    warn!(%content, %error, "could not look for where dropped files are");
-                    continue;
-                }
-            };
-            for (place, paths) in by_place {
-                self.collect_at(content, place, paths).await;
+            match self.by_place(paths).await {
+                Ok(by_place) => shares.extend(by_place.into_iter().map(|(place, paths)| (content, place, paths))),
+                Err(error) => warn!(%content, %error, "could not look for where dropped files are"),
             }
         }
+        // All at once: a bucket that does not answer takes its time.
+        let collected = shares.into_iter().map(|(content, place, paths)| self.collect_at(content, place, paths));
+        future::join_all(collected).await;
         has_found
     }
 

@@ -101,7 +101,9 @@ impl OrphanCollector {
             self.due.extend(segments.iter().flat_map(|segment| of_segment(segment.content)));
         }
         let up = segments.iter().filter(|segment| segment.up);
-        let shares: Vec<Share> = up.flat_map(|segment| of_segment(segment.content)).collect();
+        let mut shares: Vec<Share> = up.flat_map(|segment| of_segment(segment.content)).collect();
+        // A bucket that does not answer takes its time: disks come first.
+        shares.sort_unstable_by_key(|(content, place)| (*place, *content));
         for share in shares {
             let has_suspects = self.suspects.contains_key(&share);
             if !has_suspects && !self.due.contains(&share) {
