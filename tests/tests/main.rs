@@ -27,6 +27,7 @@ mod secrets;
 mod slt;
 mod sort_key;
 mod spill;
+mod tablespaces;
 mod takeover;
 mod tpch;
 mod transactions;

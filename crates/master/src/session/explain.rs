@@ -156,12 +156,13 @@ impl Explainer<'_> {
 
     async fn create_table_as(&mut self, create: &CreateTableAs) -> SqlResult<Shown> {
         let session = self.session;
+        let tablespace = session.in_tablespace(&self.transaction.state(), create.tablespace.as_ref())?;
         let bound = session.bind(self.transaction.state(), &create.query, "").await?;
         let (bound, init_plans) = self.init_plans(bound).await?;
         let columns = session.schema_of(&bound)?;
         let new = match define_table_as(bound.names.state(), create, &columns, &session.search_schema())? {
             TableAs::Exists(done) => return Ok(Shown::Notices(done.notices)),
-            TableAs::New { table, .. } => *table,
+            TableAs::New { table, .. } => NewTable { tablespace, ..*table },
         };
         let runs = self.explain.analyze && create.with_data;
         let id = if runs { session.reserve_table_id().await? } else { NO_TABLE };
