@@ -41,7 +41,8 @@ async fn three_segments() {
 /// Every table that does not name another tablespace is on a real S3 server.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_bucket() {
-    let server = S3Server::start();
+    // It has a runtime of its own.
+    let server = tokio::task::spawn_blocking(S3Server::start).await.expect("a server");
     let cluster = TestCluster::start(3).await;
     let session = cluster.session();
     let setup = [
@@ -65,7 +66,8 @@ async fn in_a_bucket() {
     assert_eq!(probe.lines("SELECT a FROM probe").await, ["1"]);
     cluster.shutdown().await;
     report.assert_passed("three segments with tables in a bucket");
-    println!("{} requests", server.requests() - before);
+    let requests = server.requests() - before;
+    println!("{requests} requests");
     let is_whole = std::env::var_os("DAMSON_SLT").is_none();
-    assert!(!is_whole || server.requests() - before > report.statements, "the tables were elsewhere");
+    assert!(!is_whole || requests > 10 * files.len(), "the tables were elsewhere");
 }
