@@ -78,6 +78,7 @@ fn copy_reads_a_bucket_with_a_secret_that_is_told_nowhere() {
     // By its scope; and by its name outside of that.
     shell.execute(&format!("COPY t FROM 's3://{BUCKET}/in/' (FORMAT csv)"));
     shell.execute(&format!("COPY t FROM 's3://{BUCKET}/elsewhere/a.csv' (FORMAT csv, SECRET s)"));
+    shell.execute(&format!("COPY t TO 's3://{BUCKET}/out' (FORMAT csv, SECRET s)"));
     assert_eq!(shell.rows("SELECT count(*), sum(k) FROM t"), [["4", "10"]]);
 
     let told = failure(&shell, &format!("COPY t FROM 's3://{BUCKET}/in/' (FORMAT csv, FORCE, SECRET wrong)"));

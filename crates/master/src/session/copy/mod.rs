@@ -10,7 +10,7 @@ pub(super) use validate::validation_schema;
 
 use super::Session;
 use super::bind::Bound;
-use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
+use crate::error::{SqlResult, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, distribute_and_slice};
 use datafusion::physical_plan::ExecutionPlan;
 use std::sync::Arc;
@@ -25,14 +25,5 @@ impl Session {
         let map = bound.names.newest_map();
         let context = PlanContext { state: &bound.state, tables: &bound.names, map: &map };
         distribute_and_slice(&context, rows, output).map_err(of_datafusion)
-    }
-}
-
-fn refuse(options: &[(&str, bool)]) -> SqlResult<()> {
-    match options.iter().find(|(_, is_asked)| *is_asked) {
-        None => Ok(()),
-        Some((option, _)) => {
-            Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {option} is not supported yet")))
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! COPY TO.
 
 use super::export::{Export, Manifest};
-use super::refuse;
 use crate::backup::shown_url;
 use crate::catalog::CatalogState;
 use crate::ddl::resolve_columns;
@@ -13,7 +12,7 @@ use crate::session::column_names::plain;
 use crate::session::write::collect;
 use crate::session::{Outcome, Session, ast};
 use crate::sql::{CopySource, CopyTo, Name};
-use damson_cluster::{CopiedPart, CopyTarget, SourceAccess};
+use damson_cluster::{CopiedPart, CopyTarget};
 use damson_motion::{CopyPlace, CopyWriteSpec};
 use datafusion::arrow::datatypes::Schema;
 use std::collections::{HashMap, HashSet};
@@ -32,7 +31,7 @@ impl Session {
         catalog: Arc<CatalogState>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        check_to(copy)?;
+        let access = self.access(&catalog, copy.secret.as_ref(), std::slice::from_ref(&copy.path)).await?;
         let query = match &copy.source {
             CopySource::Query(query) => query.as_ref().clone(),
             CopySource::Table { table, columns } => {
@@ -42,8 +41,7 @@ impl Session {
         };
         let bound = self.run_init_plans(self.bind(catalog, &query, "").await?, &cancel).await?;
         let schema = plain(&Arc::new(bound.plan.schema().as_arrow().clone()));
-        // The environment's credentials.
-        let place = CopyPlace { target: target(copy, &schema)?, access: SourceAccess::default() };
+        let place = CopyPlace { target: target(copy, &schema)?, access };
         let bound = Bound { access: place.access.clone(), ..bound };
         if copy.manifest {
             until(&cancel, self.master.files.check_copy_manifest(&place)).await?;
@@ -81,18 +79,12 @@ impl Session {
 }
 
 /// # Errors
-/// 0A000 for what COPY TO cannot do yet.
-fn check_to(copy: &CopyTo) -> SqlResult<()> {
-    refuse(&[("SECRET", copy.secret.is_some())])
-}
-
-/// # Errors
 /// 22023 for a place with credentials in its name; 42701, 42703 and 0A000 for columns.
 fn target(copy: &CopyTo, schema: &Schema) -> SqlResult<CopyTarget> {
     // Plans and errors show it.
     if shown_url(&copy.path) != copy.path && copy.path.contains("://") {
         let message = format!("{} says more than where it is", shown_url(&copy.path));
-        let hint = "The nodes take credentials from their environment.";
+        let hint = "Credentials come from a secret, or the environment of the nodes.";
         return Err(SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(hint));
     }
     check_names(schema)?;
