@@ -54,6 +54,7 @@ use damson_cluster::SessionId;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
+use futures::FutureExt;
 use parking_lot::Mutex;
 use sequence_calls::{refuse_in_view, refuse_read_only};
 use settings::Settings;
@@ -128,7 +129,7 @@ impl Session {
     pub async fn prepare(&self, text: &str) -> SqlResult<Prepared> {
         let statement = sql::parse(text);
         let (state, failure) = self.reading(&statement).await?;
-        let prepared = self.describe(statement?, text, state).await;
+        let prepared = self.describe(statement?, text, state).boxed().await;
         if prepared.is_err() {
             failure.fails();
         }
@@ -159,7 +160,7 @@ impl Session {
     /// As [`Session::prepare`], and whatever execution meets before the first batch.
     pub async fn execute(self: &Arc<Self>, text: &str, parameters: Vec<ScalarValue>) -> SqlResult<Outcome> {
         let cancel = self.cancel.lock().child_token();
-        self.run(text, parameters, cancel).await
+        self.run(text, parameters, cancel).boxed().await
     }
 
     /// As [`Session::execute`], until `cancel`, or the session's own. What commits is not cancelled any more.
@@ -182,7 +183,8 @@ impl Session {
         run.await
     }
 
-    /// One statement of a transaction, which the caller commits.
+    /// One statement of a transaction, which the caller commits. Here and below each kind of statement has a future of its own in a box: all of them
+    /// in one would be large, and be proven to be `Send` again at each level, which took the compiler minutes.
     async fn statement(
         self: &Arc<Self>,
         statement: Statement,
@@ -202,7 +204,7 @@ impl Session {
                 | Statement::Reset(_)
                 | Statement::LockTable(_)
         );
-        let outcome = self.execute_in(statement, text, parameters, state, transaction, cancel).await;
+        let outcome = self.execute_in(statement, text, parameters, state, transaction, cancel).boxed().await;
         if reads {
             transaction.end_statement(&self.master);
         }
@@ -220,21 +222,21 @@ impl Session {
     ) -> SqlResult<Outcome> {
         match statement {
             Statement::Query(query) => {
-                self.query_or_setval(&query, text, parameters, state, transaction.read_only, cancel).await
+                self.query_or_setval(&query, text, parameters, state, transaction.read_only, cancel).boxed().await
             }
             Statement::CopyTo(copy) => {
                 if let (true, CopySource::Query(query)) = (transaction.read_only, &copy.source) {
                     refuse_read_only(query)?;
                 }
-                self.copy_to(&copy, state, cancel).await
+                self.copy_to(&copy, state, cancel).boxed().await
             }
-            Statement::CopyFrom(copy) if copy.is_validation() => self.validate_copy(&copy, state, cancel).await,
+            Statement::CopyFrom(copy) if copy.is_validation() => self.validate_copy(&copy, state, cancel).boxed().await,
             Statement::Show(target) => self.show(&target, transaction),
-            Statement::ShowBackups(place) => self.show_backups(&place, cancel).await,
+            Statement::ShowBackups(place) => self.show_backups(&place, cancel).boxed().await,
             Statement::Set(set) => self.set(&set, &state),
             Statement::Reset(name) => self.reset(name.as_deref()),
             Statement::Analyze(table) => self.analyze(table.as_ref(), &state),
-            Statement::LockTable(lock) => self.lock_tables(&lock, transaction, &cancel).await,
+            Statement::LockTable(lock) => self.lock_tables(&lock, transaction, &cancel).boxed().await,
             Statement::Explain(explain) => {
                 if explain.analyze && !matches!(*explain.statement, Statement::Query(_)) {
                     transaction.begin_change(&self.master, "EXPLAIN ANALYZE of a change")?;
@@ -244,11 +246,11 @@ impl Session {
                 {
                     refuse_read_only(query)?;
                 }
-                self.explain(&explain, text, transaction, cancel).await
+                self.explain(&explain, text, transaction, cancel).boxed().await
             }
             change => {
                 transaction.begin_change(&self.master, change.name())?;
-                self.change(change, parameters, transaction, cancel).await
+                self.change(change, parameters, transaction, cancel).boxed().await
             }
         }
     }
@@ -267,11 +269,11 @@ impl Session {
             refuse_read_only(query)?;
         }
         if let Some(truncate) = TruncateErrorLog::of(query)? {
-            return self.truncate_error_log(&truncate, &state, read_only, &cancel).await;
+            return self.truncate_error_log(&truncate, &state, read_only, &cancel).boxed().await;
         }
         match Setval::of(query)? {
-            Some(setval) => self.setval(&setval, parameters, state, cancel).await,
-            None => self.query(query, text, parameters, state, cancel).await,
+            Some(setval) => self.setval(&setval, parameters, state, cancel).boxed().await,
+            None => self.query(query, text, parameters, state, cancel).boxed().await,
         }
     }
 
@@ -284,20 +286,20 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         match statement {
-            Statement::Insert(insert) => self.insert(&insert, parameters, transaction, cancel).await,
-            Statement::Modify(modify) => self.modify(&modify, parameters, transaction, cancel).await,
-            Statement::Merge(merge) => self.merge(&merge, parameters, transaction, cancel).await,
-            Statement::CreateTableAs(create) => self.create_table_as(&create, transaction, cancel).await,
+            Statement::Insert(insert) => self.insert(&insert, parameters, transaction, cancel).boxed().await,
+            Statement::Modify(modify) => self.modify(&modify, parameters, transaction, cancel).boxed().await,
+            Statement::Merge(merge) => self.merge(&merge, parameters, transaction, cancel).boxed().await,
+            Statement::CreateTableAs(create) => self.create_table_as(&create, transaction, cancel).boxed().await,
             Statement::CreateView(create) => {
                 self.lock_viewed(&create, transaction, &cancel).await?;
-                self.create_view(&create, transaction).await
+                self.create_view(&create, transaction).boxed().await
             }
-            Statement::CopyFrom(copy) => self.copy_from(&copy, transaction, cancel).await,
-            Statement::CreateSecret(create) => self.create_secret(&create, transaction).await,
-            Statement::AlterTable(alter) => self.alter_table(&alter, transaction, cancel).await,
+            Statement::CopyFrom(copy) => self.copy_from(&copy, transaction, cancel).boxed().await,
+            Statement::CreateSecret(create) => self.create_secret(&create, transaction).boxed().await,
+            Statement::AlterTable(alter) => self.alter_table(&alter, transaction, cancel).boxed().await,
             definition => {
                 self.lock_defined(&definition, transaction, &cancel).await?;
-                self.define(&definition, transaction).await
+                self.define(&definition, transaction).boxed().await
             }
         }
     }

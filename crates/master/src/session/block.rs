@@ -9,7 +9,7 @@ use crate::sql::{Backup, Isolation, Restore, SetSetting, Statement, TransactionM
 use crate::transaction::{Transaction, conflict};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
-use futures::{StreamExt, future, stream};
+use futures::{FutureExt, StreamExt, future, stream};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,11 +98,11 @@ impl Session {
             (None, Ok(statement)) => {
                 // Statements of a session without a block do not wait for each other.
                 drop(slot);
-                self.alone(statement, text, parameters, cancel).await
+                self.alone(statement, text, parameters, cancel).boxed().await
             }
             (None, Err(error)) => Err(error),
             (Some(_), Ok(Statement::Transaction(statement))) => self.inside(&mut slot, statement).await,
-            (Some(block), statement) => block.run(self, statement, text, parameters, cancel).await,
+            (Some(block), statement) => block.run(self, statement, text, parameters, cancel).boxed().await,
         }
     }
 
@@ -204,20 +204,24 @@ impl Session {
         match &statement {
             Statement::Query(query) => {
                 let (state, read_only) = (self.master.catalog.current(), self.default_read_only());
-                return self.query_or_setval(query, text, parameters, state, read_only, cancel).await;
+                return self.query_or_setval(query, text, parameters, state, read_only, cancel).boxed().await;
             }
-            Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).await,
+            Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).boxed().await,
             Statement::ExpandTable { table, if_exists } => {
-                return self.expand_table(table, *if_exists, cancel).await;
+                return self.expand_table(table, *if_exists, cancel).boxed().await;
             }
             Statement::Backup(Backup { place, as_of }) => {
-                return self.backup(place, as_of.as_ref(), cancel).await;
+                return self.backup(place, as_of.as_ref(), cancel).boxed().await;
             }
             Statement::Restore(Restore { place, backup }) => {
-                return self.restore(place, backup.as_deref(), cancel).await;
+                return self.restore(place, backup.as_deref(), cancel).boxed().await;
             }
             statement if statement.is_outside_transactions() => {
-                return self.keep_past(statement).await.unwrap_or_else(|| Err(internal("it is no change of the past")));
+                return self
+                    .keep_past(statement)
+                    .boxed()
+                    .await
+                    .unwrap_or_else(|| Err(internal("it is no change of the past")));
             }
             Statement::LockTable(_) => {
                 let message = "LOCK TABLE can only be used in transaction blocks";
@@ -231,13 +235,13 @@ impl Session {
         }
         // What appears while it is made is there already: then it looks again.
         let again = statement.is_content_with_existing().then(|| (statement.clone(), parameters.clone()));
-        let done = self.alone_once(statement, text, parameters, cancel.clone()).await;
+        let done = self.alone_once(statement, text, parameters, cancel.clone()).boxed().await;
         match (done, again) {
             (Err(error), Some((statement, parameters)))
                 if [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_SCHEMA, SqlState::DUPLICATE_OBJECT]
                     .contains(&error.state) =>
             {
-                self.alone_once(statement, text, parameters, cancel).await
+                self.alone_once(statement, text, parameters, cancel).boxed().await
             }
             (done, _) => done,
         }
@@ -252,7 +256,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let mut transaction =
             Transaction::new(&self.master, self.id, Isolation::ReadCommitted, self.default_read_only());
-        let outcome = self.statement(statement, text, parameters, &mut transaction, cancel.clone()).await?;
+        let outcome = self.statement(statement, text, parameters, &mut transaction, cancel.clone()).boxed().await?;
         if cancel.is_cancelled() && !transaction.is_unchanged() {
             self.discard(&transaction.new_files()).await;
             return Err(SqlError::canceled());
@@ -449,7 +453,7 @@ impl Block {
             _ => {}
         }
         let transaction = self.transaction.as_mut().ok_or_else(failed)?;
-        session.statement(statement, text, parameters, transaction, cancel).await
+        session.statement(statement, text, parameters, transaction, cancel).boxed().await
     }
 
     /// An error among a query's rows fails the block, too; they end when what they are read from is taken back; and a block whose rows
