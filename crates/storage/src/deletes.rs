@@ -77,7 +77,7 @@ impl DeleteVectors {
         let bytes = self.place.read_whole(&location, vector.bytes).await.map_err(|error| match error {
             object_store::Error::NotFound { .. } => StorageError::Missing { table, path: vector.path.clone() },
             object_store::Error::Precondition { source, .. } => corrupt(source.to_string()),
-            other => StorageError::io("read", std::path::Path::new(&vector.path))(std::io::Error::other(other)),
+            other => crate::error::store_error("read", &vector.path, other),
         })?;
         decode(&bytes, vector).map(Arc::new).map_err(corrupt)
     }

@@ -53,9 +53,8 @@ impl FileIdentity {
             }
             // Of a bucket: not the object that was written.
             object_store::Error::Precondition { source, .. } => self.corrupt(source.to_string()),
-            other => {
-                StorageError::Io { operation: "read", path: self.path.clone(), source: std::io::Error::other(other) }
-            }
+            // Without the body of a bucket's answer.
+            other => crate::error::store_error("read", &self.path, other),
         }
     }
 

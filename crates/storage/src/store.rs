@@ -281,7 +281,7 @@ impl TableStore {
     }
 
     /// Deletes files: dropped tables, a failed statement's orphans. Missing ones are fine. Tries all before it reports the
-    /// first failure. What the cache has of them is never found again, and ages out.
+    /// first failure, but of a bucket that does not answer no more than are under way. What the cache has of them is never found again, and ages out.
     pub async fn remove(&self, paths: &[String]) -> Result<(), StorageError> {
         let TableFiles { place, footers, deletes, .. } = &*self.inner.files;
         for path in paths {
@@ -293,8 +293,15 @@ impl TableStore {
         }
         let at_once = if place.is_remote() { PLACE_REMOVALS_AT_ONCE } else { 1 };
         let removals: Vec<_> = paths.iter().map(|path| place.remove(path)).collect();
-        let removed: Vec<Result<(), StorageError>> = stream::iter(removals).buffered(at_once).collect().await;
-        removed.into_iter().collect()
+        let (mut removals, mut outcome) = (stream::iter(removals).buffer_unordered(at_once), Ok(()));
+        while let Some(removed) = removals.next().await {
+            let gives_up = place.is_remote() && removed.as_ref().is_err_and(|error| error.sqlstate() == "58030");
+            outcome = outcome.and(removed);
+            if gives_up {
+                break;
+            }
+        }
+        outcome
     }
 
     /// Every data file of this content at this place and its bytes: paths as in [`FileEntry::path`]. Files that are being written may be

@@ -17,6 +17,12 @@ use std::io::{self, IsTerminal, Write};
 pub(super) async fn roll_back(tool: &mut Tool<'_>, mut expansion: Expansion) -> Result<(), ExpandFailure> {
     let before = expansion.clone();
     expansion.recover();
+    // Another's map is not taken back with ours.
+    let newest = Cluster::read(&mut tool.session).await?.newest().owners_text();
+    let plan = expansion.plan();
+    if newest != plan.old_map && newest != plan.new_map {
+        return Err(ExpandFailure::MapAltered { ours: plan.new_map.clone() });
+    }
     let steps = expansion.step(Event::Rollback)?;
     Record(&mut tool.session).save(&before, &expansion, &Detail::default()).await?;
     for step in steps {

@@ -3,7 +3,7 @@
 use super::places::places_in;
 use super::{Places, Registry, Writes};
 use crate::catalog::{Catalog, CatalogError, CatalogState, FileKey};
-use crate::error::{SqlResult, internal, of_call, task_ended};
+use crate::error::{SqlError, SqlResult, SqlState, internal, of_call, task_ended};
 use crate::system::InterconnectNode;
 use bytes::Bytes;
 use damson_cluster::{BucketMap, ContentId, Endpoint, FileEntry, PlaceId, PlaceSpec, TableDef, TableId};
@@ -13,7 +13,11 @@ use futures::{TryStreamExt, future};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::warn;
+
+/// How long a statement that failed waits for a bucket to remove what it wrote there.
+const REMOVE_WAIT: Duration = Duration::from_secs(10);
 
 /// Removes dropped files and orphans, and asks segments what they run and what their interconnect does.
 pub(crate) struct FileService {
@@ -126,7 +130,17 @@ impl FileService {
     pub(crate) async fn remove(&self, content: ContentId, paths: Vec<String>) -> SqlResult<()> {
         let mut outcome = Ok(());
         for (place, paths) in self.by_place(paths).await? {
-            outcome = outcome.and(self.remove_at(content, place, &paths).await);
+            if place.is_local() {
+                outcome = outcome.and(self.remove_at(content, place, &paths).await);
+                continue;
+            }
+            // A bucket that does not answer is not waited for: what is left there is looked for as orphans.
+            let removed = tokio::time::timeout(REMOVE_WAIT, self.remove_at(content, place, &paths)).await;
+            let late = |_| {
+                let message = format!("{place} does not answer within {} s", REMOVE_WAIT.as_secs());
+                Err(SqlError::new(SqlState::CONNECTION_FAILURE, message))
+            };
+            outcome = outcome.and(removed.unwrap_or_else(late));
         }
         outcome
     }

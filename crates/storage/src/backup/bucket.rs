@@ -98,12 +98,15 @@ impl Bucket {
     /// 58P02 if there is another; 58030.
     pub(crate) async fn create(&self, location: &ObjectPath, name: &str, bytes: Bytes) -> Result<(), StorageError> {
         let mut patience = self.retry.begin(location.as_ref());
+        // Whether an attempt whose answer was lost may have made it.
+        let mut may_be_ours = false;
         loop {
             let error = match self.try_to_create(location, &bytes).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             let is_unknown = is_transient(&error);
+            may_be_ours |= is_unknown;
             if !is_unknown && !matches!(error, Error::AlreadyExists { .. }) {
                 return Err(store_error("write", name, error));
             }
@@ -116,6 +119,8 @@ impl Bucket {
                     let error = Error::AlreadyExists { path, source: "it is another's".into() };
                     return Err(store_error("write", name, error));
                 }
+                // Somebody's: no attempt of ours can have made it.
+                Err(_) if !may_be_ours => return Err(store_error("write", name, error)),
                 Err(Error::NotFound { .. }) if is_unknown => {}
                 Err(error) => return Err(store_error("read", name, error)),
             }

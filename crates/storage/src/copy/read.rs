@@ -92,14 +92,15 @@ pub fn copy_read_columns(read: CopyRead, projection: &[usize]) -> Result<Arc<dyn
     let fields: Vec<_> = in_files.iter().map(|&column| Arc::clone(&schema.fields()[column])).collect();
     let in_files_max_chars = in_files.iter().map(|&column| max_chars[column]).collect();
     let columns = FileColumns::new(Arc::new(Schema::new(fields)), in_files_max_chars, wanted.collect());
-    // Members of objects are found by their names: the others need not be known.
+    // Whose a member is all names tell; its value need not be known.
+    let names = Names::new(&columns.schema, &columns.wanted);
     let columns = if matches!(format, CopyFormat::Json(_)) { columns.without_others() } else { columns };
     let max_chars = projection.iter().map(|&column| max_chars[column]).collect();
     let schema = Arc::new(schema.project(projection).expect("what is read is a target"));
     let form = match &format {
         CopyFormat::Csv(options) => Form::Lines("csv", Arc::new(Dialect::csv(options)?)),
         CopyFormat::Text(options) => Form::Lines("text", Arc::new(Dialect::text(options)?)),
-        CopyFormat::Json(_) => Form::Json(Arc::new(Names::new(&columns.schema))),
+        CopyFormat::Json(_) => Form::Json(Arc::new(names)),
         CopyFormat::Parquet(_) => Form::Parquet,
     };
     let shown = if on_bad_row == OnBadRow::Report { bad_row_schema() } else { Arc::clone(&schema) };

@@ -116,9 +116,10 @@ impl Bucket {
     /// One request, made again while the bucket only fails.
     fn get(self: Arc<Self>, key: ObjectPath, file_bytes: u64, range: Range<u64>) -> BoxFuture<'static, Result<Bytes>> {
         let ask = async move {
-            let _permit = permit().await;
             let wanted = range.end - range.start;
             let ask = || async {
+                // Not while it waits to ask again: other buckets answer.
+                let _permit = permit().await;
                 let range = Some(GetRange::Bounded(range.clone()));
                 let answer = self.client.store.get_opts(&key, GetOptions { range, ..GetOptions::default() }).await?;
                 if answer.meta.size != file_bytes {
@@ -137,8 +138,11 @@ impl Bucket {
     }
 
     pub(super) async fn size_of(&self, key: &ObjectPath) -> Result<u64> {
-        let _permit = permit().await;
-        Ok(self.retry.retry(key.as_ref(), || self.client.store.head(key)).await?.size)
+        let ask = || async {
+            let _permit = permit().await;
+            self.client.store.head(key).await
+        };
+        Ok(self.retry.retry(key.as_ref(), ask).await?.size)
     }
 
     pub(super) async fn remove(&self, location: &ObjectPath) -> Result<()> {
@@ -146,8 +150,11 @@ impl Bucket {
     }
 
     pub(super) async fn remove_object(&self, key: &ObjectPath) -> Result<()> {
-        let _permit = permit().await;
-        self.retry.retry(key.as_ref(), || self.client.store.delete(key)).await
+        let ask = || async {
+            let _permit = permit().await;
+            self.client.store.delete(key).await
+        };
+        self.retry.retry(key.as_ref(), ask).await
     }
 
     pub(super) async fn list(&self, directory: &str) -> Result<Vec<(String, u64)>, StorageError> {

@@ -139,12 +139,13 @@ impl NewObject {
             upload.next_sent().await?;
         }
         let (id, number) = (upload.id.clone(), upload.sent.len() + upload.under_way.len());
-        // The task does not hold the object: it goes when its writer does.
-        let (bucket, key) = (Arc::clone(&object.bucket), object.key.clone());
+        // The task holds the object, so that an upload is taken back only when none of its parts is under way.
         upload.under_way.push_back(SpawnedTask::spawn(async move {
-            let _permit = permit().await;
-            let send = || bucket.client.parts.put_part(&key, &id, number, part.clone());
-            bucket.retry.retry(key.as_ref(), send).await
+            let send = || async {
+                let _permit = permit().await;
+                object.bucket.client.parts.put_part(&object.key, &id, number, part.clone()).await
+            };
+            object.bucket.retry.retry(object.key.as_ref(), send).await
         }));
         Ok(())
     }
@@ -174,8 +175,10 @@ impl Upload {
 
 impl Object {
     async fn begin_upload(&self) -> Result<MultipartId> {
-        let _permit = permit().await;
-        let begin = || self.bucket.client.parts.create_multipart(&self.key);
+        let begin = || async {
+            let _permit = permit().await;
+            self.bucket.client.parts.create_multipart(&self.key).await
+        };
         let id = self.bucket.retry.retry(self.key.as_ref(), begin).await?;
         *self.left.lock() = Left::Upload(id.clone());
         Ok(id)
@@ -231,7 +234,8 @@ impl Object {
     async fn is_there(&self, bytes: u64) -> Result<bool> {
         match self.bucket.size_of(&self.key).await {
             Ok(found) => Ok(found == bytes),
-            Err(Error::NotFound { .. }) => Ok(false),
+            // Who may not list is told the latter of what is not there.
+            Err(Error::NotFound { .. } | Error::PermissionDenied { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -254,7 +258,10 @@ impl Drop for Object {
         self.runtime.spawn(async move {
             let told = |removed: Result<()>| match removed {
                 Ok(()) | Err(Error::NotFound { .. }) => {}
-                Err(error) => tracing::warn!(name, %error, "could not remove a partial object"),
+                Err(error) => {
+                    let error = crate::object_clients::told(&error);
+                    tracing::warn!(name, error, "could not remove a partial object");
+                }
             };
             if let Left::Upload(id) = &left {
                 told(bucket.retry.retry(key.as_ref(), || bucket.client.parts.abort_multipart(&key, id)).await);

@@ -74,7 +74,7 @@ impl RowGroups {
             if self.excludes_file(&share) {
                 continue;
             }
-            self.look_ahead();
+            self.look_ahead(&share.file);
             let footer = self.files.footers.get(&share.file).await?;
             let deleted = match &share.deletes {
                 Some(vector) => Some(self.files.deletes.get(share.file.table, vector).await?),
@@ -104,19 +104,19 @@ impl RowGroups {
             if let Some(share) = self.shares.pop_front()
                 && !self.excludes_file(&share)
             {
-                self.look_ahead();
+                self.look_ahead(&share.file);
                 self.begin(share, footer, deleted.flatten())?;
             }
         }
     }
 
     /// Begins to read the footers and delete vectors of the next files, where a bucket takes its time for each of them.
-    fn look_ahead(&mut self) {
+    fn look_ahead(&mut self, current: &Arc<FileIdentity>) {
         if !self.files.place.is_remote() {
             return;
         }
         let is_left = |file: &Arc<FileIdentity>| self.shares.iter().any(|share| Arc::ptr_eq(&share.file, file));
-        self.coming.retain(|(file, _)| is_left(file));
+        self.coming.retain(|(file, _)| Arc::ptr_eq(file, current) || is_left(file));
         for share in self.shares.iter().take(READ_AHEAD_FOOTERS) {
             let is_excluded = match (&mut self.pruner, &share.statistics) {
                 (Some(pruner), Some(statistics)) => pruner.excludes_file(statistics),

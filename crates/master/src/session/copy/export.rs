@@ -26,15 +26,18 @@ pub(super) struct Export {
     place: CopyPlace,
     /// Who writes.
     segments: Vec<ContentId>,
+    /// Whether one may be written at the end.
+    has_manifest: bool,
     has_ended: bool,
 }
 
 impl Export {
     /// Of a plan that is to be dispatched.
-    pub(super) fn begin(master: &Arc<Master>, place: CopyPlace, table: &SliceTable) -> Self {
+    pub(super) fn begin(master: &Arc<Master>, place: CopyPlace, table: &SliceTable, has_manifest: bool) -> Self {
         let writes = table.slices.iter().filter(|slice| writes_files(&slice.plan));
         let segments: BTreeSet<ContentId> = writes.flat_map(|slice| slice.gang.contents()).collect();
-        Export { master: Arc::clone(master), place, segments: segments.into_iter().collect(), has_ended: false }
+        let segments = segments.into_iter().collect();
+        Export { master: Arc::clone(master), place, segments, has_manifest, has_ended: false }
     }
 
     /// Ends it: `done` is what all segments have written, or why not. With a manifest it is written now, last of all.
@@ -81,8 +84,9 @@ impl Drop for Export {
             return;
         }
         let (master, segments, stem) = (Arc::clone(&self.master), self.segments.clone(), self.stem().to_owned());
+        let has_manifest = self.has_manifest;
         self.master.in_background(async move {
-            take_back(&master, &segments, &stem, true).await;
+            take_back(&master, &segments, &stem, has_manifest).await;
         });
     }
 }

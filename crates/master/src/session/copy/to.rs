@@ -48,7 +48,7 @@ impl Session {
         }
         let target = WriteTarget::Files(CopyWriteSpec { target: place.target.clone() });
         let table = self.plan(&bound, Output::Write(target)).await?;
-        let export = Export::begin(&self.master, place, &table);
+        let export = Export::begin(&self.master, place, &table, copy.manifest);
         let (rows, parts) = match self.write_files(&bound, &table, &cancel).await {
             Ok((rows, parts)) => (Ok(rows), parts),
             Err(error) => (Err(error), vec![]),

@@ -65,7 +65,9 @@ impl CsvReader {
                 let _timer = self.compute.timer();
                 self.share.cut(&self.dialect, &mut self.records)?
             };
+            self.reservation.try_resize(self.share.text.capacity() + COPY_BLOCK_BYTES)?;
             if self.records.malformed.is_some()
+                && self.batch_bytes() < COPY_BATCH_BYTES
                 && self.found.len() < bad.room()
                 && self.pass_over(bad.reports()).await?
             {

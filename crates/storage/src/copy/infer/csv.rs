@@ -5,7 +5,7 @@ use crate::StorageError;
 use crate::copy::blocks::Blocks;
 use crate::copy::csv::{Dialect, LineEnds, RecordField, record_fields};
 use crate::copy::progress::CopyProgress;
-use crate::limits::{INFER_BYTES, INFER_ROWS_MAX};
+use crate::limits::{INFER_BYTES, INFER_COLUMNS_MAX, INFER_ROWS_MAX};
 use damson_cluster::{Codec, CopyFile, Encoding, SourceAccess};
 
 /// The text that types are guessed from, without a byte order mark.
@@ -106,6 +106,9 @@ fn of_text(dialect: &Dialect, Sample { text, is_whole }: &Sample) -> Result<Vec<
             guesses.pop();
         }
         names = (1..=guesses.len()).map(|column| format!("column{column}")).collect();
+    }
+    if names.len() > INFER_COLUMNS_MAX {
+        return Err(("it has too many columns: is it of another format, or delimiter?", "54011"));
     }
     Ok(names.into_iter().zip(guesses).collect())
 }

@@ -12,8 +12,9 @@ use std::fmt;
 /// The columns by name: as it is written, else without regard to case. Made once a statement.
 #[derive(Debug)]
 pub(crate) struct Names {
-    exact: HashMap<String, usize>,
-    any_case: HashMap<String, usize>,
+    /// Positions among those that are read; None: of a column that is not.
+    exact: HashMap<String, Option<usize>>,
+    any_case: HashMap<String, Option<usize>>,
 }
 
 /// What a member's name is to the columns.
@@ -25,8 +26,10 @@ enum Found {
 }
 
 impl Names {
-    pub(crate) fn new(schema: &Schema) -> Self {
-        let names = || schema.fields().iter().map(|field| field.name()).enumerate();
+    /// `wanted`: positions of the columns that are read, in their order.
+    pub(crate) fn new(schema: &Schema, wanted: &[usize]) -> Self {
+        let place = |column: usize| wanted.iter().position(|&read| read == column);
+        let names = || schema.fields().iter().enumerate().map(|(column, field)| (place(column), field.name()));
         let mut any_case = HashMap::new();
         for (position, name) in names() {
             any_case.entry(name.to_ascii_lowercase()).or_insert(position);
@@ -36,13 +39,13 @@ impl Names {
 
     fn find(&self, name: &str) -> Found {
         if let Some(&position) = self.exact.get(name) {
-            return Found::Exact(position);
+            return position.map_or(Found::Nothing, Found::Exact);
         }
         let other = match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             true => self.any_case.get(&name.to_ascii_lowercase()),
             false => self.any_case.get(name),
         };
-        other.map_or(Found::Nothing, |&position| Found::AnyCase(position))
+        other.copied().flatten().map_or(Found::Nothing, Found::AnyCase)
     }
 }
 
@@ -150,7 +153,7 @@ mod tests {
     #[test]
     fn members_are_texts() {
         let field = |name| Field::new(name, DataType::Utf8View, true);
-        let names = Names::new(&Schema::new(vec![field("a"), field("B")]));
+        let names = Names::new(&Schema::new(vec![field("a"), field("B")]), &[0, 1]);
         let read = |line: &str| {
             let texts = texts(&names, line, 2)?;
             Ok::<_, Defect>(texts.into_iter().map(|text| text.map(Cow::into_owned)).collect::<Vec<_>>())

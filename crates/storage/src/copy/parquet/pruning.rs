@@ -46,6 +46,11 @@ impl<'a> RowGroupBounds<'a> {
         of: impl Fn(&StatisticsConverter<'a>, &'a RowGroupMetaData) -> Option<ArrayRef>,
     ) -> Option<ArrayRef> {
         let converter = self.converter(column)?;
+        // Those of old writers are in another order: bytes with signs.
+        let statistics = self.row_group().column(converter.parquet_column_index()?).statistics();
+        if statistics.is_some_and(|statistics| statistics.is_min_max_deprecated()) {
+            return None;
+        }
         let wanted = self.schema.field_with_name(column.name()).ok()?.data_type();
         let stored = converter.arrow_field().data_type();
         if stored != wanted && !(is_exact(stored) && is_exact(wanted)) {

@@ -195,11 +195,15 @@ impl Keep for Reported {
     /// Until the statement's end: if it fails elsewhere, they go.
     fn keep(self: Box<Self>) {
         let Reported(export) = *self;
+        if export.ended.is_cancelled() {
+            return;
+        }
         let exports = export.exports.clone();
-        if let Some(statement) = exports.statements.lock().get_mut(&export.stem)
-            && !statement.ended.is_cancelled()
-        {
-            statement.done.push(export);
+        let mut statements = exports.statements.lock();
+        match statements.get_mut(&export.stem) {
+            Some(statement) => statement.done.push(export),
+            // It was forgotten while it wrote: its files stay, as those of others that are.
+            None => export.stay(),
         }
     }
 }

@@ -22,6 +22,9 @@ pub(super) enum Place {
     },
 }
 
+/// Files that tell a node's data directory.
+const NODE_FILES: [&str; 3] = ["cluster_id", "catalog.db", "secrets.key"];
+
 impl Place {
     /// The place of a target's files, and, if they are a single one, its name there.
     ///
@@ -65,11 +68,17 @@ impl Place {
     /// 22023 for a directory in `data_dir`, however it is named.
     pub(super) async fn refuse_inside(&self, data_dir: &Path) -> Result<(), StorageError> {
         let Place::Local(directory) = self else { return Ok(()) };
-        let named = directory.clone();
-        if !blocking::run("open", directory, move || canonical(&named)).await?.starts_with(data_dir) {
+        let (named, own) = (directory.clone(), data_dir.to_owned());
+        let is_inside = move || {
+            let real = canonical(&named)?;
+            // Of another segment, or a master, of this host: what each has in its directory.
+            let is_a_nodes = |above: &Path| NODE_FILES.iter().any(|file| above.join(file).exists());
+            Ok(real.starts_with(&own) || real.ancestors().any(is_a_nodes))
+        };
+        if !blocking::run("open", directory, is_inside).await? {
             return Ok(());
         }
-        let message = "it is in the data directory of a segment: choose another place".into();
+        let message = "it is in the data directory of a segment or a master: choose another place".into();
         Err(StorageError::File { path: directory.display().to_string(), message, sqlstate: "22023" })
     }
 
