@@ -36,7 +36,9 @@ build: rust ## Builds the damson binary.
 	$(CARGO) build --release --locked -p damson
 	@echo "built $(BIN)/damson"
 
+# Tests are compiled beside what they test, and need the binary when they run.
 test: rust ## Runs the tests: what CI runs.
+	$(CARGO) test --release --workspace --locked --no-run
 	$(CARGO) build --release --locked -p damson
 	$(CARGO) test --release --workspace --locked --no-fail-fast
 
