@@ -82,7 +82,9 @@ async fn rows_are_where_the_new_map_says_and_all_of_them() {
                 let prefix = format!("{content} | ");
                 let has = by_segment.iter().find_map(|line| line.strip_prefix(&prefix));
                 let has: f64 = has.map_or(0.0, |count| count.parse().expect("a number"));
-                let is_near = (has - share * rows).abs() <= rows * 0.02;
+                // Rows of a random table are drawn.
+                let tolerance = if *table == "random" { 0.06 } else { 0.02 };
+                let is_near = (has - share * rows).abs() <= rows * tolerance;
                 assert!(is_near, "{table} by {map}: segment {content} has {has} of {rows}, not {share}");
             }
         }

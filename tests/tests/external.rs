@@ -52,7 +52,7 @@ const QUERIES: [&str; 11] = [
     "SELECT d.name, count(*) FROM {} JOIN d ON d.k = t.k % 5 GROUP BY 1 ORDER BY 1",
     "SELECT count(*) FROM {} LEFT JOIN d USING (k) WHERE d.name IS NULL",
     "SELECT k FROM {} WHERE k IN (SELECT k + 10 FROM d) ORDER BY k",
-    "SELECT name, (SELECT count(*) FROM {} WHERE t.k % 5 = d.k) FROM d ORDER BY k",
+    "SELECT name, (SELECT count(*) FROM {} WHERE t.k = d.k) FROM d ORDER BY k",
     "SELECT a.k FROM {} JOIN (SELECT max(k) AS k FROM d) AS a ON a.k = t.k",
     "SELECT k, row_number() OVER (PARTITION BY day ORDER BY k) FROM {} ORDER BY k OFFSET 50 LIMIT 5",
 ];

@@ -112,7 +112,7 @@ impl Expanded {
             assert_eq!(sums, [[count.clone(), sum, count]], "{table}");
         }
         assert_eq!(
-            shell.value("SELECT count(*) FROM a JOIN b USING (k) JOIN c USING (k) JOIN r USING (k)"),
+            shell.value("SELECT count(*) FROM a JOIN b ON a.k = b.k JOIN c ON a.k = c.k JOIN r ON a.k = r.k"),
             ROWS.to_string()
         );
     }

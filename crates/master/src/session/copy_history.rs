@@ -6,7 +6,7 @@ use crate::catalog::CopiedFile;
 use crate::error::{SqlError, SqlResult};
 use crate::transaction::{LockWait, Transaction};
 use damson_cluster::{CopyFile, SnapshotId, TableDef, TableId};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tokio_util::sync::CancellationToken;
 
 /// Of what was found, what is to be loaded.
@@ -65,8 +65,27 @@ impl Session {
             let asked = self.master.files.in_catalog(move |catalog| catalog.copied_files(table, &urls));
             until(cancel, asked).await?
         };
-        let loaded: HashSet<CopyFile> = committed.into_iter().chain(own.files).map(|copied| copied.file).collect();
-        Ok(files.into_iter().filter(|file| !loaded.contains(&recorded(file))).collect())
+        let loaded = Loaded::of(committed.into_iter().chain(own.files).map(|copied| copied.file));
+        Ok(files.into_iter().filter(|file| !loaded.has(file)).collect())
+    }
+}
+
+/// Files that were loaded.
+struct Loaded(HashMap<(String, u64, Option<i64>), HashSet<Option<String>>>);
+
+impl Loaded {
+    fn of(files: impl Iterator<Item = CopyFile>) -> Self {
+        let mut loaded: HashMap<_, HashSet<Option<String>>> = HashMap::new();
+        for CopyFile { url, bytes, modified_us, etag, .. } in files {
+            loaded.entry((url, bytes, modified_us)).or_default().insert(etag);
+        }
+        Loaded(loaded)
+    }
+
+    /// Some servers tell a file's etag when it is asked for and not when it is listed: where it is not known, length and time decide.
+    fn has(&self, file: &CopyFile) -> bool {
+        let same = self.0.get(&(file.url.clone(), file.bytes, file.modified_us));
+        same.is_some_and(|etags| file.etag.is_none() || etags.contains(&file.etag) || etags.contains(&None))
     }
 }
 
@@ -94,6 +113,22 @@ pub(super) fn skipped_notice(skipped: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_known_by_length_and_time_where_its_etag_is_not_told() {
+        let file = |etag: Option<&str>, bytes| CopyFile {
+            url: "s3://b/a".into(),
+            bytes,
+            etag: etag.map(str::to_owned),
+            modified_us: Some(5),
+            partition: vec![],
+        };
+        let loaded = Loaded::of([file(Some("1"), 3)].into_iter());
+        assert!(loaded.has(&file(Some("1"), 3)) && loaded.has(&file(None, 3)));
+        assert!(!loaded.has(&file(Some("2"), 3)) && !loaded.has(&file(None, 4)));
+        let listed = Loaded::of([file(None, 3)].into_iter());
+        assert!(listed.has(&file(Some("1"), 3)));
+    }
 
     #[test]
     fn notices() {

@@ -10,7 +10,8 @@ use crate::session::Session;
 use crate::session::bind::Bound;
 use crate::session::write::{Changed, Reports, unchecked};
 use damson_cluster::{
-    BUCKETS, BucketMap, ContentId, Distribution, FILE_COLUMN, FileEntry, ROW_COLUMN, SnapshotId, TableDef, TableId,
+    BUCKETS, BucketMap, ContentId, Distribution, FILE_COLUMN, FileEntry, MapVersion, ROW_COLUMN, SnapshotId, TableDef,
+    TableId,
 };
 use damson_motion::{HashFilterExec, Kept, ModifyKind, ScanSpec};
 use datafusion::arrow::datatypes::DataType;
@@ -181,7 +182,8 @@ fn leaving(bound: &Bound, moves: &Moves, scan: Arc<dyn ExecutionPlan>) -> SqlRes
     let Distribution::Hashed(key) = &moves.def.distribution else {
         let Kind::Random { from, .. } = &moves.kind else { unreachable!("copies do not leave") };
         let schema = DFSchema::try_from(scan.schema()).map_err(of_datafusion)?;
-        let condition = bound.state.create_physical_expr(is_in_part(from)?, &schema).map_err(of_datafusion)?;
+        let condition =
+            bound.state.create_physical_expr(is_in_part(from, moves.map.version)?, &schema).map_err(of_datafusion)?;
         return Ok(Arc::new(FilterExec::try_new(condition, scan).map_err(of_datafusion)?));
     };
     debug_assert!(is_hashed(&moves.def));
@@ -192,11 +194,13 @@ fn leaving(bound: &Bound, moves: &Moves, scan: Arc<dyn ExecutionPlan>) -> SqlRes
     Ok(Arc::new(HashFilterExec::new(Kept::Leaving(keys), moves.map.version, scan)))
 }
 
-/// Rows of a file are spread over [`PARTS`] parts, one after the other in steps that meet all of them.
-fn is_in_part(from: &BTreeMap<ContentId, u32>) -> SqlResult<Expr> {
-    const ROW_STEP: i64 = 40_503;
+/// Rows of a file are spread over [`PARTS`] parts, one after the other in steps that meet all of them; other steps for each map, as what an
+/// earlier one has left is no sample of all.
+fn is_in_part(from: &BTreeMap<ContentId, u32>, map: MapVersion) -> SqlResult<Expr> {
     const FILE_STEP: i64 = 10_007;
-    let spread = cast(col(FILE_COLUMN), DataType::Int64) * lit(FILE_STEP) + col(ROW_COLUMN) * lit(ROW_STEP);
+    // Odd, so that it meets all parts.
+    let row_step = (40_503 + 15_838 * i64::from(map.0)) % i64::from(PARTS) | 1;
+    let spread = cast(col(FILE_COLUMN), DataType::Int64) * lit(FILE_STEP) + col(ROW_COLUMN) * lit(row_step);
     let part = spread % lit(i64::from(PARTS));
     let mut parts = when(lit(false), lit(0_i64));
     for (content, share) in from {
