@@ -199,7 +199,7 @@ fn leaving(bound: &Bound, moves: &Moves, scan: Arc<dyn ExecutionPlan>) -> SqlRes
 fn is_in_part(from: &BTreeMap<ContentId, u32>, map: MapVersion) -> SqlResult<Expr> {
     const FILE_STEP: i64 = 10_007;
     // Odd, so that it meets all parts.
-    let row_step = (40_503 + 15_838 * i64::from(map.0)) % i64::from(PARTS) | 1;
+    let row_step = ((40_503 + 15_838 * i64::from(map.0)) % i64::from(PARTS)) | 1;
     let spread = cast(col(FILE_COLUMN), DataType::Int64) * lit(FILE_STEP) + col(ROW_COLUMN) * lit(row_step);
     let part = spread % lit(i64::from(PARTS));
     let mut parts = when(lit(false), lit(0_i64));

@@ -129,6 +129,7 @@ pub(super) struct Encoder {
     taken_bytes: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one a part")]
 enum Form {
     /// Text that is not compressed yet, and what has come out.
     Text {

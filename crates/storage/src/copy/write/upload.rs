@@ -59,6 +59,9 @@ struct Begun {
     under_way_bytes: usize,
 }
 
+/// A part's number, its bytes, and what the bucket calls it.
+type SentPart = Result<(usize, usize, PartId), Error>;
+
 impl Upload {
     /// `replaces`: an object of that name may be there.
     ///
@@ -192,11 +195,7 @@ impl Upload {
 }
 
 impl Begun {
-    fn note(
-        &mut self,
-        sent: Option<Result<Result<(usize, usize, PartId), Error>, JoinError>>,
-        url: &str,
-    ) -> Result<(), StorageError> {
+    fn note(&mut self, sent: Option<Result<SentPart, JoinError>>, url: &str) -> Result<(), StorageError> {
         let Some(sent) = sent else { return Ok(()) };
         let sent = sent.map_err(|ended| StorageError::io("write", url)(io::Error::other(ended)))?;
         let (number, bytes, part) = sent.map_err(|error| refused("write", url, error))?;
