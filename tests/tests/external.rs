@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 /// With a header; quoted line ends, NULLs, and a column of each type that is found in text.
 fn csv(rows: Range<u32>) -> String {
     let row = |k: u32| {
-        let note = if k % 7 == 0 { String::new() } else { format!("\"note {k},\nof it\"") };
-        let (day, flag) = (k % 28 + 1, k % 2 == 0);
+        let note = if k.is_multiple_of(7) { String::new() } else { format!("\"note {k},\nof it\"") };
+        let (day, flag) = (k % 28 + 1, k.is_multiple_of(2));
         format!("{k},{}.5,{note},2026-02-{day:02},2026-02-{day:02} 10:00:{:02},{flag}\n", k % 10, k % 60)
     };
     let rows: String = rows.map(row).collect();
