@@ -360,7 +360,7 @@ mod tests {
                 let product = BUCKETS * weight as usize;
                 let floor = product / sum as usize;
                 floors += have[content].saturating_sub(floor);
-                keepable += usize::from(have[content] > floor && product % sum as usize > 0);
+                keepable += usize::from(have[content] > floor && !product.is_multiple_of(sum as usize));
                 remainder -= floor;
             }
             prop_assert_eq!(moves.len(), floors - keepable.min(remainder));

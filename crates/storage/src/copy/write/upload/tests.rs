@@ -55,7 +55,7 @@ async fn a_file_arrives_whatever_the_bucket_says() {
         let (store, client) = bucket();
         let exports = Exports::default();
         let export = exports.begin("s");
-        faults.iter().for_each(|(kind, fault)| store.script.fail(*kind, *fault));
+        faults.iter().for_each(|(kind, fault)| store.script.fail(kind, *fault));
         let content = content(bytes);
         let mut upload = begin(&client, &export, false).await;
         send(&mut upload, &content).await.unwrap();
