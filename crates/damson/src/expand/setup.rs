@@ -23,6 +23,12 @@ pub(super) async fn set_up(tool: &mut Tool<'_>) -> Result<(), ExpandFailure> {
     let (expansion, steps) = Expansion::new(change.plan);
     Record(&mut tool.session).create(&expansion).await?;
     tool.lock().await?;
+    // Another tool may have gone on with it before the lock was this one's.
+    match Record(&mut tool.session).load().await? {
+        Some(now) if now == expansion => {}
+        Some(now) => return Err(ExpandFailure::SetUpAlready(now.status())),
+        None => return Err(ExpandFailure::NothingSetUp),
+    }
     go_on(tool, expansion, steps).await
 }
 
