@@ -58,6 +58,9 @@ fn refused(value: &str, sql_type: &str) -> Described {
         "smallint" | "integer" | "bigint" if is_integer(value) => {
             Described::new("22003", format!("value \"{value}\" is out of range for type {sql_type}"))
         }
+        "numeric" if value.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
+            Described::new("22003", format!("numeric field overflow: \"{value}\" has more digits than the type"))
+        }
         "date" | "timestamp" | "time" if is_date_or_time(value) => {
             Described::new("22008", format!("date/time field value out of range: \"{value}\""))
         }
@@ -112,6 +115,8 @@ mod tests {
             ("2023-02", "date", "22007"),
             ("ten:00", "time", "22007"),
             ("x", "numeric", "22P02"),
+            ("NaN", "numeric", "22P02"),
+            ("-123456789012345678901234567890123456789.5", "numeric", "22003"),
         ] {
             assert_eq!(refused(value, sql_type).sqlstate, expected, "{value} as {sql_type}");
         }

@@ -131,7 +131,7 @@ async fn filtered(read: Arc<dyn ExecutionPlan>, predicate: Arc<dyn PhysicalExpr>
     assert!(displayable(plan.as_ref()).indent(false).to_string().contains("pruning="), "the filter is pushed");
     let passed = rows(Arc::clone(&plan)).await.unwrap().num_rows();
     let scan = plan.children()[0];
-    (passed, counted(scan, "output_rows"))
+    (passed, scan.metrics().unwrap().output_rows().unwrap())
 }
 
 #[tokio::test]

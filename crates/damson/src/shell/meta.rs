@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(Meta::parse("i 'a file.sql'"), Meta::Include("a file.sql".into()));
         assert!(matches!(Meta::parse("dt;"), Meta::Ask(questions) if questions.len() == 1));
         assert!(matches!(Meta::parse("ds"), Meta::Ask(questions) if questions[0].0 == "Sequences"));
-        assert!(matches!(Meta::parse("d lineitem"), Meta::Ask(questions) if questions.len() == 5));
+        assert!(matches!(Meta::parse("d lineitem"), Meta::Ask(questions) if questions.len() == 6));
         for wrong in ["x maybe", "i", "nonsense", "copy t from 'x'", ""] {
             assert!(matches!(Meta::parse(wrong), Meta::Wrong(_)), "{wrong}");
         }

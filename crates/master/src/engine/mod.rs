@@ -3,6 +3,7 @@
 mod constants;
 mod cross_joins;
 mod files;
+mod filters;
 mod init_plan;
 mod names;
 mod null_tests;
@@ -74,14 +75,13 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![];
     for rule in Optimizer::new().rules {
-        let filters_are_down = rule.name() == "push_down_filter";
-        if rule.name() == "eliminate_cross_join" {
-            rules.push(Arc::new(cross_joins::CrossJoins::default()));
-        } else {
-            rules.push(rule);
-        }
-        if filters_are_down {
-            rules.push(Arc::new(JoinOrder::default()));
+        match rule.name() {
+            "eliminate_cross_join" => rules.push(Arc::new(cross_joins::CrossJoins::default())),
+            "push_down_filter" => {
+                rules.push(Arc::new(filters::Filters::default()));
+                rules.push(Arc::new(JoinOrder::default()));
+            }
+            _ => rules.push(rule),
         }
     }
     rules.extend(damson_functions::optimizer_rules_last());

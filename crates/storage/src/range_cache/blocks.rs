@@ -53,10 +53,14 @@ impl DiskBlocks {
         let bytes = file.metadata()?.len().min(most);
         file.set_len(bytes)?;
         let mut slots = Slots::new(limit as usize);
-        for slot in 0..bytes / SLOT_BYTES {
+        // The last block may be shorter than its slot.
+        for slot in 0..bytes.div_ceil(SLOT_BYTES) {
             let mut head = [0; HEAD_USED];
-            file.read_exact_at(&mut head, slot * SLOT_BYTES)?;
-            slots.restore(key_of(&head));
+            match file.read_exact_at(&mut head, slot * SLOT_BYTES) {
+                Ok(()) => slots.restore(key_of(&head)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => slots.restore(None),
+                Err(error) => return Err(error),
+            }
         }
         Ok(DiskBlocks { file, slots: Mutex::new(slots), capacity_bytes: most, has_failed: AtomicBool::new(false) })
     }

@@ -256,7 +256,8 @@ pub(crate) fn refused(operation: &'static str, url: &str, error: object_store::E
         PermissionDenied { .. } | Unauthenticated { .. } => "42501",
         // A bucket that is not there.
         other if status_of(other) == Some(404) => "58P01",
-        other if is_redirect(other) => "42501",
+        // Listing has no error of its own for what may not be seen.
+        other if matches!(status_of(other), Some(401 | 403)) || is_redirect(other) => "42501",
         _ => "58030",
     };
     let message = match &error {

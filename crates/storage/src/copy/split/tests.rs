@@ -79,9 +79,11 @@ fn random_text(random: &mut StdRng, format: &CopyFormat) -> Vec<u8> {
                 }
             }
             CopyFormat::Text(_) if random.random_ratio(1, 50) => text.extend(b"\\."),
-            CopyFormat::Text(_) => {
+            CopyFormat::Text(options) => {
                 for _ in 0..random.random_range(0..12) {
                     match random.random_range(0..5) {
+                        // It ends the record where nothing escapes.
+                        0 if options.escape.is_none() => text.extend([b"\\", newline].concat()),
                         0 => text.extend(b"\\\n"),
                         1 => text.extend(b"\\\\"),
                         2 => text.extend(b"\\n"),
