@@ -3,10 +3,11 @@
 use super::columns::positions;
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{self, CheckSpec, Including, KeySpec, Name};
+use crate::sql::{walk, walk_mut};
 use damson_cluster::placement::hash_family;
 use damson_cluster::{CheckDef, ColumnDef, KeyDef, TableDef};
 use datafusion::arrow::datatypes::DataType;
-use sqlparser::ast::{Expr, Ident, Visit, VisitMut, Visitor, VisitorMut};
+use sqlparser::ast::{Expr, Ident, Visitor, VisitorMut};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -62,11 +63,11 @@ impl Constraints {
     pub(super) fn add_check(&mut self, spec: &CheckSpec, columns: &[ColumnDef]) -> SqlResult<()> {
         let mut expression = sql::parse_expression(&spec.expression)?;
         let mut unqualify = Unqualify { table: &self.table };
-        if let ControlFlow::Break(error) = VisitMut::visit(&mut expression, &mut unqualify) {
+        if let ControlFlow::Break(error) = walk_mut(&mut expression, &mut unqualify) {
             return Err(error.at(spec.position));
         }
         let mut named = Named { columns, found: BTreeSet::new() };
-        let _ = Visit::visit(&expression, &mut named);
+        let _ = walk(&expression, &mut named);
         // As PostgreSQL: after the column that it names, if it names one.
         let base = match named.found.first() {
             Some(only) if named.found.len() == 1 => format!("{}_{}_check", self.table, columns[*only].name),
@@ -125,7 +126,7 @@ pub(super) fn exists(constraint: &str, table: &str) -> SqlError {
 /// The check with a column under its new name.
 pub(super) fn rename_column(check: &CheckDef, from: &str, to: &str) -> SqlResult<CheckDef> {
     let mut expression = sql::parse_expression(&check.expression)?;
-    let _ = VisitMut::visit(&mut expression, &mut Rename { from, to });
+    let _ = walk_mut(&mut expression, &mut Rename { from, to });
     Ok(CheckDef { expression: expression.to_string(), ..check.clone() })
 }
 

@@ -9,6 +9,7 @@ use crate::catalog::{AsOf, CatalogState};
 use crate::engine::{StatementNames, past_catalog, write_out_constants};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql::{self, DATABASE, Version};
+use crate::sql::{walk, walk_mut};
 use damson_cluster::SnapshotId;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::array::RecordBatchOptions;
@@ -17,9 +18,7 @@ use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::cast;
 use datafusion::scalar::ScalarValue;
-use sqlparser::ast::{
-    self, Ident, ObjectName, TableAlias, TableFactor, TableVersion, Visit, VisitMut, Visitor, VisitorMut,
-};
+use sqlparser::ast::{self, Ident, ObjectName, TableAlias, TableFactor, TableVersion, Visitor, VisitorMut};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -36,7 +35,7 @@ impl Session {
         query: &mut ast::Statement,
     ) -> Result<(), DataFusionError> {
         let mut versions = Versions(vec![]);
-        let _: ControlFlow<()> = Visit::visit(query, &mut versions);
+        let _: ControlFlow<()> = walk(query, &mut versions);
         if versions.0.is_empty() {
             return Ok(());
         }
@@ -49,7 +48,7 @@ impl Session {
         }
         let mut write =
             WritePast { snapshots, search_schema: names.search_schema(), segment_id: names.has_segment_id() };
-        match VisitMut::visit(query, &mut write) {
+        match walk_mut(query, &mut write) {
             ControlFlow::Break(error) => Err(external(error)),
             ControlFlow::Continue(()) => Ok(()),
         }
@@ -68,7 +67,7 @@ impl Session {
 /// 0A000 where a view's query reads the past: its snapshots are this cluster's, and go.
 pub(super) fn refuse_past_in_view(query: &ast::Statement) -> SqlResult<()> {
     let mut versions = Versions(vec![]);
-    let _: ControlFlow<()> = Visit::visit(query, &mut versions);
+    let _: ControlFlow<()> = walk(query, &mut versions);
     if versions.0.is_empty() {
         return Ok(());
     }
@@ -178,7 +177,7 @@ fn wrong(message: &str) -> SqlError {
 
 /// Microseconds since 1970 UTC.
 fn time_us(state: &SessionState, expr: &ast::Expr) -> SqlResult<i64> {
-    if Visit::visit(expr, &mut Constant).is_break() {
+    if walk(expr, &mut Constant).is_break() {
         let message = "a parameter or a subquery in AS OF is not supported";
         return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
     }

@@ -1,12 +1,12 @@
 //! Pieces of syntax that the session writes by itself.
 
 use crate::error::SqlResult;
-use crate::sql::{Name, RelationName};
+use crate::sql::{Name, RelationName, walk_mut};
 use damson_cluster::ColumnDef;
 use damson_motion::ScanSpec;
 use datafusion::arrow::datatypes::DataType;
 use sqlparser::ast;
-use sqlparser::ast::{Ident, ObjectName};
+use sqlparser::ast::{Ident, ObjectName, VisitorMut};
 use std::ops::ControlFlow;
 
 /// NULL.
@@ -89,14 +89,22 @@ pub(super) fn has_natural_join(statement: &ast::Statement) -> bool {
 /// table's columns.
 pub(super) fn hide_segment_id(mut statement: ast::Statement) -> ast::Statement {
     if mentions_segment_id(&statement) {
-        let _: ControlFlow<()> = ast::visit_statements_mut(&mut statement, |statement| {
-            if let ast::Statement::Query(query) = statement {
-                hide_in(&mut query.body);
-            }
-            ControlFlow::Continue(())
-        });
+        let _: ControlFlow<()> = walk_mut(&mut statement, &mut HideSegmentId);
     }
     statement
+}
+
+struct HideSegmentId;
+
+impl VisitorMut for HideSegmentId {
+    type Break = ();
+
+    fn post_visit_statement(&mut self, statement: &mut ast::Statement) -> ControlFlow<()> {
+        if let ast::Statement::Query(query) = statement {
+            hide_in(&mut query.body);
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 fn hide_in(body: &mut ast::SetExpr) {

@@ -3,10 +3,9 @@
 //! DataFusion names a column after its whole expression, and refuses two of one name. Each select item without a name gets
 //! PostgreSQL's, made unique by a suffix after [`SUFFIX`] that [`plain`] cuts off again before anybody sees it.
 
+use crate::sql::walk_mut;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use sqlparser::ast::{
-    self, CastKind, DataType, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
-};
+use sqlparser::ast::{self, CastKind, DataType, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, VisitorMut};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ const NO_NAME: &str = "?column?";
 
 /// Names the select items of every query level.
 pub(super) fn name_columns(statement: &mut ast::Statement) {
-    let _: ControlFlow<()> = statement.visit(&mut Names { below: 0 });
+    let _: ControlFlow<()> = walk_mut(statement, &mut Names { below: 0 });
 }
 
 /// The schema without suffixes; two columns may now have one name.

@@ -11,13 +11,14 @@ use crate::engine::{FileColumns, FileRelation, FileTable, StatementNames};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::planner::SliceTable;
 use crate::sql::{FilesInFrom, Name, files_in_from};
+use crate::sql::{walk, walk_mut};
 use damson_cluster::{ColumnDef, CopyFormat, CopyUnit, OnBadRow};
 use damson_motion::{FileScanExec, InferredSchema};
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::ExecutionPlan;
-use sqlparser::ast::{self, Ident, ObjectName, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut};
+use sqlparser::ast::{self, Ident, ObjectName, TableAlias, TableFactor, Visitor, VisitorMut};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ impl Session {
         query: &mut ast::Statement,
     ) -> Result<(), DataFusionError> {
         let mut calls = Calls(vec![]);
-        if let ControlFlow::Break(error) = Visit::visit(query, &mut calls) {
+        if let ControlFlow::Break(error) = walk(query, &mut calls) {
             return Err(external(error));
         }
         if calls.0.is_empty() {
@@ -51,7 +52,7 @@ impl Session {
             let alias = call.alias.clone();
             relations.push_back((self.file_relation(names, call).await.map_err(external)?, alias));
         }
-        let _: ControlFlow<()> = VisitMut::visit(query, &mut WriteNames { relations });
+        let _: ControlFlow<()> = walk_mut(query, &mut WriteNames { relations });
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::engine::{DamsonTable, StatementNames};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
 use crate::planner::WriteTarget;
+use crate::sql::walk_mut;
 use crate::sql::{self, InsertValue, Merge, MergeAction, MergeClause, MergeWhen};
 use crate::transaction::Transaction;
 use damson_cluster::{Distribution, KeyDef, OnDuplicate, Once, RowChange, TableDef};
@@ -23,7 +24,7 @@ use datafusion::common::TableReference;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast as syntax;
-use sqlparser::ast::{Ident, Query, VisitMut, VisitorMut};
+use sqlparser::ast::{Ident, Query, VisitorMut};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -413,7 +414,7 @@ impl Scope<'_> {
     /// The expression, where a column that both sides have is of the one that the clause sees.
     fn resolved(&self, expr: &syntax::Expr) -> SqlResult<syntax::Expr> {
         let mut expr = expr.clone();
-        match VisitMut::visit(&mut expr, &mut Resolving { scope: self, depth: 0 }) {
+        match walk_mut(&mut expr, &mut Resolving { scope: self, depth: 0 }) {
             ControlFlow::Break(error) => Err(error),
             ControlFlow::Continue(()) => Ok(expr),
         }

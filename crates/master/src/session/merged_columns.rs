@@ -2,9 +2,10 @@
 //! whose name comes first in the alphabet.
 
 use crate::error::{SqlError, SqlResult, SqlState};
+use crate::sql::walk_mut;
 use sqlparser::ast::{
     self, ExcludeSelectItem, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -13,7 +14,7 @@ use std::ops::ControlFlow;
 /// # Errors
 /// 0A000 where the tables that the column comes from cannot be told without the catalog.
 pub(super) fn merge_columns(statement: &mut ast::Statement) -> SqlResult<()> {
-    match statement.visit(&mut Levels) {
+    match walk_mut(statement, &mut Levels) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -237,7 +238,7 @@ impl Merged {
     }
 
     fn replace_in(&self, expr: &mut Expr) {
-        let _: ControlFlow<()> = expr.visit(&mut Replace { column: self, below: 0 });
+        let _: ControlFlow<()> = walk_mut(expr, &mut Replace { column: self, below: 0 });
     }
 }
 

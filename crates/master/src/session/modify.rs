@@ -15,6 +15,7 @@ use crate::engine::{DamsonTable, StatementNames};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::locks::LockMode;
 use crate::planner::WriteTarget;
+use crate::sql::walk;
 use crate::sql::{self, InsertValue, Modify, Name};
 use crate::transaction::Transaction;
 use damson_cluster::{Distribution, FILE_COLUMN, OnDuplicate, Once, ROW_COLUMN, TableDef};
@@ -234,7 +235,7 @@ fn new_rows(bound: &Bound, def: &TableDef, assigned: &HashMap<usize, &InsertValu
 /// 42703 and 42P01, as for what does not exist.
 pub(super) fn refuse_hidden(written: &impl Visit) -> SqlResult<()> {
     let mut hidden = Hidden { found: None };
-    let _ = written.visit(&mut hidden);
+    let _ = walk(written, &mut hidden);
     hidden.found.map_or(Ok(()), Err)
 }
 

@@ -6,10 +6,11 @@
 
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{self, DATABASE};
+use crate::sql::{walk, walk_mut};
 use damson_cluster::TableDef;
 use sqlparser::ast::{
     self, Expr, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    TableFactor, TableWithJoins, Visitor, VisitorMut,
 };
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -27,8 +28,8 @@ pub(super) fn name_relations(
     target: Option<(&TableDef, (&str, &str))>,
 ) -> SqlResult<()> {
     let mut names = Names { search_schema, target, with: vec![], relations: HashMap::new() };
-    let _: ControlFlow<()> = Visit::visit(statement, &mut names);
-    match VisitMut::visit(statement, &mut Levels { names, scopes: vec![] }) {
+    let _: ControlFlow<()> = walk(statement, &mut names);
+    match walk_mut(statement, &mut Levels { names, scopes: vec![] }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }

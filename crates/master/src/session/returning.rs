@@ -4,12 +4,13 @@ use super::bind::Bound;
 use super::column_names::name_of_item;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql;
+use crate::sql::walk;
 use damson_cluster::{ColumnDef, TableDef};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
-use sqlparser::ast::{self, SelectItem, SelectItemQualifiedWildcardKind, Visit, Visitor};
+use sqlparser::ast::{self, SelectItem, SelectItemQualifiedWildcardKind, Visitor};
 use std::ops::ControlFlow;
 
 /// Names of columns that are not the user's begin with it.
@@ -149,7 +150,7 @@ fn refuse_subqueries(expr: &ast::Expr) -> SqlResult<()> {
             ControlFlow::Break(())
         }
     }
-    match expr.visit(&mut Subquery) {
+    match walk(expr, &mut Subquery) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => {
             Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "a subquery in RETURNING is not supported"))

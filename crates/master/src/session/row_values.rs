@@ -2,9 +2,8 @@
 
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::calls_sequence;
-use sqlparser::ast::{
-    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, VisitMut, VisitorMut,
-};
+use crate::sql::walk_mut;
+use sqlparser::ast::{self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, VisitorMut};
 use std::ops::ControlFlow;
 
 /// Columns of a row that is compared: each is written out several times by `<` and its like.
@@ -15,7 +14,7 @@ const COLUMNS_MAX: usize = 64;
 /// # Errors
 /// 42601 for rows of different lengths; 0A000 for `t.* IS NULL`, and for rows compared by another operator; 54001.
 pub(super) fn compare_rows(statement: &mut ast::Statement) -> SqlResult<()> {
-    match VisitMut::visit(statement, &mut Rows) {
+    match walk_mut(statement, &mut Rows) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }

@@ -1,8 +1,9 @@
 //! Calls of sequences' functions in a statement: what the binder and the planner can do with them, and a clear refusal of the rest.
 
 use crate::error::{SqlError, SqlResult, SqlState};
+use crate::sql::walk_mut;
 use crate::sql::{NEXTVAL, call_arguments, calls_sequence, name_in_quotes, not_a_name, sequence_function};
-use sqlparser::ast::{self, Expr, Ident, ObjectName, Query, VisitMut, VisitorMut};
+use sqlparser::ast::{self, Expr, Ident, ObjectName, Query, VisitorMut};
 use std::ops::ControlFlow;
 
 /// Writes every call of nextval as `nextval('name')`, which the binder knows.
@@ -14,7 +15,7 @@ pub(super) fn write_out_nextval(statement: &mut ast::Statement) -> SqlResult<()>
     if calls_sequence(statement).is_none() {
         return Ok(());
     }
-    match VisitMut::visit(statement, &mut Calls { subqueries: 0 }) {
+    match walk_mut(statement, &mut Calls { subqueries: 0 }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }

@@ -4,8 +4,9 @@ use super::cursor::{Cursor, tokenize};
 use super::guard;
 use super::nextval::{NEXTVAL, call_arguments, name_in_quotes, not_a_name, sequence_function};
 use super::text::Text;
+use super::walk::walk;
 use crate::error::{SqlError, SqlResult, SqlState};
-use sqlparser::ast::{self, Expr, Query, SetExpr, Visit, Visitor};
+use sqlparser::ast::{self, Expr, Query, SetExpr, Visitor};
 use std::ops::ControlFlow;
 
 /// An expression's text, such as a column's DEFAULT, as an AST.
@@ -57,7 +58,7 @@ pub(super) fn check_text(expression: &Expr) -> SqlResult<String> {
 }
 
 fn kept_text(expression: &Expr, mut check: Restricted) -> SqlResult<String> {
-    let _ = expression.visit(&mut check);
+    let _ = walk(expression, &mut check);
     if let Some(error) = check.error {
         return Err(error);
     }

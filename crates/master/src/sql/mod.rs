@@ -38,6 +38,7 @@ mod text;
 mod transaction;
 mod types;
 mod unsupported;
+mod walk;
 mod wide_numbers;
 
 pub use as_of::Version;
@@ -62,3 +63,4 @@ pub use statement::{
     ShowTarget, SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};
+pub(crate) use walk::{walk, walk_mut};

@@ -5,9 +5,10 @@ use super::expression::parse_expression;
 use super::names;
 use super::statement::RelationName;
 use super::text::Text;
+use super::walk::{walk, walk_mut};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{
-    self, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Visit, VisitMut, Visitor, VisitorMut,
+    self, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Visit, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -83,7 +84,7 @@ pub fn sequences_of(default: &str) -> Vec<(String, String)> {
     }
     let Ok(expression) = parse_expression(default) else { return vec![] };
     let mut found = Found { names: vec![] };
-    let _ = Visit::visit(&expression, &mut found);
+    let _ = walk(&expression, &mut found);
     found.names
 }
 
@@ -120,7 +121,7 @@ pub fn qualify_sequences(
         return Ok(default.to_owned());
     }
     let mut expression = parse_expression(default)?;
-    match VisitMut::visit(&mut expression, &mut Qualify { find }) {
+    match walk_mut(&mut expression, &mut Qualify { find }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(expression.to_string()),
     }
@@ -163,7 +164,7 @@ pub fn not_a_name(function: &str) -> SqlError {
 /// The first function of sequences that is called anywhere in a piece of syntax.
 pub fn calls_sequence(written: &impl Visit) -> Option<&'static str> {
     let mut calls = Calls { found: None };
-    let _ = written.visit(&mut calls);
+    let _ = walk(written, &mut calls);
     calls.found
 }
 

@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::statement::RelationName;
+use super::walk::walk;
 use super::{files, names};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, Expr, Query, SetExpr, Visit, Visitor};
@@ -45,7 +46,7 @@ pub(super) fn expression(cursor: &mut Cursor<'_>) -> SqlResult<Expr> {
 /// # Errors
 /// 0A000, without a position.
 pub(super) fn check_inside(part: &impl Visit) -> SqlResult<()> {
-    match part.visit(&mut Sampled) {
+    match walk(part, &mut Sampled) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(unsupported("TABLESAMPLE")),
     }
@@ -92,7 +93,7 @@ impl Visitor for Sampled {
 pub(super) fn references(query: &ast::Statement) -> SqlResult<Vec<RelationName>> {
     let mut references = References::default();
     // Its Break is never used: errors are kept, the walk goes on.
-    let _ = query.visit(&mut references);
+    let _ = walk(query, &mut references);
     match references.error {
         Some(error) => Err(error),
         None => Ok(references.found),
