@@ -16,6 +16,7 @@ mod master;
 mod planner;
 mod secrets;
 mod session;
+mod shared;
 mod sql;
 mod system;
 mod transaction;

@@ -7,6 +7,7 @@ use super::status::{status, too_many, unauthenticated, violation};
 use crate::error::SqlResult;
 use crate::master::Master;
 use crate::session::Session;
+use crate::shared::Shared;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 /// One client: its session and its statements.
 pub(super) struct Client {
-    pub session: Arc<Session>,
+    pub session: Shared<Session>,
     pub statements: Arc<Statements>,
     /// It did not log in: its session is its connection's, which another client's may seem to be when it is gone.
     pub is_anonymous: bool,
@@ -33,7 +34,7 @@ enum Key {
 
 /// Every client of a server.
 pub(super) struct Clients {
-    master: Arc<Master>,
+    master: Shared<Master>,
     clients: Mutex<HashMap<Key, Arc<Client>>>,
 }
 
@@ -41,7 +42,7 @@ const DEFAULT_USER: &str = "damson";
 
 impl Clients {
     pub(super) fn new(master: Arc<Master>) -> Self {
-        Clients { master, clients: Mutex::default() }
+        Clients { master: master.into(), clients: Mutex::default() }
     }
 
     /// A new session, and the token that stands for it. Any user and password will do: roles come later.
@@ -114,7 +115,7 @@ impl Clients {
         if clients.len() >= SESSIONS_MAX {
             return Err(too_many("too many sessions").with_hint("close sessions that are not used any more"));
         }
-        let session = self.master.session(user);
+        let session = self.master.session(user).into();
         let is_anonymous = matches!(key, Key::Connection(..));
         let client = Client { session, statements: Arc::default(), is_anonymous, used: Mutex::new(Instant::now()) };
         let client = Arc::new(client);

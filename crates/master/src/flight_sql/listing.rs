@@ -4,12 +4,13 @@ use super::columns::{client_field, client_schema, type_name};
 use super::results::on_cpu;
 use crate::error::{SqlResult, internal, of_datafusion};
 use crate::session::{Outcome, Session};
+use crate::shared::Shared;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
 use arrow_flight::sql::metadata::GetTablesBuilder;
 use arrow_flight::sql::{CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables};
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -24,18 +25,18 @@ type TypeNames = HashMap<(String, String), HashMap<String, String>>;
 
 /// Asks the catalog on behalf of one session.
 pub(super) struct Listing {
-    session: Arc<Session>,
+    session: Shared<Session>,
     cpu: Handle,
 }
 
 impl Listing {
-    pub(super) fn new(session: Arc<Session>, cpu: Handle) -> Self {
+    pub(super) fn new(session: Shared<Session>, cpu: Handle) -> Self {
         Listing { session, cpu }
     }
 
     /// Rows of a small query, as text; NULL is empty.
     pub(super) async fn rows(&self, query: &'static str) -> SqlResult<Vec<Vec<String>>> {
-        let session = Arc::clone(&self.session);
+        let session = self.session.clone();
         let work = async move {
             let Outcome::Rows { stream, .. } = session.execute(query, vec![]).await? else {
                 return Err(internal("a listing is a query"));
@@ -53,7 +54,7 @@ impl Listing {
             }
             Ok(rows)
         };
-        on_cpu(&self.cpu, work).await
+        on_cpu(&self.cpu, work.boxed()).await
     }
 
     pub(super) async fn catalogs(&self, command: CommandGetCatalogs) -> SqlResult<RecordBatch> {
@@ -104,8 +105,8 @@ impl Listing {
 
     /// A relation's columns; none for a view that is broken, so that the others can be seen.
     async fn columns(&self, schema: &str, name: &str, type_names: &TypeNames) -> Schema {
-        let (session, query) = (Arc::clone(&self.session), format!("SELECT * FROM {}.{}", quote(schema), quote(name)));
-        match on_cpu(&self.cpu, async move { session.prepare(&query).await }).await {
+        let (session, query) = (self.session.clone(), format!("SELECT * FROM {}.{}", quote(schema), quote(name)));
+        match on_cpu(&self.cpu, async move { session.prepare(&query).await }.boxed()).await {
             Ok(prepared) => {
                 let known = type_names.get(&(schema.to_owned(), name.to_owned()));
                 let Some(known) = known else { return client_schema(&prepared.schema).as_ref().clone() };

@@ -8,6 +8,7 @@ use super::statements::{RunGuard, Statement};
 use super::status::status;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion, task_ended};
 use crate::session::{Outcome, Session};
+use crate::shared::Shared;
 use crate::sql;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -16,8 +17,9 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -30,10 +32,7 @@ use tracing::{Instrument, info_span};
 pub(super) type Messages = BoxStream<'static, Result<FlightData, Status>>;
 
 /// Runs planning or a command off the threads that serve sockets. Dropping the future aborts it.
-pub(super) async fn on_cpu<T: Send + 'static>(
-    cpu: &Handle,
-    work: impl Future<Output = SqlResult<T>> + Send + 'static,
-) -> SqlResult<T> {
+pub(super) async fn on_cpu<T: Send + 'static>(cpu: &Handle, work: BoxFuture<'static, SqlResult<T>>) -> SqlResult<T> {
     AbortOnDropHandle::new(cpu.spawn(work)).await.map_err(task_ended)?
 }
 
@@ -55,7 +54,7 @@ pub(super) async fn run(
     cpu: &Handle,
     guard: RunGuard,
 ) -> Result<Messages, Status> {
-    let session = Arc::clone(&client.session);
+    let session = client.session.clone();
     let parameters = statement.bound();
     if statement.prepared.is_update {
         let report = command(&session, statement.text.clone(), parameters, cpu, &guard.cancel).await;
@@ -79,17 +78,17 @@ pub(super) async fn run(
 
 /// Runs a command to its end. A cancel comes too late once it commits: the answer is then that it was done.
 pub(super) async fn command(
-    session: &Arc<Session>,
+    session: &Shared<Session>,
     text: String,
     parameters: Vec<ScalarValue>,
     cpu: &Handle,
     cancel: &CancellationToken,
 ) -> SqlResult<CommandReport> {
     let span = info_span!("flight_sql", session_id = session.id.0);
-    let (session, cancel) = (Arc::clone(session), cancel.clone());
+    let (session, cancel) = (session.clone(), cancel.clone());
     let has_changed = sql::parse(&text).is_ok_and(|statement| statement.is_done_before_its_rows());
     let work = async move { session.execute_until(&text, parameters, cancel).await };
-    match on_cpu(cpu, work.instrument(span)).await? {
+    match on_cpu(cpu, work.instrument(span).boxed()).await? {
         Outcome::Command { tag, rows, notices } => Ok(CommandReport { tag, rows, notices }),
         // Who asks for a count gets the count of the rows that there are.
         Outcome::Rows { mut stream, .. } if has_changed => {
@@ -124,7 +123,7 @@ fn encoder() -> FlightDataEncoderBuilder {
 }
 
 fn query(
-    session: Arc<Session>,
+    session: Shared<Session>,
     statement: Arc<Statement>,
     parameters: Vec<ScalarValue>,
 ) -> impl Stream<Item = Result<FlightData, Status>> + Send {

@@ -36,7 +36,7 @@ use arrow_flight::{
 };
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
-use futures::{Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use prost::Message;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl SqlService {
     }
 
     fn listing<T>(&self, request: &Request<T>) -> Result<Listing, Status> {
-        Ok(Listing::new(Arc::clone(&self.client(request)?.session), self.cpu.clone()))
+        Ok(Listing::new(self.client(request)?.session.clone(), self.cpu.clone()))
     }
 
     /// Plans a statement and gives it a handle.
@@ -91,11 +91,12 @@ impl SqlService {
         transaction: Option<Bytes>,
     ) -> Result<(Uuid, Arc<Statement>), Status> {
         transactions::check(client, transaction.as_ref(), &text).await?;
-        let session = Arc::clone(&client.session);
-        let planned = on_cpu(&self.cpu, async move {
+        let session = client.session.clone();
+        let work = async move {
             let prepared = session.prepare(&text).await?;
             Ok(Statement::new(text, prepared).within(transaction))
-        });
+        };
+        let planned = on_cpu(&self.cpu, work.boxed());
         let statement = planned.await.map_err(|e| status(&e))?;
         let now = Instant::now();
         let handle = client.statements.insert(statement, life, now).map_err(|e| status(&e))?;

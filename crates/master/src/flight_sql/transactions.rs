@@ -7,6 +7,7 @@ use crate::error::{SqlError, SqlState};
 use crate::sql::{self, Statement, TransactionStatement};
 use arrow_flight::sql::EndTransaction;
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -18,7 +19,7 @@ const ROLLBACK: i32 = 2;
 
 /// Opens the session's block; gives its handle. A session has one at a time.
 pub(super) async fn begin(client: &Client) -> Result<Bytes, Status> {
-    let id = client.session.begin_block().await.map_err(|e| status(&e))?;
+    let id = client.session.begin_block().boxed().await.map_err(|e| status(&e))?;
     Ok(Bytes::copy_from_slice(id.as_bytes()))
 }
 
@@ -27,12 +28,12 @@ pub(super) async fn begin(client: &Client) -> Result<Bytes, Status> {
 /// another's.
 pub(super) async fn check(client: &Client, named: Option<&Bytes>, text: &str) -> Result<(), Status> {
     if let Some(named) = named.filter(|named| !named.is_empty()) {
-        return client.session.check_block(id(named)?).await.map_err(|e| status(&e));
+        return client.session.check_block(id(named)?).boxed().await.map_err(|e| status(&e));
     }
     if !client.is_anonymous {
         return Ok(());
     }
-    if client.session.has_block().await {
+    if client.session.has_block().boxed().await {
         let message = "the connection has a transaction, and the statement does not name it";
         return Err(status(&SqlError::new(SqlState::ACTIVE_TRANSACTION, message)));
     }
@@ -50,12 +51,12 @@ pub(super) async fn end(client: &Client, handle: &Bytes, action: i32) -> Result<
         Ok(EndTransaction::Rollback) => false,
         _ => return Err(violation("the end of a transaction is a commit or a rollback")),
     };
-    client.session.end_block(id(handle)?, commits).await.map_err(|e| status(&e))
+    client.session.end_block(id(handle)?, commits).boxed().await.map_err(|e| status(&e))
 }
 
 /// A savepoint of the transaction; gives its handle.
 pub(super) async fn begin_savepoint(client: &Client, cpu: &Handle, transaction: &Bytes) -> Result<Bytes, Status> {
-    client.session.check_block(id(transaction)?).await.map_err(|e| status(&e))?;
+    client.session.check_block(id(transaction)?).boxed().await.map_err(|e| status(&e))?;
     let handle = Uuid::new_v4();
     run(client, cpu, format!("SAVEPOINT \"{}\"", handle.simple())).await?;
     Ok(Bytes::copy_from_slice(handle.as_bytes()))
