@@ -1,11 +1,11 @@
 //! `LEFT`, `RIGHT` and `FULL JOIN … USING (k)`: k is `left.k`, or `coalesce(left.k, right.k)`. DataFusion takes that of the table
-//! whose name comes first in the alphabet.
+//! whose name comes first in the alphabet, and finds none of four tables' at all.
 
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::walk_mut;
 use sqlparser::ast::{
-    self, ExcludeSelectItem, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitorMut,
+    self, ExcludeSelectItem, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, OrderByKind,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -37,6 +37,7 @@ fn in_query(query: &mut Query) -> SqlResult<()> {
     let Query { body, order_by, .. } = query;
     if let SetExpr::Select(select) = body.as_mut() {
         let merged = merged_in(select)?;
+        write_conditions(select, &merged)?;
         expand_wildcards(select, &merged);
         for column in &merged {
             // ORDER BY an output column needs no more.
@@ -58,6 +59,7 @@ fn in_set_operation(body: &mut SetExpr) -> SqlResult<()> {
     match body {
         SetExpr::Select(select) => {
             let merged = merged_in(select)?;
+            write_conditions(select, &merged)?;
             expand_wildcards(select, &merged);
             merged.iter().for_each(|column| column.replace_in_select(select));
             Ok(())
@@ -78,7 +80,7 @@ fn selects(item: &SelectItem, name: &str) -> bool {
     }
 }
 
-/// A column that a RIGHT or FULL join merges.
+/// A column that an outer join merges, or that many tables are joined by.
 struct Merged {
     name: String,
     /// `coalesce(a.k, b.k)`, or `a.k` alone.
@@ -113,7 +115,8 @@ fn merged_in(select: &Select) -> SqlResult<Vec<Merged>> {
                 }
                 let told = constraints.iter().all(|earlier| using(earlier).contains(&column));
                 let named: Option<Vec<String>> = tables.iter().cloned().collect();
-                let keeps_left = matches!(join.join_operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_));
+                let keeps_left = matches!(join.join_operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_))
+                    || (!merges && joins_by(from, &column) >= JOINS_WRITTEN_OUT);
                 match named {
                     Some(tables) if keeps_left && told && !again && select.from.len() == 1 => {
                         merged.push(Merged {
@@ -139,6 +142,56 @@ fn merged_in(select: &Select) -> SqlResult<Vec<Merged>> {
         }
     }
     Ok(merged)
+}
+
+/// DataFusion resolves USING over at most three tables of one column.
+const JOINS_WRITTEN_OUT: usize = 3;
+
+fn joins_by(from: &TableWithJoins, column: &str) -> usize {
+    from.joins
+        .iter()
+        .filter(|join| constraint_of(join).is_some_and(|c| using(c).iter().any(|name| name == column)))
+        .count()
+}
+
+fn constraint_of(join: &Join) -> Option<&JoinConstraint> {
+    match &join.join_operator {
+        JoinOperator::Join(c) | JoinOperator::Inner(c) | JoinOperator::Left(c) | JoinOperator::LeftOuter(c) => Some(c),
+        _ => None,
+    }
+}
+
+/// USING of many tables, as ON: each table's column equals the first one's.
+fn write_conditions(select: &mut Select, merged: &[Merged]) -> SqlResult<()> {
+    let is_known = |column: &String| merged.iter().any(|m| m.is_left && m.name == *column);
+    for from in &mut select.from {
+        let written: Vec<bool> = from
+            .joins
+            .iter()
+            .map(|join| {
+                let columns = constraint_of(join).map(using).unwrap_or_default();
+                columns.iter().any(|column| joins_by(from, column) >= JOINS_WRITTEN_OUT) && columns.iter().all(is_known)
+            })
+            .collect();
+        let first = name_of(&from.relation);
+        for (join, _) in from.joins.iter_mut().zip(written).filter(|(_, written)| *written) {
+            let (Some(first), Some(table)) = (&first, name_of(&join.relation)) else { continue };
+            let (JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)) = &mut join.join_operator
+            else {
+                continue;
+            };
+            let equal = |column: String| {
+                let column = Ident::with_quote('"', column);
+                format!("{first}.{column} = {table}.{column}")
+            };
+            let condition: Vec<String> = using(constraint).into_iter().map(equal).collect();
+            *constraint = JoinConstraint::On(crate::sql::parse_expression(&condition.join(" AND "))?);
+        }
+    }
+    Ok(())
 }
 
 fn using(constraint: &JoinConstraint) -> Vec<String> {
@@ -304,6 +357,15 @@ mod tests {
             merged("SELECT v FROM a FULL JOIN b USING (k) GROUP BY k, v ORDER BY k").unwrap(),
             "SELECT v FROM a FULL JOIN b USING(k) GROUP BY coalesce(a.\"k\", b.\"k\"), v \
              ORDER BY coalesce(a.\"k\", b.\"k\")"
+        );
+    }
+
+    #[test]
+    fn many_tables_are_joined_with_conditions() {
+        assert_eq!(
+            merged("SELECT k, v FROM a JOIN b USING (k) LEFT JOIN c USING (k) JOIN d x USING (k) WHERE k > 1").unwrap(),
+            "SELECT a.\"k\" AS \"k\", v FROM a JOIN b ON a.\"k\" = b.\"k\" LEFT JOIN c ON a.\"k\" = c.\"k\" \
+             JOIN d x ON a.\"k\" = x.\"k\" WHERE a.\"k\" > 1"
         );
     }
 
