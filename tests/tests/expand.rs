@@ -1,9 +1,14 @@
 //! Tables move to the segments that another bucket map names, while they are read and written.
 
+use damson_cluster::placement::{bucket_of, hash_rows};
+use damson_cluster::{BucketMap, ContentId, MapVersion};
+use damson_gpexpand::{apply_moves, moves_to_grow, moves_to_shrink};
 use damson_tests::processes::{ProcessCluster, Setup};
 use damson_tests::{Damson, TestCluster};
+use datafusion::arrow::array::Int32Array;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 const ROWS: usize = 20_000;
 
@@ -107,19 +112,83 @@ async fn rows_are_where_the_new_map_says_and_all_of_them() {
     cluster.shutdown().await;
 }
 
-/// What moves is what changes its owner: M of N+M segments' rows.
+/// The owner of each hash, of segments 0 to `last`.
+fn segment_of_each_row(last: usize, hashes: &[u64], map: &BucketMap) -> Vec<usize> {
+    let owner = |hash: &u64| usize::try_from(map.owner(bucket_of(*hash)).0).expect("a segment");
+    let segments: Vec<usize> = hashes.iter().map(owner).collect();
+    assert!(segments.iter().all(|segment| *segment <= last));
+    segments
+}
+
+/// What moves is what changes its owner, to the row: of N segments that become N + M, M of N + M rows; of those that become N - M, M of N.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_rows_that_change_their_owner_move() {
-    let cluster = TestCluster::start(4).await;
+    let cluster = TestCluster::start(7).await;
     let session = cluster.session();
-    some_tables(&session).await;
-    run(&session, "ALTER SYSTEM SET bucket_map = '0*4096 2*4096 1*4096 3*4096'").await;
-    let on_old = "SELECT count(*) FROM hashed WHERE gp_segment_id IN (0, 1)";
-    let before: u64 = session.text(on_old).await.parse().expect("a number");
-    run(&session, "ALTER TABLE hashed EXPAND TABLE").await;
-    let after: u64 = session.text(on_old).await.parse().expect("a number");
-    let share = after as f64 / before as f64;
-    assert!((share - 0.5).abs() < 0.02, "{share} of the rows stay, not half of them");
+    let keys = Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
+    let mut hashes = vec![];
+    hash_rows(&[keys], &mut hashes).expect("an integer");
+    for (from, to, share) in [(2, 3, 1.0 / 3.0), (2, 4, 0.5), (3, 7, 4.0 / 7.0), (7, 4, 3.0 / 7.0)] {
+        let old = BucketMap::uniform(MapVersion(1), from);
+        let moves = if to > from {
+            moves_to_grow(&old, to)
+        } else {
+            let removed: Vec<ContentId> = (to..from).map(|content| ContentId(content as i32)).collect();
+            moves_to_shrink(&old, &removed)
+        };
+        let new = apply_moves(&old, MapVersion(2), from.max(to), &moves.expect("moves"));
+        run(&session, &format!("ALTER SYSTEM SET bucket_map = '{}'", old.owners_text())).await;
+        run(&session, "CREATE TABLE moving (k int, v bigint, t text) DISTRIBUTED BY (k)").await;
+        let insert =
+            format!("INSERT INTO moving SELECT x, x * 2, 'text ' || x FROM generate_series(0, {}) AS g(x)", ROWS - 1);
+        run(&session, &insert).await;
+        let (before, after) = (segment_of_each_row(6, &hashes, &old), segment_of_each_row(6, &hashes, &new));
+        let where_rows_are = "SELECT gp_segment_id FROM moving ORDER BY k";
+        let numbers = |segments: &[usize]| segments.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(session.lines(where_rows_are).await, numbers(&before), "{from} to {to}: before");
+
+        run(&session, &format!("ALTER SYSTEM SET bucket_map = '{}'", new.owners_text())).await;
+        let moved = session.execute("ALTER TABLE moving EXPAND TABLE").await.expect("it moves").changed;
+        assert_eq!(session.lines(where_rows_are).await, numbers(&after), "{from} to {to}: after");
+        let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+        assert_eq!(moved, Some(changed as u64), "{from} to {to}: rows that are moved");
+        let part = changed as f64 / ROWS as f64;
+        assert!((part / share - 1.0).abs() < 0.02, "{from} to {to}: {part} of the rows move, not {share}");
+        run(&session, "DROP TABLE moving").await;
+    }
+    cluster.shutdown().await;
+}
+
+/// A table's move takes the time that its bytes take at the rate that was set, and ends at once when it is cancelled meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_move_no_faster_than_they_may() {
+    let cluster = TestCluster::start(2).await;
+    let session = Arc::new(cluster.session());
+    run(&session, "ALTER SYSTEM SET bucket_map = '0*16384'").await;
+    run(&session, "CREATE TABLE slow (k int, t text) DISTRIBUTED BY (k)").await;
+    run(&session, "INSERT INTO slow SELECT x, md5(x::text) FROM generate_series(1, 20000) AS g(x)").await;
+    run(&session, "ALTER SYSTEM SET bucket_map = '0*8192 1*8192'").await;
+    let error = session.execute("SET expand_max_rate = 'fast'").await.expect_err("it is no rate");
+    assert_eq!(error.state.0, "22023");
+
+    // 10,000 texts of 16 random bytes each take two seconds and more.
+    run(&session, "SET expand_max_rate = '1kB'").await;
+    let (moving, started) = (Arc::clone(&session), Instant::now());
+    let moved = tokio::spawn(async move { moving.execute("ALTER TABLE slow EXPAND TABLE").await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!moved.is_finished(), "the table cannot have moved yet");
+    session.cancel();
+    let error = moved.await.expect("no panic").expect_err("it is cancelled");
+    assert_eq!(error.state.0, "57014");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(session.text("SELECT count(DISTINCT gp_segment_id) FROM slow").await, "1");
+
+    run(&session, "SET expand_max_rate = '80kB'").await;
+    let started = Instant::now();
+    run(&session, "ALTER TABLE slow EXPAND TABLE").await;
+    assert!(started.elapsed() >= Duration::from_secs(2), "it took {:?}", started.elapsed());
+    assert_eq!(session.text("SELECT count(DISTINCT gp_segment_id) FROM slow").await, "2");
+    assert_eq!(session.text("SELECT count(*) FROM slow").await, "20000");
     cluster.shutdown().await;
 }
 

@@ -27,4 +27,4 @@ pub use error::{SqlError, SqlState};
 pub use master::{CatalogSource, Master, MasterConfig};
 pub use secrets::SECRET_KEY_FILE;
 pub use session::{Expanded, Outcome, Prepared, Session};
-pub use sql::shown_statement;
+pub use sql::{bytes_of_size, shown_statement};

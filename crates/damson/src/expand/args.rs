@@ -6,6 +6,7 @@ use crate::shell::Server;
 use chrono::{DateTime, Local};
 use damson_cluster::ContentId;
 use damson_gpexpand::PARALLEL_TABLES_MAX;
+use damson_master::bytes_of_size;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -59,6 +60,9 @@ pub struct ExpandArgs {
     #[arg(short = 'n', long, value_name = "TABLES", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=PARALLEL_TABLES_MAX as i64))]
     pub(super) parallel: u16,
+    /// Bytes a second that are moved at most, of all tables that are moved at once: 50MB, 1GB.
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub(super) rate: Option<u64>,
     /// Stop phase 2 after so long.
     #[arg(short = 'd', long, value_name = "HH:MM:SS", value_parser = duration)]
     pub(super) duration: Option<Duration>,
@@ -111,6 +115,17 @@ impl ExpandArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Weights(pub BTreeMap<ContentId, u32>);
 
+impl ExpandArgs {
+    /// Bytes a second, of each of the tables that are moved at once.
+    pub(super) fn rate_of_a_table(&self) -> Option<u64> {
+        self.rate.map(|rate| (rate / u64::from(self.parallel)).max(1))
+    }
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    bytes_of_size(text).ok_or_else(|| format!("{text:?} is no number of bytes such as 50MB"))
+}
+
 impl FromStr for Weights {
     type Err = String;
 
@@ -153,7 +168,7 @@ mod tests {
         assert_eq!((args.input, args.parallel), (Some("/tmp/new".into()), 4));
         let args = parse("").unwrap();
         assert!(!args.names_a_change() && !args.rollback);
-        assert_eq!((args.parallel, args.wait), (1, Duration::from_secs(600)));
+        assert_eq!((args.parallel, args.wait, args.rate), (1, Duration::from_secs(600), None));
         assert_eq!(args.deadline_ms(5), None);
         assert_eq!(parse("-d 00:00:02").unwrap().deadline_ms(5), Some(2005));
         assert_eq!(parse("-d 0").unwrap().deadline_ms(5), Some(5));

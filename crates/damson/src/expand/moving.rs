@@ -167,7 +167,8 @@ impl Driver<'_, '_> {
                     let cancel = CancellationToken::new();
                     self.cancels.insert(table, cancel.clone());
                     let server = self.tool.args.server.clone();
-                    self.moves.push(Box::pin(async move { (table, move_table(&server, table, cancel).await) }));
+                    let rate = self.tool.args.rate_of_a_table();
+                    self.moves.push(Box::pin(async move { (table, move_table(&server, table, rate, cancel).await) }));
                 }
                 Step::CancelTable(table) => {
                     if let Some(cancel) = self.cancels.get(&table) {
@@ -232,8 +233,8 @@ impl Driver<'_, '_> {
 }
 
 /// Moves one table. Whatever happens on the way, the catalog says at the end what has become of it.
-async fn move_table(server: &Server, table: TableId, cancel: CancellationToken) -> Moved {
-    let failure = match try_to_move(server, table, &cancel).await {
+async fn move_table(server: &Server, table: TableId, rate: Option<u64>, cancel: CancellationToken) -> Moved {
+    let failure = match try_to_move(server, table, rate, &cancel).await {
         Ok(moved) => return moved,
         Err(failure) => failure,
     };
@@ -249,9 +250,17 @@ async fn move_table(server: &Server, table: TableId, cancel: CancellationToken) 
     }
 }
 
-async fn try_to_move(server: &Server, table: TableId, cancel: &CancellationToken) -> Result<Moved, Failure> {
+async fn try_to_move(
+    server: &Server,
+    table: TableId,
+    rate: Option<u64>,
+    cancel: &CancellationToken,
+) -> Result<Moved, Failure> {
     let Some((name, _)) = look(server, table).await? else { return Ok(Moved::Dropped) };
     let mut session = Session::open(server).await?;
+    if let Some(rate) = rate {
+        session.execute(&format!("SET expand_max_rate = {rate}")).await?;
+    }
     let moved = expand(&mut session, &name, cancel).await;
     session.close().await;
     moved.map(Moved::Done)

@@ -4,7 +4,7 @@ use super::history::{BUCKET_MAP, SNAPSHOT_RETENTION};
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Durability};
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::sql::{DEFAULT_TABLESPACE, Isolation, SetSetting};
+use crate::sql::{DEFAULT_TABLESPACE, Isolation, SetSetting, bytes_of_size};
 use damson_motion::InterconnectSettings;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +23,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("default_tablespace", "", "Tablespace of tables that CREATE TABLE gives none; empty: the segments' own disks."),
     ("default_transaction_isolation", "read committed", "Isolation level of a transaction that BEGIN gives none."),
     ("default_transaction_read_only", "off", "Whether transactions may change anything, unless BEGIN says."),
+    (
+        "expand_max_rate",
+        "0",
+        "Bytes a second that ALTER TABLE … EXPAND TABLE moves at most, such as 50MB; 0 is no limit.",
+    ),
     ("extra_float_digits", "1", "Floats are always sent with all their digits."),
     (
         "idle_in_transaction_session_timeout",
@@ -131,6 +136,11 @@ impl Settings {
         self.duration("idle_in_transaction_session_timeout")
     }
 
+    /// Bytes a second; None where there is no limit.
+    pub(super) fn expand_max_rate(&self) -> Option<u64> {
+        bytes_of_size(&self.value("expand_max_rate"))
+    }
+
     /// None where it is not set.
     pub(super) fn default_tablespace(&self) -> Option<String> {
         Some(self.value("default_tablespace")).filter(|name| !name.is_empty())
@@ -209,6 +219,10 @@ fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
         "lock_timeout" | "idle_in_transaction_session_timeout" => {
             (duration(value).is_some(), "It is a time: milliseconds, or a number with ms, s, min, h or d.")
         }
+        "expand_max_rate" => (
+            value == "0" || bytes_of_size(value).is_some(),
+            "It is a number of bytes a second: 0, or a number with kB, MB or GB.",
+        ),
         "default_transaction_isolation" => (
             Isolation::of_name(value).is_some(),
             "Available values: serializable, repeatable read, read committed, read uncommitted.",

@@ -30,6 +30,7 @@ mod returning;
 mod secret;
 mod sequence;
 mod settings;
+mod size;
 mod split;
 mod statement;
 mod table_options;
@@ -53,6 +54,7 @@ pub use nextval::{
 pub use parse::parse;
 pub use query::check_query;
 pub use secret::shown_statement;
+pub use size::bytes as bytes_of_size;
 pub use split::split;
 pub use statement::{
     AlterAction, AlterSequence, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget,

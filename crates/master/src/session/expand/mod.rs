@@ -5,6 +5,7 @@
 //! wait: the rest is moved, and all of it committed with the table's new map. Queries go on reading their snapshots.
 
 mod moves;
+mod pace;
 mod pieces;
 mod report;
 
@@ -19,9 +20,10 @@ use crate::sql::{Isolation, RelationName};
 use crate::transaction::{LockWait, Transaction};
 use damson_cluster::{Distribution, FileEntry, TableDef, failpoint};
 use moves::Moves;
+use pace::Pace;
 use pieces::Pieces;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of files whose rows are moved at once: what is moved again if one of them changes.
@@ -84,8 +86,9 @@ impl Session {
     ) -> SqlResult<(u64, Vec<String>)> {
         let mut moves: Option<Moves> = None;
         let mut round = 1;
+        let mut pace = Pace::new(self.settings.lock().expand_max_rate(), Instant::now());
         loop {
-            if let Some(notice) = self.catch_up(name, &mut moves, transaction, pieces, cancel).await? {
+            if let Some(notice) = self.catch_up(name, &mut moves, transaction, pieces, &mut pace, cancel).await? {
                 return Ok((0, vec![notice]));
             }
             match self.switch(name, moves.as_ref(), transaction, pieces, cancel).await {
@@ -103,6 +106,7 @@ impl Session {
         moves: &mut Option<Moves>,
         transaction: &mut Transaction,
         pieces: &mut Pieces,
+        pace: &mut Pace,
         cancel: &CancellationToken,
     ) -> SqlResult<Option<String>> {
         for round in 0..ROUNDS_MAX {
@@ -128,9 +132,15 @@ impl Session {
             if round > 0 && bytes_of(&left) <= LEFT_BYTES_MAX {
                 break;
             }
-            for group in groups(left) {
-                pieces.add(self.move_group(&catalog, moves, &group, cancel).await?);
+            for group in groups(left, pace.at_once(GROUP_BYTES)) {
+                let piece = self.move_group(&catalog, moves, &group, cancel).await?;
+                let wait = pace.wait_after(piece.bytes(), Instant::now());
+                pieces.add(piece);
                 failpoint("expand.after_group");
+                tokio::select! {
+                    () = cancel.cancelled() => return Err(SqlError::canceled()),
+                    () = tokio::time::sleep(wait) => {}
+                }
             }
         }
         Ok(None)
@@ -146,7 +156,7 @@ impl Session {
         cancel: &CancellationToken,
     ) -> SqlResult<(u64, Vec<String>)> {
         let entry = self.lock_writers_out(name, transaction, cancel).await?;
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let catalog = transaction.state();
         let map = Arc::clone(catalog.current_map());
         let Some(moves) = moves.filter(|moves| moves.is_of(&entry.def, &map)) else {
@@ -154,7 +164,7 @@ impl Session {
             return Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Try again."));
         };
         self.discard(&pieces.drop_outdated(&entry)).await;
-        for group in groups(pieces.left(moves, &entry)) {
+        for group in groups(pieces.left(moves, &entry), GROUP_BYTES) {
             pieces.add(self.move_group(&catalog, moves, &group, cancel).await?);
         }
         let (rows, bytes) = pieces.moved();
@@ -198,7 +208,7 @@ fn bytes_of(files: &[Arc<FileEntry>]) -> u64 {
 }
 
 /// Files that are moved at once: of each segment some, so that all of them are at work.
-fn groups(mut files: Vec<Arc<FileEntry>>) -> Vec<Vec<Arc<FileEntry>>> {
+fn groups(mut files: Vec<Arc<FileEntry>>, group_bytes: u64) -> Vec<Vec<Arc<FileEntry>>> {
     // The first of each segment, then the second ones.
     let mut counts = std::collections::HashMap::new();
     let mut place = |file: &Arc<FileEntry>| {
@@ -209,9 +219,9 @@ fn groups(mut files: Vec<Arc<FileEntry>>) -> Vec<Vec<Arc<FileEntry>>> {
     let mut placed: Vec<(usize, Arc<FileEntry>)> = files.drain(..).map(|file| (place(&file), file)).collect();
     placed.sort_by_key(|(place, file)| (*place, file.content));
     let mut groups: Vec<Vec<Arc<FileEntry>>> = vec![];
-    let mut bytes = GROUP_BYTES;
+    let mut bytes = group_bytes;
     for (_, file) in placed {
-        if bytes >= GROUP_BYTES {
+        if bytes >= group_bytes {
             groups.push(vec![]);
             bytes = 0;
         }

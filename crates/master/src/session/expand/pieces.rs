@@ -20,6 +20,11 @@ impl Piece {
         let read = files.iter().map(|file| (FileKey::of(file), vector_of(file))).collect();
         Piece { read, commit, rows }
     }
+
+    /// Of its new files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.commit.adds.iter().map(|file| file.bytes).sum()
+    }
 }
 
 fn vector_of(file: &FileEntry) -> Option<String> {
@@ -69,7 +74,6 @@ impl Pieces {
 
     /// Rows, and bytes of the new files that they are in.
     pub(super) fn moved(&self) -> (u64, u64) {
-        let bytes = |piece: &Piece| piece.commit.adds.iter().map(|file| file.bytes).sum::<u64>();
-        (self.0.iter().map(|piece| piece.rows).sum(), self.0.iter().map(bytes).sum())
+        (self.0.iter().map(|piece| piece.rows).sum(), self.0.iter().map(Piece::bytes).sum())
     }
 }

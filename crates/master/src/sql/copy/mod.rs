@@ -4,7 +4,6 @@ mod encoding;
 mod format;
 mod options;
 mod reject;
-mod size;
 
 pub use format::format_of_name;
 

@@ -3,8 +3,8 @@
 use super::encoding::encoding;
 use super::format::{FormatOptions, Kind, codec_to_read, kind_of_name};
 use super::reject::Reject;
-use super::size;
 use crate::error::{SqlError, SqlResult, SqlState};
+use crate::sql::bytes_of_size;
 use crate::sql::cursor::Cursor;
 use crate::sql::statement::{CopyFrom, CopySource, CopyTo, Name, RelationName};
 use damson_cluster::{Codec, Encoding};
@@ -424,7 +424,7 @@ fn file_size(cursor: &mut Cursor<'_>) -> SqlResult<u64> {
         }
         _ => text(cursor)?,
     };
-    size::bytes(&written).ok_or_else(|| {
+    bytes_of_size(&written).ok_or_else(|| {
         let error =
             SqlError::new(SqlState::INVALID_PARAMETER, format!("invalid value for MAX_FILE_SIZE: \"{written}\""));
         error.at(at).with_hint("It is a number of bytes, such as 1000000 or '64MB'.")

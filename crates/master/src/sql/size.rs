@@ -1,7 +1,7 @@
 //! Sizes as settings of PostgreSQL have them: `64MB`.
 
 /// Bytes of `n`, `nB`, `nkB`, `nMB` or `nGB`, in powers of 1024; None for anything else, for 0, and for more than 2^63.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
