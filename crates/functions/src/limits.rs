@@ -1,4 +1,7 @@
-//! Sizes of `numeric`, with their reasons.
+//! Sizes of values, with their reasons.
+
+/// Bytes of a text that a function makes, as long as a value that is stored may be (`VALUE_BYTES_MAX` of storage).
+pub const TEXT_BYTES_MAX: u64 = 256 << 20;
 
 /// Digits of a 128-bit decimal; a value with more is SQLSTATE 22003.
 pub const NUMERIC_DIGITS_MAX: u8 = 38;

@@ -3,13 +3,13 @@
 use crate::aggregate::{Average, Sum, SumFlavour};
 use crate::rules::{PostgresRule, PostgresTypes, WideOperators};
 use crate::scalar::{
-    self, AddOperator, FloatDivide, IntArithmetic, IntCast, IntNegate, IntOperator, Logarithm, Modulo, NumericAdd,
-    NumericCast, NumericDivide, NumericModulo, NumericMultiply,
+    self, AddOperator, FloatDivide, IntArithmetic, IntCast, IntNegate, IntOperator, Lengthening, Logarithm, Modulo,
+    NumericAdd, NumericCast, NumericDivide, NumericModulo, NumericMultiply,
 };
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
-use datafusion::functions::math;
+use datafusion::functions::{math, string, unicode};
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
@@ -37,6 +37,9 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         ScalarUDF::from(Logarithm::new(math::log())),
         ScalarUDF::from(Logarithm::new(math::log2())),
         ScalarUDF::from(Logarithm::new(math::log10())),
+        ScalarUDF::from(Lengthening::new(string::repeat())),
+        ScalarUDF::from(Lengthening::new(unicode::lpad())),
+        ScalarUDF::from(Lengthening::new(unicode::rpad())),
         scalar::round(),
         scalar::trunc(),
         scalar::ceil(),

@@ -73,6 +73,7 @@ impl SqlState {
     pub const DISK_FULL: SqlState = SqlState("53100");
     pub const CONFIGURATION_LIMIT_EXCEEDED: SqlState = SqlState("53400");
     pub const PROGRAM_LIMIT_EXCEEDED: SqlState = SqlState("54000");
+    pub const TOO_MANY_COLUMNS: SqlState = SqlState("54011");
     pub const TOO_COMPLEX: SqlState = SqlState("54001");
     pub const QUERY_CANCELED: SqlState = SqlState("57014");
     pub const CANNOT_CONNECT_NOW: SqlState = SqlState("57P03");
@@ -159,6 +160,7 @@ const ALL: &[SqlState] = &[
     SqlState::DISK_FULL,
     SqlState::CONFIGURATION_LIMIT_EXCEEDED,
     SqlState::PROGRAM_LIMIT_EXCEEDED,
+    SqlState::TOO_MANY_COLUMNS,
     SqlState::TOO_COMPLEX,
     SqlState::QUERY_CANCELED,
     SqlState::CANNOT_CONNECT_NOW,

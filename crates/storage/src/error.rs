@@ -58,6 +58,13 @@ pub enum StorageError {
     #[error(transparent)]
     Record(#[from] Box<RecordError>),
 
+    /// A text or bytea is longer than [`crate::limits::VALUE_BYTES_MAX`].
+    #[error(
+        "value of column \"{column}\" of relation \"{relation}\" is too long: {bytes} bytes, of at most {}",
+        crate::limits::VALUE_BYTES_MAX
+    )]
+    ValueTooLong { relation: String, column: String, bytes: usize },
+
     /// Too many rows of COPY's files could not be read.
     #[error("segment reject limit reached, aborting operation{}Last error was: {message}, {file}, line {line}", DETAIL)]
     RejectLimit { message: String, file: String, line: u64 },
@@ -123,6 +130,7 @@ impl StorageError {
             StorageError::NotNull { .. } => "23502",
             StorageError::Check { .. } => "23514",
             StorageError::Duplicate { .. } => "23505",
+            StorageError::ValueTooLong { .. } => "54000",
             StorageError::Repeated { .. } => "21000",
             StorageError::WrongRows { .. } => "XX000",
             StorageError::Record(record) => record.sqlstate,

@@ -82,6 +82,10 @@ pub const COPY_BATCH_BYTES: usize = 64 << 20;
 /// Bytes of one record of a COPY text file. An unbalanced quote would otherwise swallow the file into memory.
 pub const RECORD_BYTES_MAX: usize = 256 << 20;
 
+/// Bytes of a text or bytea that a table keeps: a page of Parquet has whole values, and encoding one is not interrupted. As long as a record of
+/// COPY may be.
+pub const VALUE_BYTES_MAX: usize = RECORD_BYTES_MAX;
+
 /// Bad rows that a reader of COPY gathers before it counts and logs them: 4 MiB at most, see [`damson_cluster::BAD_ROW_BYTES_MAX`].
 pub const BAD_ROWS_AT_ONCE: usize = 1024;
 

@@ -5,6 +5,21 @@ use DataType::{Date32, Decimal128, Int16, Int32, Int64};
 use arrow::datatypes::DataType;
 
 #[tokio::test]
+async fn texts_are_not_longer_than_a_value_may_be() {
+    for sql in [
+        "SELECT repeat('x', 268435457)",
+        "SELECT lpad('x', 2000000000)",
+        "SELECT rpad('x', 268435457, 'ab')",
+        "SELECT length(repeat(s, n)) FROM (VALUES ('a', 1::bigint), ('abcd', 100000000), (NULL, 5)) AS t(s, n)",
+    ] {
+        assert_eq!(state(sql).await, "54000", "{sql}");
+    }
+    // The longest text and the largest number are of different rows.
+    let sql = "SELECT sum(length(repeat(s, n))) FROM (VALUES ('a', 1000000::bigint), (repeat('b', 1000), 1), (NULL, 5)) AS t(s, n)";
+    assert_eq!(rows(sql).await, ["1001000"]);
+}
+
+#[tokio::test]
 async fn literals_are_int4_if_they_fit() {
     assert_eq!(
         types("SELECT 1, -5, 2147483647, 2147483648, 9223372036854775807, 9223372036854775808").await,

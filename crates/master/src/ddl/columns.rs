@@ -36,12 +36,26 @@ pub(super) fn positions(columns: &[ColumnDef], names: &[Name], of: &str) -> SqlR
     Ok(found)
 }
 
+/// Columns of a table or view, as in PostgreSQL: planning, statistics and each file's footer take time for each of them.
+const COLUMNS_MAX: usize = 1_600;
+
+/// # Errors
+/// 54011.
+pub(super) fn check_count(columns: usize, what: &str) -> SqlResult<()> {
+    if columns <= COLUMNS_MAX {
+        return Ok(());
+    }
+    let message = format!("{what} can have at most {COLUMNS_MAX} columns");
+    Err(SqlError::new(SqlState::TOO_MANY_COLUMNS, message))
+}
+
 pub(super) fn duplicate(name: &str) -> SqlError {
     SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
 }
 
-/// Refuses a name that is taken by another column or by the system.
+/// Refuses a name that is taken by another column or by the system, and one column too many.
 pub(super) fn check_new(columns: &[ColumnDef], name: &str) -> SqlResult<()> {
+    check_count(columns.len() + 1, "tables")?;
     if [SEGMENT_ID, FILE_COLUMN, ROW_COLUMN].contains(&name) {
         let message = format!("column name \"{name}\" conflicts with a system column name");
         return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));

@@ -1,7 +1,7 @@
 //! CREATE VIEW. Its query is kept as text, and planned where the view is used.
 
 use super::CommandDone;
-use super::columns::duplicate;
+use super::columns::{check_count, duplicate};
 use super::relation::target_schema;
 use crate::catalog::{CatalogError, ViewDef, Workspace};
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// is refused now and not at its first use.
 ///
 /// # Errors
-/// 42P07, 3F000, 42701, 42601 for too many names, 42P17 for a view that uses itself, and the catalog's.
+/// 42P07, 3F000, 42701, 42601 for too many names, 54011, 42P17 for a view that uses itself, and the catalog's.
 pub fn create_view(
     workspace: &mut Workspace,
     create: &CreateView,
@@ -27,6 +27,7 @@ pub fn create_view(
     }
     let given: Vec<String> = create.columns.iter().map(|name| name.text.clone()).collect();
     let all = given.iter().chain(query_columns.iter().skip(given.len()));
+    check_count(query_columns.len(), "views")?;
     let mut seen = BTreeSet::new();
     if let Some(twice) = all.into_iter().find(|name| !seen.insert(name.as_str())) {
         return Err(duplicate(twice).at(create.view.position));

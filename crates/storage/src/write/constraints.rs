@@ -1,10 +1,10 @@
-//! NOT NULL and CHECK: what each new row must be by itself.
+//! NOT NULL, CHECK and the length of values: what each new row must be by itself.
 
 use crate::StorageError;
-use crate::limits::DETAIL_VALUE_CHARS_MAX;
+use crate::limits::{DETAIL_VALUE_CHARS_MAX, VALUE_BYTES_MAX};
 use crate::text::ColumnPrinter;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use std::sync::Arc;
@@ -26,6 +26,34 @@ pub(super) fn check_nulls(relation: &str, schema: &SchemaRef, rows: &RecordBatch
     let row = (0..column.len()).find(|&row| column.is_null(row)).unwrap_or(0);
     let row = row_text(rows.columns(), row);
     Err(StorageError::NotNull { relation: relation.into(), column: field.name().clone(), row })
+}
+
+/// # Errors
+/// [`StorageError::ValueTooLong`] for the first column that has such a value.
+pub(super) fn check_lengths(relation: &str, schema: &SchemaRef, rows: &RecordBatch) -> Result<(), StorageError> {
+    for (field, column) in schema.fields().iter().zip(rows.columns()) {
+        // Few batches are as large as one such value.
+        if column.get_buffer_memory_size() > VALUE_BYTES_MAX
+            && let Some(bytes) = longest(column)
+            && bytes > VALUE_BYTES_MAX
+        {
+            return Err(StorageError::ValueTooLong { relation: relation.into(), column: field.name().clone(), bytes });
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of the longest value; None for a type whose values are short.
+fn longest(column: &ArrayRef) -> Option<usize> {
+    match column.data_type() {
+        DataType::Utf8View => column.as_string_view().lengths().max().map(|bytes| bytes as usize),
+        DataType::BinaryView => column.as_binary_view().lengths().max().map(|bytes| bytes as usize),
+        DataType::Utf8 => column.as_string::<i32>().iter().flatten().map(str::len).max(),
+        DataType::LargeUtf8 => column.as_string::<i64>().iter().flatten().map(str::len).max(),
+        DataType::Binary => column.as_binary::<i32>().iter().flatten().map(<[u8]>::len).max(),
+        DataType::LargeBinary => column.as_binary::<i64>().iter().flatten().map(<[u8]>::len).max(),
+        _ => None,
+    }
 }
 
 /// # Errors

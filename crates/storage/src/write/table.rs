@@ -1,6 +1,6 @@
 //! The table writer: rows to new Parquet files, and their catalog entries.
 
-use super::constraints::{Check, check_nulls, check_rows};
+use super::constraints::{Check, check_lengths, check_nulls, check_rows};
 use super::keys::{Existing, NewKeys, Skipped, without_skipped};
 use super::returned::Returned;
 use super::stats::StatsCollector;
@@ -315,6 +315,7 @@ impl<'a> TableWriter<'a> {
         let spec = &self.target.spec;
         check_nulls(&spec.name, &spec.schema, batch)?;
         check_rows(&spec.name, &spec.checks, batch)?;
+        check_lengths(&spec.name, &spec.schema, batch)?;
         let mut open = match self.current.take() {
             Some(open) => open,
             None => self.target.open()?,
