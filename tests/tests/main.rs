@@ -23,6 +23,7 @@ mod memory;
 mod processes;
 mod random;
 mod readers;
+mod readme;
 mod secrets;
 mod slt;
 mod sort_key;
