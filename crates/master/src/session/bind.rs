@@ -10,7 +10,8 @@ use super::row_values::compare_rows;
 use super::sequence_calls::write_out_nextval;
 use crate::catalog::{Catalog, CatalogState, Relation, ViewDef};
 use crate::engine::{
-    CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls, write_out_subqueries,
+    CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls,
+    write_out_subqueries,
 };
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql;
@@ -255,6 +256,7 @@ impl Session {
             true => self.master.files.check(names.state()).await.map_err(external)?,
             false => vec![],
         };
+        let functions = if table.needs_functions() { functions_of(&self.master.base) } else { vec![] };
         let mut segments = vec![self.master.registry.master_definition()];
         segments.extend(self.master.registry.definitions());
         Ok(SystemContext {
@@ -271,8 +273,24 @@ impl Session {
             copies,
             copied,
             findings,
+            settings: self
+                .settings
+                .lock()
+                .all()
+                .map(|(name, value, about)| (name.into(), value, about.into()))
+                .collect(),
+            functions,
         })
     }
+}
+
+/// Names of all functions with their `prokind`, by name.
+fn functions_of(state: &SessionState) -> Vec<(String, &'static str)> {
+    let mut kinds = BTreeMap::new();
+    kinds.extend(state.window_functions().keys().map(|name| (name.clone(), "w")));
+    kinds.extend(state.aggregate_functions().keys().map(|name| (name.clone(), "a")));
+    kinds.extend(state.scalar_functions().keys().map(|name| (name.clone(), "f")));
+    kinds.into_iter().collect()
 }
 
 pub(super) fn external(error: SqlError) -> DataFusionError {

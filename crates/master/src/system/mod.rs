@@ -11,7 +11,16 @@ mod history;
 mod information_schema;
 mod interconnect;
 mod locks;
+pub(crate) mod oids;
+mod pg_attribute;
 mod pg_catalog;
+pub(crate) mod pg_class;
+pub(crate) mod pg_constraint;
+mod pg_empty;
+mod pg_settings;
+pub(crate) mod pg_type;
+pub(crate) mod pg_types;
+mod relations;
 mod running;
 mod segments;
 mod sequences;
@@ -20,8 +29,7 @@ mod table_options;
 mod tablespaces;
 
 pub use interconnect::InterconnectNode;
-#[cfg(test)]
-use table::system_tables;
+pub(crate) use table::system_tables;
 pub use table::{SystemContext, SystemTable, system_table};
 
 /// Where system tables are found without a schema.
@@ -29,7 +37,7 @@ pub const PG_CATALOG: &str = "pg_catalog";
 /// The SQL standard's.
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 /// The owner of everything: there are no roles.
-const OWNER: &str = "damson";
+pub(crate) const OWNER: &str = "damson";
 
 #[cfg(test)]
 mod tests;

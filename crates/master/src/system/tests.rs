@@ -83,6 +83,8 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             copies: vec![copy()],
             copied: vec![copied(t)],
             findings: vec![],
+            settings: vec![("timezone".into(), "UTC".into(), "Always UTC.".into())],
+            functions: vec![("abs".into(), "f"), ("sum".into(), "a")],
         },
     )
 }
@@ -197,6 +199,23 @@ fn every_table_makes_its_own_schema() {
     assert!(system_table(INFORMATION_SCHEMA, "gp_files").is_none());
 }
 
+/// Tables of `pg_catalog` that show what every cluster has.
+const ALWAYS: [&str; 13] = [
+    "gp_bucket_map",
+    "pg_tablespace",
+    "pg_class",
+    "pg_namespace",
+    "pg_am",
+    "pg_database",
+    "pg_roles",
+    "pg_user",
+    "pg_attribute",
+    "pg_type",
+    "pg_proc",
+    "pg_language",
+    "pg_collation",
+];
+
 #[test]
 fn an_empty_catalog_has_empty_tables() {
     let directory = tempfile::tempdir().unwrap();
@@ -215,12 +234,14 @@ fn an_empty_catalog_has_empty_tables() {
         copies: vec![],
         copied: vec![],
         findings: vec![],
+        settings: vec![],
+        functions: vec![],
     };
     for table in system_tables() {
         let rows = table.rows(&context).num_rows();
         let always = match table.schema_name {
             INFORMATION_SCHEMA => ["schemata", "tables", "columns"].contains(&table.name),
-            _ => ["gp_bucket_map", "pg_tablespace"].contains(&table.name),
+            _ => ALWAYS.contains(&table.name),
         };
         assert_eq!(rows > 0, always, "{table:?}");
     }
