@@ -9,6 +9,7 @@ mod distribution;
 mod files;
 mod history;
 mod information_schema;
+mod information_schema_more;
 mod interconnect;
 mod locks;
 pub(crate) mod oids;
@@ -29,7 +30,8 @@ mod table_options;
 mod tablespaces;
 
 pub use interconnect::InterconnectNode;
-pub(crate) use table::system_tables;
+#[cfg(test)]
+use table::system_tables;
 pub use table::{SystemContext, SystemTable, system_table};
 
 /// Where system tables are found without a schema.

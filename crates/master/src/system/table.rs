@@ -3,8 +3,8 @@
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
     InterconnectNode, backup, check, copy_history, copy_progress, distribution, files, history, information_schema,
-    interconnect, locks, pg_attribute, pg_catalog, pg_class, pg_constraint, pg_empty, pg_settings, pg_type, running,
-    segments, sequences, table_options, tablespaces,
+    information_schema_more, interconnect, locks, pg_attribute, pg_catalog, pg_class, pg_constraint, pg_empty,
+    pg_settings, pg_type, running, segments, sequences, table_options, tablespaces,
 };
 use crate::backup::TransferRow;
 use crate::catalog::{CatalogState, CopiedFile, History};
@@ -102,7 +102,7 @@ impl SystemTable {
 
     /// True if it shows functions: that needs [`SystemContext::functions`].
     pub fn needs_functions(&self) -> bool {
-        [pg_type::PROC.name, "routines"].contains(&self.name)
+        [pg_type::PROC.name, information_schema_more::ROUTINES.name].contains(&self.name)
     }
 
     /// True if it shows columns of views: those need [`SystemContext::view_schemas`].
@@ -143,6 +143,10 @@ static TABLES: &[SystemTable] = &[
     information_schema::CHECK_CONSTRAINTS,
     information_schema::KEY_COLUMN_USAGE,
     sequences::STANDARD,
+    information_schema_more::REFERENTIAL_CONSTRAINTS,
+    information_schema_more::CONSTRAINT_COLUMN_USAGE,
+    information_schema_more::TABLE_PRIVILEGES,
+    information_schema_more::ROUTINES,
     pg_class::CLASS,
     pg_class::NAMESPACE,
     pg_class::AM,
