@@ -10,7 +10,7 @@ use super::row_values::compare_rows;
 use super::sequence_calls::write_out_nextval;
 use crate::catalog::{Catalog, CatalogState, Relation, ViewDef};
 use crate::engine::{
-    CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls,
+    CATALOG, StatementNames, count_occurrences, join_scalar_rows, statement_state, write_out_nulls,
     write_out_subqueries,
 };
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
@@ -107,6 +107,7 @@ impl Session {
             }
             let plan = state.statement_to_plan(statement).await?;
             let plan = write_out_subqueries(write_out_nulls(count_occurrences(plan)?)?)?;
+            let plan = join_scalar_rows(plan, &state)?;
             Ok((state, plan))
         })
     }
