@@ -8,6 +8,7 @@ mod backup;
 mod bind;
 mod block;
 mod change;
+mod client_names;
 mod column_names;
 mod compact;
 mod constraints;

@@ -7,6 +7,7 @@ mod copy_history;
 mod copy_progress;
 mod distribution;
 mod files;
+pub(crate) mod functions;
 mod history;
 mod information_schema;
 mod information_schema_more;
