@@ -59,6 +59,7 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         scalar::date_trunc(),
         scalar::age(),
         scalar::interval_span(),
+        scalar::single_row(),
         scalar::to_text(),
         scalar::to_char(),
         scalar::to_date(),

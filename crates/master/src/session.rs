@@ -8,6 +8,7 @@ mod backup;
 mod bind;
 mod block;
 mod change;
+mod client_names;
 mod column_names;
 mod compact;
 mod constraints;
@@ -344,6 +345,7 @@ impl Session {
         let bound = self.bind(transaction.state(), &create.query, "").await?;
         let named = column_names::plain(&Arc::new(bound.plan.schema().as_arrow().clone()));
         let columns: Vec<String> = named.fields().iter().map(|f| f.name().clone()).collect();
+        self.give_ids(transaction, 1).await?;
         Ok(ddl::create_view(transaction.workspace(), create, &columns, &self.search_schema())?.into())
     }
 

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const SEGMENTS: &str = "SELECT content, dbid, address, port, status FROM gp_segment_configuration ORDER BY content";
 const MAPS: &str = "SELECT version, gp_segment_id, buckets FROM gp_bucket_map ORDER BY version, first_bucket";
-const TABLES: &str = "SELECT localoid, table_schema, table_name, policytype, distkey, bucket_map \
+/// Objects' ids are 16,384 more than the catalog's.
+const TABLES: &str = "SELECT localoid - 16384, table_schema, table_name, policytype, distkey, bucket_map \
                       FROM gp_distribution_policy ORDER BY localoid";
 const BYTES: &str = "SELECT table_schema, table_name, content, CAST(coalesce(sum(bytes), 0) AS bigint) \
                      FROM gp_files GROUP BY table_schema, table_name, content";

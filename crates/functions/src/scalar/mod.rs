@@ -25,6 +25,7 @@ mod operands;
 mod power;
 mod rounding;
 mod similar_to;
+mod single_row;
 mod to_char;
 mod to_text;
 
@@ -49,6 +50,7 @@ pub use numeric_multiply::NumericMultiply;
 pub use power::{exp, power};
 pub use rounding::{ceil, floor, round, trunc};
 pub use similar_to::{similar_to_regex, translate, with_backslash};
+pub use single_row::single_row;
 pub use to_char::{to_char, to_date, to_timestamp};
 pub use to_text::{has_own_text, to_text};
 

@@ -2,6 +2,7 @@
 
 use super::error::CatalogError;
 use super::files::{FileKey, Origin, TableFiles};
+use super::object_ids::ObjectName;
 use super::state::{Relation, StateParts, TableEntry};
 use super::store::Change;
 use super::tablespaces;
@@ -32,6 +33,7 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
             }
             Change::DropSchema(name) => {
                 Arc::make_mut(&mut parts.schemas).remove(name);
+                Arc::make_mut(&mut parts.object_ids).remove(&ObjectName::Schema(name.clone()));
             }
             Change::PutTable { def, redefined } => {
                 let (files, defined) = match parts.table(def.id) {
@@ -45,7 +47,12 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
                 let key = (view.schema.clone(), view.name.clone());
                 Arc::make_mut(&mut parts.relations).insert(key, Relation::View(Arc::new(view.clone())));
             }
+            Change::PutObjectId { object, id } => {
+                Arc::make_mut(&mut parts.object_ids).insert(object.clone(), *id);
+            }
             Change::DropView { schema, name } => {
+                let object = ObjectName::View(schema.clone(), name.clone());
+                Arc::make_mut(&mut parts.object_ids).remove(&object);
                 Arc::make_mut(&mut parts.relations).remove(&(schema.clone(), name.clone()));
             }
             Change::PutSequence(def) => {

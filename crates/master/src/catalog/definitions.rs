@@ -2,6 +2,7 @@
 
 use super::error::CatalogError;
 use super::files::FileKey;
+use super::object_ids::ObjectName;
 use super::sequences::{defaults_from, owned_by};
 use super::state::{CatalogState, Relation, TableEntry, ViewDef};
 use super::step::{Step, uses};
@@ -45,12 +46,13 @@ impl Workspace {
     /// # Errors
     /// [`CatalogError::SchemaExists`].
     pub fn create_schema(&mut self, name: &str) -> Result<(), CatalogError> {
-        self.change(|state| {
-            if state.has_schema(name) {
-                return Err(CatalogError::SchemaExists(name.to_owned()));
-            }
-            Ok((vec![Change::CreateSchema(name.to_owned())], ()))
-        })
+        if self.state().has_schema(name) {
+            return Err(CatalogError::SchemaExists(name.to_owned()));
+        }
+        let id = self.next_id()?.0;
+        let object = ObjectName::Schema(name.to_owned());
+        let changes = vec![Change::CreateSchema(name.to_owned()), Change::PutObjectId { object, id }];
+        self.change(|_| Ok((changes, ())))
     }
 
     /// Drops a schema; with `cascade` what is in it, and views and defaults elsewhere that use it. Gives what those are called.
@@ -177,21 +179,28 @@ impl Workspace {
     /// [`CatalogError::NoSchema`]; [`CatalogError::RecursiveView`] if its query uses the view itself, through other
     /// views or not.
     pub fn create_view(&mut self, view: ViewDef, or_replace: bool) -> Result<(), CatalogError> {
-        self.change(|state| {
-            if !state.has_schema(&view.schema) {
-                return Err(CatalogError::NoSchema(view.schema));
-            }
-            match state.relation(&view.schema, &view.name) {
-                Some(Relation::View(_)) if or_replace => {}
-                Some(_) => return Err(CatalogError::RelationExists(view.name)),
-                None => {}
-            }
-            let name = (view.schema.clone(), view.name.clone());
-            if uses(|schema, name| state.view(schema, name), &view.references, &name) {
-                return Err(CatalogError::RecursiveView(view.name));
-            }
-            Ok((vec![Change::PutView(view)], ()))
-        })
+        let state = self.state();
+        if !state.has_schema(&view.schema) {
+            return Err(CatalogError::NoSchema(view.schema));
+        }
+        match state.relation(&view.schema, &view.name) {
+            Some(Relation::View(_)) if or_replace => {}
+            Some(_) => return Err(CatalogError::RelationExists(view.name)),
+            None => {}
+        }
+        let name = (view.schema.clone(), view.name.clone());
+        if uses(|schema, name| state.view(schema, name), &view.references, &name) {
+            return Err(CatalogError::RecursiveView(view.name));
+        }
+        let object = ObjectName::View(name.0, name.1);
+        // A view that is replaced keeps its id.
+        let id = match state.object_ids.get(&object) {
+            Some(id) => *id,
+            None => self.next_id()?.0,
+        };
+        // The id follows: one that replaces a view which another transaction has dropped since needs it too.
+        let changes = vec![Change::PutView(view), Change::PutObjectId { object, id }];
+        self.change(|_| Ok((changes, ())))
     }
 
     /// # Errors

@@ -9,6 +9,7 @@ use super::history::{History, Lifetime};
 use super::lease::Lease;
 use super::location::CatalogLocation;
 use super::maps::check_segments;
+use super::object_ids::ObjectName;
 use super::pins::Pins;
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
@@ -123,7 +124,7 @@ impl Catalog {
         let pins = Arc::new(Pins::default());
         let counters = Counters::of(&stored);
         let Loaded { state, next_table_id, dropped, history } = state_of(stored, &pins)?;
-        let writer = Writer {
+        let mut writer = Writer {
             store,
             next_table_id,
             reserved_table_ids: next_table_id,
@@ -133,6 +134,7 @@ impl Catalog {
             past: HashMap::new(),
             is_unsynced: false,
         };
+        let state = with_object_ids(&mut writer, state, &pins)?;
         Ok(Arc::new(Catalog {
             published: RwLock::new(state),
             history: RwLock::new(Arc::new(history)),
@@ -459,6 +461,27 @@ fn reserve(writer: &mut Writer) -> Result<(), CatalogError> {
     Ok(())
 }
 
+/// Gives ids to what an older build has made without.
+fn with_object_ids(
+    writer: &mut Writer,
+    state: Arc<CatalogState>,
+    pins: &Arc<Pins>,
+) -> Result<Arc<CatalogState>, CatalogError> {
+    let mut parts = state.parts();
+    let missing = parts.without_ids();
+    if missing.is_empty() {
+        return Ok(state);
+    }
+    let ids: Vec<(ObjectName, u64)> = missing.into_iter().zip(writer.next_table_id.0..).collect();
+    let next = TableId(writer.next_table_id.0 + ids.len() as u64);
+    let put = |(object, id): &(ObjectName, u64)| Change::PutObjectId { object: object.clone(), id: *id };
+    let changes = [Change::NextTableId(next)].into_iter().chain(ids.iter().map(put)).collect();
+    writer.apply(&[Transaction { snapshot: None, changes }], Durability::Synced)?;
+    (writer.next_table_id, writer.reserved_table_ids) = (next, next);
+    Arc::make_mut(&mut parts.object_ids).extend(ids);
+    Ok(parts.into_state(state.snapshot, pins))
+}
+
 pub(super) struct Loaded {
     pub state: Arc<CatalogState>,
     next_table_id: TableId,
@@ -498,6 +521,7 @@ pub(super) fn state_of(stored: Stored, pins: &Arc<Pins>) -> Result<Loaded, Catal
         settings: Arc::new(ClusterSettings { cluster_id: stored.cluster_id, epoch: stored.epoch }),
         maps: Arc::new(stored.maps.into_iter().map(|map| (map.version, Arc::new(map))).collect()),
         schemas: Arc::new(stored.schemas.into_iter().collect()),
+        object_ids: Arc::new(stored.object_ids.into_iter().collect()),
         relations: Arc::default(),
         table_names: Arc::default(),
         secrets: Arc::new(stored.secrets.into_iter().map(|def| (def.name.clone(), Arc::new(def))).collect()),

@@ -13,6 +13,7 @@ mod history;
 mod lease;
 mod location;
 mod maps;
+mod object_ids;
 mod past;
 mod pins;
 mod postgres;

@@ -10,6 +10,7 @@ use super::error::CatalogError;
 use super::files::FileKey;
 use super::history::History;
 use super::maps::check_segments;
+use super::object_ids::{self, ObjectName};
 use super::rows::{self, DeletesRow, FileRow, SCHEMA_VERSION, count, from_json, int, stored_table, to_json};
 use super::sequences::SequenceDef;
 use super::state::ViewDef;
@@ -384,6 +385,7 @@ fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, Catal
         next_table_id: TableId(count(next_table_id)?),
         maps,
         schemas: texts(schemas, true)?,
+        object_ids: load_object_ids(connection)?,
         tables: load_tables(connection, at)?,
         views,
         sequences,
@@ -394,6 +396,22 @@ fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, Catal
         deletes: load_deletes(connection, at)?,
         history: past::history(connection)?,
     })
+}
+
+fn load_object_ids(connection: &Connection) -> Result<Vec<(ObjectName, u64)>, CatalogError> {
+    let mut statement = connection.prepare("SELECT key, value FROM settings WHERE substr(key, 1, ?1) = ?2")?;
+    let length = object_ids::KEYS.len() as i64;
+    let mut rows = statement.query(params![length, object_ids::KEYS])?;
+    let mut ids = vec![];
+    while let Some(row) = rows.next()? {
+        ids.push(ObjectName::of_setting(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)?);
+    }
+    Ok(ids)
+}
+
+fn forget_object_id(connection: &Connection, object: &ObjectName) -> Result<(), CatalogError> {
+    connection.execute("DELETE FROM settings WHERE key = ?1", [object.to_string()])?;
+    Ok(())
 }
 
 fn load_positions(connection: &Connection) -> Result<HashMap<SequenceId, SequencePosition>, CatalogError> {
@@ -480,6 +498,7 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
         Change::DropSchema(name) => {
             past::keep_schema(sqlite, name, snapshot)?;
             sqlite.execute("DELETE FROM schemas WHERE name = ?1", [name])?;
+            forget_object_id(sqlite, &ObjectName::Schema(name.clone()))?;
         }
         Change::PutTable { def, redefined } => {
             past::keep_table(sqlite, int(def.id.0), snapshot)?;
@@ -505,7 +524,9 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
         Change::DropView { schema, name } => {
             past::keep_view(sqlite, [schema, name], snapshot)?;
             sqlite.execute("DELETE FROM views WHERE schema_name = ?1 AND name = ?2", [schema, name])?;
+            forget_object_id(sqlite, &ObjectName::View(schema.clone(), name.clone()))?;
         }
+        Change::PutObjectId { object, id } => put_setting(sqlite, &object.to_string(), &id.to_string())?,
         Change::PutSequence(def) => {
             past::keep_sequence(sqlite, &def.schema, &def.name, snapshot)?;
             sqlite.execute(

@@ -2,6 +2,7 @@
 
 use super::external::ExternalDef;
 use super::files::TableFiles;
+use super::object_ids::ObjectName;
 use super::pins::{Pin, Pins};
 use super::secrets::SecretDef;
 use super::sequences::SequenceDef;
@@ -92,6 +93,8 @@ pub struct CatalogState {
     pub settings: Arc<ClusterSettings>,
     pub(super) maps: Arc<BTreeMap<MapVersion, Arc<BucketMap>>>,
     pub(super) schemas: Arc<BTreeSet<String>>,
+    /// Of all schemas and views.
+    pub(super) object_ids: Arc<BTreeMap<ObjectName, u64>>,
     /// By schema and name: tables, views and sequences share one name space.
     pub(super) relations: Arc<BTreeMap<(String, String), Relation>>,
     pub(super) table_names: Arc<BTreeMap<TableId, (String, String)>>,
@@ -107,6 +110,7 @@ pub(super) struct StateParts {
     pub settings: Arc<ClusterSettings>,
     pub maps: Arc<BTreeMap<MapVersion, Arc<BucketMap>>>,
     pub schemas: Arc<BTreeSet<String>>,
+    pub object_ids: Arc<BTreeMap<ObjectName, u64>>,
     pub relations: Arc<BTreeMap<(String, String), Relation>>,
     pub table_names: Arc<BTreeMap<TableId, (String, String)>>,
     pub secrets: Arc<BTreeMap<String, Arc<SecretDef>>>,
@@ -120,6 +124,7 @@ impl StateParts {
             settings: self.settings,
             maps: self.maps,
             schemas: self.schemas,
+            object_ids: self.object_ids,
             relations: self.relations,
             table_names: self.table_names,
             secrets: self.secrets,
@@ -189,6 +194,7 @@ impl CatalogState {
             settings: Arc::clone(&self.settings),
             maps: Arc::clone(&self.maps),
             schemas: Arc::clone(&self.schemas),
+            object_ids: Arc::clone(&self.object_ids),
             relations: Arc::clone(&self.relations),
             table_names: Arc::clone(&self.table_names),
             secrets: Arc::clone(&self.secrets),

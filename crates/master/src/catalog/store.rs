@@ -4,6 +4,7 @@ use super::copied::CopiedFile;
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::history::History;
+use super::object_ids::ObjectName;
 use super::secrets::SecretDef;
 use super::sequences::SequenceDef;
 use super::state::ViewDef;
@@ -98,6 +99,8 @@ pub(super) struct Stored {
     pub next_table_id: TableId,
     pub maps: Vec<BucketMap>,
     pub schemas: Vec<String>,
+    /// Of schemas and views; as they are now, also for a snapshot of the past.
+    pub object_ids: Vec<(ObjectName, u64)>,
     /// Live tables.
     pub tables: Vec<StoredTable>,
     pub views: Vec<ViewDef>,
@@ -158,6 +161,11 @@ pub(super) enum Change {
     DropView {
         schema: String,
         name: String,
+    },
+    /// The id of a new schema or view, which it keeps until it is dropped.
+    PutObjectId {
+        object: ObjectName,
+        id: u64,
     },
     /// A new sequence or a sequence's new definition.
     PutSequence(SequenceDef),

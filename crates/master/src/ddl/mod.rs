@@ -88,7 +88,11 @@ pub fn ids_needed(state: &CatalogState, statement: &Statement, search_schema: &s
             let like = like.and_then(|like| find_table(state, &like.table, search_schema).ok());
             1 + own + like.map_or(0, |entry| entry.def.columns.iter().filter(|c| c.identity.is_some()).count())
         }
-        Statement::CreateSequence(_) | Statement::CreateTablespace(_) => 1,
+        Statement::CreateSequence(_)
+        | Statement::CreateTablespace(_)
+        | Statement::CreateSchema(_)
+        | Statement::CreateView(_)
+        | Statement::CreateExternal(_) => 1,
         Statement::AlterSequence(alter) => usize::from(alter.options.restart.is_some()),
         Statement::AlterTable(AlterTable { action: AlterAction::AddColumn { column, .. }, .. }) => {
             // With a default, its sequence is there already.

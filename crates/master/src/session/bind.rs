@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
+use super::client_names::{SessionFacts, write_out_client_names};
 use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
 use super::read_error_log::{READ_ERROR_LOG, ReadErrorLog};
@@ -10,10 +11,12 @@ use super::row_values::compare_rows;
 use super::sequence_calls::write_out_nextval;
 use crate::catalog::{Catalog, CatalogState, Relation, ViewDef};
 use crate::engine::{
-    CATALOG, StatementNames, count_occurrences, statement_state, write_out_nulls, write_out_subqueries,
+    CATALOG, StatementNames, count_occurrences, join_scalar_rows, statement_state, write_out_nulls,
+    write_out_subqueries,
 };
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql;
+use crate::system::functions::{Lookup, catalog_function};
 use crate::system::{self, SystemContext, SystemTable};
 use damson_cluster::SourceAccess;
 use datafusion::catalog::TableProvider;
@@ -21,7 +24,7 @@ use datafusion::catalog::view::ViewTable;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
+use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as EngineStatement;
 use futures::future::BoxFuture;
@@ -100,14 +103,34 @@ impl Session {
             compare_rows(&mut query).map_err(external)?;
             write_out_nextval(&mut query).map_err(external)?;
             name_columns(&mut query);
+            self.know_client_names(names, &mut state, &mut query)?;
             let statement = EngineStatement::Statement(Box::new(query));
             for reference in state.resolve_table_references(&statement)? {
                 self.prepare_name(names, &reference, depth).await?;
             }
             let plan = state.statement_to_plan(statement).await?;
             let plan = write_out_subqueries(write_out_nulls(count_occurrences(plan)?)?)?;
+            let plan = join_scalar_rows(plan, &state)?;
             Ok((state, plan))
         })
+    }
+
+    /// Writes out what clients ask of PostgreSQL's catalog, and makes the functions that are called known.
+    fn know_client_names(
+        &self,
+        names: &StatementNames,
+        state: &mut SessionState,
+        query: &mut ast::Statement,
+    ) -> Result<(), DataFusionError> {
+        let setting = |name: &str| self.settings.lock().get(name).ok().map(|(_, value, _)| value);
+        let search_schema = names.search_schema();
+        let facts = SessionFacts { user: &self.user, search_schema, session: self.id.0, setting: &setting };
+        let called = write_out_client_names(query, &facts).map_err(external)?;
+        let lookup = Lookup { state: Arc::clone(names.state()), search_schema: search_schema.to_owned() };
+        for function in called.iter().filter_map(|name| catalog_function(name, &lookup)) {
+            state.register_udf(Arc::new(function))?;
+        }
+        Ok(())
     }
 
     fn read_error_log(&self, names: &StatementNames) -> ReadErrorLog {
@@ -255,6 +278,7 @@ impl Session {
             true => self.master.files.check(names.state()).await.map_err(external)?,
             false => vec![],
         };
+        let functions = if table.needs_functions() { functions_of(&self.master.base) } else { vec![] };
         let mut segments = vec![self.master.registry.master_definition()];
         segments.extend(self.master.registry.definitions());
         Ok(SystemContext {
@@ -271,8 +295,24 @@ impl Session {
             copies,
             copied,
             findings,
+            settings: self
+                .settings
+                .lock()
+                .all()
+                .map(|(name, value, about)| (name.into(), value, about.into()))
+                .collect(),
+            functions,
         })
     }
+}
+
+/// Names of all functions with their `prokind`, by name.
+fn functions_of(state: &SessionState) -> Vec<(String, &'static str)> {
+    let mut kinds = BTreeMap::new();
+    kinds.extend(state.window_functions().keys().map(|name| (name.clone(), "w")));
+    kinds.extend(state.aggregate_functions().keys().map(|name| (name.clone(), "a")));
+    kinds.extend(state.scalar_functions().keys().map(|name| (name.clone(), "f")));
+    kinds.into_iter().collect()
 }
 
 pub(super) fn external(error: SqlError) -> DataFusionError {

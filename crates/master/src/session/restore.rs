@@ -80,6 +80,7 @@ impl Restore<'_> {
         let copies = || tables.iter().flat_map(|table| &table.copies);
         self.transfer.expect(copies().count() as u64, copies().map(|(_, copy)| copy.bytes).sum());
         let before = transaction.state();
+        self.session.give_ids(transaction, manifest.schemas.len()).await?;
         for schema in manifest.schemas.iter().filter(|schema| !before.has_schema(schema)) {
             transaction.workspace().create_schema(schema)?;
         }
@@ -92,6 +93,7 @@ impl Restore<'_> {
             self.redistribute(table, transaction).await?;
         }
         self.transfer.enter("committing");
+        self.session.give_ids(transaction, manifest.views.len()).await?;
         for view in in_order(&manifest.views)? {
             transaction.workspace().create_view(view.clone(), false)?;
         }

@@ -1,8 +1,8 @@
 //! Rows of small system tables, and their way into a batch.
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int16Array, Int32Array, Int64Array, StringViewArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int16Array, Int16Builder, Int32Array, Int64Array, Int64Builder,
+    ListBuilder, StringViewArray, StringViewBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -17,8 +17,14 @@ pub(super) enum Kind {
     BigInt,
     Double,
     Bool,
+    Real,
     /// Microseconds since 1970 UTC.
     Time,
+    /// `smallint[]`, which stands for int2vector too.
+    SmallInts,
+    /// `bigint[]`: of oids.
+    BigInts,
+    Texts,
 }
 
 /// A column of a system table.
@@ -40,6 +46,22 @@ pub(super) const fn integer(name: &'static str) -> Column {
 pub(super) const fn bigint(name: &'static str) -> Column {
     Column { name, kind: Kind::BigInt }
 }
+/// An object's id.
+pub(super) const fn oid(name: &'static str) -> Column {
+    bigint(name)
+}
+pub(super) const fn smallints(name: &'static str) -> Column {
+    Column { name, kind: Kind::SmallInts }
+}
+pub(super) const fn bigints(name: &'static str) -> Column {
+    Column { name, kind: Kind::BigInts }
+}
+pub(super) const fn texts(name: &'static str) -> Column {
+    Column { name, kind: Kind::Texts }
+}
+pub(super) const fn real(name: &'static str) -> Column {
+    Column { name, kind: Kind::Real }
+}
 pub(super) const fn double(name: &'static str) -> Column {
     Column { name, kind: Kind::Double }
 }
@@ -58,6 +80,8 @@ pub(super) enum Cell {
     Int(i64),
     Double(f64),
     Bool(bool),
+    Ints(Vec<i64>),
+    Texts(Vec<String>),
 }
 
 impl From<&str> for Cell {
@@ -101,6 +125,21 @@ impl From<f64> for Cell {
         Cell::Double(value)
     }
 }
+impl From<i16> for Cell {
+    fn from(value: i16) -> Self {
+        Cell::Int(value.into())
+    }
+}
+impl From<Vec<i64>> for Cell {
+    fn from(values: Vec<i64>) -> Self {
+        Cell::Ints(values)
+    }
+}
+impl From<Vec<String>> for Cell {
+    fn from(values: Vec<String>) -> Self {
+        Cell::Texts(values)
+    }
+}
 impl From<bool> for Cell {
     fn from(value: bool) -> Self {
         Cell::Bool(value)
@@ -132,6 +171,10 @@ fn data_type(kind: Kind) -> DataType {
         Kind::Integer => DataType::Int32,
         Kind::BigInt => DataType::Int64,
         Kind::Double => DataType::Float64,
+        Kind::Real => DataType::Float32,
+        Kind::SmallInts => DataType::new_list(DataType::Int16, true),
+        Kind::BigInts => DataType::new_list(DataType::Int64, true),
+        Kind::Texts => DataType::new_list(DataType::Utf8View, true),
         Kind::Bool => DataType::Boolean,
         Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
     }
@@ -180,6 +223,45 @@ fn array_of<'a>(column: Column, cells: impl Iterator<Item = &'a Cell>) -> ArrayR
             Cell::Null => None,
             cell => wrong(cell),
         }))),
+        Kind::Real => Arc::new(Float32Array::from_iter(cells.map(|cell| match cell {
+            Cell::Double(value) => Some(*value as f32),
+            Cell::Null => None,
+            cell => wrong(cell),
+        }))),
+        Kind::SmallInts => {
+            let mut lists = ListBuilder::new(Int16Builder::new());
+            for cell in cells {
+                let narrow = |value: &i64| Some(i16::try_from(*value).unwrap_or_else(|_| wrong(cell)));
+                match cell {
+                    Cell::Ints(values) => lists.append_value(values.iter().map(narrow)),
+                    Cell::Null => lists.append_null(),
+                    cell => wrong(cell),
+                }
+            }
+            Arc::new(lists.finish())
+        }
+        Kind::BigInts => {
+            let mut lists = ListBuilder::new(Int64Builder::new());
+            for cell in cells {
+                match cell {
+                    Cell::Ints(values) => lists.append_value(values.iter().copied().map(Some)),
+                    Cell::Null => lists.append_null(),
+                    cell => wrong(cell),
+                }
+            }
+            Arc::new(lists.finish())
+        }
+        Kind::Texts => {
+            let mut lists = ListBuilder::new(StringViewBuilder::new());
+            for cell in cells {
+                match cell {
+                    Cell::Texts(values) => lists.append_value(values.iter().map(|value| Some(value.as_str()))),
+                    Cell::Null => lists.append_null(),
+                    cell => wrong(cell),
+                }
+            }
+            Arc::new(lists.finish())
+        }
         Kind::Bool => Arc::new(BooleanArray::from_iter(cells.map(|cell| match cell {
             Cell::Bool(value) => Some(*value),
             Cell::Null => None,

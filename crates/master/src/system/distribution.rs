@@ -1,12 +1,12 @@
 //! `gp_distribution_policy` and `gp_bucket_map`.
 
-use super::PG_CATALOG;
 use super::cells::{Cell, Row, bigint, integer, row, smallint, text};
 use super::table::{SystemContext, SystemTable};
+use super::{PG_CATALOG, oids};
 use damson_cluster::{BucketMap, Distribution, TableDef};
 use std::sync::Arc;
 
-/// Greenplum's columns, then names: there are no object ids to join on. Then which version of the bucket map the table is laid out by.
+/// Greenplum's columns, then names. Then which version of the bucket map the table is laid out by.
 pub(super) const DISTRIBUTION_POLICY: SystemTable = SystemTable {
     schema_name: PG_CATALOG,
     name: "gp_distribution_policy",
@@ -57,7 +57,7 @@ fn rows(context: &SystemContext) -> Vec<Row> {
             Distribution::Replicated => ("r", String::new()),
         };
         row![
-            def.id.0,
+            oids::of_id(def.id.0),
             policy,
             segments,
             key,

@@ -1,8 +1,8 @@
 //! `pg_locks`: who holds a lock of a table, or of a file that is loaded into it, and who waits for one.
 
-use super::PG_CATALOG;
 use super::cells::{Row, bigint, boolean, row, text};
 use super::table::{SystemContext, SystemTable};
+use super::{PG_CATALOG, oids};
 
 pub(super) const LOCKS: SystemTable = SystemTable {
     schema_name: PG_CATALOG,
@@ -25,7 +25,7 @@ fn rows(context: &SystemContext) -> Vec<Row> {
         let name = context.state.table_by_id(lock.tag.table()).map(|entry| entry.def.qualified_name());
         row![
             lock.tag.type_name(),
-            lock.tag.table().0 as i64,
+            oids::of_id(lock.tag.table().0),
             name,
             lock.transaction.0 as i64,
             lock.session.0 as i64,

@@ -7,11 +7,22 @@ mod copy_history;
 mod copy_progress;
 mod distribution;
 mod files;
+pub(crate) mod functions;
 mod history;
 mod information_schema;
+mod information_schema_more;
 mod interconnect;
 mod locks;
+pub(crate) mod oids;
+mod pg_attribute;
 mod pg_catalog;
+pub(crate) mod pg_class;
+pub(crate) mod pg_constraint;
+mod pg_empty;
+mod pg_settings;
+pub(crate) mod pg_type;
+pub(crate) mod pg_types;
+mod relations;
 mod running;
 mod segments;
 mod sequences;
@@ -29,7 +40,7 @@ pub const PG_CATALOG: &str = "pg_catalog";
 /// The SQL standard's.
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 /// The owner of everything: there are no roles.
-const OWNER: &str = "damson";
+pub(crate) const OWNER: &str = "damson";
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
     InterconnectNode, backup, check, copy_history, copy_progress, distribution, files, history, information_schema,
-    interconnect, locks, pg_catalog, running, segments, sequences, table_options, tablespaces,
+    information_schema_more, interconnect, locks, pg_attribute, pg_catalog, pg_class, pg_constraint, pg_empty,
+    pg_settings, pg_type, running, segments, sequences, table_options, tablespaces,
 };
 use crate::backup::TransferRow;
 use crate::catalog::{CatalogState, CopiedFile, History};
@@ -44,6 +45,10 @@ pub struct SystemContext {
     pub(crate) copies: Vec<CopyRow>,
     /// Which files were loaded; read only by statements that name `gp_copy_history`.
     pub(crate) copied: Vec<CopiedFile>,
+    /// Names, values and descriptions of the session's settings.
+    pub settings: Vec<(String, String, String)>,
+    /// Names of functions and their `prokind`, by name; listed only for statements that name a table of them.
+    pub functions: Vec<(String, &'static str)>,
 }
 
 /// A table whose rows are made of a [`SystemContext`].
@@ -95,9 +100,15 @@ impl SystemTable {
         self.name == sequences::POSTGRES.name
     }
 
+    /// True if it shows functions: that needs [`SystemContext::functions`].
+    pub fn needs_functions(&self) -> bool {
+        [pg_type::PROC.name, information_schema_more::ROUTINES.name].contains(&self.name)
+    }
+
     /// True if it shows columns of views: those need [`SystemContext::view_schemas`].
     pub fn needs_view_schemas(&self) -> bool {
-        self.schema_name == super::INFORMATION_SCHEMA && self.name == "columns"
+        let of_columns = [pg_class::CLASS.name, pg_attribute::ATTRIBUTE.name];
+        self.schema_name == super::INFORMATION_SCHEMA && self.name == "columns" || of_columns.contains(&self.name)
     }
 }
 
@@ -132,6 +143,68 @@ static TABLES: &[SystemTable] = &[
     information_schema::CHECK_CONSTRAINTS,
     information_schema::KEY_COLUMN_USAGE,
     sequences::STANDARD,
+    information_schema_more::REFERENTIAL_CONSTRAINTS,
+    information_schema_more::CONSTRAINT_COLUMN_USAGE,
+    information_schema_more::TABLE_PRIVILEGES,
+    information_schema_more::ROUTINES,
+    pg_class::CLASS,
+    pg_class::NAMESPACE,
+    pg_class::AM,
+    pg_class::STAT_USER_TABLES,
+    pg_class::SEQUENCE,
+    pg_class::DATABASE,
+    pg_class::ROLES,
+    pg_class::USER,
+    pg_attribute::ATTRIBUTE,
+    pg_attribute::ATTRDEF,
+    pg_type::TYPE,
+    pg_type::PROC,
+    pg_type::LANGUAGE,
+    pg_type::COLLATION,
+    pg_constraint::CONSTRAINT,
+    pg_constraint::INDEX,
+    pg_constraint::DEPEND,
+    pg_settings::SETTINGS,
+    pg_empty::ENUM,
+    pg_empty::RANGE,
+    pg_empty::TRIGGER,
+    pg_empty::REWRITE,
+    pg_empty::RULES,
+    pg_empty::POLICY,
+    pg_empty::POLICIES,
+    pg_empty::EXTENSION,
+    pg_empty::AVAILABLE_EXTENSIONS,
+    pg_empty::FOREIGN_TABLE,
+    pg_empty::FOREIGN_SERVER,
+    pg_empty::FOREIGN_DATA_WRAPPER,
+    pg_empty::USER_MAPPINGS,
+    pg_empty::PUBLICATION,
+    pg_empty::PUBLICATION_REL,
+    pg_empty::PUBLICATION_TABLES,
+    pg_empty::SUBSCRIPTION,
+    pg_empty::STATISTIC_EXT,
+    pg_empty::MATVIEWS,
+    pg_empty::AUTH_MEMBERS,
+    pg_empty::GROUP,
+    pg_empty::PARTITIONED_TABLE,
+    pg_empty::EVENT_TRIGGER,
+    pg_empty::CAST,
+    pg_empty::OPERATOR,
+    pg_empty::OPCLASS,
+    pg_empty::AGGREGATE,
+    pg_empty::CONVERSION,
+    pg_empty::DEFAULT_ACL,
+    pg_empty::DB_ROLE_SETTING,
+    pg_empty::SHDEPEND,
+    pg_empty::SECLABELS,
+    pg_empty::PREPARED_XACTS,
+    pg_empty::PREPARED_STATEMENTS,
+    pg_empty::CURSORS,
+    pg_empty::STAT_REPLICATION,
+    pg_empty::INHERITS,
+    pg_empty::DESCRIPTION,
+    pg_empty::SHARED_DESCRIPTION,
+    pg_empty::STATS,
 ];
 
 pub fn system_tables() -> &'static [SystemTable] {

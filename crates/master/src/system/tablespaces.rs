@@ -2,15 +2,13 @@
 
 use super::cells::{Cell, Row, bigint, row, text, time};
 use super::table::{SystemContext, SystemTable};
-use super::{OWNER, PG_CATALOG};
+use super::{OWNER, PG_CATALOG, oids};
 use crate::catalog::{SecretDef, TablespaceDef};
 use crate::sql::DEFAULT_TABLESPACE;
 use std::sync::Arc;
 
-/// What PostgreSQL gives `pg_default`,
-const DEFAULT_OID: u64 = 1663;
-/// and the first of what users make.
-const FIRST_OID: u64 = 16_384;
+/// What PostgreSQL gives `pg_default`.
+pub(super) const DEFAULT_OID: u64 = 1663;
 
 pub(super) const TABLESPACES: SystemTable = SystemTable {
     schema_name: PG_CATALOG,
@@ -23,7 +21,7 @@ pub(super) const TABLESPACES: SystemTable = SystemTable {
 fn tablespaces(context: &SystemContext) -> Vec<Row> {
     let default = row![DEFAULT_OID, DEFAULT_TABLESPACE, OWNER, Cell::Null, Cell::Null];
     let row = |def: &Arc<TablespaceDef>| {
-        row![FIRST_OID + def.id.0, def.name.as_str(), OWNER, def.location.as_str(), def.secret.as_deref()]
+        row![oids::of_id(def.id.0), def.name.as_str(), OWNER, def.location.as_str(), def.secret.as_deref()]
     };
     [default].into_iter().chain(context.state.tablespaces().map(row)).collect()
 }

@@ -83,6 +83,8 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             copies: vec![copy()],
             copied: vec![copied(t)],
             findings: vec![],
+            settings: vec![("timezone".into(), "UTC".into(), "Always UTC.".into())],
+            functions: vec![("abs".into(), "f"), ("sum".into(), "a")],
         },
     )
 }
@@ -197,6 +199,23 @@ fn every_table_makes_its_own_schema() {
     assert!(system_table(INFORMATION_SCHEMA, "gp_files").is_none());
 }
 
+/// Tables of `pg_catalog` that show what every cluster has.
+const ALWAYS: [&str; 13] = [
+    "gp_bucket_map",
+    "pg_tablespace",
+    "pg_class",
+    "pg_namespace",
+    "pg_am",
+    "pg_database",
+    "pg_roles",
+    "pg_user",
+    "pg_attribute",
+    "pg_type",
+    "pg_proc",
+    "pg_language",
+    "pg_collation",
+];
+
 #[test]
 fn an_empty_catalog_has_empty_tables() {
     let directory = tempfile::tempdir().unwrap();
@@ -215,12 +234,14 @@ fn an_empty_catalog_has_empty_tables() {
         copies: vec![],
         copied: vec![],
         findings: vec![],
+        settings: vec![],
+        functions: vec![],
     };
     for table in system_tables() {
         let rows = table.rows(&context).num_rows();
         let always = match table.schema_name {
-            INFORMATION_SCHEMA => ["schemata", "tables", "columns"].contains(&table.name),
-            _ => ["gp_bucket_map", "pg_tablespace"].contains(&table.name),
+            INFORMATION_SCHEMA => ["schemata", "tables", "columns", "routines"].contains(&table.name),
+            _ => ALWAYS.contains(&table.name),
         };
         assert_eq!(rows > 0, always, "{table:?}");
     }
@@ -239,13 +260,78 @@ fn segments_and_distribution() {
     assert_eq!(
         rows(PG_CATALOG, "gp_distribution_policy"),
         [
-            "2|r|2||-|public|r|DISTRIBUTED REPLICATED|1",
-            "3|p|2||-|public|z|DISTRIBUTED RANDOMLY|1",
-            "1|p|2|1|-|s|t|DISTRIBUTED BY (a)|1"
+            "16387|r|2||-|public|r|DISTRIBUTED REPLICATED|1",
+            "16388|p|2||-|public|z|DISTRIBUTED RANDOMLY|1",
+            "16386|p|2|1|-|s|t|DISTRIBUTED BY (a)|1"
         ]
     );
     assert_eq!(rows(PG_CATALOG, "gp_waiting_segments"), ["2|40002|10.0.0.3|/data/2"]);
     assert_eq!(rows(PG_CATALOG, "gp_bucket_map"), ["1|0|0|8192", "1|1|8192|8192"]);
+}
+
+#[test]
+fn catalogs_of_postgresql() {
+    let of = |name: &str, from: &str| -> Vec<String> {
+        rows(PG_CATALOG, name).into_iter().filter(|row| row.starts_with(from)).collect()
+    };
+    // The table, and its key under the table's id.
+    let key = (1_u64 << 31) + 2 * 256;
+    assert_eq!(
+        of("pg_class", "16386|"),
+        [
+            "16386|t|16385|0|0|10|9000|16386|0|1|40.0|0|0|true|false|p|r|4|0|false|false|false|false|false|true|d|false|0|0|0|-|-|-"
+        ]
+    );
+    assert_eq!(of("pg_class", &key.to_string()).len(), 1);
+    let columns = of("pg_attribute", "16386|");
+    assert_eq!(columns.len(), 4);
+    assert_eq!(columns[2], "16386|n|1700|-1|-1|3|0|-1|983046|false|i|x||false|false|false|||false|true|0|0|-|-|-|-");
+    assert_eq!(of("pg_attrdef", ""), [format!("{}|16386|2|'x'", key + 1)]);
+    assert_eq!(
+        of("pg_constraint", ""),
+        [format!("{key}|t_pkey|16385|p|false|false|true|16386|0|{key}|0|0| | | |true|0|true|[1]|-|-|-|-|-|-")]
+    );
+    assert_eq!(
+        of("pg_index", ""),
+        [format!("{key}|16386|1|1|true|true|false|true|false|true|false|true|true|false|[1]|[0]|[0]|[0]|-|-")]
+    );
+    assert_eq!(
+        rows(PG_CATALOG, "pg_namespace"),
+        ["11|pg_catalog|10|-", "12999|information_schema|10|-", "2200|public|10|-", "16385|s|10|-"]
+    );
+    assert_eq!(rows(PG_CATALOG, "pg_sequence"), ["16390|21|30|-3|30|-32768|4|true"]);
+    assert_eq!(of("pg_proc", "10001|sum|11|10|12|1.0|0.0|2276|0|a|").len(), 1);
+    assert_eq!(of("pg_type", "23|int4|11|10|4|true|b|N|false|true|,|0|0|0|1007|").len(), 1);
+    assert_eq!(of("pg_type", "1007|_int4|11|10|-1|false|b|A|false|true|,|0|0|23|0|750|751|2400|2401|").len(), 1);
+}
+
+#[test]
+fn ids_stay_over_restarts_and_replacements() {
+    let directory = tempfile::tempdir().unwrap();
+    let view = |catalog: &Arc<Catalog>, sql: &str| {
+        let mut workspace = Workspace::new(catalog);
+        let Statement::CreateView(view) = parse(sql).unwrap() else { panic!("{sql}") };
+        ddl::create_view(&mut workspace, &view, &["x".into()], "s").unwrap();
+        workspace.commit(Durability::Synced).unwrap();
+    };
+    let ids = |catalog: &Arc<Catalog>| {
+        let state = catalog.current();
+        (oids::of_schema(&state, "s").unwrap(), oids::of_relation(&state, state.relation("s", "v").unwrap()))
+    };
+    let before = {
+        let catalog = Catalog::open(directory.path(), 1).unwrap();
+        catalog.alone(|w| w.create_schema("s")).unwrap();
+        view(&catalog, "create view s.v as select 1 as x");
+        ids(&catalog)
+    };
+    assert_ne!(before.0, before.1);
+    let catalog = Catalog::open(directory.path(), 1).unwrap();
+    assert_eq!(ids(&catalog), before);
+    view(&catalog, "create or replace view s.v as select 2 as x");
+    assert_eq!(ids(&catalog), before);
+    catalog.alone(|w| w.drop_relations(&[("s".into(), "v".into())], false)).unwrap();
+    view(&catalog, "create view s.v as select 1 as x");
+    assert!(ids(&catalog).1 > before.1, "an id is given once");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reads the whole catalog, as it is or as it was.
 
 use super::super::error::CatalogError;
+use super::super::object_ids::{self, ObjectName};
 use super::super::rows::int;
 use super::super::rows::{DeletesRow, FileRow, count, from_json, stored_table};
 use super::super::store::Stored;
@@ -27,6 +28,12 @@ pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stor
                        WHERE kind = 'schema' AND created <= $1 AND dropped > $1";
     session.each_of(all_schemas, &[&snapshot], |row| {
         schemas.push(column(row, 0)?);
+        Ok(())
+    })?;
+    let mut object_ids = vec![];
+    let all_ids = "SELECT key, value FROM settings WHERE starts_with(key, $1)";
+    session.each_of(all_ids, &[&object_ids::KEYS], |row| {
+        object_ids.push(ObjectName::of_setting(column(row, 0)?, column(row, 1)?)?);
         Ok(())
     })?;
     let all_tables = "SELECT definition, defined FROM tables
@@ -84,6 +91,7 @@ pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stor
         next_table_id: TableId(number(session, "SELECT next FROM sequences WHERE name = 'table_id'")?),
         maps,
         schemas,
+        object_ids,
         tables,
         views,
         sequences,

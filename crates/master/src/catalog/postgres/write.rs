@@ -3,6 +3,7 @@
 use super::super::copied::CopiedFile;
 use super::super::error::CatalogError;
 use super::super::files::FileKey;
+use super::super::object_ids::ObjectName;
 use super::super::rows::{DeletesRow, FileRow, int, to_json};
 use super::super::store::{Change, Transaction};
 use super::connection::Session;
@@ -243,6 +244,11 @@ fn keys<'a>(files: impl Iterator<Item = &'a FileKey>) -> (Vec<i32>, Vec<&'a str>
     files.map(|file| (file.content.0, file.path.as_str())).unzip()
 }
 
+fn forget_object_id(session: &mut Session, object: &ObjectName) -> Result<(), CatalogError> {
+    session.execute("DELETE FROM settings WHERE key = $1", &[&object.to_string()])?;
+    Ok(())
+}
+
 fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> Result<(), CatalogError> {
     match change {
         Change::ForgetHistory(_)
@@ -255,6 +261,7 @@ fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> R
         Change::DropSchema(name) => {
             past::keep_schema(session, name, snapshot)?;
             session.execute("DELETE FROM schemas WHERE name = $1", &[name])?;
+            forget_object_id(session, &ObjectName::Schema(name.clone()))?;
         }
         Change::PutTable { def, redefined } => {
             past::keep_table(session, int(def.id.0), snapshot)?;
@@ -276,7 +283,9 @@ fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> R
         Change::DropView { schema, name } => {
             past::keep_view(session, schema, name, snapshot)?;
             session.execute("DELETE FROM views WHERE schema_name = $1 AND name = $2", &[schema, name])?;
+            forget_object_id(session, &ObjectName::View(schema.clone(), name.clone()))?;
         }
+        Change::PutObjectId { object, id } => put_setting(session, &object.to_string(), &id.to_string())?,
         Change::PutSequence(def) => {
             past::keep_sequence(session, &def.schema, &def.name, snapshot)?;
             let put =
