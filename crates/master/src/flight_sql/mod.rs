@@ -2,6 +2,7 @@
 
 mod actions;
 mod basic;
+mod bulk;
 mod clients;
 mod codec;
 mod columns;

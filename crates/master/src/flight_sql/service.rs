@@ -1,6 +1,7 @@
 //! Stop 1 of a query's walk: Flight SQL's calls.
 
 use super::actions::{SESSION_CLOSED, SESSION_NOT_CLOSEABLE, action_types, cancel, parse_handle};
+use super::bulk::Portion;
 use super::clients::{Client, Clients};
 use super::columns::{client_field, client_schema, type_name};
 use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, primary_keys_schema};
@@ -15,6 +16,7 @@ use super::transactions;
 use super::type_info::type_info;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
+use crate::sql::ValuesRow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::flight_service_server::FlightService;
@@ -389,9 +391,23 @@ impl FlightSqlService for SqlService {
         let Some(first) = rows.next().await.transpose()? else {
             return self.update(&client, statement.text.clone(), statement.bound()).await;
         };
-        let mut count = self.update(&client, statement.text.clone(), first).await?;
-        while let Some(row) = rows.next().await.transpose()? {
-            count += self.update(&client, statement.text.clone(), row).await?;
+        let insert = ValuesRow::of(&statement.text).filter(|insert| first.len() >= insert.parameters());
+        let Some(insert) = insert else {
+            let mut count = self.update(&client, statement.text.clone(), first).await?;
+            while let Some(row) = rows.next().await.transpose()? {
+                count += self.update(&client, statement.text.clone(), row).await?;
+            }
+            return Ok(count);
+        };
+        let (mut portion, mut row, mut count) = (Portion::new(&insert), Some(first), 0);
+        while let Some(values) = row {
+            if let Some((text, parameters)) = portion.push(values) {
+                count += self.update(&client, text, parameters).await?;
+            }
+            row = rows.next().await.transpose()?;
+        }
+        if let Some((text, parameters)) = portion.take() {
+            count += self.update(&client, text, parameters).await?;
         }
         Ok(count)
     }

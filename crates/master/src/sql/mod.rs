@@ -38,6 +38,7 @@ mod text;
 mod transaction;
 mod types;
 mod unsupported;
+mod values_row;
 mod wide_numbers;
 
 pub use as_of::Version;
@@ -62,3 +63,4 @@ pub use statement::{
     ShowTarget, SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};
+pub use values_row::ValuesRow;
