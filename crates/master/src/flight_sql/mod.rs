@@ -16,6 +16,7 @@ mod results;
 mod routes;
 mod serve;
 mod service;
+mod session_options;
 mod sql_info;
 mod statements;
 mod status;

@@ -7,8 +7,9 @@ use super::columns::{client_field, client_schema, type_name};
 use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, primary_keys_schema};
 use super::listing::{Listing, table_types};
 use super::parameters;
-use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, StatementInfo};
+use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
 use super::results::{Messages, batch_messages, command, on_cpu, promised_schema, run};
+use super::session_options;
 use super::sql_info::sql_info;
 use super::statements::{Life, Statement};
 use super::status::{status, violation};
@@ -507,6 +508,16 @@ impl FlightSqlService for SqlService {
                 let info = asked.info.ok_or_else(|| violation("the request names no flight"))?;
                 let result: CancelStatus = cancel(&client, &info)?;
                 Ok(Response::new(one_result(CancelFlightInfoResult::new(result).encode_to_vec().into())))
+            }
+            SET_SESSION_OPTIONS => {
+                let client = self.client(&request)?;
+                let answer = session_options::set(&client, &self.cpu, &request.get_ref().body).await?;
+                Ok(Response::new(one_result(answer)))
+            }
+            GET_SESSION_OPTIONS => {
+                let client = self.client(&request)?;
+                let listing = Listing::new(Arc::clone(&client.session), self.cpu.clone());
+                Ok(Response::new(one_result(session_options::get(&client, &listing).await?)))
             }
             CLOSE_SESSION => {
                 let closed = self.clients.log_out(authorization(&request)?, request.remote_addr());
