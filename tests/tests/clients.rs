@@ -1,4 +1,4 @@
-//! Clients that are not ours: the Arrow Flight SQL JDBC driver, and what drivers do that the shell does not.
+//! Clients that are not ours: the Arrow Flight SQL JDBC driver, ADBC from Python, and what drivers do that the shell does not.
 
 use arrow_flight::Action;
 use arrow_flight::flight_service_client::FlightServiceClient;
@@ -49,6 +49,38 @@ fn jdbc_does_what_its_users_do() {
     assert!(output.status.success(), "{said}\n{failed}");
     let passed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("passed ")).collect();
     assert_eq!(passed, STEPS, "{failed}");
+}
+
+/// A Python with ADBC's driver; None, loudly, where there is none.
+///
+/// # Panics
+/// Where there is none, and `DAMSON_REQUIRE_CLIENTS` is 1.
+fn adbc_python() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/duckdb-python");
+    let output = Command::new(script).args(["pyarrow", "adbc_driver_flightsql"]).output();
+    let output = output.expect("scripts/duckdb-python runs");
+    let python = String::from_utf8(output.stdout).expect("a path");
+    if !python.trim().is_empty() {
+        return Some(python.trim().into());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(std::env::var("DAMSON_REQUIRE_CLIENTS").as_deref() != Ok("1"), "no ADBC driver: {said}");
+    eprintln!("\nNO ADBC DRIVER HERE: its test is SKIPPED: {said}\n");
+    None
+}
+
+#[test]
+fn adbc_does_what_its_users_do() {
+    let Some(python) = adbc_python() else { return };
+    let cluster = ProcessCluster::start(2);
+    cluster.shell().execute("CREATE TABLE a (k int PRIMARY KEY, w text) DISTRIBUTED BY (k)");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/flight_adbc.py");
+    let port = cluster.client_address().port().to_string();
+    let output = Command::new(python).arg(program).arg(port).output().expect("Python runs");
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{failed}");
+    let passed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("passed ")).collect();
+    assert_eq!(passed, ["connect", "metadata", "batch", "parameters", "rows"], "{failed}");
 }
 
 async fn connect(address: SocketAddr) -> FlightSqlServiceClient<Channel> {
