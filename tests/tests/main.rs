@@ -2,6 +2,7 @@
 
 mod backup;
 mod bad_input;
+mod clients;
 mod clocks;
 mod copy_errors;
 mod copy_once;

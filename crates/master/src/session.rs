@@ -315,7 +315,7 @@ impl Session {
         std::mem::take(&mut *self.cancel.lock()).cancel();
     }
 
-    fn search_schema(&self) -> String {
+    pub(crate) fn search_schema(&self) -> String {
         self.settings.lock().search_schema()
     }
 

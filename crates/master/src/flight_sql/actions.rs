@@ -1,7 +1,7 @@
 //! Actions beyond Flight SQL's own: cancel by `FlightInfo`, and the end of a session.
 
 use super::clients::Client;
-use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION};
+use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS};
 use super::status::violation;
 use arrow_flight::sql::{Any, CommandPreparedStatementQuery, TicketStatementQuery};
 use arrow_flight::{ActionType, CancelStatus, FlightInfo};
@@ -20,6 +20,14 @@ pub(super) fn action_types() -> Vec<ActionType> {
         action(
             CANCEL_FLIGHT_INFO,
             "Cancels a statement. Request: CancelFlightInfoRequest. Answer: CancelFlightInfoResult.",
+        ),
+        action(
+            SET_SESSION_OPTIONS,
+            "Sets settings of the session. Request: SetSessionOptionsRequest. Answer: SetSessionOptionsResult.",
+        ),
+        action(
+            GET_SESSION_OPTIONS,
+            "Lists the settings of the session. Request: GetSessionOptionsRequest. Answer: GetSessionOptionsResult.",
         ),
         action(CLOSE_SESSION, "Ends the session and what it runs. Request: empty. Answer: CloseSessionResult."),
     ]

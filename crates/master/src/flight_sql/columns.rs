@@ -5,10 +5,14 @@ use crate::sql::sql_type_name;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Field metadata that JDBC shows as the column's type.
 const TYPE_NAME: &str = "ARROW:FLIGHT:SQL:TYPE_NAME";
+/// Digits of a numeric, and those after the point.
+const PRECISION: &str = "ARROW:FLIGHT:SQL:PRECISION";
+const SCALE: &str = "ARROW:FLIGHT:SQL:SCALE";
 
 /// The type that leaves: numerics of 128 bits, plain text and bytes, no encodings.
 pub(super) fn client_type(data_type: &DataType) -> DataType {
@@ -35,8 +39,13 @@ fn inner(field: &FieldRef) -> FieldRef {
 
 /// A column as it leaves, named `name`, of PostgreSQL's type `type_name`.
 pub(super) fn client_field(name: &str, data_type: &DataType, nullable: bool, type_name: String) -> Field {
-    let metadata = [(TYPE_NAME.to_owned(), type_name)].into();
-    Field::new(name, client_type(data_type), nullable).with_metadata(metadata)
+    let data_type = client_type(data_type);
+    let mut metadata = HashMap::from([(TYPE_NAME.to_owned(), type_name)]);
+    if let DataType::Decimal128(precision, scale) = &data_type {
+        metadata.insert(PRECISION.to_owned(), precision.to_string());
+        metadata.insert(SCALE.to_owned(), scale.to_string());
+    }
+    Field::new(name, data_type, nullable).with_metadata(metadata)
 }
 
 /// PostgreSQL's name of a type, without modifiers: those are in the Arrow type.
@@ -102,7 +111,9 @@ mod tests {
         let batch = batch();
         let schema = client_schema(&batch.schema());
         assert_eq!(schema.field(0).data_type(), &DataType::Decimal128(15, 2));
-        assert_eq!(schema.field(0).metadata()[TYPE_NAME], "numeric");
+        let metadata = schema.field(0).metadata();
+        assert_eq!([TYPE_NAME, PRECISION, SCALE].map(|key| metadata[key].as_str()), ["numeric", "15", "2"]);
+        assert!(!schema.field(1).metadata().contains_key(PRECISION));
         assert_eq!(schema.field(1).data_type(), &DataType::Utf8);
         assert!(schema.field(0).is_nullable() && !schema.field(1).is_nullable());
         let sent = client_batch(&batch, &schema).unwrap();

@@ -17,6 +17,14 @@ pub(super) const SESSION_IDLE: Duration = Duration::from_secs(24 * 3600);
 /// One gRPC message from a client: a statement's text, or a batch of parameters.
 pub(super) const REQUEST_BYTES_MAX: usize = 64 << 20;
 
+/// Rows that a client binds to one INSERT run together, up to so many values a statement: each is a node of the plan, of
+/// about 1 KiB while it is planned.
+pub(super) const BULK_VALUES_MAX: usize = 20_000;
+
+/// Bytes of the values of such a statement, besides those of its last row, and of its text.
+pub(super) const BULK_BYTES_MAX: usize = 16 << 20;
+pub(super) const BULK_TEXT_BYTES_MAX: usize = 4 << 20;
+
 /// Encoded messages of a result that wait for the client: with [`MESSAGE_BYTES`] each, one is sent while one is made.
 pub(super) const MESSAGES_AHEAD: usize = 2;
 

@@ -2,6 +2,7 @@
 
 mod actions;
 mod basic;
+mod bulk;
 mod clients;
 mod codec;
 mod columns;
@@ -15,6 +16,7 @@ mod results;
 mod routes;
 mod serve;
 mod service;
+mod session_options;
 mod sql_info;
 mod statements;
 mod status;

@@ -13,6 +13,9 @@ pub const HINT: &str = "hint-bin";
 
 /// Action that ends a session (Flight's own): its settings and statements go at once.
 pub const CLOSE_SESSION: &str = "CloseSession";
+/// Actions that set session options, and list them (Flight's own).
+pub const SET_SESSION_OPTIONS: &str = "SetSessionOptions";
+pub const GET_SESSION_OPTIONS: &str = "GetSessionOptions";
 /// Action that cancels one statement by its `FlightInfo` (Flight's own).
 pub const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 

@@ -1,13 +1,15 @@
 //! Stop 1 of a query's walk: Flight SQL's calls.
 
 use super::actions::{SESSION_CLOSED, SESSION_NOT_CLOSEABLE, action_types, cancel, parse_handle};
+use super::bulk::Portion;
 use super::clients::{Client, Clients};
 use super::columns::{client_field, client_schema, type_name};
 use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, primary_keys_schema};
 use super::listing::{Listing, table_types};
 use super::parameters;
-use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, StatementInfo};
+use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
 use super::results::{Messages, batch_messages, command, on_cpu, promised_schema, run};
+use super::session_options;
 use super::sql_info::sql_info;
 use super::statements::{Life, Statement};
 use super::status::{status, violation};
@@ -15,6 +17,7 @@ use super::transactions;
 use super::type_info::type_info;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
+use crate::sql::ValuesRow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::flight_service_server::FlightService;
@@ -390,9 +393,23 @@ impl FlightSqlService for SqlService {
         let Some(first) = rows.next().await.transpose()? else {
             return self.update(&client, statement.text.clone(), statement.bound()).await;
         };
-        let mut count = self.update(&client, statement.text.clone(), first).await?;
-        while let Some(row) = rows.next().await.transpose()? {
-            count += self.update(&client, statement.text.clone(), row).await?;
+        let insert = ValuesRow::of(&statement.text).filter(|insert| first.len() >= insert.parameters());
+        let Some(insert) = insert else {
+            let mut count = self.update(&client, statement.text.clone(), first).await?;
+            while let Some(row) = rows.next().await.transpose()? {
+                count += self.update(&client, statement.text.clone(), row).await?;
+            }
+            return Ok(count);
+        };
+        let (mut portion, mut row, mut count) = (Portion::new(&insert), Some(first), 0);
+        while let Some(values) = row {
+            if let Some((text, parameters)) = portion.push(values) {
+                count += self.update(&client, text, parameters).await?;
+            }
+            row = rows.next().await.transpose()?;
+        }
+        if let Some((text, parameters)) = portion.take() {
+            count += self.update(&client, text, parameters).await?;
         }
         Ok(count)
     }
@@ -492,6 +509,16 @@ impl FlightSqlService for SqlService {
                 let info = asked.info.ok_or_else(|| violation("the request names no flight"))?;
                 let result: CancelStatus = cancel(&client, &info)?;
                 Ok(Response::new(one_result(CancelFlightInfoResult::new(result).encode_to_vec().into())))
+            }
+            SET_SESSION_OPTIONS => {
+                let client = self.client(&request)?;
+                let answer = session_options::set(&client, &self.cpu, &request.get_ref().body).await?;
+                Ok(Response::new(one_result(answer)))
+            }
+            GET_SESSION_OPTIONS => {
+                let client = self.client(&request)?;
+                let listing = Listing::new(Arc::clone(&client.session), self.cpu.clone());
+                Ok(Response::new(one_result(session_options::get(&client, &listing).await?)))
             }
             CLOSE_SESSION => {
                 let closed = self.clients.log_out(authorization(&request)?, request.remote_addr());

@@ -39,6 +39,7 @@ mod text;
 mod transaction;
 mod types;
 mod unsupported;
+mod values_row;
 mod walk;
 mod wide_numbers;
 
@@ -65,4 +66,5 @@ pub use statement::{
     ShowTarget, SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};
+pub use values_row::ValuesRow;
 pub(crate) use walk::{walk, walk_mut};
