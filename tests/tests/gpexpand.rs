@@ -72,6 +72,14 @@ impl Expanded {
         self.shell().value("SELECT status FROM gpexpand.status ORDER BY updated DESC LIMIT 1")
     }
 
+    /// What `damson state -x` begins with.
+    fn state(&self) -> String {
+        let run = self.cluster.run("state", &["-x"]);
+        assert!(run.success, "{run:?}");
+        let first = run.stdout.lines().next().and_then(|line| line.strip_prefix("Cluster Expansion State = "));
+        first.unwrap_or_else(|| panic!("{run:?}")).to_owned()
+    }
+
     fn table_status(&self, table: &str) -> String {
         self.shell().value(&format!("SELECT status FROM gpexpand.status_detail WHERE fq_name = 'public.{table}'"))
     }
@@ -133,6 +141,9 @@ fn a_cluster_grows_and_shrinks_whatever_cuts_it_short() {
     let old_map = shell.value("SHOW bucket_map");
     let input = all.input();
     assert!(all.fail(&[]).contains("no expansion is set up"));
+    assert_eq!(all.state(), "No Expansion Detected");
+    let segments = all.cluster.run("state", &[]);
+    assert!(segments.success && segments.stdout.contains("2 segments, none of them is down."), "{segments:?}");
 
     // A plan changes nothing.
     let planned = all.succeed(&["--plan", "-i", &input]);
@@ -165,6 +176,7 @@ fn a_cluster_grows_and_shrinks_whatever_cuts_it_short() {
     let said = all.succeed(&["-d", "0"]);
     assert!(said.contains("EXPANSION STOPPED: 4 tables to move"), "{said}");
     assert_eq!(all.status(), "EXPANSION STOPPED");
+    assert_eq!(all.state(), "Data Distribution - Paused");
     assert_eq!(all.segments_of("a"), ["0", "1"]);
     let error = all.fail(&["-c"]);
     assert!(error.contains("tables that are not laid out by the new map: 4") && all.has_record(), "{error}");
@@ -177,6 +189,9 @@ fn a_cluster_grows_and_shrinks_whatever_cuts_it_short() {
     let mut holder = all.hold("a");
     let mut tool = all.start_and_wait_until_second_moves("a");
     assert_eq!((all.table_status("b"), all.table_status("c")), ("COMPLETED".into(), "NOT STARTED".into()));
+    assert_eq!(all.state(), "Data Distribution - Active");
+    let left = all.cluster.run("state", &["-x"]).stdout;
+    assert!(left.contains("public.a") && left.contains("public.c") && !left.contains("public.b"), "{left}");
     tool.kill();
     holder.kill();
     assert_eq!(all.status(), "EXPANSION STARTED");
@@ -190,6 +205,7 @@ fn a_cluster_grows_and_shrinks_whatever_cuts_it_short() {
     assert!(said.contains("public.a is moved") && said.contains("EXPANSION COMPLETE"), "{said}");
     assert!(!said.contains("public.b is moved"), "{said}");
     assert_eq!(all.status(), "EXPANSION COMPLETE");
+    assert_eq!(all.state(), "Expansion Complete");
     for table in ["a", "b", "c"] {
         assert_eq!(all.segments_of(table), ["0", "1", "2", "3"], "{table}");
     }

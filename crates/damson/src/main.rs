@@ -33,6 +33,7 @@ enum Command {
     Backup(shell::BackupArgs),
     Restore(shell::RestoreArgs),
     Expand(Box<expand::ExpandArgs>),
+    State(expand::StateArgs),
     Tpch(tpch_command::TpchArgs),
 }
 
@@ -52,16 +53,21 @@ fn main() -> ExitCode {
         Command::Backup(args) => shell::backup(&args),
         Command::Restore(args) => shell::restore(&args),
         Command::Expand(args) => expand::run(&args),
+        Command::State(args) => expand::state(&args),
         Command::Tpch(args) => ended(tpch_command::run(&args)),
     }
 }
 
-/// The command line, with `expand` in it where the binary is called by the name that Greenplum's users know.
+/// The command line, with the subcommand in it where the binary is called by a name that Greenplum's users know.
 fn as_subcommand(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    if words.first().is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("gpexpand"))) {
-        words.insert(1, "expand".into());
-    }
+    let name = words.first().and_then(|name| Path::new(name).file_name()).and_then(OsStr::to_str);
+    let subcommand = match name {
+        Some("gpexpand") => "expand",
+        Some("gpstate") => "state",
+        _ => return words,
+    };
+    words.insert(1, subcommand.into());
     words
 }
 
@@ -90,12 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_binary_may_be_called_gpexpand() {
+    fn the_binary_may_be_called_as_greenplums_tools() {
         let parse = |words: &[&str]| Cli::try_parse_from(as_subcommand(words.iter().map(OsString::from)));
         for words in [&["/usr/bin/gpexpand", "-n", "2"][..], &["damson", "expand", "-n", "2"]] {
             let cli = parse(words).unwrap_or_else(|error| panic!("{error}"));
             assert!(matches!(cli.command, Command::Expand(_)), "{words:?}");
         }
         assert!(parse(&["damson", "-n", "2"]).is_err());
+        let cli = parse(&["gpstate", "-x"]).unwrap_or_else(|error| panic!("{error}"));
+        assert!(matches!(cli.command, Command::State(_)));
     }
 }

@@ -15,10 +15,12 @@ mod progress;
 mod record;
 mod session;
 mod setup;
+mod state;
 mod status;
 mod times;
 mod tool;
 mod undo;
 
 pub use args::ExpandArgs;
+pub use state::{StateArgs, state};
 pub use tool::run;
