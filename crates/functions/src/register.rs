@@ -40,6 +40,8 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         ScalarUDF::from(Lengthening::new(string::repeat())),
         ScalarUDF::from(Lengthening::new(unicode::lpad())),
         ScalarUDF::from(Lengthening::new(unicode::rpad())),
+        scalar::text_to_float4(),
+        scalar::text_to_float8(),
         scalar::round(),
         scalar::trunc(),
         scalar::ceil(),

@@ -83,7 +83,10 @@ impl Failure {
         }
         report.push('\n');
         if let Some(position) = error.position {
-            report.push_str(&pointer(statement, position));
+            // A statement that is not told in full has something to hide.
+            if damson_master::shown_statement(statement) == statement {
+                report.push_str(&pointer(statement, position));
+            }
         }
         for (name, text) in [("DETAIL", &error.detail), ("HINT", &error.hint)] {
             if let Some(text) = text {

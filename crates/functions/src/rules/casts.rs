@@ -42,6 +42,12 @@ pub fn rounding_cast(expr: &Expr, source: &DataType, target: &DataType) -> Optio
             let numeric_cast = scalar("to_numeric").call(args);
             Some(if numeric.wide() == *target { numeric_cast } else { cast(numeric_cast, target.clone()) })
         }
+        (DataType::Float32, _) if is_text(source) && *source != DataType::Null => {
+            Some(scalar("text_to_float4").call(vec![expr.clone()]))
+        }
+        (DataType::Float64, _) if is_text(source) && *source != DataType::Null => {
+            Some(scalar("text_to_float8").call(vec![expr.clone()]))
+        }
         (DataType::Binary | DataType::LargeBinary | DataType::BinaryView, _) if is_text(source) => {
             let bytes = scalar("to_bytea").call(vec![expr.clone()]);
             Some(if *target == DataType::BinaryView { bytes } else { cast(bytes, target.clone()) })

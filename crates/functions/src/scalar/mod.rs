@@ -26,6 +26,7 @@ mod power;
 mod rounding;
 mod similar_to;
 mod single_row;
+mod text_to_float;
 mod to_char;
 mod to_text;
 
@@ -51,6 +52,7 @@ pub use power::{exp, power};
 pub use rounding::{ceil, floor, round, trunc};
 pub use similar_to::{similar_to_regex, translate, with_backslash};
 pub use single_row::single_row;
+pub use text_to_float::{text_to_float4, text_to_float8};
 pub use to_char::{to_char, to_date, to_timestamp};
 pub use to_text::{has_own_text, to_text};
 

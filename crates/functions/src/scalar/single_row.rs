@@ -4,7 +4,7 @@ use super::function::{PlainFunction, over_arrays};
 use crate::FunctionError;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::{Result, plan_err};
+use datafusion::common::plan_err;
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
 

@@ -20,6 +20,22 @@ async fn texts_are_not_longer_than_a_value_may_be() {
 }
 
 #[tokio::test]
+async fn texts_of_floats_are_in_range() {
+    for sql in [
+        "SELECT '1e400'::float8",
+        "SELECT '-1e39'::float4",
+        "SELECT '1e-400'::float8",
+        "SELECT s::float4 FROM (VALUES ('1'), ('1e-60')) AS t(s)",
+    ] {
+        assert_eq!(state(sql).await, "22003", "{sql}");
+    }
+    assert_eq!(state("SELECT 'one'::float8").await, "22P02");
+    let sql = "SELECT count(*) FROM (VALUES ('Infinity'), ('-inf'), ('NaN'), ('0e99'), ('-0.000'), (' 1e30 '), (NULL)) AS t(s) \
+               WHERE s::float4 IS NOT NULL";
+    assert_eq!(rows(sql).await, ["6"]);
+}
+
+#[tokio::test]
 async fn literals_are_int4_if_they_fit() {
     assert_eq!(
         types("SELECT 1, -5, 2147483647, 2147483648, 9223372036854775807, 9223372036854775808").await,

@@ -517,7 +517,7 @@ impl FlightSqlService for SqlService {
             }
             GET_SESSION_OPTIONS => {
                 let client = self.client(&request)?;
-                let listing = Listing::new(Arc::clone(&client.session), self.cpu.clone());
+                let listing = Listing::new(client.session.clone(), self.cpu.clone());
                 Ok(Response::new(one_result(session_options::get(&client, &listing).await?)))
             }
             CLOSE_SESSION => {

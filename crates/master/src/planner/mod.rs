@@ -12,6 +12,7 @@ mod locus;
 mod materialize;
 mod modify;
 mod next_values;
+mod segments;
 mod slices;
 mod spool;
 mod verify;
@@ -34,6 +35,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use distribute::{Distributor, Placed};
 use next_values::NextValuesPlanner;
+use segments::segments_of;
 use std::sync::Arc;
 
 /// What the planner must know beside the plan.
@@ -74,7 +76,7 @@ pub(crate) fn distribute_and_slice(
 ) -> Result<SliceTable> {
     let everywhere = matches!(&output, Output::Write(target) if target.is_everywhere());
     let in_place = matches!(&output, Output::Write(target) if target.is_in_place());
-    let segments = context.map.segment_count() as u32;
+    let segments = segments_of(context, &physical, &output) as u32;
     let distributor = Distributor { tables: context.tables, segments, map: context.map.version, everywhere, in_place };
     let placed: Placed = distributor.place(&physical)?;
     let placed = match output {
