@@ -184,7 +184,6 @@ fn every_statement_works_on_a_bucket_that_fails() {
 }
 
 #[test]
-#[ignore = "open: after a segment was killed its blocks are read from the bucket again"]
 fn what_was_read_of_a_bucket_is_on_the_disk_after_a_restart() {
     let server = S3Server::start();
     let mut cluster = start(&server);
