@@ -13,7 +13,7 @@ use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::expr_rewriter::replace_col;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Expr, ExprFunctionExt, Filter, Limit, LogicalPlan, LogicalPlanBuilder, Projection, SkipType, Subquery,
+    Distinct, Expr, ExprFunctionExt, Filter, Limit, LogicalPlan, LogicalPlanBuilder, Projection, SkipType, Subquery,
     WindowFunctionDefinition, lit,
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
@@ -69,6 +69,27 @@ fn is_of_rows(subquery: &Subquery) -> bool {
     !subquery.outer_ref_columns.is_empty() && !is_aggregate && subquery.subquery.schema().fields().len() == 1
 }
 
+/// Whether the rows of a subquery for one row around are those of the whole subquery that the correlated conditions choose: all that is
+/// above these conditions takes each row by itself. An aggregate, a window, a LIMIT or the side of an outer join that may be NULL would see
+/// all rows instead of some.
+fn can_be_chosen_later(plan: &LogicalPlan) -> Result<bool> {
+    let is_correlated = |plan: &LogicalPlan| plan.exists(|node| Ok(node.contains_outer_reference()));
+    match plan {
+        LogicalPlan::Filter(filter) => can_be_chosen_later(&filter.input),
+        LogicalPlan::SubqueryAlias(alias) => can_be_chosen_later(&alias.input),
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => can_be_chosen_later(&sort.input),
+        LogicalPlan::Distinct(Distinct::All(input)) => can_be_chosen_later(input),
+        LogicalPlan::Projection(projection) => {
+            let computes = projection.expr.iter().any(Expr::contains_outer);
+            Ok(!computes && can_be_chosen_later(&projection.input)?)
+        }
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && !plan.contains_outer_reference() => {
+            Ok(can_be_chosen_later(&join.left)? && can_be_chosen_later(&join.right)?)
+        }
+        other => Ok(!is_correlated(other)?),
+    }
+}
+
 /// The plan around, with the subqueries joined so far.
 struct Joined<'a> {
     plan: LogicalPlan,
@@ -104,6 +125,9 @@ impl<'a> Joined<'a> {
             }
             other => (other.clone(), false),
         };
+        if !can_be_chosen_later(&rows)? {
+            return Ok(None);
+        }
         let mut pull_up = PullUpCorrelatedExpr::new();
         let rows = rows.rewrite(&mut pull_up).data()?;
         if !pull_up.can_pull_up {
