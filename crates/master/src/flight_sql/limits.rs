@@ -25,6 +25,9 @@ pub(super) const BULK_VALUES_MAX: usize = 20_000;
 pub(super) const BULK_BYTES_MAX: usize = 16 << 20;
 pub(super) const BULK_TEXT_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes of the rows that a client binds to a statement before it executes it.
+pub(super) const BOUND_BYTES_MAX: usize = 64 << 20;
+
 /// Encoded messages of a result that wait for the client: with [`MESSAGE_BYTES`] each, one is sent while one is made.
 pub(super) const MESSAGES_AHEAD: usize = 2;
 

@@ -5,6 +5,7 @@ use super::bulk::Portion;
 use super::clients::{Client, Clients};
 use super::columns::{client_field, client_schema, type_name};
 use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, primary_keys_schema};
+use super::limits::BOUND_BYTES_MAX;
 use super::listing::{Listing, table_types};
 use super::parameters;
 use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
@@ -362,7 +363,7 @@ impl FlightSqlService for SqlService {
         self.update(&client, command.query, vec![]).await
     }
 
-    /// Binds one row. A query with several would be several results.
+    /// Binds rows; to a query one: with several it would be several results.
     async fn do_put_prepared_statement_query(
         &self,
         query: CommandPreparedStatementQuery,
@@ -371,10 +372,21 @@ impl FlightSqlService for SqlService {
         let client = self.client(&request)?;
         let (handle, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
         let mut rows = parameters::rows(request.into_inner());
-        let bound = rows.next().await.transpose()?.unwrap_or_default();
-        if rows.next().await.transpose()?.is_some() {
-            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "a query takes one row of parameters");
-            return Err(status(&error.with_hint("execute it once for each row")));
+        let (mut bound, mut bytes) = (vec![], 0);
+        while let Some(row) = rows.next().await.transpose()? {
+            if !statement.prepared.is_update && !bound.is_empty() {
+                let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "a query takes one row of parameters");
+                return Err(status(&error.with_hint("execute it once for each row")));
+            }
+            bytes += row.iter().map(ScalarValue::size).sum::<usize>();
+            if bytes > BOUND_BYTES_MAX {
+                let message = format!("the rows that are bound have more than {BOUND_BYTES_MAX} bytes");
+                let error = SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message);
+                return Err(status(
+                    &error.with_hint("bind and execute some of them at a time, or send them with the update"),
+                ));
+            }
+            bound.push(row);
         }
         statement.bind(bound);
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle_bytes(handle)) })
@@ -389,10 +401,14 @@ impl FlightSqlService for SqlService {
         let client = self.client(&request)?;
         let (_, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
         transactions::check(&client, statement.transaction.as_ref(), &statement.text).await?;
-        let mut rows = parameters::rows(request.into_inner());
-        let Some(first) = rows.next().await.transpose()? else {
-            return self.update(&client, statement.text.clone(), statement.bound()).await;
-        };
+        let mut rows = parameters::rows(request.into_inner()).boxed();
+        let mut sent = rows.next().await.transpose()?;
+        if sent.is_none() {
+            // They were bound before.
+            rows = stream::iter(statement.bound_rows()).map(Ok).boxed();
+            sent = rows.next().await.transpose()?;
+        }
+        let Some(first) = sent else { return self.update(&client, statement.text.clone(), vec![]).await };
         let insert = ValuesRow::of(&statement.text).filter(|insert| first.len() >= insert.parameters());
         let Some(insert) = insert else {
             let mut count = self.update(&client, statement.text.clone(), first).await?;

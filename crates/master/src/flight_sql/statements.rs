@@ -19,8 +19,8 @@ pub(super) struct Statement {
     pub prepared: Prepared,
     /// The handle of the transaction that it was made for.
     pub transaction: Option<Bytes>,
-    /// What the client bound last.
-    parameters: Mutex<Vec<ScalarValue>>,
+    /// Rows that the client bound last: of a query one at most.
+    parameters: Mutex<Vec<Vec<ScalarValue>>>,
 }
 
 impl Statement {
@@ -32,12 +32,17 @@ impl Statement {
         Statement { transaction, ..self }
     }
 
-    pub(super) fn bind(&self, parameters: Vec<ScalarValue>) {
-        *self.parameters.lock() = parameters;
+    pub(super) fn bind(&self, rows: Vec<Vec<ScalarValue>>) {
+        *self.parameters.lock() = rows;
     }
 
-    pub(super) fn bound(&self) -> Vec<ScalarValue> {
+    pub(super) fn bound_rows(&self) -> Vec<Vec<ScalarValue>> {
         self.parameters.lock().clone()
+    }
+
+    /// The first row; of a statement that nothing is bound to, no values.
+    pub(super) fn bound(&self) -> Vec<ScalarValue> {
+        self.parameters.lock().first().cloned().unwrap_or_default()
     }
 }
 

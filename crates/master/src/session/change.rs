@@ -2,7 +2,7 @@
 //! transaction, and the rows of RETURNING to the client.
 
 use super::bind::Bound;
-use super::query::{parameter_types, with_parameters};
+use super::query::{described_types, with_parameters};
 use super::write::{Changed, Reports, Returned};
 use super::{Outcome, Session};
 use crate::error::{SqlResult, of_datafusion};
@@ -71,7 +71,7 @@ impl Session {
 
     /// Columns of RETURNING, none without, and the parameters' types.
     pub(super) fn describe_change(&self, change: &BoundChange) -> SqlResult<(SchemaRef, Vec<DataType>)> {
-        let parameters = parameter_types(&change.bound.plan)?;
+        let parameters = described_types(&change.bound.plan)?;
         let Some(names) = &change.returning else { return Ok((Arc::new(Schema::empty()), parameters)) };
         let state = &change.bound.state;
         let analyzed = state.analyzer().execute_and_check(change.bound.plan.clone(), state.config_options(), |_, _| {});

@@ -15,8 +15,10 @@ use damson_cluster::CopyUnit;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
@@ -59,7 +61,7 @@ impl Session {
             return Ok((setval.schema(), parameter_types(&bound.plan)?));
         }
         let bound = self.bind(state, query, text).await?;
-        let parameters = parameter_types(&bound.plan)?;
+        let parameters = described_types(&bound.plan)?;
         let analyzed =
             bound.state.analyzer().execute_and_check(bound.plan.clone(), bound.state.config_options(), |_, _| {});
         // A parameter without a type stops the analyzer; the binder's schema is what is known then.
@@ -161,6 +163,26 @@ pub(super) fn parameter_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
     }
     let count = by_number.keys().next_back().copied().unwrap_or(0);
     Ok((1..=count).map(|n| by_number.get(&n).cloned().unwrap_or(DataType::Null)).collect())
+}
+
+/// As [`parameter_types`], for who will bind them: one of which only a cast is known, as of those of VALUES, has its type. Values are not
+/// cast to it when they are bound: an assignment rounds where Arrow cuts.
+pub(super) fn described_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
+    let mut types = parameter_types(plan)?;
+    let mut look = |expr: &Expr| {
+        if let Expr::Cast(Cast { expr, field }) = expr
+            && let Expr::Placeholder(placeholder) = expr.as_ref()
+            && let Ok(number) = placeholder.id.trim_start_matches('$').parse::<usize>()
+            && let Some(data_type) = number.checked_sub(1).and_then(|at| types.get_mut(at))
+            && *data_type == DataType::Null
+        {
+            data_type.clone_from(field.data_type());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    let looked = plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
+    looked.map_err(of_datafusion)?;
+    Ok(types)
 }
 
 pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResult<Bound> {

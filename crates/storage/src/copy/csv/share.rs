@@ -153,7 +153,7 @@ impl Share {
     pub(super) async fn fill(&mut self, records: &mut Records) -> Result<(), StorageError> {
         if self.text.len() - self.at > RECORD_BYTES_MAX {
             let message = format!("a record is longer than {RECORD_BYTES_MAX} bytes: is a quote not closed?");
-            let defect = Defect { column: None, value: None, message, sqlstate: "22P04" };
+            let defect = Defect { column: None, value: None, message, sqlstate: "54000" };
             return Err(self.error(self.at, defect).await);
         }
         let (block, is_last) = self.blocks.next().await?;

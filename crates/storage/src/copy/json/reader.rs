@@ -189,7 +189,7 @@ impl JsonReader {
         if self.text.len() - self.at > RECORD_BYTES_MAX {
             let message = format!("a line is longer than {RECORD_BYTES_MAX} bytes");
             let line = self.lines.line(&self.blocks.file, self.offset, &self.text, self.at).await?;
-            let defect = Defect { column: None, value: None, message, sqlstate: "22P04" };
+            let defect = Defect { column: None, value: None, message, sqlstate: "54000" };
             return Err(error(&self.blocks.file.file().url, line, defect, &self.text[self.at..]));
         }
         let (block, is_last) = self.blocks.next().await?;
