@@ -83,7 +83,7 @@ pub(crate) fn resolve(
         } else if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
             let spec = CopyWriteSpec {
                 content: head.content,
-                target: write.spec().target.clone(),
+                target: write.spec().target.of_segment(head.content),
                 access: head.access.clone(),
                 exports: exports.clone(),
                 data_dir: Some(stores.local().data_dir().to_owned()),

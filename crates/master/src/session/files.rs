@@ -94,7 +94,7 @@ impl Session {
     /// An external table, whose files are looked for.
     ///
     /// # Errors
-    /// 0A000 for a writable one; those of COPY's places.
+    /// 42809 for a writable one; those of COPY's places.
     pub(super) async fn external_table(
         &self,
         names: &StatementNames,
@@ -102,9 +102,10 @@ impl Session {
         external: &ExternalDef,
     ) -> SqlResult<Arc<dyn TableProvider>> {
         if external.writable {
-            let message = format!("cannot read from writable external table \"{}\"", view.name);
-            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message);
-            return Err(error.with_hint("Make a readable external table of the same place to read it."));
+            let message = "it is not possible to read from a WRITABLE external table";
+            let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+            let hint = format!("Make a readable external table of the same place to read what \"{}\" got.", view.name);
+            return Err(error.with_hint(hint));
         }
         let secret = external.secret.clone().map(|text| Name { text, position: 1 });
         let access = self.access(names.state(), secret.as_ref(), &external.locations).await;

@@ -104,6 +104,7 @@ mod tests {
     fn open(place: &str, single: bool) -> Result<(String, Option<String>), StorageError> {
         let target = CopyTarget {
             place: place.into(),
+            further_places: vec![],
             stem: "s".into(),
             columns: vec!["a".into()],
             format: CopyFormat::Json(JsonOptions {}),
@@ -111,6 +112,7 @@ mod tests {
             max_file_bytes: None,
             partition_by: vec![],
             single,
+            leaves_out_empty: false,
         };
         // A client is made without asking anybody.
         let options = [("region", "us-east-1"), ("access_key_id", "k"), ("secret_access_key", "s")];
