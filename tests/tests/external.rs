@@ -215,6 +215,33 @@ fn external_tables_have_the_types_that_they_declare() {
     shell.execute(&make("little", "SEGMENT REJECT LIMIT 2 ROWS"));
     assert_fails(&shell, "SELECT * FROM little", &["22P04"]);
 
+    // Each scan logs the rows that it passes over.
+    shell.execute(&make("logged", "LOG ERRORS SEGMENT REJECT LIMIT 3"));
+    let log = "SELECT linenum, colname, sqlstate, rawdata FROM gp_read_error_log('logged') ORDER BY linenum";
+    let bad_rows = [["2", "k", "22P02", "x;2"], ["4", "k", "22P02", "y;4"]];
+    assert_eq!(shell.rows(log), [[""; 4]; 0]);
+    assert_eq!(shell.rows("SELECT * FROM logged ORDER BY k"), [["1", "1"], ["3", "3"]]);
+    assert_eq!(shell.rows(log), bad_rows);
+    assert_eq!(shell.value("SELECT DISTINCT relname FROM gp_read_error_log('public.logged')"), "logged");
+    // Of a column that is read they are none.
+    assert_eq!(shell.value("SELECT sum(n) FROM logged"), "10");
+    assert_eq!(shell.rows(log), bad_rows);
+    shell.execute("CREATE VIEW over_logged AS SELECT k FROM logged");
+    assert_eq!(shell.value("SELECT count(k) FROM over_logged"), "2");
+    assert_eq!(shell.rows(log).len(), 4);
+    assert_eq!(shell.value("SELECT gp_truncate_error_log('logged')"), "t");
+    assert_eq!(shell.rows(log), [[""; 4]; 0]);
+    // What was logged of a query that fails stays.
+    shell.execute(&make("strictly_logged", "LOG ERRORS SEGMENT REJECT LIMIT 2 ROWS"));
+    assert_fails(&shell, "SELECT * FROM strictly_logged", &["22P04"]);
+    assert_eq!(shell.value("SELECT count(*) FROM gp_read_error_log('strictly_logged')"), "2");
+    assert_fails(&shell, &make("x", "LOG ERRORS"), &["42601"]);
+    // Another table of the name has another log.
+    shell.execute("DROP EXTERNAL TABLE strictly_logged");
+    assert_fails(&shell, "SELECT * FROM gp_read_error_log('strictly_logged')", &["42P01"]);
+    shell.execute(&make("strictly_logged", "LOG ERRORS SEGMENT REJECT LIMIT 9"));
+    assert_eq!(shell.value("SELECT count(*) FROM gp_read_error_log('strictly_logged')"), "0");
+
     shell.execute("CREATE WRITABLE EXTERNAL TABLE w (k int) LOCATION ('/tmp/nowhere') FORMAT 'CSV'");
     for (sql, code) in [
         ("INSERT INTO e VALUES (1, 2, 'x')", "42809"),
@@ -224,6 +251,7 @@ fn external_tables_have_the_types_that_they_declare() {
         ("UPDATE w SET k = 1", "0A000"),
         ("COPY w FROM '/x'", "0A000"),
         ("SELECT * FROM w", "42809"),
+        ("SELECT * FROM gp_read_error_log('w')", "0A000"),
         ("COPY w TO '/tmp/nowhere'", "0A000"),
         ("DROP TABLE e", "42809"),
         ("DROP VIEW e", "42809"),

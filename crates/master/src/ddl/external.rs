@@ -6,9 +6,9 @@ use super::distribution::of_clause;
 use super::relation::{already_exists, find_relation, find_table, skipped_existing, target_schema};
 use crate::backup::shown_url;
 use crate::catalog::{CatalogState, ExternalDef, Relation, ViewDef, Workspace};
-use crate::error::{SqlError, SqlResult, SqlState};
+use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::sql::{CreateExternal, RelationName};
-use damson_cluster::{ColumnDef, Distribution, OnBadRow};
+use damson_cluster::{ColumnDef, Distribution, TableId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -33,6 +33,31 @@ pub fn find_writable(
     }
 }
 
+/// Under which id the rows are logged that an external table's scans pass over: its own, which no table has.
+///
+/// # Errors
+/// Internal: it has none.
+pub fn error_log_of(state: &CatalogState, table: &ViewDef) -> SqlResult<TableId> {
+    let id = state.view_id(&table.schema, &table.name);
+    id.map(TableId).ok_or_else(|| internal(format!("external table \"{}\" has no id", table.name)))
+}
+
+/// The error log, and the name, of a table or of a readable external one.
+///
+/// # Errors
+/// 42P01; 42809 for what has none.
+pub fn find_error_log(state: &CatalogState, name: &RelationName, search_schema: &str) -> SqlResult<(TableId, String)> {
+    match find_relation(state, name, search_schema) {
+        Some(Relation::View(view)) if view.external.as_ref().is_some_and(|external| !external.writable) => {
+            Ok((error_log_of(state, view)?, view.name.clone()))
+        }
+        _ => {
+            let entry = find_table(state, name, search_schema)?;
+            Ok((entry.def.id, entry.def.name.clone()))
+        }
+    }
+}
+
 /// # Errors
 /// 42P07, 3F000, 42701; 42P16 for a place or a distribution that a writable one cannot have; 0A000 for what external tables cannot do yet.
 pub fn create_external(
@@ -51,11 +76,7 @@ pub fn create_external(
         done.notices.push(skipped_existing(&table.name));
         return Ok(done);
     }
-    let refused = [
-        ("FORCE", copy.force),
-        ("VALIDATE", copy.is_validation()),
-        ("LOG ERRORS", matches!(copy.on_bad_row, OnBadRow::Reject { log: true, .. })),
-    ];
+    let refused = [("FORCE", copy.force), ("VALIDATE", copy.is_validation())];
     if let Some((option, _)) = refused.into_iter().find(|(_, is_asked)| *is_asked) {
         let message = format!("{option} of an external table is not supported");
         return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(table.position));
