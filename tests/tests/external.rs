@@ -1,11 +1,12 @@
 //! Files that are queried, and external tables, on clusters of real processes: the same rows as when COPY has loaded them.
 
-use damson_tests::processes::{ProcessCluster, Setup, Shell};
+use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
 use damson_tests::s3_server::{BUCKET, S3Server};
 use damson_tests::web_server::{WebFile, WebServer};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// With a header; quoted line ends, NULLs, and a column of each type that is found in text.
 fn csv(rows: Range<u32>) -> String {
@@ -214,14 +215,44 @@ fn external_tables_have_the_types_that_they_declare() {
     shell.execute(&make("little", "SEGMENT REJECT LIMIT 2 ROWS"));
     assert_fails(&shell, "SELECT * FROM little", &["22P04"]);
 
+    // Each scan logs the rows that it passes over.
+    shell.execute(&make("logged", "LOG ERRORS SEGMENT REJECT LIMIT 3"));
+    let log = "SELECT linenum, colname, sqlstate, rawdata FROM gp_read_error_log('logged') ORDER BY linenum";
+    let bad_rows = [["2", "k", "22P02", "x;2"], ["4", "k", "22P02", "y;4"]];
+    assert_eq!(shell.rows(log), [[""; 4]; 0]);
+    assert_eq!(shell.rows("SELECT * FROM logged ORDER BY k"), [["1", "1"], ["3", "3"]]);
+    assert_eq!(shell.rows(log), bad_rows);
+    assert_eq!(shell.value("SELECT DISTINCT relname FROM gp_read_error_log('public.logged')"), "logged");
+    // Of a column that is read they are none.
+    assert_eq!(shell.value("SELECT sum(n) FROM logged"), "10");
+    assert_eq!(shell.rows(log), bad_rows);
+    shell.execute("CREATE VIEW over_logged AS SELECT k FROM logged");
+    assert_eq!(shell.value("SELECT count(k) FROM over_logged"), "2");
+    assert_eq!(shell.rows(log).len(), 4);
+    assert_eq!(shell.value("SELECT gp_truncate_error_log('logged')"), "t");
+    assert_eq!(shell.rows(log), [[""; 4]; 0]);
+    // What was logged of a query that fails stays.
+    shell.execute(&make("strictly_logged", "LOG ERRORS SEGMENT REJECT LIMIT 2 ROWS"));
+    assert_fails(&shell, "SELECT * FROM strictly_logged", &["22P04"]);
+    assert_eq!(shell.value("SELECT count(*) FROM gp_read_error_log('strictly_logged')"), "2");
+    assert_fails(&shell, &make("x", "LOG ERRORS"), &["42601"]);
+    // Another table of the name has another log.
+    shell.execute("DROP EXTERNAL TABLE strictly_logged");
+    assert_fails(&shell, "SELECT * FROM gp_read_error_log('strictly_logged')", &["42P01"]);
+    shell.execute(&make("strictly_logged", "LOG ERRORS SEGMENT REJECT LIMIT 9"));
+    assert_eq!(shell.value("SELECT count(*) FROM gp_read_error_log('strictly_logged')"), "0");
+
     shell.execute("CREATE WRITABLE EXTERNAL TABLE w (k int) LOCATION ('/tmp/nowhere') FORMAT 'CSV'");
     for (sql, code) in [
-        ("INSERT INTO e VALUES (1, 2, 'x')", "0A000"),
+        ("INSERT INTO e VALUES (1, 2, 'x')", "42809"),
         ("UPDATE e SET k = 1", "0A000"),
         ("DELETE FROM e", "0A000"),
         ("TRUNCATE e", "0A000"),
-        ("INSERT INTO w VALUES (1)", "0A000"),
-        ("SELECT * FROM w", "0A000"),
+        ("UPDATE w SET k = 1", "0A000"),
+        ("COPY w FROM '/x'", "0A000"),
+        ("SELECT * FROM w", "42809"),
+        ("SELECT * FROM gp_read_error_log('w')", "0A000"),
+        ("COPY w TO '/tmp/nowhere'", "0A000"),
         ("DROP TABLE e", "42809"),
         ("DROP VIEW e", "42809"),
         ("DROP EXTERNAL TABLE above", "42809"),
@@ -237,6 +268,134 @@ fn external_tables_have_the_types_that_they_declare() {
     assert_fails(&shell, "SELECT * FROM above", &["42P01"]);
     shell.execute("DROP EXTERNAL TABLE IF EXISTS e");
     assert!(Path::new(&a).exists(), "the files stay");
+}
+
+/// Files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return vec![] };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn rows_are_inserted_into_writable_external_tables() {
+    let bucket = S3Server::start();
+    let segment_environment = bucket.environment();
+    let cluster = ProcessCluster::start_with(Setup { segments: 3, segment_environment, ..Setup::default() });
+    let (shell, root) = (cluster.shell(), cluster.directory().join("out"));
+    let place = |name: &str| root.join(name).display().to_string();
+    shell.execute("CREATE TABLE t (k bigint, v text, d date, n numeric(8,2)) DISTRIBUTED BY (k)");
+    shell.execute(
+        "INSERT INTO t SELECT x, CASE WHEN x % 7 = 0 THEN NULL ELSE 'v \"' || CAST(x AS text) || '\", ' END, \
+         CAST('2026-01-0' || CAST(x % 3 + 1 AS text) AS date), x / 4.0 FROM generate_series(1, 3000) AS g(x)",
+    );
+    let all = shell.rows("SELECT * FROM t ORDER BY k");
+    for (number, (to, format)) in [
+        (place("csv"), "'CSV' (DELIMITER '|' NULL 'nil' HEADER)"),
+        (place("text"), "'TEXT' COMPRESSION zstd"),
+        (place("json"), "'JSON' COMPRESSION gzip"),
+        (place("parquet"), "'PARQUET'"),
+        (format!("s3://{BUCKET}/out/csv"), "'CSV' COMPRESSION gzip"),
+        (format!("s3://{BUCKET}/out/parquet"), "'PARQUET' COMPRESSION zstd"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        shell.execute(&format!("CREATE WRITABLE EXTERNAL TABLE w{number} (LIKE t) LOCATION ('{to}') FORMAT {format}"));
+        // Each statement adds files.
+        for half in 0..2 {
+            let sql = format!("INSERT INTO w{number} SELECT * FROM t WHERE k % 2 = {half}");
+            let run = shell.run("table", &["-c", &sql]);
+            assert!(run.success && format!("{}{}", run.stdout, run.stderr).contains("INSERT 0 1500"), "{sql}: {run:?}");
+        }
+        let read = if format.starts_with("'PARQUET'") { "'PARQUET'" } else { format };
+        shell.execute(&format!("CREATE EXTERNAL TABLE r{number} (LIKE t) LOCATION ('{to}/*') FORMAT {read}"));
+        assert_eq!(shell.rows(&format!("SELECT * FROM r{number} ORDER BY k")), all, "{to} {format}");
+    }
+    // All segments have written, each twice.
+    assert_eq!(files(&root.join("csv")).len(), 6);
+
+    // Columns, defaults and types are INSERT's.
+    let small = "(k smallint, v varchar(3), n numeric(4,1))";
+    shell.execute(&format!("CREATE WRITABLE EXTERNAL TABLE s {small} LOCATION ('{}') FORMAT 'CSV'", place("small")));
+    shell.execute("INSERT INTO s (n, k) VALUES (1.25, 1), ('2', '2')");
+    let written = files(&root.join("small"));
+    assert_eq!(written.len(), 1, "segments without rows write nothing: {written:?}");
+    let mut lines: Vec<String> =
+        fs::read_to_string(&written[0]).expect("text").lines().map(ToOwned::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["1,,1.3", "2,,2.0"]);
+    assert_fails(&shell, "INSERT INTO s VALUES (1, 'long')", &["22001"]);
+    assert_fails(&shell, "INSERT INTO s VALUES (70000)", &["22003"]);
+    assert_fails(&shell, "INSERT INTO s VALUES (1, 'a', 1, 1)", &["42601"]);
+    assert_fails(&shell, "INSERT INTO s (x) VALUES (1)", &["42703"]);
+    assert_eq!(files(&root.join("small")), written);
+
+    // Rows of a key are in files of one segment; places are taken in turn; partitions are directories.
+    let (a, b) = (place("a"), place("b"));
+    shell.execute(&format!(
+        "CREATE WRITABLE EXTERNAL TABLE h (LIKE t) LOCATION ('{a}', '{b}') FORMAT 'CSV' PARTITION BY (d) DISTRIBUTED BY (v)"
+    ));
+    shell.execute("INSERT INTO h SELECT k, 'v' || CAST(k % 40 AS text), d, n FROM t");
+    assert_eq!(
+        shell.value(&format!("SELECT count(*) FROM '{a}/**/*.csv'")).parse::<u64>().expect("a count")
+            + shell.value(&format!("SELECT count(*) FROM '{b}/**/*.csv'")).parse::<u64>().expect("a count"),
+        3000
+    );
+    let mut segments: std::collections::BTreeMap<String, std::collections::BTreeSet<String>> = Default::default();
+    for file in [files(&root.join("a")), files(&root.join("b"))].concat() {
+        let text = file.display().to_string();
+        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+        let segment = name.split('-').next().expect("a segment").to_owned();
+        assert!(text.contains("/d=2026-01-0"), "{text}");
+        assert_eq!(text.starts_with(&b), segment == "seg1", "{text}");
+        for line in fs::read_to_string(&file).expect("text").lines() {
+            let key = line.split(',').nth(1).expect("a column").to_owned();
+            segments.entry(key).or_default().insert(segment.clone());
+        }
+    }
+    assert_eq!(segments.len(), 40);
+    assert!(segments.values().all(|of_key| of_key.len() == 1), "{segments:?}");
+
+    // What fails leaves nothing, on any segment.
+    shell.execute(&format!("CREATE WRITABLE EXTERNAL TABLE f (k bigint) LOCATION ('{}') FORMAT 'CSV'", place("f")));
+    assert_fails(&shell, "INSERT INTO f SELECT 1 / (k - 2999) FROM t", &["22012"]);
+    let object = format!("s3://{BUCKET}/f");
+    shell.execute(&format!("CREATE WRITABLE EXTERNAL TABLE g (k bigint) LOCATION ('{object}') FORMAT 'CSV'"));
+    assert_fails(&shell, "INSERT INTO g SELECT 1 / (k - 2999) FROM t", &["22012"]);
+    wait_for("empty places", Duration::from_secs(40), || {
+        (files(&root.join("f")).is_empty() && files(&bucket.object("f")).is_empty()).then_some(())
+    });
+
+    // Files cannot be rolled back.
+    for sql in ["BEGIN; INSERT INTO f VALUES (1); COMMIT", "BEGIN; INSERT INTO f SELECT k FROM t"] {
+        assert_fails(&shell, sql, &["25001", "transaction block"]);
+    }
+    assert!(files(&root.join("f")).is_empty());
+    for (sql, code) in [
+        ("INSERT INTO f VALUES (1) RETURNING k", "0A000"),
+        ("INSERT INTO f VALUES (1) ON CONFLICT DO NOTHING", "0A000"),
+        ("EXPLAIN ANALYZE INSERT INTO f VALUES (1)", "0A000"),
+        ("CREATE WRITABLE EXTERNAL TABLE x (k int) LOCATION ('http://h/x') FORMAT 'CSV'", "42P16"),
+        ("CREATE WRITABLE EXTERNAL TABLE x (k int) LOCATION ('/x/*') FORMAT 'CSV'", "42P16"),
+        ("CREATE WRITABLE EXTERNAL TABLE x (k int) LOCATION ('s3://a:hush@b/x') FORMAT 'CSV'", "22023"),
+        ("CREATE WRITABLE EXTERNAL TABLE x (k int) LOCATION ('/x') FORMAT 'CSV' DISTRIBUTED REPLICATED", "42P16"),
+        ("CREATE WRITABLE EXTERNAL TABLE x (k int) LOCATION ('/x') FORMAT 'CSV' DISTRIBUTED BY (y)", "42703"),
+        ("CREATE WRITABLE EXTERNAL TABLE x (k int) LOCATION ('/x') FORMAT 'CSV' PARTITION BY (k)", "22023"),
+        ("CREATE WRITABLE EXTERNAL TABLE x (LIKE nothing) LOCATION ('/x') FORMAT 'CSV'", "42P01"),
+    ] {
+        let error = failure(&shell, sql);
+        assert!(error.contains(code) && !error.contains("hush"), "{sql}: {error}");
+    }
+    let plan = shell.rows("EXPLAIN INSERT INTO h SELECT * FROM t").concat().concat();
+    assert!(plan.contains("Copy To") && plan.contains("Redistribute"), "{plan}");
+    // A node's own files are not written over.
+    let own = cluster.directory().join("seg0-data").display().to_string();
+    assert!(Path::new(&own).exists(), "{own}");
+    shell.execute(&format!(
+        "CREATE WRITABLE EXTERNAL TABLE o (k int) LOCATION ('{own}') FORMAT 'CSV' DISTRIBUTED BY (k)"
+    ));
+    assert_fails(&shell, "INSERT INTO o SELECT k FROM t", &["22023"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod backup;
 mod bad_input;
 mod clients;
 mod clocks;
+mod copy_dirs;
 mod copy_errors;
 mod copy_once;
 mod copy_sources;

@@ -2,6 +2,7 @@
 
 use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
 use damson_tests::s3_server::{Answer, BUCKET, KEY, S3Server, SECRET};
+use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +14,7 @@ const ROWS: i64 = 20_000;
 /// Orphans are gone after two rounds of the collector.
 const COLLECTED_WITHIN: Duration = Duration::from_secs(90);
 const UP_WITHIN: Duration = Duration::from_secs(60);
-/// Blocks that were read are in the cache's file by then.
+/// All blocks that were read are in the cache's file so long after the first.
 const CACHED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A good answer, mostly: what is done without an answer, refused, and cut is among them.
@@ -199,6 +200,12 @@ fn what_was_read_of_a_bucket_is_on_the_disk_after_a_restart() {
     let expected = sums(&shell, "t");
     let first = reads();
     assert!(first > 0, "it was read from the bucket");
+    // Each segment has a block there, whole: its head is written last.
+    let cached = |content: &usize| {
+        let ranges = cluster.directory().join(format!("seg{content}-data/cache/ranges"));
+        fs::read(ranges).is_ok_and(|bytes| bytes.starts_with(b"DMSNRNG1"))
+    };
+    wait_for("blocks on the disk", UP_WITHIN, || segments.iter().all(cached).then_some(()));
     thread::sleep(CACHED_WITHIN);
     cluster.restart(false, &segments);
     assert_eq!(sums(&shell, "t"), expected);
@@ -287,5 +294,51 @@ fn a_wrong_secret_is_told_and_a_new_one_is_used_at_once() {
     let checked = cluster.check();
     assert!(!checked.success, "{checked:?}");
     fs::write(&object, bytes).expect("room");
+    assert_clean(&cluster);
+}
+
+#[test]
+fn a_bucket_that_is_away_holds_up_nobody_else() {
+    let server = S3Server::start();
+    let cluster = start(&server);
+    let shell = cluster.shell();
+    for (table, place) in [("far", "TABLESPACE lake"), ("near", "")] {
+        shell.execute(&format!("CREATE TABLE {table} (k bigint, v bigint) {place} DISTRIBUTED BY (k)"));
+        shell.execute(&format!("INSERT INTO {table} SELECT x, x FROM generate_series(1, 100) AS g(x)"));
+    }
+    assert_clean(&cluster);
+    // It refuses whoever asks, for as long as it is asked.
+    server.answer_always(&[Answer::Busy]);
+    let checked = cluster.check();
+    let place = format!("s3://{BUCKET}/lake");
+    assert!(!checked.success, "{checked:?}");
+    assert!(checked.stdout.contains(&place) && checked.stdout.contains("cannot be read"), "{checked:?}");
+    assert!(!format!("{checked:?}").contains(SECRET), "{checked:?}");
+    assert_eq!(sums(&shell, "near"), row([100, sum_to(100), sum_to(100)]));
+    // What is wrong elsewhere is told all the same.
+    let tables = cluster.directory().join("seg0-data/base");
+    let table = fs::read_dir(tables).expect("tables").map(|entry| entry.expect("an entry").path());
+    let files =
+        table.flat_map(|table| fs::read_dir(table).expect("files").map(|entry| entry.expect("an entry").path()));
+    let file = files.into_iter().next().expect("a file of the table near");
+    let bytes = fs::read(&file).expect("a file");
+    fs::write(&file, &bytes[..bytes.len() - 1]).expect("room");
+    let checked = cluster.check();
+    let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(checked.stdout.contains(&name) && checked.stdout.contains(&place), "{checked:?}");
+    fs::write(&file, bytes).expect("room");
+
+    // Nor is it waited for by who has given up.
+    server.answer_always(&[Answer::Late(Duration::from_secs(600))]);
+    shell.execute("DROP TABLE far");
+    for (number, sql) in ["VACUUM", "DROP TABLESPACE lake"].into_iter().enumerate() {
+        let mut client = shell.spawn(&format!("away{number}"), cluster.directory(), sql);
+        thread::sleep(Duration::from_secs(3));
+        assert!(client.try_wait().is_none(), "{sql} waits for the bucket: {}", client.stderr());
+        client.signal(Signal::SIGINT);
+        assert!(!client.wait(Duration::from_secs(10)).success(), "{sql}");
+    }
+    server.answer_always(&[]);
+    drop_lake(&shell);
     assert_clean(&cluster);
 }

@@ -12,6 +12,8 @@ pub const COPY_MANIFEST: &str = "manifest.json";
 pub struct CopyTarget {
     /// A directory's path or URL, or a prefix of a bucket's names; with `single` the file itself.
     pub place: String,
+    /// Segments write to `place` and to these in turn.
+    pub further_places: Vec<String>,
     /// The statement's own part of its files' names: no other statement, of any cluster, has the same.
     pub stem: String,
     /// Names of the columns of the rows that are written.
@@ -25,9 +27,18 @@ pub struct CopyTarget {
     pub partition_by: Vec<usize>,
     /// One file, which takes the place of what is there. All rows are on one segment.
     pub single: bool,
+    /// A segment without rows writes no file, instead of one without rows.
+    pub leaves_out_empty: bool,
 }
 
 impl CopyTarget {
+    /// As one segment has it: with its place alone.
+    pub fn of_segment(&self, content: ContentId) -> CopyTarget {
+        let turn = usize::try_from(content.0).unwrap_or(0) % (1 + self.further_places.len());
+        let place = if turn == 0 { &self.place } else { &self.further_places[turn - 1] };
+        CopyTarget { place: place.clone(), further_places: vec![], ..self.clone() }
+    }
+
     /// How the names of one segment's parts begin.
     pub fn stem_of(&self, content: ContentId) -> String {
         format!("seg{}-{}", content.0, self.stem)

@@ -1,6 +1,7 @@
 //! `damson demo`: a cluster in one process, to try things.
 
 use crate::cluster::{ClusterError, LocalCluster, LocalClusterConfig};
+use crate::copy_dirs;
 use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::listen::{ListenError, listen};
 use crate::progress::Progress;
@@ -35,6 +36,10 @@ pub struct DemoArgs {
     /// Port of the PostgreSQL protocol, which is not served yet.
     #[arg(long, default_value_t = 5433)]
     pg_port: u16,
+    /// Directories whose files COPY, queries, external tables and backups may read and write, below which alone; or none
+    /// [default: all that this process's user may, but no node's data directory].
+    #[arg(long, value_name = "DIR,DIR", value_delimiter = ',')]
+    copy_dirs: Option<Vec<PathBuf>>,
     /// Memory for queries, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
@@ -45,6 +50,8 @@ pub struct DemoArgs {
 pub enum DemoError {
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error("--copy-dirs: {0}")]
+    CopyDirs(#[source] io::Error),
     #[error("cannot make the data directory: {0}")]
     Scratch(#[source] io::Error),
     #[error(transparent)]
@@ -82,6 +89,8 @@ pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
             let session = cluster.master().session("damson");
             tpch::load(&session, &data_dir, sf, &Progress::stderr()).await?;
         }
+        // Not before: what was loaded is in none of them.
+        copy_dirs::apply(args.copy_dirs.as_deref()).map_err(DemoError::CopyDirs)?;
         cluster.serve_flight_sql(flight).map_err(DemoError::Serve)?;
         say_hello(&args, address, &data_dir, temporary.is_some()).map_err(DemoError::Serve)?;
         std::future::pending().await

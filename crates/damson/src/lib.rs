@@ -6,6 +6,7 @@ mod certificate_loading;
 mod cluster;
 mod config_file;
 mod contents;
+mod copy_dirs;
 pub mod demo;
 mod directory_lock;
 pub mod expand;

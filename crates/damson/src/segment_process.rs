@@ -4,6 +4,7 @@ use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, mib_as_bytes, read, required};
 use crate::contents::Contents;
+use crate::copy_dirs;
 use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::interconnect_options::InterconnectOptions;
 use crate::limits::HEARTBEAT;
@@ -19,7 +20,7 @@ use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
 use damson_motion::{InterconnectSettings, Register, Registered, codes, control};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
-use damson_storage::{RangeCache, RangeCacheConfig, StoreCaches, Verification};
+use damson_storage::{RangeCache, RangeCacheConfig, StorageError, StoreCaches, Verification, protect_directory};
 use datafusion::error::DataFusionError;
 use futures::future::try_join_all;
 use serde::Deserialize;
@@ -94,6 +95,10 @@ struct SegmentOptions {
     threads: Option<usize>,
     #[command(flatten)]
     interconnect: InterconnectOptions,
+    /// Directories whose files COPY, queries, external tables and backups may read and write, below which alone; or none
+    /// [default: all that this process's user may, but no node's data directory].
+    #[arg(long, value_name = "DIR,DIR", value_delimiter = ',')]
+    copy_dirs: Option<Vec<PathBuf>>,
     /// Directory of this node's certificate [default: the data directory's tls]; a segment on the
     /// master's host needs none.
     #[arg(long, value_name = "DIR")]
@@ -118,6 +123,7 @@ impl SegmentOptions {
             verify: self.verify.or(file.verify),
             threads: self.threads.or(file.threads),
             interconnect: self.interconnect.or(file.interconnect),
+            copy_dirs: self.copy_dirs.or(file.copy_dirs),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
         }
@@ -155,6 +161,10 @@ pub enum SegmentProcessError {
     OwnSession(#[source] nix::Error),
     #[error("--master: {0}")]
     Masters(String),
+    #[error("--copy-dirs: {0}")]
+    CopyDirs(#[source] io::Error),
+    #[error("cannot keep statements out of the data directory: {0}")]
+    Protect(#[from] StorageError),
     #[error("cannot serve: {0}")]
     Serve(#[from] io::Error),
     #[error(transparent)]
@@ -204,6 +214,8 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     fs::create_dir_all(&data_dir).map_err(unusable)?;
     let data_dir = data_dir.canonicalize().map_err(unusable)?;
     let _lock = DirectoryLock::take(&data_dir)?;
+    copy_dirs::apply(options.copy_dirs.as_deref()).map_err(SegmentProcessError::CopyDirs)?;
+    protect_directory(&data_dir)?;
     let threads = options.threads.unwrap_or_else(cores).max(1);
     let runtimes = Runtimes::new(threads)?;
     let memory = options.memory.map(|mib| mib_as_bytes(mib as u64, "memory")).transpose()?;
@@ -491,6 +503,8 @@ mod tests {
         let options = flags.or(file.clone());
         assert_eq!((options.content, options.master.as_deref()), ("2,3".parse().ok(), Some("m:1")));
         assert_eq!(file.content, "1".parse().ok());
+        let dirs: SegmentOptions = toml::from_str("copy-dirs = [\"/a\", \"/b c\"]").expect("good TOML");
+        assert_eq!(dirs.copy_dirs, Some(vec!["/a".into(), "/b c".into()]));
         let list: SegmentOptions = toml::from_str("content = \"0-3\"").expect("good TOML");
         assert_eq!(list.content, "0-3".parse().ok());
     }

@@ -50,6 +50,7 @@ use crate::master::Master;
 use crate::sql::{self, CopySource, CreateView, Statement};
 use crate::transaction::Transaction;
 use as_of::refuse_past_in_view;
+use backup::until;
 use block::Slot;
 use damson_cluster::SessionId;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -300,7 +301,7 @@ impl Session {
             Statement::AlterTable(alter) => self.alter_table(&alter, transaction, cancel).boxed().await,
             definition => {
                 self.lock_defined(&definition, transaction, &cancel).await?;
-                self.define(&definition, transaction).boxed().await
+                self.define(&definition, transaction, &cancel).boxed().await
             }
         }
     }
@@ -320,7 +321,12 @@ impl Session {
     }
 
     /// DDL: a change of the catalog alone.
-    async fn define(&self, statement: &Statement, transaction: &mut Transaction) -> SqlResult<Outcome> {
+    async fn define(
+        &self,
+        statement: &Statement,
+        transaction: &mut Transaction,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Outcome> {
         let schema = self.search_schema();
         let ids = ddl::ids_needed(&transaction.state(), statement, &schema);
         self.give_ids(transaction, ids).await?;
@@ -329,8 +335,8 @@ impl Session {
             _ => None,
         };
         if let Statement::DropTablespace { .. } = statement {
-            // Files of tables that were dropped just now would be in its way.
-            self.master.files.collect_dropped().await;
+            // Files of tables that were dropped just now would be in its way. A bucket that is away takes its time.
+            until(cancel, async { Ok(self.master.files.collect_dropped().await) }).await?;
         }
         let done = ddl::execute(transaction.workspace(), statement, &schema, tablespace);
         let done = done.unwrap_or_else(|| Err(internal(format!("{} is no definition", statement.name()))))?;

@@ -1,7 +1,7 @@
 //! The leaf that reads files which are no table's: a query names them, or an external table does.
 
 use arrow::datatypes::{Schema, SchemaRef};
-use damson_cluster::{CopyFormat, OnBadRow, SourceAccess};
+use damson_cluster::{CopyFormat, OnBadRow, SourceAccess, TableId};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -31,6 +31,8 @@ pub struct FileScanSpec {
     /// Positions in `schema`, in output order.
     pub projection: Vec<usize>,
     pub on_bad_row: OnBadRow,
+    /// Of an external table with LOG ERRORS: under which id segments keep the rows that are passed over.
+    pub error_log: Option<TableId>,
     pub access: SourceAccess,
 }
 

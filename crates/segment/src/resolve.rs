@@ -62,7 +62,7 @@ pub(crate) fn resolve(
             };
             copy_read(read).map_err(external)?
         } else if let Some(scan) = plan.downcast_ref::<FileScanExec>() {
-            scan_files(head, scan.spec()).map_err(external)?
+            scan_files(head, scan.spec(), stores).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
             let store = stores.at(write.spec().place)?;
             let spec = write_spec(head, write.spec(), write.checks());
@@ -83,7 +83,7 @@ pub(crate) fn resolve(
         } else if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
             let spec = CopyWriteSpec {
                 content: head.content,
-                target: write.spec().target.clone(),
+                target: write.spec().target.of_segment(head.content),
                 access: head.access.clone(),
                 exports: exports.clone(),
                 data_dir: Some(stores.local().data_dir().to_owned()),
@@ -97,7 +97,11 @@ pub(crate) fn resolve(
     plan.transform_up(resolve_one).data()
 }
 
-fn scan_files(head: &ExecuteHead, spec: &FileScanSpec) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+fn scan_files(
+    head: &ExecuteHead,
+    spec: &FileScanSpec,
+    stores: &Stores,
+) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
     let units = head.copy_units.get(&spec.leaf).cloned().unwrap_or_default();
     let read = CopyRead {
         content: head.content,
@@ -109,7 +113,7 @@ fn scan_files(head: &ExecuteHead, spec: &FileScanSpec) -> Result<Arc<dyn Executi
         access: spec.access.clone(),
         progress: CopyProgress::new(&units),
         units,
-        error_log: None,
+        error_log: spec.error_log.map(|table| stores.local().error_log(table).writer()),
     };
     copy_read_columns(read, &spec.projection)
 }

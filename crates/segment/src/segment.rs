@@ -12,7 +12,7 @@ use damson_motion::{
     CheckFiles, ExecuteRequest, ListFiles, NodeReport, RemoveFiles, codes, control, copy_calls, error_log_calls,
     source_calls,
 };
-use damson_storage::{Exports, StorageError, StoreCaches, TableStore, Verification};
+use damson_storage::{Exports, StorageError, StoreCaches, TableStore, Verification, protect_directory};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, stream};
 use serde::Serialize;
@@ -57,7 +57,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Opens the data directory and answers the calls for its content on the node.
+    /// Opens the data directory, keeps statements' own files out of it, and answers the calls for its content on the node.
     ///
     /// # Errors
     /// A data directory that cannot be made or read.
@@ -66,6 +66,7 @@ impl Segment {
         let open_error = |path: &Path, source| SegmentError::Open { content, path: path.to_owned(), source };
         let store = TableStore::open_with_caches(content, &data_dir, caches, verification);
         let store = store.map_err(|e| open_error(&data_dir, e))?;
+        protect_directory(&data_dir).map_err(|e| open_error(&data_dir, e))?;
         let running = Arc::new(Running::default());
         let exports = Exports::default();
         let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, running, exports };

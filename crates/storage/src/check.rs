@@ -18,23 +18,40 @@ pub struct FileProblem {
     pub problem: String,
 }
 
+/// What came of reading a file.
+enum Wrong {
+    /// With the file itself.
+    File(String),
+    /// The place does not answer, or refuses.
+    Away(StorageError),
+}
+
 impl TableStore {
     /// Reads every one of `files`, which are the table's on this content, from the disk: whether it is there, its length and checksum, its
-    /// rows, its delete vector, and whether every row that is not deleted is where `map` puts it. Gives what is wrong.
+    /// rows, its delete vector, and whether every row that is not deleted is where `map` puts it. Gives what is wrong; what comes after a file
+    /// that a bucket does not give is not looked at.
     ///
     /// # Memory
     /// One block of a file, then what [`TableStore::scan_with_row_ids`] of its distribution key takes, and its delete vector.
     pub async fn check(&self, table: &TableDef, map: &BucketMap, files: &[FileEntry]) -> Vec<FileProblem> {
         let mut problems = vec![];
-        for file in files {
+        for (index, file) in files.iter().enumerate() {
             let wrong = |problem: String| FileProblem { path: file.path.clone(), problem };
             match self.check_file(file).await {
+                // Each of the others would wait as long for a bucket that went away.
+                Err(Wrong::Away(error)) => {
+                    let others = files.len() - index - 1;
+                    problems.push(wrong(format!(
+                        "it cannot be read, and neither it nor {others} others were checked: {error}"
+                    )));
+                    return problems;
+                }
                 Ok(()) => match self.check_placement(table, map, file).await {
                     Ok(None) => {}
                     Ok(Some(problem)) => problems.push(wrong(problem)),
                     Err(error) => problems.push(wrong(error)),
                 },
-                Err(error) => problems.push(wrong(error)),
+                Err(Wrong::File(error)) => problems.push(wrong(error)),
             }
             if let Some(vector) = &file.deletes
                 && let Err(problem) = self.check_vector(file, vector).await
@@ -45,11 +62,15 @@ impl TableStore {
         problems
     }
 
-    async fn check_file(&self, file: &FileEntry) -> Result<(), String> {
-        let footer = self.files().footers.verify(&FileIdentity::from(file)).await.map_err(|e| e.to_string())?;
+    async fn check_file(&self, file: &FileEntry) -> Result<(), Wrong> {
+        let is_remote = self.files().place.is_remote();
+        let footer = self.files().footers.verify(&FileIdentity::from(file)).await.map_err(|error| match error {
+            StorageError::Io { .. } if is_remote => Wrong::Away(error),
+            error => Wrong::File(error.to_string()),
+        })?;
         let rows = footer.metadata.metadata().file_metadata().num_rows();
         if u64::try_from(rows) != Ok(file.rows) {
-            return Err(format!("it has {rows} rows, not {}", file.rows));
+            return Err(Wrong::File(format!("it has {rows} rows, not {}", file.rows)));
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod footers;
 mod interval;
 mod key_index;
 pub mod limits;
+mod local_files;
 mod object_clients;
 mod places;
 mod range_cache;
@@ -34,6 +35,7 @@ pub use copy::{
 };
 pub use error::{RecordError, StorageError};
 pub use footers::Verification;
+pub use local_files::{allow_local_directories, protect_directory};
 pub use places::BucketClient;
 pub use range_cache::{RangeCache, RangeCacheConfig, RangeCacheStats};
 pub use source::list_sources;

@@ -138,6 +138,7 @@ fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
         Change::PutSecret { def, or_replace: false } if parts.secrets.contains_key(&def.name) => {
             Err(CatalogError::SecretExists(def.name.clone()))
         }
+        Change::PutSecret { def, .. } => tablespaces::refuse_secret(parts, def),
         Change::DropSecret(name) => tablespaces::refuse_drop_secret(parts, name),
         Change::PutTablespace(def) => tablespaces::refuse_new(parts, def),
         Change::DropTablespace(id) => tablespaces::refuse_drop(parts, *id),

@@ -1,4 +1,4 @@
-//! External tables: files that are read as a table.
+//! External tables: files that are read as a table, or that rows are written to.
 
 use damson_cluster::{Codec, ColumnDef, CopyFormat, OnBadRow};
 use serde::{Deserialize, Serialize};
@@ -20,4 +20,10 @@ pub struct ExternalDef {
     pub secret: Option<String>,
     /// Written and never read.
     pub writable: bool,
+    /// Of a writable one: positions of the columns whose hash chooses the segment that writes a row; empty: where the rows are anyway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distribution_key: Vec<usize>,
+    /// Of a writable one: positions of the columns whose values are directories, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_by: Vec<usize>,
 }

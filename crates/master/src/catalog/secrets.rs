@@ -43,14 +43,7 @@ impl Workspace {
             if old.is_none() && state.secrets().count() >= SECRETS_MAX {
                 return Err(CatalogError::TooMany { what: "secrets", max: SECRETS_MAX });
             }
-            let misfits = state.tablespaces().filter(|tablespace| {
-                tablespace.secret.as_ref() == Some(&def.name)
-                    && SecretType::of_url(&tablespace.location) != Some(def.kind)
-            });
-            let tablespaces: Vec<String> = misfits.map(|tablespace| tablespace.name.clone()).collect();
-            if !tablespaces.is_empty() {
-                return Err(CatalogError::SecretUsed { secret: def.name, tablespaces });
-            }
+            // Whether tablespaces need one of another type is looked at where the change is made.
             Ok((vec![Change::PutSecret { def, or_replace }], ()))
         })
     }

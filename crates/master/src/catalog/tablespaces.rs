@@ -2,6 +2,7 @@
 
 use super::durable::Catalog;
 use super::error::CatalogError;
+use super::secrets::SecretDef;
 use super::state::{CatalogState, StateParts};
 use super::store::{CatalogStore, Change, Transaction};
 use super::workspace::Workspace;
@@ -118,6 +119,18 @@ pub(super) fn refuse_drop(parts: &StateParts, id: TablespaceId) -> Result<(), Ca
             tablespace: def.name.clone(),
             table: Some(entry.def.qualified_name()),
         }),
+    }
+}
+
+/// Whether a secret can be made, in place of another one of its name: no tablespace needs one of another type.
+pub(super) fn refuse_secret(parts: &StateParts, new: &SecretDef) -> Result<(), CatalogError> {
+    let misfits = parts.tablespaces.values().filter(|tablespace| {
+        tablespace.secret.as_ref() == Some(&new.name) && SecretType::of_url(&tablespace.location) != Some(new.kind)
+    });
+    let tablespaces: Vec<String> = misfits.map(|tablespace| tablespace.name.clone()).collect();
+    match tablespaces.is_empty() {
+        true => Ok(()),
+        false => Err(CatalogError::SecretUsed { secret: new.name.clone(), tablespaces }),
     }
 }
 

@@ -22,7 +22,7 @@ pub use alter_constraints::altered;
 pub use column_sequence::add_column_sequence;
 pub use columns::resolve_columns;
 pub use drop::{drop_external, drop_schema, drop_sequences, drop_tables, drop_views, truncate};
-pub use external::create_external;
+pub use external::{create_external, error_log_of, find_error_log, find_writable};
 pub use relation::{find_sequence, find_table};
 pub use schema::create_schema;
 pub use sequence::{alter_sequence, create_sequence};

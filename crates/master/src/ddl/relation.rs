@@ -36,7 +36,7 @@ pub fn find_table(state: &CatalogState, name: &RelationName, search_schema: &str
         Some(Relation::Table(entry)) => Ok(Arc::clone(entry)),
         Some(Relation::View(view)) if view.external.is_some() => {
             let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("\"{name}\" is an external table"));
-            Err(error.at(name.position).with_hint("External tables are read by queries, and not changed."))
+            Err(error.at(name.position).with_hint("Queries read a readable one, and INSERT adds to a writable one."))
         }
         Some(Relation::View(_)) => Err(wrong_kind(name, "a table", "It is a view.")),
         Some(Relation::Sequence(_)) => Err(wrong_kind(name, "a table", "It is a sequence.")),

@@ -108,12 +108,15 @@ impl ErrorLogCollector {
 }
 
 impl FileService {
-    /// Those that the newest snapshot does not have.
+    /// Those that the newest snapshot does not have, among its external tables neither.
     async fn unknown_tables(&self, tables: Vec<TableId>) -> SqlResult<Vec<TableId>> {
         if tables.is_empty() {
             return Ok(tables);
         }
         let state = self.in_catalog(|catalog| Ok(catalog.current())).await?;
-        Ok(tables.into_iter().filter(|table| state.table_by_id(*table).is_none()).collect())
+        let externals = state.views().filter(|view| view.external.is_some());
+        let ids: BTreeSet<u64> = externals.filter_map(|view| state.view_id(&view.schema, &view.name)).collect();
+        let is_unknown = |table: &TableId| state.table_by_id(*table).is_none() && !ids.contains(&table.0);
+        Ok(tables.into_iter().filter(is_unknown).collect())
     }
 }

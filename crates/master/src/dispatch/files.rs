@@ -19,6 +19,9 @@ use tracing::warn;
 /// How long a statement that failed waits for a bucket to remove what it wrote there.
 const REMOVE_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a check waits for the list of a segment's files in a bucket: longer than a bucket that refuses is asked again.
+const CHECK_WAIT: Duration = Duration::from_secs(300);
+
 /// Removes dropped files and orphans, and asks segments what they run and what their interconnect does.
 pub(crate) struct FileService {
     pub node: Arc<Node>,
@@ -136,11 +139,7 @@ impl FileService {
             }
             // A bucket that does not answer is not waited for: what is left there is looked for as orphans.
             let removed = tokio::time::timeout(REMOVE_WAIT, self.remove_at(content, place, &paths)).await;
-            let late = |_| {
-                let message = format!("{place} does not answer within {} s", REMOVE_WAIT.as_secs());
-                Err(SqlError::new(SqlState::CONNECTION_FAILURE, message))
-            };
-            outcome = outcome.and(removed.unwrap_or_else(late));
+            outcome = outcome.and(removed.unwrap_or_else(|_| Err(late(place, REMOVE_WAIT))));
         }
         outcome
     }
@@ -190,10 +189,11 @@ impl FileService {
         future::join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// Compares every file of a snapshot with what is there, and each place with the catalog.
+    /// Compares every file of a snapshot with what is there, and each place with the catalog. A bucket that does not answer, and a
+    /// tablespace whose secret cannot be read, are findings: what is elsewhere is checked all the same.
     ///
     /// # Errors
-    /// A segment or a bucket that does not answer; a tablespace whose secret cannot be read.
+    /// A segment that does not answer.
     pub(crate) async fn check(&self, state: &Arc<CatalogState>) -> SqlResult<Vec<Finding>> {
         let contents = self.registry.definitions().into_iter().map(|segment| segment.content);
         let found = future::join_all(contents.map(|content| self.check_content(state, content))).await;
@@ -203,7 +203,32 @@ impl FileService {
 
     async fn check_content(&self, state: &CatalogState, content: ContentId) -> SqlResult<Vec<Finding>> {
         let mut findings = vec![];
-        for entry in state.tables() {
+        let places = future::join_all(places_in(state).into_iter().map(async |place| {
+            let listed = self.orphans(content, place);
+            match place.is_local() {
+                true => (place, listed.await),
+                // All that is asked of it would take its time.
+                false => (
+                    place,
+                    tokio::time::timeout(CHECK_WAIT, listed).await.unwrap_or_else(|_| Err(late(place, CHECK_WAIT))),
+                ),
+            }
+        }));
+        let (mut orphans, mut away) = (vec![], BTreeSet::new());
+        for (place, listed) in places.await {
+            match listed {
+                Ok(paths) => orphans.extend(paths),
+                Err(error) if place.is_local() => return Err(error),
+                Err(error) => {
+                    away.insert(place);
+                    let def = place.tablespace().and_then(|id| state.tablespace_by_id(id));
+                    let path = def.map_or_else(|| place.to_string(), |def| def.location.clone());
+                    let problem = format!("it cannot be read, and its files were not checked: {}", error.message);
+                    findings.push(Finding { content, table: None, path, problem });
+                }
+            }
+        }
+        for entry in state.tables().filter(|entry| !away.contains(&entry.def.place())) {
             let files: Vec<FileEntry> = entry.files.of(content).iter().map(|file| FileEntry::clone(file)).collect();
             let missing = || internal(format!("no bucket map {}", entry.def.map_version));
             let map = BucketMap::clone(state.bucket_map(entry.def.map_version).ok_or_else(missing)?);
@@ -218,14 +243,12 @@ impl FileService {
             let finding = |(path, problem)| Finding { content, table, path, problem };
             findings.extend(problems.into_iter().map(finding));
         }
-        for place in places_in(state) {
-            findings.extend(self.orphans(content, place).await?.into_iter().map(|path| Finding {
-                content,
-                table: None,
-                path,
-                problem: "the catalog does not know it: an orphan, which will be removed".into(),
-            }));
-        }
+        findings.extend(orphans.into_iter().map(|path| Finding {
+            content,
+            table: None,
+            path,
+            problem: "the catalog does not know it: an orphan, which will be removed".into(),
+        }));
         Ok(findings)
     }
 
@@ -261,4 +284,9 @@ impl FileService {
         let answer = self.node.call(topology.endpoint(content), content, kind, body).await;
         answer.map_err(of_call(content))
     }
+}
+
+fn late(place: PlaceId, wait: Duration) -> SqlError {
+    let message = format!("{place} does not answer within {} s", wait.as_secs());
+    SqlError::new(SqlState::CONNECTION_FAILURE, message)
 }

@@ -1,7 +1,7 @@
 //! Files that a statement reads as relations.
 
 use async_trait::async_trait;
-use damson_cluster::{Codec, CopyFile, CopyFormat, OnBadRow, SourceAccess};
+use damson_cluster::{Codec, CopyFile, CopyFormat, OnBadRow, SourceAccess, TableId};
 use damson_motion::{FileScanExec, FileScanSpec};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -75,12 +75,14 @@ pub(crate) struct FileColumns {
     pub partition_columns: Vec<usize>,
     pub max_chars: Vec<Option<usize>>,
     pub on_bad_row: OnBadRow,
+    /// As in [`FileScanSpec`].
+    pub error_log: Option<TableId>,
 }
 
 impl FileTable {
     /// The relation of `leaf`.
     pub(crate) fn new(leaf: u32, relation: &FileRelation, columns: FileColumns) -> Self {
-        let FileColumns { name, schema, partition_columns, max_chars, on_bad_row } = columns;
+        let FileColumns { name, schema, partition_columns, max_chars, on_bad_row, error_log } = columns;
         let whole = FileScanSpec {
             leaf,
             name,
@@ -91,6 +93,7 @@ impl FileTable {
             partition_columns,
             max_chars,
             on_bad_row,
+            error_log,
             access: relation.access.clone(),
         };
         FileTable { rows: estimated_rows(relation, &whole.schema), whole }

@@ -22,7 +22,7 @@ pub(super) fn segments_of(context: &PlanContext<'_>, plan: &Arc<dyn ExecutionPla
             let is_plain = !table.in_place && table.moves_to.is_empty() && table.copies.is_none();
             if is_plain { owners_end_of(context.tables, table.map) } else { None }
         }
-        Output::Write(WriteTarget::Files(_)) => None,
+        Output::Write(WriteTarget::Files { .. }) => None,
     };
     let (Some(written), Some(read)) = (written, read_by(plan, context.tables)) else { return all };
     newest.max(written).max(read)

@@ -21,8 +21,8 @@ pub(crate) enum WriteTarget {
     /// Rows of a table are deleted, and others take their place: a plan of file, row, segment, with [`ModifyKind::Merge`] what becomes of
     /// the row, and the new row.
     Modify { table: TableTarget, kind: ModifyKind, once: Option<Once> },
-    /// Into files that each segment names by itself.
-    Files(CopyWriteSpec),
+    /// Into files that each segment names by itself. `key`: columns whose hash chooses the segment; empty: rows are written where they are.
+    Files { spec: CopyWriteSpec, key: Vec<usize> },
 }
 
 /// A table that is written.
@@ -96,8 +96,11 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
             Ok(Placed { plan: Arc::new(TableWriteExec::new(spec, table.checks, owned)), locus: Locus::Strewn })
         }
         WriteTarget::Modify { table, kind, once } => modify(distributor, rows, table, kind, once),
-        WriteTarget::Files(spec) => {
+        WriteTarget::Files { spec, key } => {
             let rows = match rows.locus {
+                _ if !key.is_empty() => {
+                    distributor.move_to(rows, &Target::Hashed { columns: key, map: distributor.map })?
+                }
                 Locus::Entry | Locus::General => to_one_segment(rows, Gang::Entry),
                 Locus::Replicated => to_one_segment(distributor.to_entry(rows)?, Gang::Entry),
                 Locus::Hashed { .. } | Locus::Strewn if spec.target.single => {

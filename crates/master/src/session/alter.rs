@@ -56,7 +56,7 @@ impl Session {
             Some(rewrite) => self.rewrite(rewrite, transaction, cancel).await,
             None => {
                 self.validate_added(alter, &catalog, &cancel).await?;
-                self.define(&Statement::AlterTable(alter.clone()), transaction).await
+                self.define(&Statement::AlterTable(alter.clone()), transaction, &cancel).await
             }
         }
     }

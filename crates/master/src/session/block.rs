@@ -4,6 +4,7 @@ use super::bind::external;
 use super::settings::SavedSettings;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CatalogState};
+use crate::ddl::find_writable;
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::sql::{Backup, Isolation, Restore, SetSetting, Statement, TransactionModes, TransactionStatement};
 use crate::transaction::{Transaction, conflict};
@@ -453,6 +454,14 @@ impl Block {
             _ => {}
         }
         let transaction = self.transaction.as_mut().ok_or_else(failed)?;
+        if let Statement::Insert(insert) = &statement {
+            transaction.begin_statement()?;
+            if find_writable(&transaction.state(), &insert.table, &session.search_schema())?.is_some() {
+                let message = "INSERT into a writable external table cannot run inside a transaction block";
+                let error = SqlError::new(SqlState::ACTIVE_TRANSACTION, message);
+                return Err(error.with_hint("Its files could not be rolled back: send it outside BEGIN and COMMIT."));
+            }
+        }
         session.statement(statement, text, parameters, transaction, cancel).boxed().await
     }
 

@@ -34,7 +34,7 @@ impl BoundChange {
     pub(super) fn reports(&self) -> Reports {
         match &self.target {
             WriteTarget::Modify { .. } => Reports::Modifications,
-            WriteTarget::Table(_) | WriteTarget::Files(_) => Reports::Files,
+            WriteTarget::Table(_) | WriteTarget::Files { .. } => Reports::Files,
         }
     }
 
@@ -42,7 +42,7 @@ impl BoundChange {
     pub(super) fn is_unique(&self) -> bool {
         match &self.target {
             WriteTarget::Table(table) | WriteTarget::Modify { table, .. } => !table.spec.keys.is_empty(),
-            WriteTarget::Files(_) => false,
+            WriteTarget::Files { .. } => false,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::show::text_rows;
 use super::write::{Changed, Reports, table_target};
 use super::{Outcome, Session};
 use crate::catalog::NewTable;
-use crate::ddl::{TableAs, define_table_as};
+use crate::ddl::{TableAs, define_table_as, find_writable};
 use crate::dispatch::{Running, SliceMetrics};
 use crate::engine::{ScalarRunner, replace_scalar_subqueries};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
@@ -114,6 +114,11 @@ impl Explainer<'_> {
         let change = match statement {
             Statement::Insert(insert) => {
                 if self.explain.analyze {
+                    let state = self.transaction.state();
+                    if find_writable(&state, &insert.table, &session.search_schema())?.is_some() {
+                        let message = "EXPLAIN ANALYZE of INSERT into a writable external table is not supported";
+                        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+                    }
                     session.lock_to_add(self.transaction, &insert.table, &self.cancel).await?;
                 }
                 session.bind_insert(insert, self.transaction.state()).await?

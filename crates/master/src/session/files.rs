@@ -7,6 +7,7 @@ use super::backup::until;
 use super::bind::{Bound, external};
 use super::copy::{format_of, is_partition};
 use crate::catalog::{ExternalDef, ViewDef};
+use crate::ddl::error_log_of;
 use crate::engine::{FileColumns, FileRelation, FileTable, StatementNames};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::planner::SliceTable;
@@ -85,6 +86,7 @@ impl Session {
             schema,
             partition_columns: (columns - partition_columns..columns).collect(),
             on_bad_row: copy.on_bad_row,
+            error_log: None,
         };
         let leaf = names.files().add(relation.clone());
         names.prepare(FILES, &leaf.to_string(), Arc::new(FileTable::new(leaf, &relation, columns)));
@@ -94,7 +96,7 @@ impl Session {
     /// An external table, whose files are looked for.
     ///
     /// # Errors
-    /// 0A000 for a writable one; those of COPY's places.
+    /// 42809 for a writable one; those of COPY's places.
     pub(super) async fn external_table(
         &self,
         names: &StatementNames,
@@ -102,9 +104,10 @@ impl Session {
         external: &ExternalDef,
     ) -> SqlResult<Arc<dyn TableProvider>> {
         if external.writable {
-            let message = format!("cannot read from writable external table \"{}\"", view.name);
-            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message);
-            return Err(error.with_hint("Make a readable external table of the same place to read it."));
+            let message = "it is not possible to read from a WRITABLE external table";
+            let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+            let hint = format!("Make a readable external table of the same place to read what \"{}\" got.", view.name);
+            return Err(error.with_hint(hint));
         }
         let secret = external.secret.clone().map(|text| Name { text, position: 1 });
         let access = self.access(names.state(), secret.as_ref(), &external.locations).await;
@@ -122,6 +125,10 @@ impl Session {
             let message = "the files' directories give all columns: none is left for the files";
             return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
         }
+        let error_log = match external.on_bad_row {
+            OnBadRow::Reject { log: true, .. } => Some(error_log_of(names.state(), view)?),
+            _ => None,
+        };
         let field = |column: &ColumnDef| Field::new(&column.name, column.data_type.clone(), true);
         let columns = FileColumns {
             name: view.name.clone(),
@@ -129,6 +136,7 @@ impl Session {
             partition_columns,
             max_chars: external.columns.iter().map(|column| damson_functions::max_chars(&column.sql_type)).collect(),
             on_bad_row: external.on_bad_row,
+            error_log,
         };
         let (format, codec) = (external.format.clone(), external.codec);
         let relation = FileRelation { files, format, codec, access };

@@ -8,7 +8,7 @@ use super::on_conflict::arbiter;
 use super::returning::{visible_row, with_returning};
 use super::{Outcome, Session, ast};
 use crate::catalog::{CatalogState, TableEntry};
-use crate::ddl::{find_table, resolve_columns};
+use crate::ddl::{find_table, find_writable, resolve_columns};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::WriteTarget;
 use crate::sql::{self, ConflictAction, Insert, InsertSource, InsertValue, OnConflict, Overriding, RelationName};
@@ -19,6 +19,7 @@ use datafusion::common::DFSchema;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::scalar::ScalarValue;
+use futures::FutureExt;
 use sqlparser::ast as syntax;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,10 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        if let Some(external) = find_writable(&transaction.state(), &insert.table, &self.search_schema())? {
+            let catalog = transaction.state();
+            return self.insert_external(insert, &external, parameters, catalog, cancel).boxed().await;
+        }
         self.lock_to_add(transaction, &insert.table, &cancel).await?;
         let change = self.bind_insert(insert, transaction.state()).await?;
         self.run_change(change, parameters, transaction, cancel).await
@@ -38,6 +43,9 @@ impl Session {
 
     /// The rows to insert, with the table's columns and types in its order, and RETURNING's after them.
     pub(super) async fn bind_insert(&self, insert: &Insert, catalog: Arc<CatalogState>) -> SqlResult<BoundChange> {
+        if let Some(external) = find_writable(&catalog, &insert.table, &self.search_schema())? {
+            return self.bind_external_insert(insert, &external, catalog).boxed().await;
+        }
         let entry = self.table(&catalog, &insert.table)?;
         let def = Arc::clone(&entry.def);
         let bound = self.bind_rows(insert, &def, Arc::clone(&catalog)).await?;
@@ -61,7 +69,12 @@ impl Session {
     }
 
     /// The rows that the statement gives, as the table's.
-    async fn bind_rows(&self, insert: &Insert, def: &Arc<TableDef>, catalog: Arc<CatalogState>) -> SqlResult<Bound> {
+    pub(super) async fn bind_rows(
+        &self,
+        insert: &Insert,
+        def: &Arc<TableDef>,
+        catalog: Arc<CatalogState>,
+    ) -> SqlResult<Bound> {
         let targets = resolve_columns(def, &insert.columns)?;
         let (source, from_values) = match &insert.source {
             InsertSource::Query(query) => (Some(query.as_ref().clone()), false),

@@ -2,11 +2,11 @@
 
 use super::bind::external;
 use crate::catalog::CatalogState;
-use crate::ddl::find_table;
+use crate::ddl::find_error_log;
 use crate::dispatch::FileService;
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::relation_in_text;
-use damson_cluster::{BadRow, ContentId, TableDef, bad_row_batch, bad_row_schema};
+use damson_cluster::{BadRow, ContentId, TableId, bad_row_batch, bad_row_schema};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::streaming::StreamingTable;
@@ -41,14 +41,14 @@ impl fmt::Debug for ReadErrorLog {
 
 impl TableFunctionImpl for ReadErrorLog {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
-        let def = self.table(args.exprs()).map_err(external)?;
-        let log = Log { schema: schema(), files: Arc::clone(&self.files), def };
+        let (table, name) = self.table(args.exprs()).map_err(external)?;
+        let log = Log { schema: schema(), files: Arc::clone(&self.files), table, name };
         Ok(Arc::new(StreamingTable::try_new(schema(), vec![Arc::new(log)])?))
     }
 }
 
 impl ReadErrorLog {
-    fn table(&self, arguments: &[Expr]) -> SqlResult<Arc<TableDef>> {
+    fn table(&self, arguments: &[Expr]) -> SqlResult<(TableId, String)> {
         let name = match arguments {
             [Expr::Literal(value, _)] => value.try_as_str().flatten(),
             _ => None,
@@ -58,9 +58,9 @@ impl ReadErrorLog {
             let error = SqlError::new(SqlState::INVALID_PARAMETER, message);
             return Err(error.with_hint(format!("SELECT * FROM {READ_ERROR_LOG}('table').")));
         };
-        let found = relation_in_text(name).and_then(|name| find_table(&self.state, &name, &self.search_schema));
+        let found = relation_in_text(name).and_then(|name| find_error_log(&self.state, &name, &self.search_schema));
         // The position would be that of the name in its quotes.
-        Ok(Arc::clone(&found.map_err(|error| SqlError { position: None, ..error })?.def))
+        found.map_err(|error| SqlError { position: None, ..error })
     }
 }
 
@@ -75,12 +75,13 @@ fn schema() -> SchemaRef {
 struct Log {
     schema: SchemaRef,
     files: Arc<FileService>,
-    def: Arc<TableDef>,
+    table: TableId,
+    name: String,
 }
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("table", &self.def.name).finish_non_exhaustive()
+        f.debug_struct("Log").field("table", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -90,11 +91,11 @@ impl PartitionStream for Log {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (schema, def) = (Arc::clone(&self.schema), Arc::clone(&self.def));
-        let rows = Arc::clone(&self.files).read_error_log(def.id);
+        let (schema, name) = (Arc::clone(&self.schema), self.name.clone());
+        let rows = Arc::clone(&self.files).read_error_log(self.table);
         let batches = rows.map(move |part| {
             let (content, rows) = part.map_err(external)?;
-            batch(&schema, &def.name, &rows, content)
+            batch(&schema, &name, &rows, content)
         });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }

@@ -3,7 +3,7 @@
 use super::backup::until;
 use super::{Outcome, Session};
 use crate::catalog::CatalogState;
-use crate::ddl::find_table;
+use crate::ddl::find_error_log;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::sql::{self, RelationName, call_arguments, name_in_quotes, relation_in_text};
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
@@ -79,9 +79,9 @@ impl Session {
         let table = match &truncate.table {
             None => None,
             Some(name) => {
-                let found = find_table(state, name, &self.search_schema());
+                let found = find_error_log(state, name, &self.search_schema());
                 // The position would be that of the name in its quotes.
-                Some(found.map_err(|error| SqlError { position: None, ..error })?.def.id)
+                Some(found.map_err(|error| SqlError { position: None, ..error })?.0)
             }
         };
         until(cancel, self.master.files.truncate_error_logs(table.as_ref().map(std::slice::from_ref))).await?;

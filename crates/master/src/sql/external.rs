@@ -4,7 +4,7 @@ use super::column;
 use super::copy::external_options;
 use super::cursor::Cursor;
 use super::distributed::Clauses;
-use super::statement::{ColumnSpec, CreateExternal, Statement};
+use super::statement::{ColumnSpec, CreateExternal, RelationName, Statement};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::Token;
 
@@ -37,11 +37,8 @@ pub(super) fn create(cursor: &mut Cursor<'_>, clauses: &Clauses, start: usize) -
     }
     let if_not_exists = cursor.if_not_exists();
     let table = cursor.relation()?;
-    if cursor.peek_word(1, "LIKE") {
-        let hint = "Write the columns with their types.";
-        return Err(cursor.unsupported("LIKE in an external table").with_hint(hint));
-    }
-    let columns = columns(cursor)?;
+    let like = like(cursor)?;
+    let columns = if like.is_some() { vec![] } else { columns(cursor)? };
     if cursor.peek_word(0, "EXECUTE") {
         return Err(web("CREATE").at(start));
     }
@@ -53,8 +50,30 @@ pub(super) fn create(cursor: &mut Cursor<'_>, clauses: &Clauses, start: usize) -
         return Err(cursor.unsupported("ON MASTER of an external table"));
     }
     cursor.words(&["ON", "ALL"]);
-    let copy = external_options(cursor, table.clone(), locations)?;
-    Ok(Some(Statement::CreateExternal(Box::new(CreateExternal { table, if_not_exists, columns, copy, writable }))))
+    let (copy, partition_by) = external_options(cursor, table.clone(), locations, writable)?;
+    let distribution = clauses.distribution.clone();
+    Ok(Some(Statement::CreateExternal(Box::new(CreateExternal {
+        table,
+        if_not_exists,
+        like,
+        columns,
+        copy,
+        writable,
+        distribution,
+        partition_by,
+    }))))
+}
+
+/// `(LIKE table)`, if that is next.
+fn like(cursor: &mut Cursor<'_>) -> SqlResult<Option<RelationName>> {
+    if !cursor.peek_word(1, "LIKE") {
+        return Ok(None);
+    }
+    cursor.expect_token(&Token::LParen)?;
+    cursor.expect_word("LIKE")?;
+    let table = cursor.relation()?;
+    cursor.expect_token(&Token::RParen)?;
+    Ok(Some(table))
 }
 
 /// `DROP EXTERNAL [WEB] TABLE`, if that is next.
@@ -107,6 +126,7 @@ fn location(cursor: &mut Cursor<'_>) -> SqlResult<String> {
 mod tests {
     use super::*;
     use crate::sql::parse;
+    use crate::sql::statement::DistributionClause;
     use damson_cluster::{Codec, CopyFormat, OnBadRow, RejectLimit};
 
     fn external(sql: &str) -> CreateExternal {
@@ -134,6 +154,14 @@ mod tests {
             "CREATE WRITABLE EXTERNAL TABLE IF NOT EXISTS e (k int) LOCATION ('/d') FORMAT 'parquet' DISTRIBUTED RANDOMLY",
         );
         assert!(create.writable && create.if_not_exists && matches!(create.copy.format, CopyFormat::Parquet(_)));
+        assert!(matches!(create.distribution, Some(DistributionClause::Randomly)));
+        let create = external(
+            "CREATE WRITABLE EXTERNAL TABLE e (LIKE s.t) LOCATION ('s3://b/x', '/d') FORMAT 'parquet' COMPRESSION zstd \
+             PARTITION BY (d) DISTRIBUTED BY (k, d)",
+        );
+        assert_eq!(create.like.map(|like| like.to_string()).as_deref(), Some("s.t"));
+        assert_eq!((create.copy.codec, create.partition_by.len(), create.columns.len()), (Some(Codec::Zstd), 1, 0));
+        assert!(matches!(create.distribution, Some(DistributionClause::By(names)) if names.len() == 2));
         let create = external("CREATE EXTERNAL TABLE e (k int) LOCATION ('/d') FORMAT 'CSV' (HEADER, DELIMITER ';')");
         let CopyFormat::Csv(options) = create.copy.format else { panic!("CSV") };
         assert_eq!((options.header, options.delimiter), (true, b';'));
@@ -148,7 +176,16 @@ mod tests {
             ("CREATE READABLE EXTERNAL WEB TABLE e (k int) LOCATION ('http://h/x') FORMAT 'CSV'", refused),
             ("CREATE EXTERNAL TABLE e (k int) EXECUTE 'ls' FORMAT 'CSV'", refused),
             ("CREATE EXTERNAL TABLE e (k int) LOCATION ('gpfdist://h:8080/x') FORMAT 'CSV'", refused),
-            ("CREATE EXTERNAL TABLE e (LIKE t) LOCATION ('/x') FORMAT 'CSV'", refused),
+            ("CREATE EXTERNAL TABLE e (LIKE t, k int) LOCATION ('/x') FORMAT 'CSV'", SqlState::SYNTAX_ERROR),
+            (
+                "CREATE WRITABLE EXTERNAL TABLE e (k int) LOCATION ('/x') FORMAT 'CSV' SEGMENT REJECT LIMIT 5",
+                SqlState::INVALID_TABLE_DEFINITION,
+            ),
+            ("CREATE WRITABLE EXTERNAL TABLE e (k int) LOCATION ('/x') FORMAT 'CSV' ENCODING 'LATIN1'", refused),
+            (
+                "CREATE EXTERNAL TABLE e (k int) LOCATION ('/x') FORMAT 'CSV' PARTITION BY (k)",
+                SqlState::INVALID_PARAMETER,
+            ),
             ("CREATE EXTERNAL TABLE e (k int PRIMARY KEY) LOCATION ('/x') FORMAT 'CSV'", refused),
             ("CREATE EXTERNAL TABLE e (k int DEFAULT 1) LOCATION ('/x') FORMAT 'CSV'", refused),
             ("CREATE EXTERNAL TABLE e (k int) LOCATION ('/x') ON MASTER FORMAT 'CSV'", refused),

@@ -587,10 +587,17 @@ pub enum DistributionClause {
 pub struct CreateExternal {
     pub table: RelationName,
     pub if_not_exists: bool,
+    /// None without LIKE.
+    pub like: Option<RelationName>,
+    /// Empty with LIKE.
     pub columns: Vec<ColumnSpec>,
     /// Places and format, as COPY FROM would have them.
     pub copy: CopyFrom,
     pub writable: bool,
+    /// Of a writable one.
+    pub distribution: Option<DistributionClause>,
+    /// PARTITION BY of a writable one.
+    pub partition_by: Vec<Name>,
 }
 
 #[derive(Clone, Debug)]

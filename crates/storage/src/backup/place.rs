@@ -7,6 +7,7 @@ use crate::directory_sync::sync_directory;
 use crate::durable::{DurableFile, Finished, create_directories};
 use crate::error::store_error;
 use crate::limits::{BACKUP_MANIFEST_BYTES_MAX, BACKUP_TEMPORARY_LIFE};
+use crate::local_files;
 use crate::retry::{RetryPolicy, cut};
 use crate::{StorageError, blocking};
 use bytes::Bytes;
@@ -77,7 +78,7 @@ impl BackupPlace {
     /// A place by its URL. Of a bucket, nothing is asked yet.
     ///
     /// # Errors
-    /// 22023 for what is no URL of a place, 58P01 for a directory that is not there.
+    /// 22023 for what is no URL of a place, 58P01 for a directory that is not there, 42501 for one that statements may not reach.
     pub async fn open(url: &str) -> Result<Self, StorageError> {
         let url = PlaceUrl::parse(url)?;
         let name = url.to_string();
@@ -97,6 +98,7 @@ impl BackupPlace {
     pub async fn create(url: &str) -> Result<Self, StorageError> {
         if let PlaceUrl::Directory(path) = PlaceUrl::parse(url)? {
             let made = path.clone();
+            local_files::check_off_runtime(&path).await?;
             blocking::run("create", &path, move || {
                 create_directories(&made)?;
                 // Whoever made it may not have come so far.
@@ -112,6 +114,7 @@ impl BackupPlace {
     }
 
     async fn directory(name: String, path: PathBuf) -> Result<Self, StorageError> {
+        local_files::check_off_runtime(&path).await?;
         let there = path.clone();
         let opened = blocking::run("open", &path, move || {
             let open = || LocalFileSystem::new_with_prefix(&there).map_err(io::Error::other);

@@ -5,6 +5,7 @@ use super::web;
 use crate::StorageError;
 use crate::blocking;
 use crate::limits::{FOOTER_GUESS_BYTES, SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE, SOURCE_WHOLE_BYTES_MAX};
+use crate::local_files;
 use crate::object_clients::{client, told};
 use crate::retry::{RetryPolicy, status_of};
 use bytes::{Bytes, BytesMut};
@@ -55,7 +56,8 @@ enum Place {
 
 impl SourceFile {
     /// # Errors
-    /// 55000 for a file that is not as it was when it was listed, 58P01 for one that is gone; of a bucket only when it is read.
+    /// 55000 for a file that is not as it was when it was listed, 58P01 for one that is gone; of a bucket only when it is read. 42501 for
+    /// one that statements may not reach.
     pub(crate) async fn open(file: &CopyFile, access: &SourceAccess) -> Result<SourceFile, StorageError> {
         let place = match SourceName::parse(&file.url)? {
             SourceName::Local(path) => {
@@ -112,7 +114,9 @@ pub(crate) async fn await_read(task: SpawnedTask<Result<Bytes, StorageError>>) -
 }
 
 fn open_local(path: &str, listed: &CopyFile) -> Result<File, StorageError> {
+    local_files::check(path.as_ref())?;
     let file = File::open(path).map_err(StorageError::io("open", path))?;
+    local_files::check_open(&file, path.as_ref())?;
     let metadata = file.metadata().map_err(StorageError::io("open", path))?;
     if metadata.is_dir() {
         return Err(StorageError::io("open", path)(io::ErrorKind::IsADirectory.into()));

@@ -8,6 +8,7 @@ use crate::StorageError;
 use crate::backup::shown_url;
 use crate::blocking;
 use crate::limits::{SOURCE_DEPTH_MAX, SOURCE_FILES_MAX};
+use crate::local_files;
 use crate::object_clients::{Bucket, client};
 use crate::retry::RetryPolicy;
 use chrono::{DateTime, Utc};
@@ -31,7 +32,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// 58P01 for a name that means nothing; 22023 for what is no name, pattern or expression; 54000 for too many
-/// files; 42501 for what may not be seen, 58030 for what cannot be asked.
+/// files; 42501 for what may not be seen or reached, 58030 for what cannot be asked.
 pub async fn list_sources(
     names: &[String],
     filter: Option<&str>,
@@ -89,6 +90,8 @@ fn bad_expression(text: &str, error: &regex::Error) -> StorageError {
 
 /// A file on the disks of this host. Blocks.
 fn local(path: &str) -> Result<Vec<CopyFile>, StorageError> {
+    let listed = if is_pattern(path) { literal_prefix(path) } else { path };
+    local_files::check(Path::new(listed))?;
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
             let mut files = vec![];
@@ -107,14 +110,23 @@ fn local(path: &str) -> Result<Vec<CopyFile>, StorageError> {
         Err(error) => return Err(StorageError::io("read", path)(error)),
     }
     compile(path)?;
+    if path[listed.len()..].split('/').any(|part| part == "..") {
+        return Err(bad_name(path, "a pattern has no \"..\" after its first wildcard"));
+    }
     let found =
         glob::glob_with(path, OPTIONS).map_err(|error| bad_name(path, format!("it is not a file pattern: {error}")))?;
-    let mut files = vec![];
+    // Of files one after the other most are in one directory.
+    let (mut files, mut within) = (vec![], PathBuf::new());
     for entry in found {
         let entry = entry.map_err(|error| {
             let path = error.path().to_owned();
             StorageError::io("read", path)(error.into())
         })?;
+        let parent = entry.parent().unwrap_or(Path::new("/"));
+        if parent != within {
+            local_files::check(parent)?;
+            within = parent.to_owned();
+        }
         let metadata = fs::metadata(&entry).map_err(StorageError::io("read", &entry))?;
         if metadata.is_file() {
             files.push(local_file(entry, &metadata)?);
@@ -129,6 +141,7 @@ fn below(directory: &Path, depth: usize, files: &mut Vec<CopyFile>) -> Result<()
         let message = format!("it has more than {SOURCE_DEPTH_MAX} levels of directories or {SOURCE_FILES_MAX} files");
         return Err(StorageError::File { path: directory.display().to_string(), message, sqlstate: "54000" });
     }
+    local_files::check(directory)?;
     for entry in fs::read_dir(directory).map_err(StorageError::io("read", directory))? {
         let path = entry.map_err(StorageError::io("read", directory))?.path();
         if path.file_name().is_some_and(|name| is_hidden(&name.to_string_lossy())) {

@@ -49,6 +49,7 @@ pub fn copying(format: &CopyFormat, schema: &SchemaRef, units: Vec<CopyUnit>) ->
 pub fn copying_to(directory: &Path, format: &CopyFormat, schema: &SchemaRef) -> CopyWriteSpec {
     let target = CopyTarget {
         place: directory.to_str().unwrap().into(),
+        further_places: vec![],
         stem: "part".into(),
         columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
         format: format.clone(),
@@ -56,6 +57,7 @@ pub fn copying_to(directory: &Path, format: &CopyFormat, schema: &SchemaRef) -> 
         max_file_bytes: None,
         partition_by: vec![],
         single: false,
+        leaves_out_empty: false,
     };
     let (access, exports) = (SourceAccess::default(), Exports::default());
     CopyWriteSpec { content: ContentId(0), target, access, exports, data_dir: None }

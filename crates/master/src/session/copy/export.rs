@@ -198,6 +198,7 @@ mod tests {
         let part = |url: &str, rows, bytes| CopiedPart { url: url.into(), segment: ContentId(1), rows, bytes };
         let target = CopyTarget {
             place: "/d".into(),
+            further_places: vec![],
             stem: "s".into(),
             columns: vec!["k".into(), "d".into()],
             format: CopyFormat::Parquet(ParquetOptions {}),
@@ -205,6 +206,7 @@ mod tests {
             max_file_bytes: None,
             partition_by: vec![1],
             single: false,
+            leaves_out_empty: false,
         };
         let parts = [part("/d/d=x/a", 2, 10), part("/d/d=y/b", 3, 20)];
         let text = Manifest { schema: &schema, parts: &parts }.text(&target).unwrap();

@@ -1,6 +1,7 @@
 //! COPY: a segment lists and splits the files, all read and write them.
 
 mod export;
+mod external;
 mod from;
 mod to;
 mod validate;

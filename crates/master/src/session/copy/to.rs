@@ -46,7 +46,7 @@ impl Session {
         if copy.manifest {
             until(&cancel, self.master.files.check_copy_manifest(&place)).await?;
         }
-        let target = WriteTarget::Files(CopyWriteSpec { target: place.target.clone() });
+        let target = WriteTarget::Files { spec: CopyWriteSpec { target: place.target.clone() }, key: vec![] };
         let table = self.plan(&bound, Output::Write(target)).await?;
         let export = Export::begin(&self.master, place, &table, copy.manifest);
         let (rows, parts) = match self.write_files(&bound, &table, &cancel).await {
@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// Rows and parts, in the order of their URLs.
-    async fn write_files(
+    pub(super) async fn write_files(
         &self,
         bound: &Bound,
         table: &SliceTable,
@@ -81,24 +81,37 @@ impl Session {
 /// # Errors
 /// 22023 for a place with credentials in its name; 42701, 42703 and 0A000 for columns.
 fn target(copy: &CopyTo, schema: &Schema) -> SqlResult<CopyTarget> {
-    // Plans and errors show it.
-    if shown_url(&copy.path) != copy.path && copy.path.contains("://") {
-        let message = format!("{} says more than where it is", shown_url(&copy.path));
-        let hint = "Credentials come from a secret, or the environment of the nodes.";
-        return Err(SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(hint));
-    }
+    refuse_credentials(&copy.path)?;
     check_names(schema)?;
     let partition_by = partition_columns(schema, &copy.partition_by)?;
     Ok(CopyTarget {
         place: copy.path.clone(),
-        stem: Uuid::now_v7().simple().to_string(),
+        further_places: vec![],
+        stem: new_stem(),
         columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
         format: copy.format.clone(),
         codec: copy.codec,
         max_file_bytes: copy.max_file_bytes,
         partition_by,
         single: copy.single_file,
+        leaves_out_empty: false,
     })
+}
+
+/// A statement's part of its files' names.
+pub(super) fn new_stem() -> String {
+    Uuid::now_v7().simple().to_string()
+}
+
+/// # Errors
+/// 22023 for a place with credentials in its name: plans and errors show it.
+pub(super) fn refuse_credentials(place: &str) -> SqlResult<()> {
+    if shown_url(place) == place || !place.contains("://") {
+        return Ok(());
+    }
+    let message = format!("{} says more than where it is", shown_url(place));
+    let hint = "Credentials come from a secret, or the environment of the nodes.";
+    Err(SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(hint))
 }
 
 /// # Errors

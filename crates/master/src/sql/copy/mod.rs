@@ -9,7 +9,7 @@ pub use format::format_of_name;
 
 use super::cursor::Cursor;
 use super::query;
-use super::statement::{CopyFrom, CopySource, RelationName, Statement};
+use super::statement::{CopyFrom, CopySource, Name, RelationName, Statement};
 use crate::error::{SqlError, SqlResult, SqlState};
 use options::Options;
 use sqlparser::tokenizer::Token;
@@ -52,13 +52,18 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     }
 }
 
-/// `FORMAT 'csv' (options) …` of an external table at `locations`.
+/// `FORMAT 'csv' (options) …` of an external table at `locations`, and the columns of its PARTITION BY.
 pub(super) fn external_options(
     cursor: &mut Cursor<'_>,
     table: RelationName,
     locations: Vec<String>,
-) -> SqlResult<CopyFrom> {
-    Options::of_external(cursor)?.copy_from(table, vec![], locations)
+    writable: bool,
+) -> SqlResult<(CopyFrom, Vec<Name>)> {
+    let options = Options::of_external(cursor)?;
+    match writable {
+        true => options.written(table, locations),
+        false => Ok((options.copy_from(table, vec![], locations)?, vec![])),
+    }
 }
 
 /// `'a'` or `('a', 'b')`.

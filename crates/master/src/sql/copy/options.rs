@@ -7,7 +7,7 @@ use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::bytes_of_size;
 use crate::sql::cursor::Cursor;
 use crate::sql::statement::{CopyFrom, CopySource, CopyTo, Name, RelationName};
-use damson_cluster::{Codec, Encoding};
+use damson_cluster::{Codec, Encoding, OnBadRow};
 use sqlparser::tokenizer::Token;
 
 /// What was written, and where.
@@ -241,14 +241,46 @@ impl Options {
         Ok(CopyFrom { table, columns, sources, pattern, secret, format, format_by_files, codec, on_bad_row, force })
     }
 
+    /// Of a writable external table, with the columns of PARTITION BY.
+    ///
+    /// # Errors
+    /// 42P16 for what is said of reading; those of formats.
+    pub fn written(self, table: RelationName, places: Vec<String>) -> SqlResult<(CopyFrom, Vec<Name>)> {
+        if let Some((name, at)) = self.only_from().into_iter().flatten().next() {
+            let message = format!("{name} may not be used with a writable external table");
+            return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(at));
+        }
+        self.refuse_other_encodings()?;
+        let kind = self.kind.map_or(Kind::Csv, |(kind, _)| kind);
+        let copy = CopyFrom {
+            table,
+            columns: vec![],
+            pattern: None,
+            secret: self.secret.map(|(name, _)| name),
+            format: self.format.format(kind, &places[0])?,
+            format_by_files: false,
+            codec: self.compression.and_then(|(codec, _)| codec),
+            on_bad_row: OnBadRow::Fail,
+            force: false,
+            sources: places,
+        };
+        Ok((copy, self.partition_by.map_or_else(Vec::new, |(columns, _)| columns)))
+    }
+
+    /// # Errors
+    /// 0A000.
+    fn refuse_other_encodings(&self) -> SqlResult<()> {
+        match &self.format.encoding {
+            Some((encoding, at)) if *encoding != Encoding::Utf8 => {
+                Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY TO writes UTF8 only").at(*at))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub fn copy_to(self, source: CopySource, path: String) -> SqlResult<CopyTo> {
         self.refuse("TO", &self.only_from())?;
-        if let Some((encoding, at)) = &self.format.encoding
-            && *encoding != Encoding::Utf8
-        {
-            let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY TO writes UTF8 only").at(*at);
-            return Err(error);
-        }
+        self.refuse_other_encodings()?;
         let single_file = self.single_file.is_some_and(|(single, _)| single);
         if single_file {
             let others = [

@@ -49,9 +49,7 @@ pub struct CopyWriteSpec {
 impl CopyWriteSpec {
     async fn place(&self) -> Result<(Place, Option<String>), StorageError> {
         let opened = Place::open(&self.target, &self.access)?;
-        if let Some(data_dir) = &self.data_dir {
-            opened.0.refuse_inside(data_dir).await?;
-        }
+        opened.0.check(self.data_dir.as_deref()).await?;
         Ok(opened)
     }
 }

@@ -6,6 +6,7 @@ use super::place::{Place, key};
 use super::upload::Upload;
 use crate::StorageError;
 use crate::durable::DurableFile;
+use crate::local_files;
 use damson_cluster::{ContentId, CopiedPart};
 use datafusion::arrow::array::ArrayRef;
 use datafusion::error::Result;
@@ -48,6 +49,8 @@ impl Part {
             Place::Local(directory) => {
                 let path = directory.join(&name);
                 if let Some(directory) = path.parent() {
+                    // One of PARTITION BY may be a link.
+                    local_files::check_off_runtime(directory).await?;
                     export.make_directory(directory).await?;
                 }
                 // A file whose writer was cancelled goes a little later; its directory after it.

@@ -227,9 +227,10 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// Ends all parts; there is one at least where there are no directories. In the order of their URLs.
+    /// Ends all parts; there is one at least where there are no directories and empty ones are not left out. In the order of their URLs.
     pub(super) async fn finish_all(mut self) -> Result<Vec<CopiedPart>> {
-        if self.number == 0 && self.write.columns.partition_by.is_empty() {
+        let is_wanted = self.write.columns.partition_by.is_empty() && !self.write.spec.target.leaves_out_empty;
+        if self.number == 0 && is_wanted {
             let part = self.begin("").await?;
             self.finish(part).await?;
         }

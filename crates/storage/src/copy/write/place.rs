@@ -3,6 +3,7 @@
 use crate::StorageError;
 use crate::backup::{canonical, shown_url};
 use crate::blocking;
+use crate::local_files;
 use crate::object_clients::{Bucket, bucket_client};
 use crate::places::BucketClient;
 use crate::source::SourceName;
@@ -21,9 +22,6 @@ pub(super) enum Place {
         prefix: String,
     },
 }
-
-/// Files that tell a node's data directory.
-const NODE_FILES: [&str; 3] = ["cluster_id", "catalog.db", "secrets.key"];
 
 impl Place {
     /// The place of a target's files, and, if they are a single one, its name there.
@@ -62,24 +60,20 @@ impl Place {
         Ok((place, single))
     }
 
-    /// Whether it is elsewhere than a content's own files, among which only the catalog's are kept.
+    /// Whether statements may write there, and it is elsewhere than a content's own files, among which only the catalog's are kept.
     ///
     /// # Errors
-    /// 22023 for a directory in `data_dir`, however it is named.
-    pub(super) async fn refuse_inside(&self, data_dir: &Path) -> Result<(), StorageError> {
+    /// 42501; 22023 for a directory in `data_dir`, however it is named.
+    pub(super) async fn check(&self, data_dir: Option<&Path>) -> Result<(), StorageError> {
         let Place::Local(directory) = self else { return Ok(()) };
-        let (named, own) = (directory.clone(), data_dir.to_owned());
-        let is_inside = move || {
-            let real = canonical(&named)?;
-            // Of another segment, or a master, of this host: what each has in its directory.
-            let is_a_nodes = |above: &Path| NODE_FILES.iter().any(|file| above.join(file).exists());
-            Ok(real.starts_with(&own) || real.ancestors().any(is_a_nodes))
-        };
-        if !blocking::run("open", directory, is_inside).await? {
-            return Ok(());
+        if let Some(own) = data_dir.map(Path::to_owned) {
+            let named = directory.clone();
+            if blocking::run("open", directory, move || Ok(canonical(&named)?.starts_with(&own))).await? {
+                let message = "it is in the data directory of this segment: choose another place".into();
+                return Err(StorageError::File { path: directory.display().to_string(), message, sqlstate: "22023" });
+            }
         }
-        let message = "it is in the data directory of a segment or a master: choose another place".into();
-        Err(StorageError::File { path: directory.display().to_string(), message, sqlstate: "22023" })
+        local_files::check_off_runtime(directory).await
     }
 
     /// A path, or a URL without credentials, of a file below the place.
@@ -104,6 +98,7 @@ mod tests {
     fn open(place: &str, single: bool) -> Result<(String, Option<String>), StorageError> {
         let target = CopyTarget {
             place: place.into(),
+            further_places: vec![],
             stem: "s".into(),
             columns: vec!["a".into()],
             format: CopyFormat::Json(JsonOptions {}),
@@ -111,6 +106,7 @@ mod tests {
             max_file_bytes: None,
             partition_by: vec![],
             single,
+            leaves_out_empty: false,
         };
         // A client is made without asking anybody.
         let options = [("region", "us-east-1"), ("access_key_id", "k"), ("secret_access_key", "s")];

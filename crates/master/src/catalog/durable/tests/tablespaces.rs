@@ -163,6 +163,13 @@ fn the_second_of_two_that_do_not_fit_is_refused() {
     two.create_tablespace("b", "s3://c", Some("s".into())).unwrap();
     assert_eq!(refused(one, two), SqlState::UNDEFINED_OBJECT);
 
+    // Of another type than the tablespace that was made meanwhile needs.
+    catalog.alone(|w| w.create_secret(secret("r", SecretType::S3, "x"), false)).unwrap();
+    let [mut one, mut two] = [Workspace::new(catalog), Workspace::new(catalog)];
+    one.create_tablespace("r", "s3://r", Some("r".into())).unwrap();
+    two.create_secret(secret("r", SecretType::Gcs, "y"), true).unwrap();
+    assert_eq!(refused(one, two), SqlState::DEPENDENT_OBJECTS);
+
     let a = id(catalog, "a");
     let in_a = |name: &str| NewTable { tablespace: Some(a), ..table(name) };
     let [mut one, mut two] = [Workspace::new(catalog), Workspace::new(catalog)];
