@@ -150,8 +150,8 @@ fn connections_that_are_cut_within_commits() {
             }
         });
         scope.spawn(|| {
+            let _ends = Ends(&ends);
             wait_for(&committed, 100);
-            ends.store(true, Ordering::Relaxed);
         });
         commit_until(&catalog, t, "0", &ends, &committed)
     });
@@ -287,6 +287,15 @@ fn commit_until(
         let threads: Vec<_> = (0..3).map(commit).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
+}
+
+/// Ends the threads of a scope, also when one of them fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// For so many more commits.
