@@ -13,6 +13,7 @@ mod crash;
 mod dml;
 mod errors;
 mod expand;
+mod expand_bucket;
 mod expand_crash;
 mod explain;
 mod external;

@@ -14,6 +14,7 @@ mod copied;
 mod durability;
 mod past;
 mod sequences;
+mod shared;
 mod stores;
 mod tablespaces;
 mod workspaces;
