@@ -11,6 +11,7 @@ use crate::dispatch::{Dispatch, Running};
 use crate::engine::{replace_scalar_subqueries, take_next_values};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, plan};
+use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -37,6 +38,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         // Looking at files that a query names can take long.
         let bound = until(&cancel, self.bind(state, query, text)).await?;
+        check_targets(bound.plan.schema().fields().len())?;
         let bound = with_parameters(bound, parameters)?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
@@ -59,6 +61,7 @@ impl Session {
             return Ok((setval.schema(), parameter_types(&bound.plan)?));
         }
         let bound = self.bind(state, query, text).await?;
+        check_targets(bound.plan.schema().fields().len())?;
         let parameters = parameter_types(&bound.plan)?;
         let analyzed =
             bound.state.analyzer().execute_and_check(bound.plan.clone(), bound.state.config_options(), |_, _| {});
