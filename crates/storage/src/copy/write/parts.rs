@@ -136,7 +136,8 @@ impl<'a> Parts<'a> {
             let _timer = self.compute.timer();
             open.part.encode(columns, rows)?;
         }
-        self.note_written(open.part.write_ready().await?);
+        let written = open.part.write_ready().await?;
+        self.note_written(written);
         self.clock += 1;
         open.used = self.clock;
         let target = &self.write.spec.target;
