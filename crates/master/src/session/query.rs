@@ -61,7 +61,6 @@ impl Session {
             return Ok((setval.schema(), parameter_types(&bound.plan)?));
         }
         let bound = self.bind(state, query, text).await?;
-        check_targets(bound.plan.schema().fields().len())?;
         let parameters = parameter_types(&bound.plan)?;
         let analyzed =
             bound.state.analyzer().execute_and_check(bound.plan.clone(), bound.state.config_options(), |_, _| {});
@@ -71,6 +70,7 @@ impl Session {
             Err(_) => bound.plan,
             Ok(plan) => plan,
         };
+        check_targets(plan.schema().fields().len())?;
         Ok((plain(&Arc::new(plan.schema().as_arrow().clone())), parameters))
     }
 
