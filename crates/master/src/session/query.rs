@@ -11,6 +11,7 @@ use crate::dispatch::{Dispatch, Running};
 use crate::engine::{replace_scalar_subqueries, take_next_values};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, plan};
+use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -39,6 +40,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         // Looking at files that a query names can take long.
         let bound = until(&cancel, self.bind(state, query, text)).await?;
+        check_targets(bound.plan.schema().fields().len())?;
         let bound = with_parameters(bound, parameters)?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
@@ -70,6 +72,7 @@ impl Session {
             Err(_) => bound.plan,
             Ok(plan) => plan,
         };
+        check_targets(plan.schema().fields().len())?;
         Ok((plain(&Arc::new(plan.schema().as_arrow().clone())), parameters))
     }
 

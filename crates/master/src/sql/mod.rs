@@ -53,7 +53,7 @@ pub use nextval::{
     relation_in_text, sequence_function, sequences_of,
 };
 pub use parse::parse;
-pub use query::check_query;
+pub use query::{check_query, check_targets};
 pub use secret::shown_statement;
 pub use size::bytes as bytes_of_size;
 pub use split::split;
