@@ -1,0 +1,11 @@
+//! Values in PostgreSQL's formats. Lengths are not written: the message that holds a value has them.
+
+mod array;
+mod datetime;
+mod numeric;
+
+pub use array::{TooLong, array_to_pg, array_to_text};
+pub use datetime::{
+    OutOfRange, date_from_pg, date_to_pg, interval_from_pg, interval_to_pg, timestamp_from_pg, timestamp_to_pg,
+};
+pub use numeric::{NumericError, numeric_from_pg, numeric_to_pg};
