@@ -75,6 +75,7 @@ fn oids(plain: &str) -> Option<(u32, u32, i16)> {
         "interval" => (1186, 1187, 16),
         "numeric" => (1700, 1231, -1),
         "uuid" => (2950, 2951, 16),
+        "record" => (2249, 2287, -1),
         _ => return None,
     })
 }
