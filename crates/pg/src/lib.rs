@@ -1,6 +1,8 @@
-//! The PostgreSQL protocol's view of types and values: OIDs and type modifiers, and the binary formats. No I/O.
+//! The PostgreSQL protocol without its sockets: messages, OIDs and type modifiers, and the formats of values. No I/O.
 
+pub mod backend;
+pub mod frontend;
 mod types;
 pub mod values;
 
-pub use types::PgType;
+pub use types::{PgType, name_of_oid};

@@ -32,6 +32,48 @@ impl PgType {
     }
 }
 
+/// PostgreSQL's name of the type with that OID, `integer[]` for arrays; None for types that Damson does not have.
+pub fn name_of_oid(oid: u32) -> Option<String> {
+    // What clients send for texts in other words.
+    let plain = match oid {
+        // unknown, name, "char"
+        705 | 19 | 18 => "text",
+        26 => "bigint",
+        _ => {
+            let plain = TYPES.iter().find(|name| oids(name).is_some_and(|(plain, _, _)| plain == oid));
+            let array = || TYPES.iter().find(|name| oids(name).is_some_and(|(_, array, _)| array == oid));
+            return match plain {
+                Some(plain) => Some((*plain).to_owned()),
+                None => array().map(|item| format!("{item}[]")),
+            };
+        }
+    };
+    Some(plain.to_owned())
+}
+
+/// Names that [`oids`] knows.
+const TYPES: [&str; 19] = [
+    "boolean",
+    "bytea",
+    "bigint",
+    "smallint",
+    "integer",
+    "text",
+    "json",
+    "real",
+    "double precision",
+    "character",
+    "character varying",
+    "date",
+    "time without time zone",
+    "timestamp without time zone",
+    "timestamp with time zone",
+    "interval",
+    "numeric",
+    "uuid",
+    "record",
+];
+
 /// `numeric(15,2)` → `numeric`, `15,2`.
 fn split(name: &str) -> Option<(&str, Option<&str>)> {
     match name.split_once('(') {
@@ -105,6 +147,16 @@ mod tests {
     fn arrays_have_their_items_modifier() {
         assert_eq!(told("integer[]"), (1007, -1, -1));
         assert_eq!(told("numeric(15,2)[]"), (1231, -1, 983_046));
+    }
+
+    #[test]
+    fn oids_have_names() {
+        for name in TYPES {
+            assert_eq!(name_of_oid(told(name).0).as_deref(), Some(name));
+        }
+        assert_eq!(name_of_oid(1007).as_deref(), Some("integer[]"));
+        assert_eq!(name_of_oid(705).as_deref(), Some("text"));
+        assert_eq!(name_of_oid(0), None);
     }
 
     #[test]

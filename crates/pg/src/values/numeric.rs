@@ -105,6 +105,11 @@ pub fn numeric_from_pg(value: &[u8], scale: u8) -> Result<i128, NumericError> {
     Ok(if negative { -magnitude } else { magnitude })
 }
 
+/// Digits after the point that a `numeric` shows; None if it is too short to be one.
+pub fn numeric_scale(value: &[u8]) -> Option<u16> {
+    value.get(6..8).and_then(|scale| scale.first_chunk()).map(|scale| u16::from_be_bytes(*scale) & 0x3fff)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
