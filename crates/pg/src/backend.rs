@@ -2,6 +2,7 @@
 
 use crate::frontend::Format;
 use crate::types::PgType;
+use std::iter;
 use thiserror::Error;
 
 /// Where the client's transaction is, as ReadyForQuery tells it.
@@ -344,6 +345,24 @@ pub fn bytes_of_messages(messages: &[u8], count: usize) -> usize {
     at.min(messages.len())
 }
 
+/// The rows of a buffer of whole DataRow messages; a value of None is NULL.
+pub fn values_of_rows(messages: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Option<&[u8]>>> {
+    let mut rest = messages;
+    iter::from_fn(move || {
+        let (message, after) = rest.split_at_checked(bytes_of_messages(rest, 1)).filter(|(one, _)| !one.is_empty())?;
+        rest = after;
+        // Kind, length, and how many values.
+        let mut values = message.get(7..).unwrap_or_default();
+        Some(iter::from_fn(move || {
+            let (length, after): (&[u8; 4], &[u8]) = values.split_first_chunk()?;
+            let bytes = i32::from_be_bytes(*length);
+            let (value, after) = after.split_at_checked(usize::try_from(bytes).unwrap_or(0))?;
+            values = after;
+            Some((bytes >= 0).then_some(value))
+        }))
+    })
+}
+
 /// A C string: PostgreSQL's texts have no zero byte, and one would end it.
 fn string(text: &str, out: &mut Vec<u8>) {
     out.extend(text.bytes().filter(|byte| *byte != 0));
@@ -379,7 +398,7 @@ mod tests {
             hint: Some("h"),
             position: Some(15),
         };
-        assert_eq!(sent(|m| m.report(&report)), b"E\0\0\0\x2fSERROR\0VERROR\0C42P01\0Mno table\0Hh\0P15\0\0");
+        assert_eq!(sent(|m| m.report(&report)), b"E\0\0\0\x2bSERROR\0VERROR\0C42P01\0Mno table\0Hh\0P15\0\0");
     }
 
     #[test]
@@ -406,6 +425,8 @@ mod tests {
         assert_eq!(bytes_of_messages(messages.bytes(), 1), one);
         assert_eq!(bytes_of_messages(messages.bytes(), 2), 2 * one);
         assert_eq!(bytes_of_messages(messages.bytes(), 3), 2 * one);
+        let rows: Vec<Vec<Option<&[u8]>>> = values_of_rows(messages.bytes()).map(|row| row.collect()).collect();
+        assert_eq!(rows, [[Some(b"ab".as_slice()), None], [Some(b"ab".as_slice()), None]]);
         messages.row(1, |_| Err(MessageTooLong)).unwrap_err();
         assert_eq!(messages.len(), 2 * one);
     }

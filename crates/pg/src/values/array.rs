@@ -65,6 +65,36 @@ pub fn array_to_pg(item_oid: u32, items: &[Option<&[u8]>], out: &mut Vec<u8>) ->
     Ok(())
 }
 
+/// OID and items of a binary array, each in binary; None is NULL. None for what is no array, or has more dimensions than one.
+pub fn array_from_pg(value: &[u8]) -> Option<(u32, Vec<Option<&[u8]>>)> {
+    fn word<'a>(rest: &mut &'a [u8]) -> Option<i32> {
+        let (word, after): (&'a [u8; 4], &'a [u8]) = rest.split_first_chunk()?;
+        *rest = after;
+        Some(i32::from_be_bytes(*word))
+    }
+    let mut rest = value;
+    let (dimensions, _has_nulls, item_oid) = (word(&mut rest)?, word(&mut rest)?, word(&mut rest)? as u32);
+    let mut items = vec![];
+    match dimensions {
+        0 => {}
+        1 => {
+            let (count, _first_subscript) = (word(&mut rest)?, word(&mut rest)?);
+            for _ in 0..u32::try_from(count).ok()? {
+                items.push(match word(&mut rest)? {
+                    -1 => None,
+                    bytes => {
+                        let (item, after) = rest.split_at_checked(usize::try_from(bytes).ok()?)?;
+                        rest = after;
+                        Some(item)
+                    }
+                });
+            }
+        }
+        _ => return None,
+    }
+    rest.is_empty().then_some((item_oid, items))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +124,11 @@ mod tests {
         let head = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 21, 0, 0, 0, 2, 0, 0, 0, 1];
         let items = [0, 0, 0, 2, 0, 7, 0xff, 0xff, 0xff, 0xff];
         assert_eq!(out, [head.as_slice(), &items].concat());
+        assert_eq!(array_from_pg(&out), Some((21, vec![Some([0, 7].as_slice()), None])));
+        for end in 0..out.len() {
+            assert_eq!(array_from_pg(&out[..end]), None, "{end}");
+        }
+        out.push(0);
+        assert_eq!(array_from_pg(&out), None);
     }
 }

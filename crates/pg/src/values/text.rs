@@ -6,6 +6,11 @@ use std::io::Write as _;
 /// What a vector is printed to never fails.
 const NEVER: &str = "a vector takes all";
 
+/// `smallint`, `integer`, `bigint`.
+pub fn integer_to_text(value: i64, out: &mut Vec<u8>) {
+    write!(out, "{value}").expect(NEVER);
+}
+
 /// `float8`: the shortest digits that read back as the same number.
 pub fn float8_to_text(value: f64, out: &mut Vec<u8>) {
     // As many digits before an exponent as printf's %g has by default.
