@@ -21,6 +21,7 @@ mod interconnect;
 mod interconnect_scale;
 mod layout;
 mod memory;
+mod pg;
 mod processes;
 mod random;
 mod readers;
