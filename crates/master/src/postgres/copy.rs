@@ -5,7 +5,7 @@ use super::parameters::{Parameter, decode};
 use super::run::{Done, Event, Job};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::flight_sql::Portion;
-use crate::sql::{ClientCopy, CopySource, Name, RelationName, ValuesRow};
+use crate::sql::{ClientCopy, ClientRows, Name, RelationName, ValuesRow};
 use bytes::BytesMut;
 use damson_cluster::CopyFormat;
 use damson_pg::backend::values_of_rows;
@@ -27,16 +27,14 @@ struct Target {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn copy(&mut self, copy: ClientCopy) -> Result<Done, Failed> {
         let (style, has_header) = style(&copy.format)?;
-        match copy.source {
-            CopySource::Table { table, columns } if copy.is_from => {
-                self.copy_in(&table, &columns, style, has_header).await
-            }
-            CopySource::Table { table, columns } => {
+        match copy.rows {
+            ClientRows::From { table, columns } => self.copy_in(&table, &columns, style, has_header).await,
+            ClientRows::To { table, columns } => {
                 let columns = if columns.is_empty() { "*".to_owned() } else { names(&columns) };
                 let query = format!("SELECT {columns} FROM {}", relation(&table));
                 self.copy_out(query, style, has_header).await
             }
-            CopySource::Query(query) => self.copy_out(query.to_string(), style, has_header).await,
+            ClientRows::OfQuery(query) => self.copy_out(query, style, has_header).await,
         }
     }
 

@@ -1,23 +1,37 @@
 //! COPY between a table and the client: FROM STDIN, TO STDOUT. Protocols that carry rows ask for it; the others' parser refuses it.
 
-use super::options::Options;
-use super::{CopySource, source_and_direction};
+use super::options::{Options, not_for_clients};
 use crate::error::SqlResult;
 use crate::sql::cursor::{Cursor, is_word, tokenize};
 use crate::sql::guard;
 use crate::sql::limits::STATEMENT_BYTES_MAX;
+use crate::sql::statement::{Name, RelationName};
 use crate::sql::text::Text;
 use damson_cluster::CopyFormat;
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// `COPY t FROM STDIN`, `COPY {t | (query)} TO STDOUT`.
 #[derive(Clone, Debug)]
 pub struct ClientCopy {
-    pub is_from: bool,
-    /// A table, if it is FROM.
-    pub source: CopySource,
+    pub rows: ClientRows,
     /// Text, which is what is not said, or CSV.
     pub format: CopyFormat,
+}
+
+/// Which rows go to the client, or come from it.
+#[derive(Clone, Debug)]
+pub enum ClientRows {
+    /// Columns empty: all of them, in both.
+    From {
+        table: RelationName,
+        columns: Vec<Name>,
+    },
+    To {
+        table: RelationName,
+        columns: Vec<Name>,
+    },
+    /// The query's text.
+    OfQuery(String),
 }
 
 /// None for every other statement, and for what is none.
@@ -31,30 +45,58 @@ pub fn client_copy(sql: &str) -> Option<SqlResult<ClientCopy>> {
     }
     let text = Text::new(sql);
     let mut tokens = tokenize(&text).ok()?;
-    let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
-    if first.is_none_or(|token| !is_word(&token.token, "COPY")) {
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    while tokens.pop_if(|token| token.token == Token::SemiColon).is_some() {}
+    if !is_word(&tokens.first()?.token, "COPY") {
         return None;
     }
     guard::check(&tokens).ok()?;
-    while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_))) {
-        tokens.pop();
-    }
-    let mut cursor = Cursor::new(&text, tokens);
-    if !cursor.word("COPY") {
-        return None;
-    }
-    let (source, is_from) = source_and_direction(&mut cursor).ok()?;
-    let is_table = matches!(source, CopySource::Table { .. });
-    let is_client = cursor.word(if is_from { "STDIN" } else { "STDOUT" });
-    (is_client && (is_table || !is_from)).then(|| {
-        let at = cursor.position();
-        let format = Options::parse(&mut cursor)?.of_client()?;
-        cursor.end()?;
-        match format {
-            CopyFormat::Csv(_) | CopyFormat::Text(_) => Ok(ClientCopy { is_from, source, format }),
-            CopyFormat::Json(_) | CopyFormat::Parquet(_) => Err(super::options::not_for_clients("FORMAT", at)),
+    // Of a query only the text counts here.
+    let (query, after) = match tokens.get(1)?.token {
+        Token::LParen => {
+            let end = closing(&tokens, 1)?;
+            let (start, end_byte) = (text.byte(tokens[1].span.start) + 1, text.byte(tokens[end].span.start));
+            (Some(sql.get(start..end_byte)?.to_owned()), end + 1)
         }
-    })
+        _ => (None, 1),
+    };
+    let mut cursor = Cursor::new(&text, tokens.split_off(after));
+    let rows = match query {
+        Some(query) => cursor.words(&["TO", "STDOUT"]).then_some(ClientRows::OfQuery(query))?,
+        None => {
+            let (table, columns) = (cursor.relation().ok()?, cursor.optional_name_list().ok()?);
+            if cursor.words(&["FROM", "STDIN"]) {
+                ClientRows::From { table, columns }
+            } else {
+                cursor.words(&["TO", "STDOUT"]).then_some(ClientRows::To { table, columns })?
+            }
+        }
+    };
+    Some(with_options(&mut cursor, rows))
+}
+
+fn with_options(cursor: &mut Cursor<'_>, rows: ClientRows) -> SqlResult<ClientCopy> {
+    let at = cursor.position();
+    let format = Options::parse(cursor)?.of_client()?;
+    cursor.end()?;
+    match format {
+        CopyFormat::Csv(_) | CopyFormat::Text(_) => Ok(ClientCopy { rows, format }),
+        CopyFormat::Json(_) | CopyFormat::Parquet(_) => Err(not_for_clients("FORMAT", at)),
+    }
+}
+
+/// The parenthesis that closes the one at `open`.
+fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, token) in tokens.iter().enumerate().skip(open) {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 1 => return Some(at),
+            Token::RParen => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -70,16 +112,17 @@ mod tests {
     #[test]
     fn rows_of_clients_are_text_unless_they_say() {
         let plain = copy("COPY s.t (a, \"B\") FROM STDIN;");
-        assert!(plain.is_from && plain.format == CopyFormat::Text(TextOptions::default()));
-        let CopySource::Table { table, columns } = plain.source else { panic!("a table") };
+        assert_eq!(plain.format, CopyFormat::Text(TextOptions::default()));
+        let ClientRows::From { table, columns } = plain.rows else { panic!("{plain:?}") };
         assert_eq!((table.name.as_str(), columns.len(), columns[1].text.as_str()), ("t", 2, "B"));
         let csv = copy("copy t from stdin with (format csv, header, delimiter '|')");
         let want = CsvOptions { header: true, delimiter: b'|', ..CsvOptions::default() };
         assert_eq!(csv.format, CopyFormat::Csv(want));
         let old = copy("COPY t FROM STDIN DELIMITER ';'");
         assert_eq!(old.format, CopyFormat::Text(TextOptions { delimiter: b';', ..TextOptions::default() }));
-        let query = copy("COPY (SELECT 1 AS x) TO STDOUT CSV");
-        assert!(!query.is_from && matches!(query.source, CopySource::Query(_)));
+        let query = copy("COPY (SELECT (1) AS \"é)\") TO STDOUT CSV");
+        assert!(matches!(query.rows, ClientRows::OfQuery(query) if query == "SELECT (1) AS \"é)\""));
+        assert!(matches!(copy("COPY t TO STDOUT").rows, ClientRows::To { .. }));
     }
 
     #[test]

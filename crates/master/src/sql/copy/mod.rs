@@ -6,7 +6,7 @@ mod format;
 mod options;
 mod reject;
 
-pub use client::{ClientCopy, client_copy};
+pub use client::{ClientCopy, ClientRows, client_copy};
 pub use format::format_of_name;
 
 use super::cursor::Cursor;
@@ -18,8 +18,19 @@ use sqlparser::tokenizer::Token;
 
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     cursor.expect_word("COPY")?;
+    let source = if cursor.token(&Token::LParen) {
+        let query = query::parse(cursor)?;
+        cursor.expect_token(&Token::RParen)?;
+        CopySource::Query(query)
+    } else {
+        let table = cursor.relation()?;
+        CopySource::Table { table, columns: cursor.optional_name_list()? }
+    };
     let at = cursor.position();
-    let (source, from) = source_and_direction(cursor)?;
+    let from = cursor.word("FROM");
+    if !from && !cursor.word("TO") {
+        return Err(cursor.expected("FROM or TO"));
+    }
     for stream in ["STDIN", "STDOUT", "PROGRAM"] {
         if cursor.peek_word(0, stream) {
             let hint = "Name a file, a directory or a URL.";
@@ -41,23 +52,6 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
             options.copy_to(source, path).map(Statement::CopyTo)
         }
     }
-}
-
-/// `t (a, b) FROM` or `(query) TO`; true for FROM.
-fn source_and_direction(cursor: &mut Cursor<'_>) -> SqlResult<(CopySource, bool)> {
-    let source = if cursor.token(&Token::LParen) {
-        let query = query::parse(cursor)?;
-        cursor.expect_token(&Token::RParen)?;
-        CopySource::Query(query)
-    } else {
-        let table = cursor.relation()?;
-        CopySource::Table { table, columns: cursor.optional_name_list()? }
-    };
-    let from = cursor.word("FROM");
-    if !from && !cursor.word("TO") {
-        return Err(cursor.expected("FROM or TO"));
-    }
-    Ok((source, from))
 }
 
 /// `FORMAT 'csv' (options) …` of an external table at `locations`.
