@@ -113,7 +113,7 @@ mod tests {
     fn rows_of_clients_are_text_unless_they_say() {
         let plain = copy("COPY s.t (a, \"B\") FROM STDIN;");
         assert_eq!(plain.format, CopyFormat::Text(TextOptions::default()));
-        let ClientRows::From { table, columns } = plain.rows else { panic!("{plain:?}") };
+        let ClientRows::From { table, columns } = plain.rows else { panic!("a table") };
         assert_eq!((table.name.as_str(), columns.len(), columns[1].text.as_str()), ("t", 2, "B"));
         let csv = copy("copy t from stdin with (format csv, header, delimiter '|')");
         let want = CsvOptions { header: true, delimiter: b'|', ..CsvOptions::default() };
