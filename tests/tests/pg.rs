@@ -211,6 +211,34 @@ async fn portals_give_so_many_rows_and_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cursors_go_on_where_they_were() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    let declare = "DECLARE c CURSOR FOR SELECT x::int FROM generate_series(1, 5000) AS g(x) ORDER BY 1";
+    assert_eq!(sqlstate(&client.batch_execute(declare).await.unwrap_err()), "25P01");
+    client.batch_execute("BEGIN").await.unwrap();
+    client.batch_execute(declare).await.unwrap();
+    let fetched = async |sql: &str| {
+        let messages = client.simple_query(sql).await.expect(sql);
+        rows(&messages).iter().map(|row| row.get(0).expect("no NULL").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(fetched("FETCH 2 FROM c").await, ["1", "2"]);
+    assert_eq!(fetched("FETCH c").await, ["3"]);
+    assert!(fetched("MOVE FORWARD 10 IN c").await.is_empty());
+    assert_eq!(fetched("FETCH NEXT FROM c").await, ["14"]);
+    assert_eq!(fetched("FETCH ALL FROM c").await.len(), 5000 - 14);
+    assert!(fetched("FETCH ALL FROM c").await.is_empty());
+    client.batch_execute("CLOSE c; DECLARE d CURSOR FOR SELECT 7::int").await.unwrap();
+    let binary = client.query("FETCH FORWARD 5 FROM d", &[]).await.unwrap();
+    assert_eq!(binary.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [7]);
+    client.batch_execute("COMMIT; BEGIN").await.unwrap();
+    assert_eq!(sqlstate(&client.simple_query("FETCH d").await.unwrap_err()), "34000");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    client.batch_execute("DISCARD ALL").await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_request_ends_the_statement_and_nothing_else() {
     let server = Server::start().await;
     let client = server.connect().await;

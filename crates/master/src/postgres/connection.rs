@@ -332,6 +332,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Execution::start(&self.session, &self.master.cpu, job, cancel)
     }
 
+    /// A statement goes on that was left for others: cancel requests end it again.
+    pub(super) fn resume(&self, execution: &Execution) {
+        self.backend.runs(Some(execution.cancellation()));
+    }
+
     /// What the next cancel request cancels.
     pub(super) fn cancellable(&self) -> CancellationToken {
         let cancel = self.shutdown.child_token();

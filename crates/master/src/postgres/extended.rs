@@ -4,10 +4,10 @@ use super::columns::{describe, is_same};
 use super::connection::{Connection, Failed, PROTOCOL_VIOLATION};
 use super::limits::{PORTALS_MAX, STATEMENTS_MAX};
 use super::parameters::{Parameter, decode, type_of_oid};
-use super::run::{Event, Execution, Job};
+use super::run::{Done, Event, Execution, Job};
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::sql::{self, ClientCopy};
-use damson_pg::backend::bytes_of_messages;
+use crate::sql::{self, ClientCopy, PortalStatement};
+use damson_pg::backend::{TransactionState, bytes_of_messages};
 use damson_pg::frontend::{Formats, Target};
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
@@ -16,9 +16,9 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 const UNKNOWN_STATEMENT: SqlState = SqlState("26000");
-const UNKNOWN_CURSOR: SqlState = SqlState("34000");
+pub(super) const UNKNOWN_CURSOR: SqlState = SqlState("34000");
 const DUPLICATE_STATEMENT: SqlState = SqlState("42P05");
-const DUPLICATE_CURSOR: SqlState = SqlState("42P03");
+pub(super) const DUPLICATE_CURSOR: SqlState = SqlState("42P03");
 
 /// A statement that a client has prepared.
 pub(super) struct Statement {
@@ -37,6 +37,8 @@ enum Kind {
     Ordinary,
     /// COPY to or from the client.
     Copy(ClientCopy),
+    /// About what the connection keeps.
+    Portal(PortalStatement),
 }
 
 /// A statement bound to values.
@@ -58,6 +60,48 @@ enum PortalState {
     Done,
 }
 
+/// How far a portal was run, and how many rows that were.
+pub(super) enum Ran {
+    Suspended(usize),
+    Ended(usize, Done),
+}
+
+impl Portal {
+    /// A cursor's, which is not run yet.
+    ///
+    /// # Errors
+    /// 42P11 for what is no query.
+    pub(super) fn cursor(statement: Statement) -> SqlResult<Self> {
+        const INVALID_CURSOR_DEFINITION: SqlState = SqlState("42P11");
+        if !matches!(statement.kind, Kind::Ordinary) || statement.columns.is_none() {
+            return Err(SqlError::new(INVALID_CURSOR_DEFINITION, "a cursor needs a query"));
+        }
+        if !statement.parameters.is_empty() {
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "a cursor's query cannot have parameters"));
+        }
+        let state = PortalState::Bound(vec![]);
+        Ok(Portal { statement: Arc::new(statement), formats: Formats::default(), state })
+    }
+
+    pub(super) fn columns(&self) -> Option<&SchemaRef> {
+        self.statement.columns.as_ref()
+    }
+
+    /// # Errors
+    /// 0A000 if it gives rows in others already.
+    pub(super) fn set_formats(&mut self, formats: &Formats) -> SqlResult<()> {
+        match self.state {
+            PortalState::Bound(_) => self.formats = formats.clone(),
+            PortalState::Running { .. } if self.formats != *formats => {
+                let message = "a cursor gives all of its rows in the formats of the first";
+                return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+            }
+            PortalState::Running { .. } | PortalState::Done => {}
+        }
+        Ok(())
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn parse(&mut self, name: &str, text: &str, types: &[u32]) -> Result<(), Failed> {
         if name.is_empty() {
@@ -76,12 +120,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(())
     }
 
-    async fn prepare(&mut self, text: &str, types: &[u32]) -> Result<Statement, Failed> {
+    pub(super) async fn prepare(&mut self, text: &str, types: &[u32]) -> Result<Statement, Failed> {
         if sql::split(text).is_empty() {
             return Ok(Statement { text: String::new(), columns: None, parameters: vec![], kind: Kind::Empty });
         }
         if let Some(copy) = sql::client_copy(text) {
             return Ok(Statement { text: String::new(), columns: None, parameters: vec![], kind: Kind::Copy(copy?) });
+        }
+        if let Some(statement) = sql::portal_statement(text) {
+            let statement = statement?;
+            let columns = match &statement {
+                PortalStatement::Fetch { name, is_move: false, .. } => {
+                    let portal = self.portals.get(name).ok_or_else(|| unknown_portal(name))?;
+                    portal.columns().cloned()
+                }
+                _ => None,
+            };
+            return Ok(Statement { text: String::new(), columns, parameters: vec![], kind: Kind::Portal(statement) });
         }
         let kind = match sql::parse(text) {
             Ok(sql::Statement::Transaction(_) | sql::Statement::LockTable(_)) => Kind::Alone,
@@ -140,27 +195,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         } else if self.portals.contains_key(portal) {
             return Err(SqlError::new(DUPLICATE_CURSOR, format!("cursor \"{portal}\" already exists")).into());
         }
-        if self.portals.len() >= PORTALS_MAX {
-            let message = format!("a connection can have at most {PORTALS_MAX} portals");
-            return Err(SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message).into());
-        }
         let decoded = statement.parameters.iter().zip(values).enumerate();
         let decoded = decoded.map(|(at, (parameter, value))| decode(at + 1, parameter, formats.of(at), *value));
         let decoded = decoded.collect::<SqlResult<Vec<_>>>()?;
         let bound = Portal { statement, formats: results, state: PortalState::Bound(decoded) };
-        self.portals.insert(portal.to_owned(), bound);
+        self.insert_portal(portal.to_owned(), bound)?;
         self.wire.out.bind_complete();
         Ok(())
     }
 
+    pub(super) fn insert_portal(&mut self, name: String, portal: Portal) -> SqlResult<()> {
+        if self.portals.len() >= PORTALS_MAX {
+            let message = format!("a connection can have at most {PORTALS_MAX} portals");
+            return Err(SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message));
+        }
+        self.portals.insert(name, portal);
+        Ok(())
+    }
+
     fn statement(&self, name: &str) -> SqlResult<&Arc<Statement>> {
-        self.statements.get(name).ok_or_else(|| {
-            let message = match name {
-                "" => "unnamed prepared statement does not exist".to_owned(),
-                name => format!("prepared statement \"{name}\" does not exist"),
-            };
-            SqlError::new(UNKNOWN_STATEMENT, message)
-        })
+        self.statements.get(name).ok_or_else(|| unknown_statement(name))
     }
 
     pub(super) fn describe(&mut self, target: Target<'_>) -> Result<(), Failed> {
@@ -197,26 +251,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn execute(&mut self, name: &str, rows_max: u32) -> Result<(), Failed> {
         // An error ends it.
         let mut portal = self.portals.remove(name).ok_or_else(|| unknown_portal(name))?;
-        self.run_portal(&mut portal, rows_max as usize).await?;
+        let statement = Arc::clone(&portal.statement);
+        match (&statement.kind, &portal.state) {
+            (Kind::Empty, _) => self.wire.out.empty_query(),
+            (_, PortalState::Done) => {
+                let message = "portal has been run to its end";
+                return Err(SqlError::new(SqlState::OBJECT_NOT_IN_STATE, message).into());
+            }
+            (Kind::Copy(copy), _) => {
+                let done = self.copy(copy.clone()).await?;
+                self.complete(&done);
+                portal.state = PortalState::Done;
+            }
+            (Kind::Portal(about), _) => {
+                let formats = portal.formats.clone();
+                let done = self.portal_statement(about.clone(), &formats, false).await?;
+                self.complete(&done);
+                portal.state = PortalState::Done;
+            }
+            (Kind::Alone | Kind::Ordinary, _) => {
+                let rows_max = (rows_max > 0).then_some(rows_max as usize);
+                let block = self.session.block_id().await;
+                match self.run_portal(&mut portal, rows_max, true).await? {
+                    Ran::Suspended(_) => self.wire.out.portal_suspended(),
+                    Ran::Ended(_, done) => self.complete(&done),
+                }
+                self.drop_portals_of(block).await;
+            }
+        }
         self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
 
-    async fn run_portal(&mut self, portal: &mut Portal, rows_max: usize) -> Result<(), Failed> {
-        let Portal { statement, formats, state } = portal;
-        match (&statement.kind, &*state) {
-            (Kind::Empty, _) => {
-                self.wire.out.empty_query();
-                return Ok(());
-            }
-            (Kind::Copy(copy), PortalState::Bound(_)) => {
-                let done = self.copy(copy.clone()).await?;
-                self.complete(&done);
-                *state = PortalState::Done;
-                return Ok(());
-            }
-            _ => {}
+    /// Up to so many rows, or all; `sends` or passes over them.
+    pub(super) async fn run_portal(
+        &mut self,
+        portal: &mut Portal,
+        rows_max: Option<usize>,
+        sends: bool,
+    ) -> Result<Ran, Failed> {
+        let is_resumed = matches!(portal.state, PortalState::Running { .. });
+        if is_resumed && self.session.transaction_state().await == TransactionState::Failed {
+            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(SqlError::new(SqlState::IN_FAILED_TRANSACTION, message).into());
         }
+        let Portal { statement, formats, state } = portal;
         if let PortalState::Bound(parameters) = state {
             let job =
                 Job { text: statement.text.clone(), parameters: std::mem::take(parameters), formats: formats.clone() };
@@ -228,29 +307,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             *state = PortalState::Running { execution, messages: vec![], next: 0, left: 0 };
         }
         let PortalState::Running { execution, messages, next, left } = state else {
-            let message = "portal has been run to its end";
-            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_STATE, message).into());
+            return Ok(Ran::Ended(0, Done { tag: "SELECT 0".to_owned(), notices: vec![] }));
         };
-        let mut wanted = if rows_max == 0 { usize::MAX } else { rows_max };
+        self.resume(execution);
+        let (mut wanted, mut given) = (rows_max.unwrap_or(usize::MAX), 0);
         loop {
             let taken = wanted.min(*left);
             if taken > 0 {
                 let end = *next + bytes_of_messages(&messages[*next..], taken);
-                self.wire.out.append(&messages[*next..end]);
-                (*next, *left, wanted) = (end, *left - taken, wanted - taken);
-                self.wire.send().await?;
+                if sends {
+                    self.wire.out.append(&messages[*next..end]);
+                    self.wire.send().await?;
+                }
+                (*next, *left) = (end, *left - taken);
+                (wanted, given) = (wanted - taken, given + taken);
             }
             if wanted == 0 {
-                self.wire.out.portal_suspended();
-                return Ok(());
+                return Ok(Ran::Suspended(given));
             }
             match self.next(execution).await? {
                 Event::Columns(schema) => check(statement.columns.as_deref(), &schema)?,
                 Event::Rows { messages: more, count } => (*messages, *next, *left) = (more, 0, count),
                 Event::Done(done) => {
-                    self.complete(&done);
                     *state = PortalState::Done;
-                    return Ok(());
+                    return Ok(Ran::Ended(given, done));
                 }
             }
         }
@@ -268,4 +348,12 @@ fn check(told: Option<&Schema>, given: &Schema) -> SqlResult<()> {
 
 fn unknown_portal(name: &str) -> SqlError {
     SqlError::new(UNKNOWN_CURSOR, format!("portal \"{name}\" does not exist"))
+}
+
+pub(super) fn unknown_statement(name: &str) -> SqlError {
+    let message = match name {
+        "" => "unnamed prepared statement does not exist".to_owned(),
+        name => format!("prepared statement \"{name}\" does not exist"),
+    };
+    SqlError::new(UNKNOWN_STATEMENT, message)
 }

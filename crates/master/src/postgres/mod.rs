@@ -6,6 +6,7 @@ mod cells;
 mod columns;
 mod connection;
 mod copy;
+mod cursors;
 mod extended;
 mod limits;
 mod opening;

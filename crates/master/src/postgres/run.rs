@@ -45,6 +45,7 @@ pub(super) struct Done {
 pub(super) struct Execution {
     events: mpsc::Receiver<SqlResult<Event>>,
     work: AbortOnDropHandle<()>,
+    cancel: CancellationToken,
 }
 
 impl Execution {
@@ -52,13 +53,19 @@ impl Execution {
     pub(super) fn start(session: &Shared<Session>, cpu: &Handle, job: Job, cancel: CancellationToken) -> Self {
         let (sender, events) = mpsc::channel(ROWS_AHEAD);
         let span = info_span!("postgres", session_id = session.id.0);
-        let session = session.clone();
+        let (session, ends) = (session.clone(), cancel.clone());
         let work = async move {
-            let done = work(session, job, cancel, &sender).await;
+            let done = work(session, job, ends, &sender).await;
             // Nobody listens any more: the statement has ended all the same.
             let _ = sender.send(done.map(Event::Done)).await;
         };
-        Execution { events, work: AbortOnDropHandle::new(cpu.spawn(work.instrument(span).boxed())) }
+        let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span).boxed()));
+        Execution { events, work, cancel }
+    }
+
+    /// What ends it.
+    pub(super) fn cancellation(&self) -> CancellationToken {
+        self.cancel.clone()
     }
 
     /// What happens next. Can be dropped and called again; not after Done or an error.

@@ -26,11 +26,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if let Some(done) = last.take() {
                 self.complete(&done);
             }
+            let block = self.session.block_id().await;
             if is_script {
                 self.session.begin_implicit_block().await;
             }
             match self.run(part.text).await {
-                Ok(done) => last = Some(done),
+                Ok(done) => {
+                    self.drop_portals_of(block).await;
+                    last = Some(done);
+                }
                 Err(Failed::Statement(error)) => {
                     self.fail(&error, part.offset).await;
                     last = None;
@@ -54,6 +58,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return self.copy(copy?).await;
         }
         let formats = Formats::default();
+        if let Some(statement) = sql::portal_statement(&text) {
+            return self.portal_statement(statement?, &formats, true).await;
+        }
         let mut execution = self.start(Job { text, parameters: vec![], formats: formats.clone() });
         loop {
             match self.next(&mut execution).await? {

@@ -186,6 +186,11 @@ impl Session {
         if is_implicit { self.end(&mut slot, commits).await } else { Ok(()) }
     }
 
+    /// Of the open block; another one has another.
+    pub(crate) async fn block_id(&self) -> Option<Uuid> {
+        self.block.lock().await.as_ref().map(|block| block.id)
+    }
+
     /// Fails the block, if there is one: something went wrong beside its statements.
     pub(crate) async fn fail_block(&self) {
         if let Some(block) = &*self.block.lock().await {

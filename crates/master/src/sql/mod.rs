@@ -25,6 +25,7 @@ mod modify;
 mod names;
 mod nextval;
 mod parse;
+mod portals;
 mod query;
 mod returning;
 mod secret;
@@ -53,6 +54,7 @@ pub use nextval::{
     relation_in_text, sequence_function, sequences_of,
 };
 pub use parse::parse;
+pub use portals::{PortalStatement, portal_statement};
 pub use query::check_query;
 pub use secret::shown_statement;
 pub use size::bytes as bytes_of_size;
