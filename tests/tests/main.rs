@@ -23,6 +23,7 @@ mod interconnect;
 mod interconnect_scale;
 mod layout;
 mod memory;
+mod pg;
 mod processes;
 mod random;
 mod readers;

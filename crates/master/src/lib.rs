@@ -14,6 +14,7 @@ pub mod flight_sql;
 mod locks;
 mod master;
 mod planner;
+pub mod postgres;
 mod secrets;
 mod session;
 mod shared;

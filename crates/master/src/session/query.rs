@@ -76,6 +76,26 @@ impl Session {
         Ok((plain(&Arc::new(plan.schema().as_arrow().clone())), parameters))
     }
 
+    /// The columns of a query whose parameters have these types; None where they depend on none.
+    pub(super) async fn describe_bound(
+        &self,
+        query: &ast::Statement,
+        text: &str,
+        parameters: &[DataType],
+        state: Arc<CatalogState>,
+    ) -> SqlResult<Option<SchemaRef>> {
+        if TruncateErrorLog::of(query)?.is_some() || Setval::of(query)?.is_some() {
+            return Ok(None);
+        }
+        let bound = self.bind(state, query, text).await?;
+        let nulls = parameters.iter().map(ScalarValue::try_from).collect::<Result<Vec<_>, _>>();
+        let bound = with_parameters(bound, nulls.map_err(of_datafusion)?)?;
+        let options = bound.state.config_options();
+        let plan = bound.state.analyzer().execute_and_check(bound.plan, options, |_, _| {});
+        let plan = plan.map_err(|error| located(error, text))?;
+        Ok(Some(plain(&Arc::new(plan.schema().as_arrow().clone()))))
+    }
+
     /// Runs uncorrelated scalar subqueries and puts their values in their place.
     pub(super) async fn run_init_plans(self: &Arc<Self>, bound: Bound, cancel: &CancellationToken) -> SqlResult<Bound> {
         let runner = self.scalar_runner(&bound, cancel);
