@@ -12,7 +12,7 @@ pub mod copy_calls {
     pub const WRITE_MANIFEST: &str = "write_copy_manifest";
     /// Master → a segment: body: JSON of a statement's stem. Ends its writers and removes its files; answers when they are gone.
     pub const TAKE_BACK: &str = "take_back_copy";
-    /// Master → a segment, once for each statement: JSON [`super::EndCopy`].
+    /// Master → a segment: JSON [`super::EndCopy`]; answers how many directories are left that others may have something in.
     pub const END: &str = "end_copy";
 }
 

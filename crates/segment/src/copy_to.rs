@@ -37,8 +37,8 @@ impl Segment {
     /// See [`damson_storage::Exports::end`].
     pub(crate) async fn end_copy(&self, body: &[u8]) -> Result<ControlStream, ControlError> {
         let EndCopy { stem, is_kept } = request(body)?;
-        self.exports.end(&stem, is_kept).await.map_err(storage_error)?;
-        answer(&true)
+        let left = self.exports.end(&stem, is_kept).await.map_err(storage_error)?;
+        answer(&left)
     }
 
     fn copy_spec(&self, CopyPlace { target, access }: CopyPlace) -> CopyWriteSpec {

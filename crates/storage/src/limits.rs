@@ -128,6 +128,8 @@ pub const EXPORTS_REMEMBERED_MAX: usize = 1024;
 
 /// How long a segment waits for the writers of a COPY TO that failed, and for what they take back, before it says so.
 pub const EXPORT_END_WAIT: Duration = Duration::from_secs(20);
+/// How long a request that makes an object of a COPY TO is waited for when the statement has ended; within [`EXPORT_END_WAIT`].
+pub const UPLOAD_ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// Bytes of an upload's part, for the first parts of a file, and for those after them: buckets take so many parts, and 5 MiB at least.
 pub const UPLOAD_PART_BYTES: usize = 8 << 20;

@@ -5,6 +5,7 @@ use crate::object_clients::told;
 use object_store::{Error, Result};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// How often a place is asked again.
@@ -46,6 +47,30 @@ impl RetryPolicy {
         loop {
             match ask().await {
                 Err(error) if is_transient(&error) && patience.wait(&error).await => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// As [`RetryPolicy::retry`], until `ended`: what is asked then is answered, and not asked again.
+    pub(crate) async fn retry_until<T, F>(
+        self,
+        ended: &CancellationToken,
+        what: &str,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut patience = self.begin(what);
+        loop {
+            match ask().await {
+                Err(error) if is_transient(&error) => {
+                    let again = ended.run_until_cancelled(patience.wait(&error)).await;
+                    if again != Some(true) {
+                        return Err(error);
+                    }
+                }
                 answer => return answer,
             }
         }

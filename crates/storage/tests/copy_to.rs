@@ -399,8 +399,23 @@ async fn a_statement_that_fails_elsewhere_is_taken_back() {
     }
     assert!(tree(dir.path()).iter().all(|name| name.ends_with('/')), "{:?}", tree(dir.path()));
     for exports in &exports {
-        exports.end("part", false).await.unwrap();
+        assert_eq!(exports.end("part", false).await.unwrap(), 0);
     }
+    assert_eq!(tree(dir.path()), BTreeSet::new());
+
+    // A directory of the second within those of the first, which has files in it.
+    let exports = [Exports::default(), Exports::default()];
+    for (content, text) in [(0, "x"), (1, "z"), (0, "z")] {
+        let mut spec = copying_to(&to, &csv(), &batch.schema());
+        spec.target.partition_by = vec![2];
+        (spec.content, spec.exports) = (ContentId(content), exports[content as usize].clone());
+        copy_to(spec, vec![numbered(0..9, &[text])]).await;
+    }
+    exports[1].take_back("part").await.unwrap();
+    exports[0].take_back("part").await.unwrap();
+    assert_eq!(exports[0].end("part", false).await.unwrap(), 2, "a, and a/out");
+    assert_eq!(exports[1].end("part", false).await.unwrap(), 0);
+    assert_eq!(exports[0].end("part", false).await.unwrap(), 0);
     assert_eq!(tree(dir.path()), BTreeSet::new());
 
     // What was there before stays, and so do files that are kept.
@@ -459,8 +474,8 @@ async fn places_that_cannot_be_written_are_told() {
     let long = "x".repeat(300);
     let other = numbered(0..3, &[&long]);
     for (place, partition_by, batch, sqlstate) in [
-        (data.join("out"), vec![], &batch, "22023"),
-        (dir.path().join("link/out"), vec![], &batch, "22023"),
+        (data.join("out"), vec![], &batch, "42501"),
+        (dir.path().join("link/out"), vec![], &batch, "42501"),
         (dir.path().join("file"), vec![], &batch, "58P02"),
         (dir.path().join("new"), vec![2], &other, "54000"),
     ] {

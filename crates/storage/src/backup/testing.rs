@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,11 @@ pub(crate) enum Fault {
     Cut,
     /// It may not be done: 403.
     Forbidden,
+    /// A PUT is done after [`LATE`], also where nobody waits for the answer any more.
+    Late,
 }
+
+pub(crate) const LATE: Duration = Duration::from_millis(200);
 
 /// Requests that were made, in their order, and what goes wrong with the next ones.
 #[derive(Debug, Default)]
@@ -68,7 +73,7 @@ impl Script {
 
 #[derive(Debug, Default)]
 pub(crate) struct FaultyStore {
-    pub inner: InMemory,
+    pub inner: Arc<InMemory>,
     pub script: Arc<Script>,
     /// Uploads that have begun, by id: parts by number. `InMemory` wants parts in their order.
     pub uploads: Mutex<HashMap<MultipartId, BTreeMap<usize, PutPayload>>>,
@@ -104,7 +109,7 @@ async fn done<T>(fault: Fault, location: &Path, request: impl Future<Output = Re
         Fault::Forbidden => Err(forbidden(location)),
         Fault::AnswerLost => request.await.and(Err(busy())),
         Fault::Gone => request.await.and(Err(Error::NotFound { path: location.to_string(), source: "404".into() })),
-        Fault::None | Fault::Cut => request.await,
+        Fault::None | Fault::Cut | Fault::Late => request.await,
     }
 }
 
@@ -112,6 +117,14 @@ async fn done<T>(fault: Fault, location: &Path, request: impl Future<Output = Re
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let fault = self.script.ask("put", location);
+        if fault == Fault::Late {
+            let (inner, location) = (Arc::clone(&self.inner), location.clone());
+            let late = async move {
+                tokio::time::sleep(LATE).await;
+                inner.put_opts(&location, payload, options).await
+            };
+            return tokio::spawn(late).await.expect("a bucket does not panic");
+        }
         done(fault, location, self.inner.put_opts(location, payload, options)).await
     }
 

@@ -56,7 +56,7 @@ impl Export {
         match done {
             Ok(done) => {
                 self.has_ended = true;
-                self.master.files.end_copy(&self.segments, self.stem(), true).await;
+                self.master.files.keep_copy(&self.segments, self.stem()).await;
                 Ok(done)
             }
             Err(error) => {
@@ -100,7 +100,7 @@ async fn take_back(master: &Arc<Master>, segments: &[ContentId], stem: &str, has
     for content in first {
         if let Err(error) = files.take_back_copy(content, stem).await {
             tracing::warn!(%content, stem, %error, "could not remove a manifest of a COPY TO that failed");
-            files.end_copy(&others, stem, true).await;
+            files.keep_copy(&others, stem).await;
             return false;
         }
     }
@@ -110,7 +110,7 @@ async fn take_back(master: &Arc<Master>, segments: &[ContentId], stem: &str, has
             tracing::warn!(%content, stem, %error, "files of a COPY TO that failed may be left");
         }
     }
-    files.end_copy(segments, stem, false).await;
+    files.remove_copy_directories(segments, stem).await;
     true
 }
 

@@ -6,9 +6,34 @@ use crate::sql::text::Text;
 use sqlparser::tokenizer::Token;
 use std::borrow::Cow;
 
-/// A statement's text, or a script's, as it may be shown, logged and kept: what each CREATE SECRET says is left out. Of a text that is no
-/// SQL, all that follows the first one.
+/// A statement's text, or a script's, as it may be shown, logged and kept: what each CREATE SECRET says is left out, and who a URL says asks
+/// (`s3://key:secret@…`, which no statement takes). Of a text that is no SQL, all that follows the first CREATE SECRET.
 pub fn shown_statement(text: &str) -> Cow<'_, str> {
+    match without_secrets(text) {
+        Cow::Borrowed(text) => without_user_info(text),
+        Cow::Owned(text) => Cow::Owned(without_user_info(&text).into_owned()),
+    }
+}
+
+fn without_user_info(text: &str) -> Cow<'_, str> {
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find("://").map(|at| at + "://".len()) {
+        let (before, after) = rest.split_at(at);
+        let end = after.find(|c: char| c.is_whitespace() || "/?#'\"".contains(c)).unwrap_or(after.len());
+        shown += before;
+        rest = after;
+        if let Some(host) = after[..end].rfind('@') {
+            shown += "***";
+            rest = &after[host..];
+        }
+    }
+    match shown + rest {
+        same if same == text => Cow::Borrowed(text),
+        shown => Cow::Owned(shown),
+    }
+}
+
+fn without_secrets(text: &str) -> Cow<'_, str> {
     const HIDDEN: &str = "(***)";
     // Most have none, and are not looked at twice.
     if !text.to_ascii_uppercase().contains("SECRET") {
@@ -68,12 +93,19 @@ mod tests {
             ("create secret s (secret 'hush", "create secret (***)"),
             ("create secret s secret 'hush'", "create secret s secret (***)"),
             ("create secret /* ( */ s (secret 'hush')", "create secret /* ( */ s (***)"),
+            ("copy t from 's3://a:hush@b/x', 'http://hush@h', 'x", "copy t from 's3://***@b/x', 'http://***@h', 'x"),
+            ("create secret s (secret 'hush'); select 's3://a@hush@b'", "create secret s (***); select 's3://***@b'"),
         ] {
             assert_eq!(shown_statement(text), shown, "{text}");
         }
-        for text in
-            ["drop secret s", "copy t from 's3://b' (secret s)", "create table secret (a text default 'x')", "", "'"]
-        {
+        for text in [
+            "drop secret s",
+            "copy t from 's3://b' (secret s)",
+            "create table secret (a text default 'x')",
+            "select 'a://b/c@d' || '://'",
+            "",
+            "'",
+        ] {
             assert!(matches!(shown_statement(text), Cow::Borrowed(same) if same == text), "{text}");
         }
     }

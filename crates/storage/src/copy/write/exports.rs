@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// The COPY TOs of one segment; a clone is the same. A statement that fails is taken back in two calls, so that directories go too:
-/// first every segment removes its files ([`Exports::take_back`]), then the directories that it has made ([`Exports::end`]).
+/// first every segment removes its files ([`Exports::take_back`]), then the directories that it has made ([`Exports::end`]), inner ones first.
 #[derive(Clone, Debug, Default)]
 pub struct Exports {
     /// By [`CopyTarget::stem`](damson_cluster::CopyTarget::stem), which grows with time.
@@ -85,23 +85,29 @@ impl Exports {
         timeout(EXPORT_END_WAIT, at_work.wait()).await.map_err(|_| late())
     }
 
-    /// Forgets the statement. `is_kept`: its files stay; else the directories go that were made for it and are empty.
+    /// Forgets the statement. `is_kept`: its files stay; else the directories go that were made for it and are empty, and those that are not
+    /// are counted: another segment may have its own in them yet. Of these the statement is not forgotten.
     ///
     /// # Errors
     /// Those of the disk's thread.
-    pub async fn end(&self, stem: &str, is_kept: bool) -> Result<(), StorageError> {
-        let Some(statement) = self.statements.lock().remove(stem) else { return Ok(()) };
-        let Statement { done, directories, .. } = statement;
+    pub async fn end(&self, stem: &str, is_kept: bool) -> Result<usize, StorageError> {
+        let Some(mut statement) = self.statements.lock().remove(stem) else { return Ok(0) };
         if is_kept {
-            done.iter().for_each(|export| export.stay());
-            return Ok(());
+            statement.done.iter().for_each(|export| export.stay());
+            return Ok(0);
         }
+        let directories = std::mem::take(&mut statement.directories);
         let call = move || {
-            drop(done);
-            remove_directories(directories);
-            Ok(())
+            statement.done.clear();
+            statement.directories = remove_directories(directories);
+            Ok(statement)
         };
-        blocking::run("remove", Path::new(stem), call).await
+        let statement = blocking::run("remove", Path::new(stem), call).await?;
+        let left = statement.directories.len();
+        if left > 0 {
+            self.statements.lock().insert(stem.to_owned(), statement);
+        }
+        Ok(left)
     }
 }
 

@@ -63,14 +63,14 @@ impl Place {
     /// Whether statements may write there, and it is elsewhere than a content's own files, among which only the catalog's are kept.
     ///
     /// # Errors
-    /// 42501; 22023 for a directory in `data_dir`, however it is named.
+    /// 42501, also for a directory in `data_dir`, however it is named.
     pub(super) async fn check(&self, data_dir: Option<&Path>) -> Result<(), StorageError> {
         let Place::Local(directory) = self else { return Ok(()) };
         if let Some(own) = data_dir.map(Path::to_owned) {
             let named = directory.clone();
             if blocking::run("open", directory, move || Ok(canonical(&named)?.starts_with(&own))).await? {
                 let message = "it is in the data directory of this segment: choose another place".into();
-                return Err(StorageError::File { path: directory.display().to_string(), message, sqlstate: "22023" });
+                return Err(StorageError::File { path: directory.display().to_string(), message, sqlstate: "42501" });
             }
         }
         local_files::check_off_runtime(directory).await

@@ -3,7 +3,8 @@
 use super::exports::Export;
 use crate::StorageError;
 use crate::limits::{
-    UPLOAD_FIRST_PARTS, UPLOAD_LATER_PART_BYTES, UPLOAD_PART_BYTES, UPLOAD_PARTS_AT_ONCE, UPLOAD_PARTS_MAX,
+    UPLOAD_ANSWER_WAIT, UPLOAD_FIRST_PARTS, UPLOAD_LATER_PART_BYTES, UPLOAD_PART_BYTES, UPLOAD_PARTS_AT_ONCE,
+    UPLOAD_PARTS_MAX,
 };
 use crate::object_clients::told;
 use crate::places::BucketClient;
@@ -16,6 +17,7 @@ use object_store::{Error, MultipartId, ObjectStoreExt, PutPayload};
 use std::io;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 mod tests;
@@ -166,7 +168,8 @@ impl Upload {
         let rest = self.take(self.gathered_bytes);
         if self.begun.is_none() {
             self.make_known();
-            self.object.put(rest, self.bytes).await?;
+            let (object, bytes, ended) = (self.object.clone(), self.bytes, self.export.ended.clone());
+            self.to_its_end(async move { object.put(rest, bytes, &ended).await }).await?;
             return Ok(self.bytes);
         }
         if rest.content_length() > 0 {
@@ -179,10 +182,34 @@ impl Upload {
         }
         let parts: Vec<PartId> = begun.parts.iter().flatten().cloned().collect();
         assert_eq!(parts.len(), begun.parts.len(), "every part was sent");
-        self.object.complete(&begun.id, &parts, self.bytes).await?;
+        let (object, id, bytes, ended) = (self.object.clone(), begun.id.clone(), self.bytes, self.export.ended.clone());
+        self.to_its_end(async move { object.complete(&id, &parts, bytes, &ended).await }).await?;
         // Nothing is to be taken back by itself any more.
         self.begun = None;
         Ok(self.bytes)
+    }
+
+    /// A request that makes the object is waited for even where the writer goes meanwhile, and the object removed after that: it could be made
+    /// when it was removed already. Once the statement has ended, not for longer than [`UPLOAD_ANSWER_WAIT`].
+    async fn to_its_end(
+        &self,
+        request: impl Future<Output = Result<(), StorageError>> + Send + 'static,
+    ) -> Result<(), StorageError> {
+        let (export, url) = (Arc::clone(&self.export), self.object.url.clone());
+        let answer = tokio::spawn(async move {
+            let too_late = async {
+                export.ended.cancelled().await;
+                tokio::time::sleep(UPLOAD_ANSWER_WAIT).await;
+            };
+            tokio::select! {
+                answer = request => answer,
+                () = too_late => {
+                    tracing::warn!(url, "a bucket does not say whether it has an object of a COPY TO that ended: it may be left");
+                    Err(StorageError::io("write", &url)(io::ErrorKind::TimedOut.into()))
+                }
+            }
+        });
+        answer.await.map_err(|ended| StorageError::io("write", &self.object.url)(io::Error::other(ended)))?
     }
 
     /// From now on there may be an object, whatever the bucket says.
@@ -228,7 +255,7 @@ impl Object {
         }
     }
 
-    async fn put(&self, payload: PutPayload, bytes: u64) -> Result<(), StorageError> {
+    async fn put(&self, payload: PutPayload, bytes: u64, ended: &CancellationToken) -> Result<(), StorageError> {
         let ask = || async {
             match self.client.store.put(&self.location, payload.clone()).await {
                 Ok(_) => Ok(()),
@@ -236,10 +263,17 @@ impl Object {
                 Err(error) => Err(error),
             }
         };
-        RetryPolicy::BUCKET.retry(&self.url, ask).await.map_err(|error| refused("write", &self.url, error))
+        let put = RetryPolicy::BUCKET.retry_until(ended, &self.url, ask).await;
+        put.map_err(|error| refused("write", &self.url, error))
     }
 
-    async fn complete(&self, id: &MultipartId, parts: &[PartId], bytes: u64) -> Result<(), StorageError> {
+    async fn complete(
+        &self,
+        id: &MultipartId,
+        parts: &[PartId],
+        bytes: u64,
+        ended: &CancellationToken,
+    ) -> Result<(), StorageError> {
         let ask = || async {
             match self.client.parts.complete_multipart(&self.location, id, parts.to_vec()).await {
                 Ok(_) => Ok(()),
@@ -248,7 +282,8 @@ impl Object {
                 Err(error) => Err(error),
             }
         };
-        RetryPolicy::BUCKET.retry(&self.url, ask).await.map_err(|error| refused("write", &self.url, error))
+        let complete = RetryPolicy::BUCKET.retry_until(ended, &self.url, ask).await;
+        complete.map_err(|error| refused("write", &self.url, error))
     }
 
     /// The bucket's own rules remove what this cannot.

@@ -1,6 +1,6 @@
 use super::super::exports::{Exports, Reported};
 use super::*;
-use crate::backup::testing::{Fault, FaultyStore};
+use crate::backup::testing::{Fault, FaultyStore, LATE};
 use crate::sink::Keep;
 use object_store::ObjectStore;
 
@@ -106,6 +106,22 @@ async fn what_fails_or_is_given_up_leaves_nothing() {
         exports.take_back("s").await.unwrap();
         assert!(store.uploads.lock().is_empty() && object(&store).await.is_none(), "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_made_when_its_writer_has_gone_goes_too() {
+    let (store, client) = bucket();
+    let exports = Exports::default();
+    let export = exports.begin("s");
+    store.script.fail("put", Fault::Late);
+    let mut upload = begin(&client, &export, false).await;
+    send(&mut upload, &content(1_000)).await.unwrap();
+    assert!(tokio::time::timeout(LATE / 10, upload.finish()).await.is_err(), "it has no answer yet");
+    drop(export);
+    exports.take_back("s").await.unwrap();
+    assert_eq!(store.script.count("put"), 1);
+    tokio::time::sleep(2 * LATE).await;
+    assert!(object(&store).await.is_none());
 }
 
 #[tokio::test]
