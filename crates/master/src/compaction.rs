@@ -66,7 +66,7 @@ impl Policy {
             let is_small = |rows: u64| rows < self.small_rows;
             let small = files.iter().filter(|file| is_small(file.live_rows())).count();
             let mut bytes = 0;
-            for file in files {
+            for file in files.iter() {
                 let deleted = file.rows - file.live_rows();
                 let is_thinned = deleted > 0 && deleted as f64 >= self.deleted_share_min * file.rows as f64;
                 let is_one_of_many = small >= self.small_files_min && is_small(file.live_rows());

@@ -3,7 +3,7 @@
 use super::calls::PlaceCalls;
 use super::manifest::{BackupTable, Manifest, NewPart, Totals, parts_of};
 use super::progress::Transfer;
-use crate::catalog::{CatalogState, TableEntry};
+use crate::catalog::{CatalogState, FileList, TableEntry};
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use chrono::{SecondsFormat, Utc};
 use damson_cluster::{BackupFile, BucketMap, ContentId, Copied, Distribution, FileEntry, MapVersion, failpoint};
@@ -113,10 +113,10 @@ fn files_of(entry: &TableEntry) -> Vec<Arc<FileEntry>> {
     if entry.def.distribution != Distribution::Replicated {
         return entry.files.iter().cloned().collect();
     }
-    let copies: Vec<&[Arc<FileEntry>]> = entry.files.contents().map(|(_, files)| files).collect();
+    let copies: Vec<&FileList> = entry.files.contents().map(|(_, files)| files).collect();
     match copies.len() {
         0 => vec![],
-        count => copies[entry.def.id.0 as usize % count].to_vec(),
+        count => copies[entry.def.id.0 as usize % count].iter().cloned().collect(),
     }
 }
 

@@ -38,7 +38,7 @@ pub use definitions::{CreateTableOutcome, NewTable};
 pub use durable::Catalog;
 pub use error::CatalogError;
 pub use external::ExternalDef;
-pub use files::FileKey;
+pub use files::{FileKey, FileList};
 pub use history::{AsOf, History};
 pub use lease::{Lease, LeaseHolder, Waiting};
 pub use location::CatalogLocation;

@@ -16,9 +16,11 @@ use damson_cluster::CopyUnit;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result as PlanResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
@@ -222,6 +224,33 @@ pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResu
         _ => value.cast_to(data_type),
     };
     let values = values.into_iter().zip(&types).map(cast).collect::<Result<Vec<_>, _>>().map_err(of_datafusion)?;
-    let plan = bound.plan.clone().with_param_values(ParamValues::from(values)).map_err(of_datafusion)?;
+    let plan = keeping_bigints(bound.plan.clone(), &values).map_err(of_datafusion)?;
+    let plan = plan.with_param_values(ParamValues::from(values)).map_err(of_datafusion)?;
     Ok(Bound { plan, ..bound })
+}
+
+/// A literal that fits integer is one, as SQL has it; a value of bigint is to stay what it is, and so stands in a cast.
+fn keeping_bigints(plan: LogicalPlan, values: &[ScalarValue]) -> PlanResult<LogicalPlan> {
+    let is_bigint = |id: &str| {
+        let number = id.trim_start_matches('$').parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        number.and_then(|at| values.get(at)).is_some_and(|value| matches!(value, ScalarValue::Int64(Some(_))))
+    };
+    let in_cast = |expr: Expr| match &expr {
+        Expr::Placeholder(placeholder) if is_bigint(&placeholder.id) => {
+            Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(expr), DataType::Int64))))
+        }
+        _ => Ok(Transformed::no(expr)),
+    };
+    let in_node = |node: LogicalPlan| match node {
+        // Its numbers are to be literals.
+        LogicalPlan::Limit(_) => Ok(Transformed::no(node)),
+        _ => {
+            let names = NamePreserver::new(&node);
+            node.map_expressions(|expr| {
+                let name = names.save(&expr);
+                Ok(expr.transform_up(in_cast)?.update_data(|expr| name.restore(expr)))
+            })
+        }
+    };
+    plan.transform_up_with_subqueries(in_node).map(|transformed| transformed.data)
 }

@@ -349,7 +349,7 @@ fn every_mutation_is_durable() {
     fixture.reopen();
     let state = fixture.catalog.current();
     let entry = state.table("public", "t").unwrap();
-    assert_eq!(entry.files.of(ContentId(0))[0].created, snapshot);
+    assert_eq!(entry.files.of(ContentId(0)).iter().next().unwrap().created, snapshot);
     assert_eq!((entry.files.len(), entry.files.rows_of(ContentId(1))), (2, 10));
     assert_eq!(entry.statistics().rows, 20);
     fixture.catalog.create_view(view("v", &[]), false).unwrap();
