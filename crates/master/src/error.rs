@@ -65,6 +65,7 @@ impl SqlState {
     pub const UNDEFINED_SAVEPOINT: SqlState = SqlState("3B001");
     pub const OBJECT_IN_USE: SqlState = SqlState("55006");
     pub const INSUFFICIENT_PRIVILEGE: SqlState = SqlState("42501");
+    pub const INVALID_GRANT_OPERATION: SqlState = SqlState("0LP01");
     pub const UNDEFINED_FILE: SqlState = SqlState("58P01");
     pub const DUPLICATE_FILE: SqlState = SqlState("58P02");
     pub const IO_ERROR: SqlState = SqlState("58030");
@@ -152,6 +153,7 @@ const ALL: &[SqlState] = &[
     SqlState::UNDEFINED_SAVEPOINT,
     SqlState::OBJECT_IN_USE,
     SqlState::INSUFFICIENT_PRIVILEGE,
+    SqlState::INVALID_GRANT_OPERATION,
     SqlState::UNDEFINED_FILE,
     SqlState::DUPLICATE_FILE,
     SqlState::IO_ERROR,

@@ -2,7 +2,7 @@
 
 use crate::backup::Transfers;
 use crate::blocks::Blocks;
-use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease};
+use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease, RoleId};
 use crate::compaction::compact_forever;
 use crate::copies::Copies;
 use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Places, Registry, Writes};
@@ -195,10 +195,17 @@ impl Master {
         background.spawn_on(work, &self.cpu);
     }
 
-    /// A new client's session as `user`.
+    /// A new client's session as `user`. A name that is no role's is the bootstrap superuser's: passwords are not asked for yet.
     pub fn session(self: &Arc<Self>, user: &str) -> Arc<Session> {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        Session::new(id, user, Arc::clone(self))
+        let login = self.catalog.current().role(user).map_or(RoleId::BOOTSTRAP, |role| role.id);
+        Session::new(id, user, login, Arc::clone(self))
+    }
+
+    /// The master's own session, for work that no client asked for: it may do everything.
+    pub(crate) fn own_session(self: &Arc<Self>, name: &str) -> Arc<Session> {
+        let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
+        Session::new(id, name, RoleId::BOOTSTRAP, Arc::clone(self))
     }
 
     /// True once every segment has registered and is up.

@@ -26,11 +26,13 @@ mod merge;
 mod merged_columns;
 mod modify;
 mod on_conflict;
+mod privileges;
 mod query;
 mod read_error_log;
 mod relation_names;
 mod restore;
 mod returning;
+mod roles;
 mod row_values;
 mod scalar;
 mod sequence_calls;
@@ -43,7 +45,7 @@ mod write;
 pub(crate) use compact::is_busy;
 pub use expand::Expanded;
 
-use crate::catalog::CatalogState;
+use crate::catalog::{CatalogState, RoleId};
 use crate::ddl::{self, CommandDone};
 use crate::error::{SqlResult, internal};
 use crate::master::Master;
@@ -70,6 +72,8 @@ use truncate_error_log::TruncateErrorLog;
 pub struct Session {
     pub id: SessionId,
     user: String,
+    /// The role that logged in.
+    login: RoleId,
     master: Arc<Master>,
     settings: Mutex<Settings>,
     /// Cancelled with every statement that runs under it, then replaced.
@@ -108,10 +112,11 @@ impl Outcome {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, user: &str, master: Arc<Master>) -> Arc<Self> {
+    pub(crate) fn new(id: SessionId, user: &str, login: RoleId, master: Arc<Master>) -> Arc<Self> {
         Arc::new_cyclic(|own| Session {
             id,
             user: user.into(),
+            login,
             settings: Mutex::new(Settings::new(&master.interconnect)),
             master,
             cancel: Mutex::default(),
@@ -139,6 +144,7 @@ impl Session {
     }
 
     async fn describe(&self, statement: Statement, text: &str, state: Arc<CatalogState>) -> SqlResult<Prepared> {
+        self.authorize(&statement, &state)?;
         let is_update = statement.is_update();
         let (schema, parameters) = match &statement {
             Statement::Query(query) => self.describe_query(query, text, state).await?,
@@ -206,7 +212,12 @@ impl Session {
                 | Statement::Reset(_)
                 | Statement::LockTable(_)
         );
+        let (steps, role) = (transaction.workspace().step_count(), self.acting_role(&state));
         let outcome = self.execute_in(statement, text, parameters, state, transaction, cancel).boxed().await;
+        if outcome.is_ok() {
+            // What a statement makes is its role's.
+            transaction.workspace().own_new(steps, role)?;
+        }
         if reads {
             transaction.end_statement(&self.master);
         }
@@ -222,6 +233,7 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        self.authorize(&statement, &state)?;
         match statement {
             Statement::Query(query) => {
                 self.query_or_setval(&query, text, parameters, state, transaction.read_only, cancel).boxed().await
@@ -298,6 +310,13 @@ impl Session {
             }
             Statement::CopyFrom(copy) => self.copy_from(&copy, transaction, cancel).boxed().await,
             Statement::CreateSecret(create) => self.create_secret(&create, transaction).boxed().await,
+            roles @ (Statement::CreateRole(_)
+            | Statement::AlterRole(_)
+            | Statement::RenameRole { .. }
+            | Statement::DropRole { .. }
+            | Statement::Membership(_)
+            | Statement::Privileges(_)
+            | Statement::OwnerTo { .. }) => self.change_roles(&roles, transaction).boxed().await,
             Statement::AlterTable(alter) => self.alter_table(&alter, transaction, cancel).boxed().await,
             definition => {
                 self.lock_defined(&definition, transaction, &cancel).await?;

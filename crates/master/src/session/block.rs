@@ -202,9 +202,12 @@ impl Session {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        // What is a transaction below looks again, at the state that it reads.
+        let state = self.master.catalog.current();
+        self.authorize(&statement, &state)?;
         match &statement {
             Statement::Query(query) => {
-                let (state, read_only) = (self.master.catalog.current(), self.default_read_only());
+                let read_only = self.default_read_only();
                 return self.query_or_setval(query, text, parameters, state, read_only, cancel).boxed().await;
             }
             Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).boxed().await,

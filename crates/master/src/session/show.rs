@@ -28,6 +28,7 @@ impl Session {
             "transaction_isolation" => (name, transaction.isolation.name().to_owned(), about),
             "transaction_read_only" => (name, if transaction.read_only { "on" } else { "off" }.to_owned(), about),
             "transaction_snapshot" => (name, transaction.state().snapshot.0.to_string(), about),
+            "session_authorization" if value.is_empty() => (name, self.user.clone(), about),
             SNAPSHOT_RETENTION => (name, self.snapshot_retention(), about),
             BUCKET_MAP => (name, transaction.state().current_map().owners_text(), about),
             _ => (name, value, about),

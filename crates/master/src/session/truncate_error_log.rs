@@ -43,6 +43,11 @@ impl TruncateErrorLog {
         Ok(Some(TruncateErrorLog { table, column }))
     }
 
+    /// None: all tables.
+    pub(super) fn table(&self) -> Option<&RelationName> {
+        self.table.as_ref()
+    }
+
     pub(super) fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(vec![Field::new(&self.column, DataType::Boolean, false)]))
     }

@@ -389,7 +389,7 @@ fn a_catalog_of_version_3_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.secrets, damson.tablespaces, damson.copied_files;
+    let old = "DROP TABLE damson.roles, damson.access, damson.secrets, damson.tablespaces, damson.copied_files;
                DROP TABLE damson.sequence_definitions, damson.sequence_positions;
                DROP TABLE damson.past_definitions, damson.restore_points;
                DROP INDEX damson.snapshots_time;
@@ -421,7 +421,7 @@ fn a_catalog_of_version_4_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.secrets, damson.tablespaces, damson.copied_files;
+    let old = "DROP TABLE damson.roles, damson.access, damson.secrets, damson.tablespaces, damson.copied_files;
                UPDATE damson.settings SET value = '4' WHERE key = 'schema_version'";
     client(&url).batch_execute(old).unwrap();
     for _ in 0..2 {
@@ -442,7 +442,7 @@ fn a_catalog_of_version_5_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.secrets, damson.tablespaces;
+    let old = "DROP TABLE damson.roles, damson.access, damson.secrets, damson.tablespaces;
                UPDATE damson.settings SET value = '5' WHERE key = 'schema_version'";
     client(&url).batch_execute(old).unwrap();
     for _ in 0..2 {

@@ -1,14 +1,52 @@
 //! Statements as they may be shown and kept.
 
 use super::starts;
-use crate::sql::cursor::tokenize;
+use crate::sql::cursor::{is_word, tokenize};
 use crate::sql::text::Text;
 use sqlparser::tokenizer::Token;
 use std::borrow::Cow;
 
-/// A statement's text, or a script's, as it may be shown, logged and kept: what each CREATE SECRET says is left out. Of a text that is no
-/// SQL, all that follows the first one.
+/// A statement's text, or a script's, as it may be shown, logged and kept: what each CREATE SECRET says is left out, and what follows the
+/// word PASSWORD in quotes. Of a text that is no SQL, all that follows the first one.
 pub fn shown_statement(text: &str) -> Cow<'_, str> {
+    match without_passwords(text) {
+        Cow::Borrowed(text) => without_secrets(text),
+        Cow::Owned(shown) => Cow::Owned(without_secrets(&shown).into_owned()),
+    }
+}
+
+fn without_passwords(text: &str) -> Cow<'_, str> {
+    const HIDDEN: &str = "'***'";
+    const WORD: &str = "PASSWORD";
+    let upper = text.to_ascii_uppercase();
+    let Some(first) = upper.find(WORD) else { return Cow::Borrowed(text) };
+    let source = Text::new(text);
+    let Ok(tokens) = tokenize(&source) else {
+        // Only of roles' statements: `password` is the name of many columns.
+        let is_of_role = ["ROLE", "USER", "GROUP"].iter().any(|kind| upper[..first].contains(kind));
+        return match is_of_role {
+            true => Cow::Owned(format!("{} {HIDDEN}", &text[..first + WORD.len()])),
+            false => Cow::Borrowed(text),
+        };
+    };
+    let tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let (mut shown, mut done) = (String::new(), 0);
+    for pair in tokens.windows(2) {
+        let is_string = !matches!(pair[1].token, Token::Word(_) | Token::SemiColon | Token::Comma | Token::Period)
+            && text[source.byte(pair[1].span.start)..source.byte(pair[1].span.end)].contains(['\'', '$', '"']);
+        if is_word(&pair[0].token, WORD) && is_string {
+            shown += &text[done..source.byte(pair[1].span.start)];
+            shown += HIDDEN;
+            done = source.byte(pair[1].span.end);
+        }
+    }
+    match done {
+        0 => Cow::Borrowed(text),
+        _ => Cow::Owned(shown + &text[done..]),
+    }
+}
+
+fn without_secrets(text: &str) -> Cow<'_, str> {
     const HIDDEN: &str = "(***)";
     // Most have none, and are not looked at twice.
     if !text.to_ascii_uppercase().contains("SECRET") {
@@ -51,6 +89,28 @@ fn words_of_create(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_are_left_out() {
+        for (text, shown) in [
+            ("create user u password 'hush'", "create user u password '***'"),
+            ("ALTER ROLE u ENCRYPTED PASSWORD E'hu\\'sh' LOGIN", "ALTER ROLE u ENCRYPTED PASSWORD '***' LOGIN"),
+            (
+                "create role r password $$hush$$; alter role r password null",
+                "create role r password '***'; alter role r password null",
+            ),
+            ("alter user u password 'hush", "alter user u password '***'"),
+            (
+                "create user u password 'hush'; create secret s (secret 'hush')",
+                "create user u password '***'; create secret s (***)",
+            ),
+        ] {
+            assert_eq!(shown_statement(text), shown, "{text}");
+        }
+        for text in ["select password from t", "select t.password, 'x' from t where password = 'y'"] {
+            assert_eq!(shown_statement(text), text);
+        }
+    }
 
     #[test]
     fn what_secrets_say_is_left_out() {
