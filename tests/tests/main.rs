@@ -26,6 +26,7 @@ mod processes;
 mod random;
 mod readers;
 mod readme;
+mod roles;
 mod secrets;
 mod slt;
 mod sort_key;

@@ -1,6 +1,7 @@
 //! Stop 2 of a query's walk: one client's session, and `execute`, the visible pipeline.
 
 mod access;
+mod activity;
 mod alter;
 mod as_of;
 mod ast;
@@ -39,9 +40,11 @@ mod sequence_calls;
 mod settings;
 mod setval;
 mod show;
+mod signal_backend;
 mod truncate_error_log;
 mod write;
 
+pub(crate) use activity::ActivityRow;
 pub(crate) use compact::is_busy;
 pub use expand::Expanded;
 
@@ -49,6 +52,7 @@ use crate::catalog::{CatalogState, RoleId};
 use crate::ddl::{self, CommandDone};
 use crate::error::{SqlResult, internal};
 use crate::master::Master;
+use crate::sessions::Place;
 use crate::sql::{self, CopySource, CreateView, Statement};
 use crate::transaction::Transaction;
 use as_of::refuse_past_in_view;
@@ -63,6 +67,8 @@ use parking_lot::Mutex;
 use sequence_calls::{refuse_in_view, refuse_read_only};
 use settings::Settings;
 use setval::Setval;
+use signal_backend::SignalBackend;
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 use truncate_error_log::TruncateErrorLog;
@@ -79,6 +85,12 @@ pub struct Session {
     /// Cancelled with every statement that runs under it, then replaced.
     cancel: Mutex<CancellationToken>,
     block: tokio::sync::Mutex<Slot>,
+    activity: Arc<activity::Activity>,
+    client: Option<IpAddr>,
+    /// Cancelled when an administrator has ended it.
+    ended: CancellationToken,
+    /// A client's, among all of them.
+    place: Option<Place>,
     own: Weak<Session>,
 }
 
@@ -112,8 +124,16 @@ impl Outcome {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, user: &str, login: RoleId, master: Arc<Master>) -> Arc<Self> {
-        Arc::new_cyclic(|own| Session {
+    /// With the place of a client's, and its address.
+    pub(crate) fn new(
+        id: SessionId,
+        user: &str,
+        login: RoleId,
+        master: Arc<Master>,
+        place: Option<Place>,
+        client: Option<IpAddr>,
+    ) -> Arc<Self> {
+        let session = Arc::new_cyclic(|own| Session {
             id,
             user: user.into(),
             login,
@@ -121,8 +141,16 @@ impl Session {
             master,
             cancel: Mutex::default(),
             block: tokio::sync::Mutex::default(),
+            activity: Arc::default(),
+            client,
+            ended: CancellationToken::new(),
+            place,
             own: Weak::clone(own),
-        })
+        });
+        if let Some(place) = &session.place {
+            place.is_of(Arc::downgrade(&session));
+        }
+        session
     }
 
     pub fn user(&self) -> &str {
@@ -168,7 +196,8 @@ impl Session {
     /// As [`Session::prepare`], and whatever execution meets before the first batch.
     pub async fn execute(self: &Arc<Self>, text: &str, parameters: Vec<ScalarValue>) -> SqlResult<Outcome> {
         let cancel = self.cancel.lock().child_token();
-        self.run(text, parameters, cancel).boxed().await
+        let busy = self.activity.begin(text);
+        Ok(self.run(text, parameters, cancel).boxed().await?.during(busy))
     }
 
     /// As [`Session::execute`], until `cancel`, or the session's own. What commits is not cancelled any more.
@@ -182,13 +211,14 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         let own = self.cancel.lock().child_token();
+        let busy = self.activity.begin(text);
         let run = self.run(text, parameters, own.clone());
         tokio::pin!(run);
         tokio::select! {
-            outcome = &mut run => return outcome,
+            outcome = &mut run => return Ok(outcome?.during(busy)),
             () = cancel.cancelled() => own.cancel(),
         }
-        run.await
+        Ok(run.await?.during(busy))
     }
 
     /// One statement of a transaction, which the caller commits. Here and below each kind of statement has a future of its own in a box: all of them
@@ -281,6 +311,9 @@ impl Session {
     ) -> SqlResult<Outcome> {
         if read_only {
             refuse_read_only(query)?;
+        }
+        if let Some(signal) = SignalBackend::of(query)? {
+            return self.signal_backend(&signal, &state);
         }
         if let Some(truncate) = TruncateErrorLog::of(query)? {
             return self.truncate_error_log(&truncate, &state, read_only, &cancel).boxed().await;

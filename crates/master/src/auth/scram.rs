@@ -11,12 +11,12 @@ use std::num::NonZeroU32;
 const PREFIX: &str = "SCRAM-SHA-256$";
 
 /// As PostgreSQL's: a password costs its checker some milliseconds.
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("it is not 0");
+pub(super) const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("it is not 0");
 
 /// A verifier of a user's own may not make the server compute for minutes.
 const ITERATIONS_MAX: u32 = 1_000_000;
 
-const SALT_BYTES: usize = 16;
+pub(super) const SALT_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
 
 /// What a password is checked by. It is not printed.

@@ -58,9 +58,9 @@ impl Privileges {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, privilege)| *privilege)
     }
 
-    #[cfg(test)]
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.iter().filter(move |(_, one)| self.has(*one)).map(|(name, _)| *name)
+    /// Each of them, with its name.
+    pub fn each(self) -> impl Iterator<Item = (&'static str, Privileges)> {
+        Self::NAMES.iter().filter(move |(_, one)| self.has(*one)).copied()
     }
 
     /// Whether all of `other` are among them.
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(access.grants, [Grant { grantee: reader, privileges: both, grantable: Privileges::default() }]);
         access.revoke(None, both, false);
         access.revoke(reader, Privileges::USAGE, false);
-        assert_eq!(access.grants[0].privileges.names().collect::<Vec<_>>(), ["CREATE"]);
+        assert_eq!(access.grants[0].privileges.each().collect::<Vec<_>>(), [("CREATE", Privileges::CREATE)]);
         access.revoke(reader, Privileges::CREATE, false);
         assert_eq!(access.grants, []);
     }

@@ -113,6 +113,11 @@ impl CatalogState {
         self.is_superuser(member) || self.reaches(member, role, true)
     }
 
+    /// Whether `member` is `role`, or a member of it; superusers are no members by being superusers.
+    pub fn is_member(&self, member: RoleId, role: RoleId) -> bool {
+        self.reaches(member, role, false)
+    }
+
     /// Whether `member` may make others members of `role`.
     pub fn administers(&self, member: RoleId, role: RoleId) -> bool {
         let Some(target) = self.role_by_id(role) else { return false };

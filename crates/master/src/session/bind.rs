@@ -126,9 +126,18 @@ impl Session {
     ) -> Result<(), DataFusionError> {
         let setting = |name: &str| self.settings.lock().get(name).ok().map(|(_, value, _)| value);
         let search_schema = names.search_schema();
-        let facts = SessionFacts { user: &self.user, search_schema, session: self.id.0, setting: &setting };
+        let catalog = names.state();
+        let name = |role| catalog.role_by_id(role).map_or(self.user.as_str(), |role| role.name.as_str());
+        let (acting, session_role) = (self.acting_role(catalog), self.session_role(catalog));
+        let facts = SessionFacts {
+            user: name(acting),
+            session_user: name(session_role),
+            search_schema,
+            session: self.id.0,
+            setting: &setting,
+        };
         let called = write_out_client_names(query, &facts).map_err(external)?;
-        let lookup = Lookup { state: Arc::clone(names.state()), search_schema: search_schema.to_owned() };
+        let lookup = Lookup { state: Arc::clone(catalog), search_schema: search_schema.to_owned(), role: acting };
         for function in called.iter().filter_map(|name| catalog_function(name, &lookup)) {
             state.register_udf(Arc::new(function))?;
         }
@@ -317,6 +326,8 @@ impl Session {
                 .map(|(name, value, about)| (name.into(), value, about.into()))
                 .collect(),
             functions,
+            role: self.acting_role(names.state()),
+            sessions: if table.needs_sessions() { self.master.sessions.activity() } else { vec![] },
         })
     }
 }

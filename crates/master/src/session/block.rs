@@ -90,6 +90,7 @@ impl Session {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        self.check_ended()?;
         let mut slot = tokio::select! {
             slot = self.block.lock() => slot,
             () = cancel.cancelled() => return Err(SqlError::canceled()),

@@ -2,7 +2,7 @@
 
 use super::privileges::denied;
 use super::{Outcome, Session};
-use crate::auth::{hash_password, is_verifier};
+use crate::auth::{ValidUntil, hash_password, is_verifier};
 use crate::catalog::{
     AccessDef, CatalogError, CatalogState, Membership, Object, Privileges, Relation, RoleDef, RoleId, Verifier,
 };
@@ -352,6 +352,7 @@ async fn set_options(def: &mut RoleDef, options: &RoleOptions) -> SqlResult<()> 
         def.connection_limit = limit;
     }
     if let Some(until) = &options.valid_until {
+        ValidUntil::parse(until)?;
         def.valid_until = Some(until.clone());
     }
     match &options.password {
