@@ -148,6 +148,16 @@ fn what_is_huge_works_or_is_refused() {
     assert!(run.success, "{}", run.stderr);
     assert_eq!(shell.value("SELECT c0 + c800 + c1599 FROM wide"), "2399");
     fails(&shell, "ALTER TABLE wide ADD COLUMN more int", &["54011"]);
+    // Of a select list 1,664, those of `*` among them.
+    for (list, is_told) in [(vec!["1"; 1_665], true), (vec!["1"; 1_664], false)] {
+        let list = list.join(", ");
+        for sql in [format!("SELECT {list};"), format!("SELECT count(*) FROM (SELECT {list} FROM t) AS x;")] {
+            let run = shell.run("csv", &["-f", &script(cluster.directory(), &sql)]);
+            assert_eq!(run.stderr.contains("54011"), is_told, "{}", run.stderr);
+        }
+    }
+    let more = vec!["1"; 65].join(", ");
+    assert!(fails(&shell, &format!("SELECT *, {more} FROM wide"), &["54011"]).contains("at most 1664 entries"));
 
     // 100,000 items of IN.
     let items: Vec<String> = (0..100_000).map(|n| (2 * n).to_string()).collect();

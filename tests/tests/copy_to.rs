@@ -321,6 +321,11 @@ fn a_bucket_keeps_nothing_of_what_fails() {
     server.answer_always(&[Answer::Late(Duration::from_secs(60))]);
     let mut client = shell.spawn("copy", cluster.directory(), &format!("COPY t TO 's3://{BUCKET}/hangs' (FORMAT csv)"));
     wait_for("a request of each segment", Duration::from_secs(20), || (server.waiting() > 1).then_some(()));
+    // All rows are written, and no file is whole.
+    let progress = "SELECT command, phase, relname, count(segment), sum(files_total), sum(files_done), sum(rows) \
+                    FROM gp_stat_progress_copy GROUP BY command, phase, relname";
+    let writing = ["COPY TO", "writing files", "t", "2", "2", "0", "20000"];
+    wait_for("its progress", Duration::from_secs(20), || (shell.rows(progress) == [writing]).then_some(()));
     server.answer_always(&[]);
     let begun = Instant::now();
     client.signal(Signal::SIGINT);

@@ -338,8 +338,14 @@ fn rows_are_inserted_into_writable_external_tables() {
     ));
     shell.execute("INSERT INTO h SELECT k, 'v' || CAST(k % 40 AS text), d, n FROM t");
     assert_eq!(
-        shell.value(&format!("SELECT count(*) FROM '{a}/**/*.csv'")).parse::<u64>().expect("a count")
-            + shell.value(&format!("SELECT count(*) FROM '{b}/**/*.csv'")).parse::<u64>().expect("a count"),
+        shell
+            .value(&format!("SELECT count(*) FROM read_files('{a}/**/*.csv', header => false)"))
+            .parse::<u64>()
+            .expect("a count")
+            + shell
+                .value(&format!("SELECT count(*) FROM read_files('{b}/**/*.csv', header => false)"))
+                .parse::<u64>()
+                .expect("a count"),
         3000
     );
     let mut segments: std::collections::BTreeMap<String, std::collections::BTreeSet<String>> = Default::default();

@@ -318,9 +318,9 @@ fn a_bucket_that_is_away_holds_up_nobody_else() {
     // What is wrong elsewhere is told all the same.
     let tables = cluster.directory().join("seg0-data/base");
     let table = fs::read_dir(tables).expect("tables").map(|entry| entry.expect("an entry").path());
-    let files =
+    let mut files =
         table.flat_map(|table| fs::read_dir(table).expect("files").map(|entry| entry.expect("an entry").path()));
-    let file = files.into_iter().next().expect("a file of the table near");
+    let file = files.next().expect("a file of the table near");
     let bytes = fs::read(&file).expect("a file");
     fs::write(&file, &bytes[..bytes.len() - 1]).expect("room");
     let checked = cluster.check();

@@ -16,6 +16,7 @@ mod place;
 pub mod placement;
 mod scan_counts;
 mod sequence;
+mod shared_path;
 pub mod sketch;
 mod table;
 mod topology;
@@ -39,6 +40,7 @@ pub use load::{
 pub use place::{PlaceId, PlaceSpec};
 pub use scan_counts::ScanCounts;
 pub use sequence::{Counting, Sequence, SequencePosition, ValueBlock, next_block};
+pub use shared_path::{is_shared, share_path, stored_at};
 pub use table::{
     CheckDef, ColumnDef, ColumnStats, Compression, DeleteVector, Distribution, FILE_COLUMN, FileEntry, Identity,
     KeyDef, ROW_COLUMN, StatValue, TableDef,

@@ -205,10 +205,10 @@ pub struct BadRow {
 /// Bytes of a bad row that are kept.
 pub const BAD_ROW_BYTES_MAX: usize = 4096;
 
-/// What a segment has read of a COPY so far: a row of `gp_stat_progress_copy`.
+/// What a segment has read of a COPY so far, or written: a row of `gp_stat_progress_copy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyCounts {
-    /// Of the units that the segment was given.
+    /// Of the units that the segment was given; of what is written, of the files that were begun, and `bytes` is 0.
     pub units: u64,
     pub units_done: u64,
     pub bytes: u64,

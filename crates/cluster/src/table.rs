@@ -1,6 +1,6 @@
 //! A table and its files as the catalog describes them.
 
-use crate::{ContentId, MapVersion, PlaceId, SnapshotId, TableId, TableLayout, TablespaceId};
+use crate::{ContentId, MapVersion, PlaceId, SnapshotId, TableId, TableLayout, TablespaceId, share_path, stored_at};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -173,7 +173,7 @@ fn is_zero(count: &u64) -> bool {
 pub struct FileEntry {
     pub table: TableId,
     pub content: ContentId,
-    /// Relative to the content's data directory: `base/t12/0193….parquet`.
+    /// Relative to the content's data directory: `base/t12/0193….parquet`; in a bucket it may be another content's, see [`crate::share_path`].
     pub path: String,
     pub rows: u64,
     pub bytes: u64,
@@ -192,8 +192,17 @@ pub struct FileEntry {
 impl FileEntry {
     /// Whose file a path names; None: it is the path of no table's file.
     pub fn table_of(path: &str) -> Option<TableId> {
+        let (_, path) = stored_at(ContentId::MASTER, path);
         let (table, _) = path.strip_prefix("base/t")?.split_once('/')?;
         table.parse().ok().map(TableId)
+    }
+
+    /// The entry by which another content reads the file, where both see it: a bucket. Its delete vector is the same one until it gets its own.
+    /// See [`crate::share_path`] for the tag.
+    pub fn shared_with(&self, reader: ContentId, tag: &impl std::fmt::Display) -> FileEntry {
+        let share = |path: &str| share_path(self.content, path, tag);
+        let deletes = self.deletes.as_ref().map(|vector| DeleteVector { path: share(&vector.path), ..vector.clone() });
+        FileEntry { content: reader, path: share(&self.path), deletes, created: SnapshotId(0), ..self.clone() }
     }
 
     /// Rows that are not deleted.
@@ -206,7 +215,7 @@ impl FileEntry {
 /// `docs/formats/delete-vector.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteVector {
-    /// Relative to the content's data directory: `base/t12/0193….deletes`.
+    /// Relative to the content's data directory: `base/t12/0193….deletes`; may be another content's as [`FileEntry::path`].
     pub path: String,
     /// Deleted rows, of all statements so far.
     pub rows: u64,
@@ -236,6 +245,7 @@ mod tests {
     #[test]
     fn a_path_names_its_table() {
         assert_eq!(FileEntry::table_of("base/t12/0193.parquet"), Some(TableId(12)));
+        assert_eq!(FileEntry::table_of("from/seg1/a/base/t12/0193.parquet"), Some(TableId(12)));
         for other in ["base/t12", "base/x12/a", "t12/a", "base/t/a", "base/t-1/a", ""] {
             assert_eq!(FileEntry::table_of(other), None, "{other}");
         }

@@ -2,13 +2,16 @@
 
 use crate::build_id::build_id;
 use crate::limits::SHUTDOWN;
+use crate::master_process::to_tokio;
 use crate::resources::{RANGE_CACHE_DIRECTORY, column_cache, default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{Driver, Node, NodeConfig};
 use damson_master::auth::{HbaRules, HbaSource};
 use damson_master::flight_sql::{self, ServeError};
-use damson_master::{CatalogLocation, CatalogSource, Master, MasterConfig, SECRET_KEY_FILE, SqlError, base_state};
+use damson_master::{
+    CatalogLocation, CatalogSource, Master, MasterConfig, SECRET_KEY_FILE, SqlError, base_state, postgres,
+};
 use damson_motion::InterconnectSettings;
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use damson_storage::{RangeCache, RangeCacheConfig, StoreCaches, Verification};
@@ -19,7 +22,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -155,20 +157,32 @@ impl LocalCluster {
     /// # Errors
     /// A listener that cannot be moved to the runtime of the sockets.
     pub fn serve_flight_sql(&self, listener: std::net::TcpListener) -> io::Result<()> {
-        let io = self.runtimes.io();
-        let listener = {
-            let _guard = io.enter();
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)?
-        };
-        let serve = flight_sql::serve(Arc::clone(&self.master), listener, self.stop.child_token());
+        let listener = to_tokio(listener, &self.runtimes.io())?;
+        self.serve(flight_sql::serve(Arc::clone(&self.master), listener, self.stop.child_token()));
+        Ok(())
+    }
+
+    /// Serves the PostgreSQL protocol on a bound listener until the cluster ends.
+    ///
+    /// # Errors
+    /// As [`LocalCluster::serve_flight_sql`].
+    pub fn serve_postgres(&self, listener: std::net::TcpListener) -> io::Result<()> {
+        let listener = to_tokio(listener, &self.runtimes.io())?;
+        let serve = postgres::serve(Arc::clone(&self.master), listener, self.stop.child_token());
+        self.serve(async move {
+            serve.await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn serve(&self, server: impl Future<Output = Result<(), ServeError>> + Send + 'static) {
         let ended = self.server_ended.clone().drop_guard();
         let serve = async move {
             let _ended = ended;
-            serve.await
+            server.await
         };
-        self.servers.lock().spawn_on(serve, &io);
-        Ok(())
+        self.servers.lock().spawn_on(serve, &self.runtimes.io());
     }
 
     /// Waits until a server ends; [`LocalCluster::shutdown`] then logs why.

@@ -33,7 +33,7 @@ pub struct DemoArgs {
     /// Port of Flight SQL.
     #[arg(long, default_value_t = 50051)]
     flight_port: u16,
-    /// Port of the PostgreSQL protocol, which is not served yet.
+    /// Port of the PostgreSQL protocol; 0 is none.
     #[arg(long, default_value_t = 5433)]
     pg_port: u16,
     /// Directories whose files COPY, queries, external tables and backups may read and write, below which alone; or none
@@ -62,7 +62,7 @@ pub enum DemoError {
     Load(#[from] tpch::LoadError),
     #[error("cannot serve: {0}")]
     Serve(#[source] io::Error),
-    #[error("the Flight SQL server ended; the log says why")]
+    #[error("a server ended; the log says why")]
     Ended,
 }
 
@@ -74,6 +74,10 @@ pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
     // Ports first: a load would be for nothing without them.
     let flight = listen(SocketAddr::new(args.host, args.flight_port), "--flight-port")?;
     let address = flight.local_addr().map_err(DemoError::Serve)?;
+    let postgres = match args.pg_port {
+        0 => None,
+        port => Some(listen(SocketAddr::new(args.host, port), "--pg-port")?),
+    };
     let (data_dir, temporary) = data_dir(args.data.as_deref())?;
     std::fs::create_dir_all(&data_dir).map_err(DemoError::Scratch)?;
     let _lock = DirectoryLock::take(&data_dir)?;
@@ -92,6 +96,9 @@ pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
         // Not before: what was loaded is in none of them.
         copy_dirs::apply(args.copy_dirs.as_deref()).map_err(DemoError::CopyDirs)?;
         cluster.serve_flight_sql(flight).map_err(DemoError::Serve)?;
+        if let Some(postgres) = postgres {
+            cluster.serve_postgres(postgres).map_err(DemoError::Serve)?;
+        }
         say_hello(&args, address, &data_dir, temporary.is_some()).map_err(DemoError::Serve)?;
         std::future::pending().await
     };
@@ -129,7 +136,13 @@ fn say_hello(args: &DemoArgs, address: SocketAddr, data_dir: &Path, is_temporary
         "  passwords    not asked for on this host: whoever is on it is the administrator; from elsewhere they are"
     )?;
     writeln!(out, "  shell        damson sql --url flight://{address}")?;
-    writeln!(out, "  PostgreSQL   not served yet (port {} is reserved for it)", args.pg_port)?;
+    match args.pg_port {
+        0 => writeln!(out, "  PostgreSQL   not served: --pg-port 0")?,
+        port => {
+            let host = args.host;
+            writeln!(out, "  PostgreSQL   psql -h {host} -p {port} damson   (any user, from this machine)")?;
+        }
+    }
     writeln!(out, "Try:")?;
     for example in examples(args.tpch.is_some()) {
         writeln!(out, "  {example}")?;

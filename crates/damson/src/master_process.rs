@@ -17,7 +17,7 @@ use damson_master::auth::{Authenticator, HbaRules, HbaSource};
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{
     CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SECRET_KEY_FILE, SqlError, Waiting,
-    base_state,
+    base_state, postgres,
 };
 use damson_motion::InterconnectSettings;
 use datafusion::error::DataFusionError;
@@ -73,7 +73,7 @@ struct MasterOptions {
     /// Port of Flight SQL [default: 50051].
     #[arg(long)]
     flight_port: Option<u16>,
-    /// Port of the PostgreSQL protocol, which is not served yet [default: 5433].
+    /// Port of the PostgreSQL protocol; 0 is none [default: 5433].
     #[arg(long)]
     pg_port: Option<u16>,
     /// Memory for the queries' parts on the master, in MiB; by default 60 % of the machine's.
@@ -174,6 +174,10 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let flight =
         SocketAddr::new(options.host.unwrap_or(DEFAULT_HOST), options.flight_port.unwrap_or(DEFAULT_FLIGHT_PORT));
     // Who knocks at a standby is to try the next master at once.
+    let psql = match options.pg_port.unwrap_or(DEFAULT_PG_PORT) {
+        0 => None,
+        port => Some(Reserved::new(SocketAddr::new(flight.ip(), port), "--pg-port")?),
+    };
     let peers = Reserved::new(options.listen.unwrap_or(DEFAULT_LISTEN), "--listen")?;
     let clients = Reserved::new(flight, "--flight-port")?;
     let (peers_address, clients_address) = (peers.address(), clients.address());
@@ -214,6 +218,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
         },
     };
     let (peers, clients) = (peers.listen()?, clients.listen()?);
+    let psql = psql.map(Reserved::listen).transpose()?;
     // From before the catalog is opened, which may take longer than a lease lasts.
     let mut deposed = lease.clone().map(|lease| AbortOnDropHandle::new(tokio::spawn(lease.keep())));
     let catalog = match &lease {
@@ -248,16 +253,22 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let token = stop.child_token();
     servers.spawn_on(async move { node.serve(peers, token).await.map_err(MasterProcessError::from) }, &io);
     servers.spawn_on(reload_rules(Arc::clone(&master.auth), hangup()?, stop.child_token()), &io);
-    let token = stop.child_token();
+    let (token, flight_master) = (stop.child_token(), Arc::clone(&master));
     servers.spawn_on(
-        async move { flight_sql::serve(master, clients, token).await.map_err(MasterProcessError::from) },
+        async move { flight_sql::serve(flight_master, clients, token).await.map_err(MasterProcessError::from) },
         &io,
     );
-    eprintln!(
-        "the PostgreSQL protocol is not served yet (port {} is reserved for it)",
-        options.pg_port.unwrap_or(DEFAULT_PG_PORT)
-    );
     let mut out = io::stdout();
+    if let Some(psql) = psql {
+        let address = psql.local_addr()?;
+        let (psql, token) = (to_tokio(psql, &io)?, stop.child_token());
+        let serve = async move {
+            postgres::serve(master, psql, token).await;
+            Ok(())
+        };
+        servers.spawn_on(serve, &io);
+        writeln!(out, "PostgreSQL: psql -h {} -p {} damson, from this machine", address.ip(), address.port())?;
+    }
     writeln!(out, "ready: flight://{clients_address}, segments register at {peers_address}")?;
     out.flush()?;
 

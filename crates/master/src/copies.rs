@@ -22,7 +22,7 @@ struct CopyState {
     began: Instant,
     /// What each segment is given to read, once it is known.
     shares: Vec<CopyCounts>,
-    /// Of the query that reads, what segments that are done have read.
+    /// Of the query that reads or writes, what segments that are done have read or written.
     done: Option<(QueryId, Arc<Mutex<Copied>>)>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct CopyRow {
 }
 
 impl Copies {
-    /// Shows a COPY of a table until what comes back is dropped.
+    /// Shows a COPY of a table, or of a query, whose names are empty, until what comes back is dropped.
     pub(crate) fn begin(&self, session: SessionId, command: &'static str, (schema, table): (&str, &str)) -> CopyWatch {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let row = CopyRow {
@@ -117,7 +117,12 @@ impl CopyWatch {
         self.change(|state| state.shares = shares);
     }
 
-    /// The query that reads.
+    /// So many segments write.
+    pub(crate) fn writes(&self, segments: usize) {
+        self.change(|state| state.shares = vec![CopyCounts::default(); segments]);
+    }
+
+    /// The query that reads or writes.
     pub(crate) fn runs(&self, running: &Running) {
         let done = (running.query, Arc::clone(&running.copied));
         self.change(|state| state.done = Some(done));
@@ -144,6 +149,26 @@ mod tests {
     fn unit(end: u64) -> CopyUnit {
         let file = CopyFile { url: "/f".into(), bytes: 100, etag: None, modified_us: None, partition: vec![] };
         CopyUnit::Records { file, codec: Codec::None, newline: None, start: 0, end }
+    }
+
+    #[test]
+    fn who_writes_has_a_row_for_each_segment() {
+        let copies = Copies::default();
+        let watch = copies.begin(SessionId(3), "COPY TO", ("", ""));
+        watch.writes(2);
+        watch.enter("writing files");
+        watch.change(|state| state.done = Some((QueryId(9), Arc::default())));
+        let written = CopyCounts { units: 3, units_done: 2, bytes_done: 70, rows: 5, ..CopyCounts::default() };
+        let slice = RunningSlice {
+            query: QueryId(9),
+            slice: SliceId(1),
+            content: ContentId(1),
+            elapsed_ms: 1,
+            copied: Some(written),
+        };
+        let rows = copies.rows(&[slice]);
+        let counts: Vec<CopyCounts> = rows.iter().map(|row| row.counts).collect();
+        assert_eq!(counts, [CopyCounts::default(), written]);
     }
 
     #[test]

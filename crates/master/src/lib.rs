@@ -15,6 +15,7 @@ pub mod flight_sql;
 mod locks;
 mod master;
 mod planner;
+pub mod postgres;
 mod secrets;
 mod session;
 mod sessions;

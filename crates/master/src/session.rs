@@ -171,6 +171,42 @@ impl Session {
         prepared
     }
 
+    /// As [`Session::prepare`], with the types that the client gives its parameters, as far as it does; every parameter has a type then.
+    /// What neither the client nor the statement determines is text.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`].
+    pub(crate) async fn prepare_typed(&self, text: &str, given: &[Option<DataType>]) -> SqlResult<Prepared> {
+        let statement = sql::parse(text);
+        let (state, failure) = self.reading(&statement).await?;
+        let described = async {
+            let statement = statement?;
+            let query = match &statement {
+                Statement::Query(query) => Some((query.clone(), Arc::clone(&state))),
+                _ => None,
+            };
+            let mut prepared = self.describe(statement, text, state).boxed().await?;
+            let was_open = prepared.parameters.contains(&DataType::Null);
+            for (at, data_type) in prepared.parameters.iter_mut().enumerate() {
+                if *data_type == DataType::Null {
+                    *data_type = given.get(at).cloned().flatten().unwrap_or(DataType::Utf8View);
+                }
+            }
+            // Only now is it known what columns with open parameters are.
+            if let (Some((query, state)), true) = (query, was_open)
+                && let Some(schema) = self.describe_bound(&query, text, &prepared.parameters, state).boxed().await?
+            {
+                prepared.schema = schema;
+            }
+            Ok(prepared)
+        };
+        let prepared: SqlResult<Prepared> = described.boxed().await;
+        if prepared.is_err() {
+            failure.fails();
+        }
+        prepared
+    }
+
     async fn describe(&self, statement: Statement, text: &str, state: Arc<CatalogState>) -> SqlResult<Prepared> {
         self.authorize(&statement, &state)?;
         let is_update = statement.is_update();

@@ -213,7 +213,7 @@ impl ExecuteRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SliceEvent {
     /// The slice ended well. `operators` is in the order of a depth-first walk of the slice as it ran;
-    /// empty unless it asked for metrics. `copied`: of a slice that has read COPY's files, what it has read.
+    /// empty unless it asked for metrics. `copied`: of a slice that has read or written COPY's files, how much.
     Done { slice: SliceId, operators: Vec<OperatorMetrics>, copied: Option<CopyCounts> },
     /// The slice failed; the others of this query on this segment are cancelled.
     Failed { slice: SliceId, code: String, message: String },
@@ -258,7 +258,7 @@ impl NodeReport {
     }
 }
 
-/// A row of `gp_running_slices`; of a slice that reads COPY's files one of `gp_stat_progress_copy`, too.
+/// A row of `gp_running_slices`; of a slice that reads or writes COPY's files one of `gp_stat_progress_copy`, too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunningSlice {
     pub query: QueryId,
@@ -266,7 +266,7 @@ pub struct RunningSlice {
     pub content: ContentId,
     /// Since the slice started.
     pub elapsed_ms: u64,
-    /// Of a slice that reads COPY's files.
+    /// Of a slice that reads or writes COPY's files.
     pub copied: Option<CopyCounts>,
 }
 

@@ -4,7 +4,7 @@ use crate::segment::{Segment, answer, internal, storage_error};
 use bytes::Bytes;
 use damson_interconnect::{ControlError, ControlStream};
 use damson_motion::{CopyPlace, EndCopy, WriteCopyManifest};
-use damson_storage::{CopyWriteSpec, check_no_manifest, write_manifest};
+use damson_storage::{CopyProgress, CopyWriteSpec, check_no_manifest, write_manifest};
 use serde::de::DeserializeOwned;
 
 impl Segment {
@@ -47,6 +47,7 @@ impl Segment {
             target,
             access,
             exports: self.exports.clone(),
+            progress: CopyProgress::writing(),
             data_dir: Some(self.store.data_dir().to_owned()),
         }
     }

@@ -81,11 +81,14 @@ pub(crate) fn resolve(
             };
             store.modify(spec, Arc::clone(modify.input())).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<CopyWriteExec>() {
+            let progress = CopyProgress::writing();
+            running.show(&progress);
             let spec = CopyWriteSpec {
                 content: head.content,
                 target: write.spec().target.of_segment(head.content),
                 access: head.access.clone(),
                 exports: exports.clone(),
+                progress,
                 data_dir: Some(stores.local().data_dir().to_owned()),
             };
             copy_write(Arc::clone(write.input()), spec).map_err(external)?

@@ -16,7 +16,7 @@ pub(crate) struct Running {
 
 struct RunningState {
     started: Instant,
-    /// Of a slice that reads COPY's files, once it is known to.
+    /// Of a slice that reads or writes COPY's files, once it is known to.
     copy: Arc<OnceLock<Arc<CopyProgress>>>,
 }
 
@@ -49,12 +49,12 @@ pub(crate) struct RunningGuard {
 }
 
 impl RunningGuard {
-    /// Shows how far the slice's reader of COPY's files is. A slice has one.
+    /// Shows how far the slice's reader or writer of COPY's files is. A slice has one.
     pub(crate) fn show(&self, progress: &Arc<CopyProgress>) {
         self.copy.get_or_init(|| Arc::clone(progress));
     }
 
-    /// What the slice has read of COPY's files.
+    /// What the slice has read or written of COPY's files.
     pub(crate) fn copied(&self) -> Option<CopyCounts> {
         self.copy.get().map(|progress| progress.counts())
     }

@@ -13,8 +13,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Component, Path, PathBuf};
 
-/// Files that tell a node's data directory, whichever process it belongs to.
-const NODE_FILES: [&str; 3] = ["cluster_id", "catalog.db", "secrets.key"];
+/// Files that tell a node's data directory, or the one of its certificate, whichever process it belongs to.
+const NODE_FILES: [&str; 6] = ["cluster_id", "catalog.db", "secrets.key", "tls/node.key", "node.key", "ca.key"];
 
 static POLICY: RwLock<Policy> = RwLock::new(Policy { allowed: None, nodes: BTreeSet::new() });
 
@@ -134,6 +134,8 @@ mod tests {
         fs::write(shut.join("f"), "x").unwrap();
         fs::write(open.join("f"), "x").unwrap();
         fs::write(node.join("cluster_id"), "x").unwrap();
+        fs::create_dir_all(open.join("certified/tls")).unwrap();
+        fs::write(open.join("certified/tls/node.key"), "x").unwrap();
         symlink(&shut, open.join("away")).unwrap();
         symlink(shut.join("f"), open.join("away.csv")).unwrap();
         symlink(open.join("f"), open.join("here.csv")).unwrap();
@@ -156,6 +158,8 @@ mod tests {
             ("open/new/../../shut/f", false),
             ("open/new/..", false),
             ("open/node/x", false),
+            ("open/certified/tls/node.key", false),
+            ("open/certified/x", false),
             ("", false),
         ] {
             let path = root.join(name);

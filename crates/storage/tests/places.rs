@@ -178,6 +178,56 @@ async fn a_table_in_a_bucket_is_as_one_on_a_disk() {
     }
 }
 
+/// The entry by which content 1 has a file of another one.
+fn shared(file: &FileEntry) -> FileEntry {
+    file.shared_with(ContentId(1), &"7")
+}
+
+#[tokio::test]
+async fn a_file_of_another_content_is_read_where_it_is() {
+    let cache_dir = tempfile::tempdir().unwrap();
+    for cache in [RangeCache::off(), cache_in(cache_dir.path(), 64)] {
+        let Place { bucket, store, ranges, _data } = place_of(&Arc::default(), cache, Verification::default());
+        let files = write(&store, spec(16_384), batches(3)).await;
+        let data = tempfile::tempdir().unwrap();
+        let caches = StoreCaches { columns: Arc::new(ColumnCache::new(0)), ranges: Arc::clone(&ranges) };
+        let other = TableStore::open_with_caches(ContentId(1), data.path(), caches, Verification::default()).unwrap();
+        let other = other.in_bucket("fake://bucket", bucket.client());
+        let of_other: Vec<FileEntry> = files.iter().map(shared).collect();
+        let whole = scanned(&other, &of_other).await;
+        ranges.settled().await;
+        let asked = bucket.count("get");
+        assert!(asked > 0 && whole.num_rows() == 3 * 8192);
+        assert_eq!(scanned(&store, &files).await, whole);
+        if ranges.stats().disk_capacity > 0 {
+            assert_eq!(bucket.count("get"), asked, "the contents of a process share the blocks of an object");
+        }
+
+        // What one deletes the other has.
+        let thinned = delete_some(&other, &of_other).await;
+        let wanted = scanned(&other, &thinned).await;
+        assert!(wanted.num_rows() < whole.num_rows());
+        assert_eq!(scanned(&store, &files).await, whole);
+        let vectors = bucket.keys().await.into_iter().filter(|key| key.ends_with(".deletes"));
+        assert!(vectors.clone().all(|key| key.starts_with("seg1/base/t7/")) && vectors.count() == files.len());
+        // A vector is shared as a file is.
+        let of_store = delete_some(&store, &files).await;
+        let again: Vec<FileEntry> = of_store.iter().map(shared).collect();
+        assert!(again.iter().all(|file| file.deletes.as_ref().unwrap().path.starts_with("from/seg0/7/base/t7/")));
+        assert_eq!(scanned(&other, &again).await, wanted);
+        assert!(other.check(&table(), &BucketMap::uniform(MapVersion(1), 1), &again).await.iter().all(|problem| {
+            // A map of one segment has nothing on the other.
+            problem.problem.contains("belong to other segments")
+        }));
+
+        // It is no file of its reader's, and goes by either name.
+        assert!(other.list().await.unwrap().iter().all(|(path, _)| path.ends_with(".deletes")));
+        other.remove(&[of_other[0].path.clone()]).await.unwrap();
+        let listed: Vec<String> = store.list().await.unwrap().into_iter().map(|(path, _)| path).collect();
+        assert!(!listed.contains(&files[0].path) && listed.contains(&files[1].path));
+    }
+}
+
 #[tokio::test]
 async fn checks_look_at_what_is_stored() {
     let cache_dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The bar of a COPY that takes its time: how much is read, how fast, and how long it will take.
+//! The bar of a COPY that takes its time: how much is read, how fast, and how long it will take; or how much is written.
 
 use super::connection::{Connection, Reply};
 use super::failure::Failure;
@@ -49,19 +49,24 @@ pub(super) async fn ask_forever(of: &Connection, news: &News) -> Infallible {
     }
 }
 
-/// What the segments have read together.
+/// What the segments have read or written together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Far {
+    /// It is written: how much there will be is not known.
+    writes: bool,
     bytes: u64,
     bytes_total: u64,
     rows: u64,
     rejected: u64,
+    /// Files that are whole.
+    files: u64,
 }
 
 async fn ask(connection: &mut Connection, session: u64) -> Result<Option<Far>, Failure> {
     let progress = format!(
         "SELECT CAST(sum(bytes_processed) AS bigint), CAST(sum(bytes_total) AS bigint), CAST(sum(rows) AS bigint), \
-         CAST(sum(rejected) AS bigint) FROM gp_stat_progress_copy WHERE pid = {session} AND segment IS NOT NULL"
+         CAST(sum(rejected) AS bigint), CAST(sum(CASE WHEN command = 'COPY TO' THEN 1 ELSE 0 END) AS bigint), \
+         CAST(sum(files_done) AS bigint) FROM gp_stat_progress_copy WHERE pid = {session} AND segment IS NOT NULL"
     );
     let planned = connection.plan(&progress).await?;
     let Reply::Rows(mut rows) = connection.fetch(&planned).await? else { return Ok(None) };
@@ -78,7 +83,14 @@ fn far(batch: &RecordBatch) -> Option<Far> {
         let numbers = batch.column(column).as_primitive_opt::<Int64Type>()?;
         (!numbers.is_empty() && numbers.is_valid(0)).then(|| numbers.value(0).unsigned_abs())
     };
-    Some(Far { bytes: number(0)?, bytes_total: number(1)?, rows: number(2)?, rejected: number(3)? })
+    Some(Far {
+        writes: number(4)? > 0,
+        bytes: number(0)?,
+        bytes_total: number(1)?,
+        rows: number(2)?,
+        rejected: number(3)?,
+        files: number(5)?,
+    })
 }
 
 /// The last answers.
@@ -103,9 +115,17 @@ impl Speed {
         (seconds > 0.0).then(|| (rate(last.rows, first.rows), rate(last.bytes, first.bytes)))
     }
 
-    /// `[########------------] 42 % of 1.2 GB, 8200000 rows, 310000 rows/s, 45 MB/s, 16 s left`.
+    /// `[########------------] 42 % of 1.2 GB, 8200000 rows, 310000 rows/s, 45 MB/s, 16 s left`, or
+    /// `1.2 GB written, 5 files whole, 8200000 rows, 310000 rows/s, 45 MB/s`.
     fn told(&self, far: &Far) -> String {
-        let Far { bytes, bytes_total, rows, rejected } = *far;
+        let Far { writes, bytes, bytes_total, rows, rejected, files } = *far;
+        if writes {
+            let told = format!("{} written, {files} files whole, {rows} rows", size(bytes));
+            return match self.rates() {
+                None => told,
+                Some((rows_rate, bytes_rate)) => format!("{told}, {rows_rate:.0} rows/s, {:.0} MB/s", bytes_rate / 1e6),
+            };
+        }
         let part = if bytes_total == 0 { 1.0 } else { (bytes as f64 / bytes_total as f64).min(1.0) };
         let done = (part * BAR_CHARS as f64) as usize;
         let bar = format!("[{}{}]", "#".repeat(done), "-".repeat(BAR_CHARS - done));
@@ -133,7 +153,7 @@ mod tests {
     #[test]
     fn the_bar_says_how_far_and_how_fast() {
         let (mut speed, began) = (Speed::default(), Instant::now());
-        let first = Far { bytes: 100_000_000, bytes_total: 500_000_000, rows: 1000, rejected: 0 };
+        let first = Far { bytes: 100_000_000, bytes_total: 500_000_000, rows: 1000, ..Far::default() };
         speed.add(began, first);
         assert_eq!(speed.told(&first), "[####----------------] 20 % of 500 MB, 1000 rows");
         let second = Far { bytes: 200_000_000, rows: 5000, rejected: 2, ..first };
@@ -146,6 +166,18 @@ mod tests {
         }
         assert_eq!(speed.samples.len(), SAMPLES_MAX);
         assert!(speed.told(&end).starts_with("[####################] 100 %") && !speed.told(&end).contains("left"));
+        let (mut speed, written) =
+            (Speed::default(), Far { writes: true, bytes: 7_000_000, rows: 10, files: 2, ..Far::default() });
+        speed.add(began, Far { writes: true, ..Far::default() });
+        assert_eq!(
+            speed.told(&Far { writes: true, ..Far::default() }),
+            format!("{} written, 0 files whole, 0 rows", size(0))
+        );
+        speed.add(began + Duration::from_secs(1), written);
+        assert_eq!(
+            speed.told(&written),
+            format!("{} written, 2 files whole, 10 rows, 10 rows/s, 7 MB/s", size(7_000_000))
+        );
         let empty = Far::default();
         assert!(Speed::default().told(&empty).contains("100 % of"));
     }
@@ -157,12 +189,13 @@ mod tests {
 
     #[test]
     fn nobody_has_read_yet() {
-        let schema = Schema::new((0..4).map(|i| Field::new(i.to_string(), DataType::Int64, true)).collect::<Vec<_>>());
+        let schema = Schema::new((0..6).map(|i| Field::new(i.to_string(), DataType::Int64, true)).collect::<Vec<_>>());
         let batch = |value: Option<i64>| {
-            let columns = (0..4).map(|_| Arc::new(Int64Array::from(vec![value])) as Arc<dyn Array>);
+            let columns = (0..6).map(|_| Arc::new(Int64Array::from(vec![value])) as Arc<dyn Array>);
             RecordBatch::try_new(Arc::new(schema.clone()), columns.collect()).unwrap()
         };
         assert_eq!(far(&batch(None)), None);
-        assert_eq!(far(&batch(Some(3))), Some(Far { bytes: 3, bytes_total: 3, rows: 3, rejected: 3 }));
+        let threes = Far { writes: true, bytes: 3, bytes_total: 3, rows: 3, rejected: 3, files: 3 };
+        assert_eq!(far(&batch(Some(3))), Some(threes));
     }
 }

@@ -209,14 +209,15 @@ fn replace_files(
         if let Some(dropped) = dropped.get(&id) {
             files.remove(dropped);
         }
+        for file in added.remove(&id).unwrap_or_default() {
+            files.add(file);
+        }
+        // Of new files, too.
         let mut vectors: BTreeMap<ContentId, HashMap<&str, &DeleteVector>> = BTreeMap::new();
         for (file, vector) in deletes.get(&id).into_iter().flatten() {
             vectors.entry(file.content).or_default().insert(&file.path, vector);
         }
         vectors.into_iter().for_each(|(content, vectors)| files.put_deletes(content, vectors));
-        for file in added.remove(&id).unwrap_or_default() {
-            files.add(file);
-        }
         parts.put_table(TableEntry::new(Arc::clone(&entry.def), files, entry.defined));
     }
 }

@@ -10,6 +10,7 @@ use damson_cluster::{DeleteVector, FileEntry, TableDef, TableId};
 /// New and dropped files, all at once.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
+    /// One whose delete vector is set is a file that is there already, and that another segment reads from now on.
     pub adds: Vec<FileEntry>,
     /// Live files to be dropped, by table.
     pub drops: Vec<(TableId, FileKey)>,
@@ -31,13 +32,20 @@ impl Commit {
         Commit { adds, ..Commit::default() }
     }
 
-    /// The files that were written for it.
+    /// The files that were written for it. Those that were there before, and get another name, are not among them: removing them
+    /// would take them from whoever has them.
     pub fn new_files(&self) -> Vec<FileKey> {
+        let of_add = |file: &FileEntry| {
+            let vector =
+                file.deletes.as_ref().map(|vector| FileKey { content: file.content, path: vector.path.clone() });
+            std::iter::once(FileKey::of(file)).chain(vector)
+        };
         let vector = |(_, file, vector): &(TableId, FileKey, DeleteVector)| FileKey {
             content: file.content,
             path: vector.path.clone(),
         };
-        self.adds.iter().map(FileKey::of).chain(self.deletes.iter().map(vector)).collect()
+        let all = self.adds.iter().flat_map(of_add).chain(self.deletes.iter().map(vector));
+        all.filter(|file| !file.is_shared()).collect()
     }
 }
 
@@ -56,9 +64,14 @@ impl Workspace {
             replace_definition.into_iter().chain(new_layout).map(|def| Change::PutTable { def, redefined: true }),
         );
         changes.extend(drops.into_iter().map(|(table, key)| Change::DropFile { table, key }));
+        let mut vectors = deletes;
+        for mut file in adds {
+            // An entry is stored without its vector, which follows it.
+            vectors.extend(file.deletes.take().map(|vector| (file.table, FileKey::of(&file), vector)));
+            changes.push(Change::AddFile(file));
+        }
         let put = |(table, file, vector)| Change::PutDeletes { table, file, vector };
-        changes.extend(deletes.into_iter().map(put));
-        changes.extend(adds.into_iter().map(Change::AddFile));
+        changes.extend(vectors.into_iter().map(put));
         self.check_files(&changes, &replaced)?;
         self.push(|base| Step::of_all_files(changes, base, &whole).of_all_rows(base, &unique))
     }

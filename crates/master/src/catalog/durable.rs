@@ -4,7 +4,7 @@ use super::apply::Gone;
 use super::copied::Recorded;
 use super::counters::Counters;
 use super::error::CatalogError;
-use super::files::{FileKey, TableFiles};
+use super::files::{FileKey, TableFiles, stored_of};
 use super::history::{History, Lifetime};
 use super::lease::Lease;
 use super::location::CatalogLocation;
@@ -295,8 +295,9 @@ impl Catalog {
         &self.pins
     }
 
-    /// Files that no statement can read any more, by content: to be deleted, then [forgotten](Catalog::forget). Snapshots that
-    /// are older than the retention cannot be read from now on. Blocks.
+    /// Files that no statement can read any more, by content: to be deleted, then [forgotten](Catalog::forget). Of a file that has several
+    /// names only the last one is given; the others are forgotten here. Snapshots that are older than the retention cannot be read from now on.
+    /// Blocks.
     ///
     /// # Errors
     /// The store's.
@@ -305,11 +306,12 @@ impl Catalog {
         self.settle(&mut writer)?;
         self.forget_past(&mut writer)?;
         let (oldest, history) = (self.oldest_pinned(), self.history());
+        let is_over = |lifetime: &Lifetime| lifetime.dropped <= oldest && !history.needs(*lifetime);
+        let (last, others) = last_names(&self.current(), &writer.dropped, is_over);
+        self.forget_in(&mut writer, others)?;
         let mut files: BTreeMap<ContentId, Vec<String>> = BTreeMap::new();
-        for (key, lifetime) in &writer.dropped {
-            if lifetime.dropped <= oldest && !history.needs(*lifetime) {
-                files.entry(key.content).or_default().push(key.path.clone());
-            }
+        for FileKey { content, path } in last {
+            files.entry(content).or_default().push(path);
         }
         files.values_mut().for_each(|paths| paths.sort());
         Ok(files.into_iter().collect())
@@ -321,26 +323,30 @@ impl Catalog {
     /// The store's.
     pub fn forget(&self, keys: &[FileKey]) -> Result<(), CatalogError> {
         let mut writer = self.writer.lock();
-        let writer = &mut *writer;
-        self.settle(writer)?;
-        let keys: Vec<&FileKey> = keys.iter().filter(|key| writer.dropped.contains_key(key)).collect();
+        self.settle(&mut writer)?;
+        let dropped = keys.iter().filter(|key| writer.dropped.contains_key(key)).cloned().collect();
+        self.forget_in(&mut writer, dropped)
+    }
+
+    /// Of dropped files.
+    fn forget_in(&self, writer: &mut Writer, keys: Vec<FileKey>) -> Result<(), CatalogError> {
         if keys.is_empty() {
             return Ok(());
         }
-        let changes = keys.iter().map(|key| Change::ForgetFile((*key).clone())).collect();
+        let changes = keys.iter().cloned().map(Change::ForgetFile).collect();
         let applied = writer.apply(&[Transaction { snapshot: None, changes }], Durability::Synced);
         if applied.is_err() {
             writer.in_doubt = true;
         }
         applied?;
         for key in keys {
-            writer.dropped.remove(key);
+            writer.dropped.remove(&key);
         }
         Ok(())
     }
 
-    /// Every path on `content` that the catalog knows, dropped ones that are not forgotten included: any other file
-    /// there, and not being written now, is an orphan.
+    /// Every path on `content` that the catalog knows, dropped ones that are not forgotten included, and those that another content reads: any
+    /// other file there, and not being written now, is an orphan.
     ///
     /// # Errors
     /// The store's, where a commit is in doubt and the store cannot say.
@@ -368,12 +374,9 @@ impl Catalog {
 
     fn known_to(&self, writer: &Writer, content: ContentId) -> HashSet<String> {
         let state = self.current();
-        let files = state.tables().flat_map(|entry| entry.files.of(content));
-        let live = files.flat_map(|file| {
-            [Some(&file.path), file.deletes.as_ref().map(|vector| &vector.path)].into_iter().flatten().cloned()
-        });
-        let dropped = writer.dropped.keys().filter(|key| key.content == content).map(|key| key.path.clone());
-        live.chain(dropped).collect()
+        let live = state.tables().flat_map(|entry| entry.files.iter()).flat_map(|file| stored_of(file));
+        let all = live.chain(writer.dropped.keys().map(FileKey::stored));
+        all.filter(|(home, _)| *home == content).map(|(_, path)| path.to_owned()).collect()
     }
 
     /// After a failed commit: reads from the store which state holds, and publishes it.
@@ -414,8 +417,38 @@ impl Writer {
             }
             _ => return None,
         };
-        self.condemned.contains(&key).then_some(table)
+        // Whatever it calls it.
+        let (content, path) = key.stored();
+        self.condemned.contains(&FileKey { content, path: path.to_owned() }).then_some(table)
     }
+}
+
+/// The names of dropped files that nobody needs: the last name of each file, with which it goes, and those of files that have other names, in
+/// use or not. The last one is that of a segment which owns something, if there is one: another may have been stopped for good.
+fn last_names(
+    state: &CatalogState,
+    dropped: &HashMap<FileKey, Lifetime>,
+    is_over: impl Fn(&Lifetime) -> bool,
+) -> (Vec<FileKey>, Vec<FileKey>) {
+    let mut over: HashMap<(ContentId, &str), Vec<&FileKey>> = HashMap::new();
+    let mut needed = vec![];
+    for (key, lifetime) in dropped {
+        if is_over(lifetime) { over.entry(key.stored()).or_default().push(key) } else { needed.push(key.stored()) }
+    }
+    if over.is_empty() {
+        return (vec![], vec![]);
+    }
+    let live = state.tables().flat_map(|entry| entry.files.iter()).flat_map(|file| stored_of(file));
+    let used: HashSet<(ContentId, &str)> = live.chain(needed).filter(|stored| over.contains_key(stored)).collect();
+    let (mut last, mut others) = (vec![], vec![]);
+    for (stored, mut names) in over {
+        if !used.contains(&stored) {
+            names.sort_by_key(|key| (state.current_map().owns_any(key.content), *key));
+            last.extend(names.pop().cloned());
+        }
+        others.extend(names.into_iter().cloned());
+    }
+    (last, others)
 }
 
 /// A commit that was planned on the state before it.

@@ -1,6 +1,6 @@
 //! The files of one table as of one snapshot.
 
-use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId};
+use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId, is_shared, stored_at};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -15,6 +15,22 @@ impl FileKey {
     pub fn of(file: &FileEntry) -> Self {
         FileKey { content: file.content, path: file.path.clone() }
     }
+
+    /// Whether it names what another segment has written: the file may have other names, and is not the statement's that made this one.
+    pub fn is_shared(&self) -> bool {
+        is_shared(&self.path)
+    }
+
+    /// The file that it names, whoever reads it: content and path of who has written it.
+    pub(super) fn stored(&self) -> (ContentId, &str) {
+        stored_at(self.content, &self.path)
+    }
+}
+
+/// All that an entry names: its file, and its delete vector.
+pub(super) fn stored_of(file: &FileEntry) -> impl Iterator<Item = (ContentId, &str)> {
+    let paths = [Some(&file.path), file.deletes.as_ref().map(|vector| &vector.path)];
+    paths.into_iter().flatten().map(|path| stored_at(file.content, path))
 }
 
 /// Which snapshot made a file, and the delete vector that it has.

@@ -28,6 +28,7 @@ mod state;
 mod statistics;
 mod step;
 mod store;
+mod supposed;
 mod tablespaces;
 #[cfg(test)]
 mod testing;

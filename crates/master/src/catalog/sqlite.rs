@@ -206,7 +206,7 @@ fn migrate(connection: &Connection, from: i64) -> Result<(), CatalogError> {
     if from < 6 {
         connection.execute_batch(tablespaces::TABLESPACES)?;
     }
-    if from < 7 {
+    if from < 8 {
         connection.execute_batch(roles::ROLES)?;
     }
     connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION};"))?;

@@ -6,7 +6,7 @@ use super::files::FileKey;
 use super::state::CatalogState;
 use super::step::{Step, check, make, replay};
 use super::store::{Change, Durability};
-use damson_cluster::{SnapshotId, TableId};
+use damson_cluster::{ContentId, SnapshotId, TableId};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -184,12 +184,17 @@ impl Workspace {
         Ok(())
     }
 
-    /// Whether the files that a statement read are those of the state that it read, and all of them where a table is replaced.
+    /// Whether the files that a statement read are those of the state that it read, and all of them where a table is replaced. Those that it
+    /// adds with a delete vector it has not read.
     pub(super) fn check_files(&self, changes: &[Change], replaced: &[TableId]) -> Result<(), CatalogError> {
         let mut read: HashMap<TableId, HashSet<&FileKey>> = HashMap::new();
         let mut dropped: HashMap<TableId, usize> = HashMap::new();
+        let mut added: HashSet<(TableId, ContentId, &str)> = HashSet::new();
         for change in changes {
             match change {
+                Change::AddFile(file) => _ = added.insert((file.table, file.content, file.path.as_str())),
+                Change::PutDeletes { table, file, .. }
+                    if added.contains(&(*table, file.content, file.path.as_str())) => {}
                 Change::DropFile { table, key } => {
                     read.entry(*table).or_default().insert(key);
                     *dropped.entry(*table).or_default() += 1;
@@ -226,11 +231,13 @@ impl Workspace {
     }
 }
 
+/// Without those that were there before, see [`Commit::new_files`](super::Commit::new_files).
 fn new_files(steps: &[Step]) -> Vec<FileKey> {
     let file = |change: &Change| match change {
         Change::AddFile(file) => Some(FileKey::of(file)),
         Change::PutDeletes { file, vector, .. } => Some(FileKey { content: file.content, path: vector.path.clone() }),
         _ => None,
     };
-    steps.iter().flat_map(|step| &step.changes).filter_map(file).collect()
+    let all = steps.iter().flat_map(|step| &step.changes).filter_map(file);
+    all.filter(|file| !file.is_shared()).collect()
 }

@@ -1,7 +1,7 @@
 //! ALTER TABLE.
 
 use super::column_sequence::kept_default;
-use super::columns::{SEGMENT_ID, check_new, define};
+use super::columns::{SEGMENT_ID, check_count, check_name, define};
 use super::constraints::{self, Constraints};
 use super::layout::laid_out;
 use super::relation::{already_exists, find_relation, find_table};
@@ -103,7 +103,7 @@ fn rename_column(
 }
 
 fn check_column(entry: &TableEntry, name: &Name) -> SqlResult<()> {
-    check_new(&entry.def.columns, &name.text).map_err(|error| {
+    check_name(&entry.def.columns, &name.text).map_err(|error| {
         let message = match name.text.as_str() {
             SEGMENT_ID => error.message,
             text => format!("column \"{text}\" of relation \"{}\" already exists", entry.def.name),
@@ -127,6 +127,7 @@ fn add_column(
         done.notices.push(format!("{}, skipping", error.message));
         return Ok(done);
     }
+    check_count(entry.def.columns.len() + 1, "tables").map_err(|error| error.at(column.name.position))?;
     let (def, checks) = added(&entry.def, (column, checks), &workspace.state(), search_schema)?;
     if !entry.files.is_empty() && !def.nullable {
         let message = format!("column \"{}\" of relation \"{}\" contains null values", def.name, entry.def.name);

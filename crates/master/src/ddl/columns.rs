@@ -56,6 +56,11 @@ pub(super) fn duplicate(name: &str) -> SqlError {
 /// Refuses a name that is taken by another column or by the system, and one column too many.
 pub(super) fn check_new(columns: &[ColumnDef], name: &str) -> SqlResult<()> {
     check_count(columns.len() + 1, "tables")?;
+    check_name(columns, name)
+}
+
+/// Refuses a name that is taken by another column or by the system.
+pub(super) fn check_name(columns: &[ColumnDef], name: &str) -> SqlResult<()> {
     if [SEGMENT_ID, FILE_COLUMN, ROW_COLUMN].contains(&name) {
         let message = format!("column name \"{name}\" conflicts with a system column name");
         return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));

@@ -23,4 +23,5 @@ mod status;
 mod transactions;
 mod type_info;
 
+pub(crate) use bulk::Portion;
 pub use serve::{ServeError, serve};

@@ -8,6 +8,7 @@ use crate::ddl::find_writable;
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::sql::{Backup, Isolation, Restore, SetSetting, Statement, TransactionModes, TransactionStatement};
 use crate::transaction::{Transaction, conflict};
+use damson_pg::backend::TransactionState;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::{FutureExt, StreamExt, future, stream};
@@ -31,6 +32,8 @@ pub(super) struct Block {
     /// A statement has begun and not ended: its caller has gone away.
     is_cut_off: bool,
     has_timed_out: bool,
+    /// The protocol opened it, around several statements that the client sent together; BEGIN makes it the client's.
+    is_implicit: bool,
     /// The session's settings when it began: ROLLBACK brings them back.
     settings: SavedSettings,
     /// What SET LOCAL has changed, as it was: the end brings it back.
@@ -167,6 +170,44 @@ impl Session {
         self.block.lock().await.is_some()
     }
 
+    /// Opens a block around statements that belong together, unless there is one.
+    pub(crate) async fn begin_implicit_block(&self) {
+        let mut slot = self.block.lock().await;
+        if slot.is_none() {
+            *slot = Some(Box::new(Block { is_implicit: true, ..self.begin(TransactionModes::default()) }));
+        }
+    }
+
+    /// Commits or rolls back the block of [`Session::begin_implicit_block`], if it is still there and was not made the client's.
+    ///
+    /// # Errors
+    /// As [`Session::end_block`].
+    pub(crate) async fn end_implicit_block(&self, commits: bool) -> SqlResult<()> {
+        let mut slot = self.block.lock().await;
+        let is_implicit = slot.as_ref().is_some_and(|block| block.is_implicit);
+        if is_implicit { self.end(&mut slot, commits).await } else { Ok(()) }
+    }
+
+    /// Of the open block; another one has another.
+    pub(crate) async fn block_id(&self) -> Option<Uuid> {
+        self.block.lock().await.as_ref().map(|block| block.id)
+    }
+
+    /// Fails the block, if there is one: something went wrong beside its statements.
+    pub(crate) async fn fail_block(&self) {
+        if let Some(block) = &*self.block.lock().await {
+            block.failure.fails();
+        }
+    }
+
+    pub(crate) async fn transaction_state(&self) -> TransactionState {
+        match &*self.block.lock().await {
+            None => TransactionState::Idle,
+            Some(block) if block.is_open() => TransactionState::InBlock,
+            Some(_) => TransactionState::Failed,
+        }
+    }
+
     /// Whether the session's block is that one.
     ///
     /// # Errors
@@ -182,11 +223,15 @@ impl Session {
     pub(crate) async fn end_block(&self, id: Uuid, commits: bool) -> SqlResult<()> {
         let mut slot = self.block.lock().await;
         check_id(&slot, id)?;
+        self.end(&mut slot, commits).await
+    }
+
+    async fn end(&self, slot: &mut Slot, commits: bool) -> SqlResult<()> {
         let statement = match commits {
             true => TransactionStatement::Commit { chain: false },
             false => TransactionStatement::Rollback { chain: false },
         };
-        match self.inside(&mut slot, statement).await? {
+        match self.inside(slot, statement).await? {
             Outcome::Command { tag, .. } if commits && tag != "COMMIT" => {
                 let error = SqlError::new(SqlState::IN_FAILED_TRANSACTION, "the transaction was rolled back");
                 Err(error.with_detail("One of its statements had failed, or it was idle for too long."))
@@ -338,6 +383,7 @@ impl Session {
             failure: Failure::default(),
             is_cut_off: false,
             has_timed_out: false,
+            is_implicit: false,
             settings: self.settings.lock().save(),
             local: BTreeMap::new(),
             activity: Arc::new(Activity { idle_since: Mutex::new(Instant::now()) }),
@@ -361,7 +407,7 @@ impl Session {
             within => return block.divide(self, within).await,
         };
         let commits = is_commit && block.open().is_ok();
-        let Block { transaction, settings, local, modes, rows, .. } = *slot.take().ok_or_else(no_block)?;
+        let Block { transaction, settings, local, modes, rows, is_implicit, .. } = *slot.take().ok_or_else(no_block)?;
         // Before anything is waited for: whoever sent this may go away.
         match commits {
             true => self.settings.lock().restore_some(&local),
@@ -384,7 +430,9 @@ impl Session {
         if chain {
             *slot = Some(Box::new(self.begin(modes)));
         }
-        Ok(Outcome::command(if commits { "COMMIT" } else { "ROLLBACK" }))
+        let tag = if commits { "COMMIT" } else { "ROLLBACK" };
+        let notices = if is_implicit { vec!["there is no transaction in progress".into()] } else { vec![] };
+        Ok(Outcome::Command { tag: tag.into(), rows: 0, notices })
     }
 }
 
@@ -399,6 +447,11 @@ fn check_id(slot: &Slot, id: Uuid) -> SqlResult<()> {
 }
 
 impl Block {
+    /// Whether statements can run in it.
+    fn is_open(&self) -> bool {
+        !self.has_timed_out && !self.is_cut_off && !self.failure.has_failed() && self.transaction.is_some()
+    }
+
     /// The transaction, unless the block has failed.
     fn open(&mut self) -> SqlResult<&mut Transaction> {
         if self.has_timed_out {
@@ -510,6 +563,10 @@ impl Block {
         }
         let transaction = self.transaction.as_mut().ok_or_else(failed)?;
         let done = match statement {
+            TransactionStatement::Begin(modes) if self.is_implicit => {
+                self.is_implicit = false;
+                set_modes(transaction, modes).map(|()| "BEGIN")
+            }
             TransactionStatement::Begin(_) => {
                 let notices = vec!["there is already a transaction in progress".into()];
                 return Ok(Outcome::Command { tag: "BEGIN".into(), rows: 0, notices });

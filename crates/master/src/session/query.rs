@@ -12,6 +12,7 @@ use crate::dispatch::{Dispatch, Running};
 use crate::engine::{replace_scalar_subqueries, take_next_values};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, plan};
+use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -40,6 +41,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         // Looking at files that a query names can take long.
         let bound = until(&cancel, self.bind(state, query, text)).await?;
+        check_targets(bound.plan.schema().fields().len())?;
         let bound = with_parameters(bound, parameters)?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
@@ -74,7 +76,28 @@ impl Session {
             Err(_) => bound.plan,
             Ok(plan) => plan,
         };
+        check_targets(plan.schema().fields().len())?;
         Ok((plain(&Arc::new(plan.schema().as_arrow().clone())), parameters))
+    }
+
+    /// The columns of a query whose parameters have these types; None where they depend on none.
+    pub(super) async fn describe_bound(
+        &self,
+        query: &ast::Statement,
+        text: &str,
+        parameters: &[DataType],
+        state: Arc<CatalogState>,
+    ) -> SqlResult<Option<SchemaRef>> {
+        if TruncateErrorLog::of(query)?.is_some() || Setval::of(query)?.is_some() {
+            return Ok(None);
+        }
+        let bound = self.bind(state, query, text).await?;
+        let nulls = parameters.iter().map(ScalarValue::try_from).collect::<Result<Vec<_>, _>>();
+        let bound = with_parameters(bound, nulls.map_err(of_datafusion)?)?;
+        let options = bound.state.config_options();
+        let plan = bound.state.analyzer().execute_and_check(bound.plan, options, |_, _| {});
+        let plan = plan.map_err(|error| located(error, text))?;
+        Ok(Some(plain(&Arc::new(plan.schema().as_arrow().clone()))))
     }
 
     /// Runs uncorrelated scalar subqueries and puts their values in their place.

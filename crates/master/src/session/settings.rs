@@ -298,6 +298,11 @@ impl Session {
         Ok(Outcome::command("SET"))
     }
 
+    /// A setting's value; None for what is no setting.
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        self.settings.lock().get(name).ok().map(|(_, value, _)| value)
+    }
+
     pub(super) fn reset(&self, name: Option<&str>) -> SqlResult<Outcome> {
         let mut settings = self.settings.lock();
         match name {

@@ -25,6 +25,7 @@ mod modify;
 mod names;
 mod nextval;
 mod parse;
+mod portals;
 mod query;
 mod returning;
 mod role;
@@ -45,7 +46,7 @@ mod walk;
 mod wide_numbers;
 
 pub use as_of::Version;
-pub use copy::format_of_name;
+pub use copy::{ClientCopy, ClientRows, client_copy, format_of_name};
 pub use expression::{parse_expression, values_query};
 pub use files::{FilesInFrom, files_in_from};
 pub use names::{DATABASE, DEFAULT_SCHEMA, DEFAULT_TABLESPACE, fold};
@@ -54,7 +55,8 @@ pub use nextval::{
     relation_in_text, sequence_function, sequences_of,
 };
 pub use parse::parse;
-pub use query::check_query;
+pub use portals::{PortalStatement, portal_statement};
+pub use query::{check_query, check_targets};
 pub use secret::shown_statement;
 pub use size::bytes as bytes_of_size;
 pub use split::split;

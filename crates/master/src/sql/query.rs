@@ -1,6 +1,7 @@
 //! SELECT, VALUES, WITH.
 
 use super::cursor::Cursor;
+use super::limits::TARGETS_MAX;
 use super::statement::RelationName;
 use super::walk::walk;
 use super::{files, names};
@@ -44,12 +45,24 @@ pub(super) fn expression(cursor: &mut Cursor<'_>) -> SqlResult<Expr> {
 /// Checks the subqueries in a part of a statement that is not a query itself.
 ///
 /// # Errors
-/// 0A000, without a position.
+/// 0A000 and 54011, without a position.
 pub(super) fn check_inside(part: &impl Visit) -> SqlResult<()> {
-    match walk(part, &mut Sampled) {
+    match walk(part, &mut Refuse) {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(unsupported("TABLESAMPLE")),
+        ControlFlow::Break(error) => Err(error),
     }
+}
+
+/// Whether a select list has not too many entries.
+///
+/// # Errors
+/// 54011.
+pub fn check_targets(entries: usize) -> SqlResult<()> {
+    if entries <= TARGETS_MAX {
+        return Ok(());
+    }
+    let message = format!("target lists can have at most {TARGETS_MAX} entries");
+    Err(SqlError::new(SqlState::TOO_MANY_COLUMNS, message))
 }
 
 fn unsupported(what: &str) -> SqlError {
@@ -72,16 +85,23 @@ pub(super) fn check(query: &Query) -> SqlResult<()> {
     }
 }
 
-/// Stops at a table with TABLESAMPLE.
-struct Sampled;
+/// Stops at a table with TABLESAMPLE, and at a select list that is too long.
+struct Refuse;
 
-impl Visitor for Sampled {
-    type Break = ();
+impl Visitor for Refuse {
+    type Break = SqlError;
 
-    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<SqlError> {
         match factor {
-            ast::TableFactor::Table { sample: Some(_), .. } => ControlFlow::Break(()),
+            ast::TableFactor::Table { sample: Some(_), .. } => ControlFlow::Break(unsupported("TABLESAMPLE")),
             _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<SqlError> {
+        match check_targets(select.projection.len()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use super::cells::{Cell, Row, integer, row, text};
 use super::pg_roles::owner_name;
+use super::relations::column_of;
 use super::table::{SystemContext, SystemTable, system_tables};
 use super::{INFORMATION_SCHEMA, PG_CATALOG};
 use crate::catalog::{Object, Relation, TableEntry};
-use crate::sql::{DATABASE, sql_type_name};
-use arrow::datatypes::{DataType, Field};
+use crate::sql::DATABASE;
+use arrow::datatypes::DataType;
 use damson_cluster::{CheckDef, ColumnDef, Identity, KeyDef};
 use std::sync::Arc;
 
@@ -129,17 +130,6 @@ fn columns(context: &SystemContext) -> Vec<Row> {
         }
     }
     rows
-}
-
-fn column_of(field: &Field) -> ColumnDef {
-    ColumnDef {
-        name: field.name().clone(),
-        sql_type: sql_type_name(field.data_type()),
-        data_type: field.data_type().clone(),
-        nullable: field.is_nullable(),
-        default: None,
-        identity: None,
-    }
 }
 
 fn column_row(schema: &str, table: &str, index: usize, column: &ColumnDef, is_table: bool) -> Row {

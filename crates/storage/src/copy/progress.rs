@@ -1,14 +1,14 @@
-//! What a running COPY FROM has read so far, for others to look at.
+//! What a running COPY has read or written so far, for others to look at.
 
 use damson_cluster::{CopyCounts, CopyUnit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts of one segment's share of a COPY FROM. Made by the segment with the units that it was given, added to by the readers, read by
-/// whoever asks for `gp_stat_progress_copy`. The counts are looked at one by one: they need not be of the same moment.
+/// Counts of one segment's share of a COPY FROM, or of what it writes for a COPY TO. Made by the segment, with the units that it was given to
+/// read, added to by the readers or the writer, read by whoever asks for `gp_stat_progress_copy`. The counts are looked at one by one: they need not be of the same moment.
 #[derive(Debug)]
 pub struct CopyProgress {
-    units: u64,
+    units: AtomicU64,
     units_done: AtomicU64,
     bytes: AtomicU64,
     bytes_done: AtomicU64,
@@ -19,7 +19,7 @@ pub struct CopyProgress {
 impl CopyProgress {
     pub fn new(units: &[CopyUnit]) -> Arc<Self> {
         Arc::new(CopyProgress {
-            units: units.len() as u64,
+            units: AtomicU64::new(units.len() as u64),
             units_done: AtomicU64::new(0),
             bytes: AtomicU64::new(units.iter().map(CopyUnit::bytes).sum()),
             bytes_done: AtomicU64::new(0),
@@ -32,7 +32,7 @@ impl CopyProgress {
     pub fn counts(&self) -> CopyCounts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         CopyCounts {
-            units: self.units,
+            units: of(&self.units),
             units_done: of(&self.units_done),
             bytes: of(&self.bytes),
             bytes_done: of(&self.bytes_done),
@@ -41,7 +41,17 @@ impl CopyProgress {
         }
     }
 
-    /// Bytes of a file that were read, compressed as they are.
+    /// Of what is written: how much there will be is not known.
+    pub fn writing() -> Arc<Self> {
+        CopyProgress::new(&[])
+    }
+
+    /// Another file is written.
+    pub(crate) fn unit_begun(&self) {
+        self.units.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes of a file that were read or written, compressed as they are.
     pub(crate) fn add_bytes(&self, bytes: u64) {
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }

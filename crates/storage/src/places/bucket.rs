@@ -9,10 +9,11 @@ use crate::limits::{
 use crate::range_cache::{ObjectName, RangeCache};
 use crate::retry::{RetryPolicy, cut};
 use bytes::Bytes;
+use damson_cluster::{ContentId, stored_at};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::multipart::MultipartStore;
-use object_store::path::Path as ObjectPath;
+use object_store::path::{Path as ObjectPath, PathPart};
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, Result};
 use std::fmt;
 use std::ops::Range;
@@ -53,13 +54,26 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// Of a file that another content has written, the key that that one knows it by.
     pub(super) fn key(&self, location: &ObjectPath) -> ObjectPath {
-        self.prefix.parts().chain(location.parts()).collect()
+        let (home, path) = stored_at(ContentId::MASTER, location.as_ref());
+        if home.is_master() {
+            return self.prefix.parts().chain(location.parts()).collect();
+        }
+        let cluster = self.prefix.parts().take(self.prefix.parts_count().saturating_sub(1));
+        let lead = location.parts_count().saturating_sub(path.split('/').count());
+        cluster.chain([PathPart::from(home.to_string())]).chain(location.parts().skip(lead)).collect()
     }
 
-    /// For errors.
+    /// For errors, and for the cache: one name for an object, whoever reads it.
     pub(crate) fn name_of(&self, path: &str) -> String {
-        format!("{}/{path}", self.name)
+        match stored_at(ContentId::MASTER, path) {
+            (home, _) if home.is_master() => format!("{}/{path}", self.name),
+            (home, path) => {
+                let (cluster, _) = self.name.rsplit_once('/').unwrap_or_default();
+                format!("{cluster}/{home}/{path}")
+            }
+        }
     }
 
     /// See [`Place::read`](super::Place::read). What the cache has is not asked for.

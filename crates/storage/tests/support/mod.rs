@@ -60,7 +60,7 @@ pub fn copying_to(directory: &Path, format: &CopyFormat, schema: &SchemaRef) -> 
         leaves_out_empty: false,
     };
     let (access, exports) = (SourceAccess::default(), Exports::default());
-    CopyWriteSpec { content: ContentId(0), target, access, exports, data_dir: None }
+    CopyWriteSpec { content: ContentId(0), target, access, exports, progress: CopyProgress::writing(), data_dir: None }
 }
 
 /// All the rows of a plan as one batch.

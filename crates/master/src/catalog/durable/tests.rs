@@ -15,6 +15,7 @@ mod durability;
 mod past;
 mod roles;
 mod sequences;
+mod shared;
 mod stores;
 mod tablespaces;
 mod workspaces;

@@ -7,7 +7,7 @@ use super::super::rows::{from_json, int, to_json};
 use super::super::store::Change;
 use super::connection::{Session, column};
 
-/// Since version 7.
+/// Since version 8.
 pub(super) const ROLES: &str = r#"
 CREATE TABLE roles (id BIGINT PRIMARY KEY, name TEXT NOT NULL, definition TEXT NOT NULL);
 CREATE TABLE access (object TEXT PRIMARY KEY, definition TEXT NOT NULL);

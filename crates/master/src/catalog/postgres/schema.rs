@@ -145,7 +145,7 @@ fn migrate(session: &mut Session, from: i64) -> Result<(), CatalogError> {
     if from < 6 {
         session.batch(tablespaces::TABLESPACES)?;
     }
-    if from < 7 {
+    if from < 8 {
         session.batch(roles::ROLES)?;
     }
     put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())

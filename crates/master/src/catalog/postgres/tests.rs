@@ -145,12 +145,13 @@ fn connections_that_are_cut_within_commits() {
         scope.spawn(|| {
             while !ends.load(Ordering::Relaxed) {
                 terminate_all(&url);
-                std::thread::sleep(Duration::from_millis(rand::random_range(0..10)));
+                // On a busy machine it takes tens of milliseconds to connect and commit.
+                std::thread::sleep(Duration::from_millis(rand::random_range(0..60)));
             }
         });
         scope.spawn(|| {
+            let _ends = Ends(&ends);
             wait_for(&committed, 100);
-            ends.store(true, Ordering::Relaxed);
         });
         commit_until(&catalog, t, "0", &ends, &committed)
     });
@@ -286,6 +287,15 @@ fn commit_until(
         let threads: Vec<_> = (0..3).map(commit).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
+}
+
+/// Ends the threads of a scope, also when one of them fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// For so many more commits.
@@ -450,6 +460,24 @@ fn a_catalog_of_version_5_is_taken_over() {
     }
     open(&url).unwrap().alone(|w| w.create_tablespace("ts", "s3://b", None)).unwrap();
     assert!(open(&url).unwrap().current().tablespace("ts").is_some());
+}
+
+/// As the build before roles made it.
+#[test]
+fn a_catalog_of_version_7_is_taken_over() {
+    let Some(server) = testing::server() else { return };
+    let url = server.database();
+    let catalog = open(&url).unwrap();
+    let t = create(&catalog, "t");
+    drop(catalog);
+    let old = "DROP TABLE damson.roles, damson.access;
+               UPDATE damson.settings SET value = '7' WHERE key = 'schema_version'";
+    client(&url).batch_execute(old).unwrap();
+    for _ in 0..2 {
+        let catalog = open(&url).unwrap();
+        assert!(catalog.current().table_by_id(t).is_some());
+        assert!(catalog.current().role("damson").unwrap().superuser);
+    }
 }
 
 /// Catalogs are asked and dropped in async code, where the client's own runtime must not show.

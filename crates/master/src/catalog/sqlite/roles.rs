@@ -8,7 +8,7 @@ use super::super::store::Change;
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
 
-/// Since version 7.
+/// Since version 8.
 pub(super) const ROLES: &str = r#"
 CREATE TABLE roles (id INTEGER PRIMARY KEY, name TEXT NOT NULL, definition TEXT NOT NULL);
 CREATE TABLE access (object TEXT PRIMARY KEY, definition TEXT NOT NULL) WITHOUT ROWID;

@@ -32,13 +32,17 @@ impl Session {
         catalog: Arc<CatalogState>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        let watch = self.master.copies.begin(self.id, "INSERT", (&table.schema, &table.name));
+        watch.enter("planning");
+        let segments = catalog.current_map().segment_count();
         let BoundChange { bound, target, tag, .. } = self.bind_external_insert(insert, table, catalog).await?;
         let WriteTarget::Files { spec, .. } = &target else { return Err(internal("rows are not for files")) };
         let place = CopyPlace { target: spec.target.clone(), access: bound.access.clone() };
         let bound = self.run_init_plans(with_parameters(bound, parameters)?, &cancel).await?;
         let slices = self.plan(&bound, Output::Write(target)).await?;
         let export = Export::begin(&self.master, place, &slices, false);
-        let written = self.write_files(&bound, &slices, &cancel).await;
+        watch.writes(segments);
+        let written = self.write_files(&bound, &slices, &watch, &cancel).await;
         let rows = export.end(written.map(|(rows, _)| rows), None).await?;
         Ok(Outcome::changed(format!("{tag} {rows}"), rows))
     }

@@ -3,6 +3,7 @@
 use super::export::{Export, Manifest};
 use crate::backup::shown_url;
 use crate::catalog::CatalogState;
+use crate::copies::CopyWatch;
 use crate::ddl::resolve_columns;
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::planner::{Output, SliceTable, WriteTarget};
@@ -32,6 +33,14 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         let access = self.access(&catalog, copy.secret.as_ref(), std::slice::from_ref(&copy.path)).await?;
+        let search_schema = self.search_schema();
+        let names = match &copy.source {
+            CopySource::Query(_) => ("", ""),
+            CopySource::Table { table, .. } => (table.schema_or(&search_schema), table.name.as_str()),
+        };
+        let watch = self.master.copies.begin(self.id, "COPY TO", names);
+        watch.enter("planning");
+        let segments = catalog.current_map().segment_count();
         let query = match &copy.source {
             CopySource::Query(query) => query.as_ref().clone(),
             CopySource::Table { table, columns } => {
@@ -49,10 +58,14 @@ impl Session {
         let target = WriteTarget::Files { spec: CopyWriteSpec { target: place.target.clone() }, key: vec![] };
         let table = self.plan(&bound, Output::Write(target)).await?;
         let export = Export::begin(&self.master, place, &table, copy.manifest);
-        let (rows, parts) = match self.write_files(&bound, &table, &cancel).await {
+        watch.writes(segments);
+        let (rows, parts) = match self.write_files(&bound, &table, &watch, &cancel).await {
             Ok((rows, parts)) => (Ok(rows), parts),
             Err(error) => (Err(error), vec![]),
         };
+        if copy.manifest && rows.is_ok() {
+            watch.enter("writing the manifest");
+        }
         let manifest = copy.manifest.then_some(Manifest { schema: &schema, parts: &parts });
         let rows = export.end(rows, manifest).await?;
         Ok(Outcome::changed(format!("COPY {rows}"), rows))
@@ -63,9 +76,12 @@ impl Session {
         &self,
         bound: &Bound,
         table: &SliceTable,
+        watch: &CopyWatch,
         cancel: &CancellationToken,
     ) -> SqlResult<(u64, Vec<CopiedPart>)> {
+        watch.enter("writing files");
         let running = self.dispatch(bound, table, HashMap::new(), true, cancel.clone()).await?;
+        watch.runs(&running);
         let (reports, _, outcome) = collect::<Vec<CopiedPart>>(bound, running).await;
         outcome?;
         if cancel.is_cancelled() {

@@ -2,12 +2,14 @@
 //!
 //! Rows that leave their segments are moved a group of files at a time, from the newest snapshot: new files where the rows go, delete vectors
 //! where they were, nothing of it committed. A group of which somebody has changed a file meanwhile is moved again. When little is left writers
-//! wait: the rest is moved, and all of it committed with the table's new map. Queries go on reading their snapshots.
+//! wait: the rest is moved, and all of it committed with the table's new map. Queries go on reading their snapshots. In a bucket rows stay in their
+//! files, which get other readers ([`shared`]).
 
 mod moves;
 mod pace;
 mod pieces;
 mod report;
+mod shared;
 
 pub use report::Expanded;
 
@@ -134,7 +136,7 @@ impl Session {
             }
             for group in groups(left, pace.at_once(GROUP_BYTES)) {
                 let piece = self.move_group(&catalog, moves, &group, cancel).await?;
-                let wait = pace.wait_after(piece.bytes(), Instant::now());
+                let wait = pace.wait_after(piece.bytes, Instant::now());
                 pieces.add(piece);
                 failpoint("expand.after_group");
                 tokio::select! {
@@ -166,6 +168,9 @@ impl Session {
         self.discard(&pieces.drop_outdated(&entry)).await;
         for group in groups(pieces.left(moves, &entry), GROUP_BYTES) {
             pieces.add(self.move_group(&catalog, moves, &group, cancel).await?);
+        }
+        if let Some(piece) = moves.whole_files(&entry) {
+            pieces.add(piece);
         }
         let (rows, bytes) = pieces.moved();
         let mut commit = pieces.take_commit();

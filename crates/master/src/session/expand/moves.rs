@@ -2,6 +2,7 @@
 
 use super::is_hashed;
 use super::pieces::Piece;
+use super::shared::{is_in_bucket, share_copies, share_evenly, takers};
 use crate::catalog::{CatalogState, FileKey, TableEntry};
 use crate::engine::DamsonTable;
 use crate::error::{SqlResult, internal, of_datafusion};
@@ -37,8 +38,12 @@ const TURNS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Moves {
     def: Arc<TableDef>,
+    /// That it is laid out by.
+    old: Arc<BucketMap>,
     map: Arc<BucketMap>,
     kind: Kind,
+    /// Rows stay in their files, which get other readers.
+    in_bucket: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +71,8 @@ impl Moves {
                 Kind::Copies { from: old.first_owner(), to }
             }
         };
-        Ok(Moves { def, map: Arc::clone(map), kind })
+        let (old, in_bucket) = (Arc::clone(old), is_in_bucket(catalog, entry));
+        Ok(Moves { def, old, map: Arc::clone(map), kind, in_bucket })
     }
 
     /// Whether they are those of this definition and this map.
@@ -74,9 +80,33 @@ impl Moves {
         self.def == *def && self.map.version == map.version
     }
 
-    /// Whether rows of a file may leave.
+    pub(super) fn def(&self) -> &Arc<TableDef> {
+        &self.def
+    }
+
+    pub(super) fn map(&self) -> &Arc<BucketMap> {
+        &self.map
+    }
+
+    /// Segments that rows of a hashed table's file leave for, each once or more often.
+    pub(super) fn takers(&self, file: &FileEntry) -> impl Iterator<Item = ContentId> {
+        takers(file, &self.old, &self.map)
+    }
+
+    /// What the switch alone does: whole files of a bucket get other readers.
+    pub(super) fn whole_files(&self, entry: &TableEntry) -> Option<Piece> {
+        match &self.kind {
+            Kind::Random { .. } if self.in_bucket => Some(share_evenly(entry, &self.map)),
+            Kind::Copies { from, to } if self.in_bucket => Some(share_copies(entry, *from, to)),
+            Kind::Hashed | Kind::Random { .. } | Kind::Copies { .. } => None,
+        }
+    }
+
+    /// Whether rows of a file may leave, before the switch or with it.
     pub(super) fn concerns(&self, file: &FileEntry) -> bool {
         match &self.kind {
+            Kind::Hashed if self.in_bucket => self.takers(file).next().is_some(),
+            Kind::Random { .. } | Kind::Copies { .. } if self.in_bucket => false,
             Kind::Hashed => {
                 let (low, high) = file.buckets.unwrap_or((0, (BUCKETS - 1) as u16));
                 (low..=high).any(|bucket| self.map.owner(bucket) != file.content)
@@ -145,6 +175,9 @@ impl Session {
         cancel: &CancellationToken,
     ) -> SqlResult<Piece> {
         let def = &moves.def;
+        if let (Distribution::Hashed(key), true) = (&def.distribution, moves.in_bucket) {
+            return self.share_group(catalog, moves, files, key, cancel).await;
+        }
         let entry = catalog.table_by_id(def.id).ok_or_else(|| internal("a table that was found is not there"))?;
         let bound = self.bind_nothing(Arc::clone(catalog))?;
         let segments = catalog.current_map().segment_count();
@@ -173,7 +206,8 @@ impl Session {
         let running = self.dispatch_over(&bound, &slices, only, cancel.clone()).await?;
         let Changed { commit, .. } = self.changed(&bound, running, def, reports, false).await?;
         let rows = commit.adds.iter().map(|file| file.rows).sum();
-        Ok(Piece::new(files, commit, rows))
+        let bytes = commit.adds.iter().map(|file| file.bytes).sum();
+        Ok(Piece::new(files, commit, rows, bytes))
     }
 }
 

@@ -13,17 +13,14 @@ pub(super) struct Piece {
     pub read: HashMap<FileKey, Option<String>>,
     pub commit: Commit,
     pub rows: u64,
+    /// That were written for rows that have another owner.
+    pub bytes: u64,
 }
 
 impl Piece {
-    pub(super) fn new(files: &[Arc<FileEntry>], commit: Commit, rows: u64) -> Self {
+    pub(super) fn new(files: &[Arc<FileEntry>], commit: Commit, rows: u64, bytes: u64) -> Self {
         let read = files.iter().map(|file| (FileKey::of(file), vector_of(file))).collect();
-        Piece { read, commit, rows }
-    }
-
-    /// Of its new files.
-    pub(super) fn bytes(&self) -> u64 {
-        self.commit.adds.iter().map(|file| file.bytes).sum()
+        Piece { read, commit, rows, bytes }
     }
 }
 
@@ -72,8 +69,8 @@ impl Pieces {
         entry.files.iter().filter(is_left).map(Arc::clone).collect()
     }
 
-    /// Rows, and bytes of the new files that they are in.
+    /// Rows, and bytes that were written for them.
     pub(super) fn moved(&self) -> (u64, u64) {
-        (self.0.iter().map(|piece| piece.rows).sum(), self.0.iter().map(Piece::bytes).sum())
+        (self.0.iter().map(|piece| piece.rows).sum(), self.0.iter().map(|piece| piece.bytes).sum())
     }
 }

@@ -1,10 +1,12 @@
 //! COPY. Parsed here and not by sqlparser, which does not know `FORMAT parquet`.
 
+mod client;
 mod encoding;
 mod format;
 mod options;
 mod reject;
 
+pub use client::{ClientCopy, ClientRows, client_copy};
 pub use format::format_of_name;
 
 use super::cursor::Cursor;

@@ -7,7 +7,7 @@ use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::bytes_of_size;
 use crate::sql::cursor::Cursor;
 use crate::sql::statement::{CopyFrom, CopySource, CopyTo, Name, RelationName};
-use damson_cluster::{Codec, Encoding, OnBadRow};
+use damson_cluster::{Codec, CopyFormat, Encoding, OnBadRow};
 use sqlparser::tokenizer::Token;
 
 /// What was written, and where.
@@ -33,6 +33,12 @@ pub(super) struct Options {
 /// 22023: two things that exclude each other; without a position.
 pub(super) fn conflict(name: &str, other: &str) -> SqlError {
     SqlError::new(SqlState::INVALID_PARAMETER, format!("COPY {name} cannot be used with {other}"))
+}
+
+/// 0A000: an option of files.
+pub(super) fn not_for_clients(name: &str, position: usize) -> SqlError {
+    let message = format!("COPY {name} is not supported with STDIN and STDOUT");
+    SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(position)
 }
 
 fn put<T>(slot: &mut Slot<T>, value: T, position: usize) -> SqlResult<()> {
@@ -276,6 +282,24 @@ impl Options {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The format of rows between the server and a client.
+    ///
+    /// # Errors
+    /// 0A000 for what only files have.
+    pub fn of_client(self) -> SqlResult<CopyFormat> {
+        let of_files = [
+            self.compression.as_ref().map(|(_, at)| ("COMPRESSION", *at)),
+            self.secret.as_ref().map(|(_, at)| ("SECRET", *at)),
+            self.format.encoding.as_ref().filter(|(e, _)| *e != Encoding::Utf8).map(|(_, at)| ("ENCODING", *at)),
+        ];
+        let others = self.only_from().into_iter().chain(self.only_to()).chain(of_files);
+        if let Some((name, at)) = others.flatten().next() {
+            return Err(not_for_clients(name, at));
+        }
+        let kind = self.kind.map_or(Kind::Text, |(kind, _)| kind);
+        self.format.format(kind, "")
     }
 
     pub fn copy_to(self, source: CopySource, path: String) -> SqlResult<CopyTo> {

@@ -15,6 +15,7 @@ pub use exports::Exports;
 pub use manifest::{check_no_manifest, write_manifest};
 
 use crate::StorageError;
+use crate::copy::CopyProgress;
 use crate::limits::ERROR_VALUE_BYTES_MAX;
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
@@ -42,6 +43,8 @@ pub struct CopyWriteSpec {
     pub access: SourceAccess,
     /// Those of the segment.
     pub exports: Exports,
+    /// Tells how far it is.
+    pub progress: Arc<CopyProgress>,
     /// Where its tables are: nothing else is written there.
     pub data_dir: Option<PathBuf>,
 }
@@ -120,6 +123,7 @@ impl Target for CopyWrite {
                 let batch = batch?;
                 rows += batch.num_rows() as u64;
                 parts.write(&batch).await?;
+                self.spec.progress.add_rows(batch.num_rows() as u64, 0);
             }
             parts.finish_all().await
         };

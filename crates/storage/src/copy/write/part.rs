@@ -28,6 +28,8 @@ pub(super) struct Part {
     encoder: Encoder,
     output: Output,
     rows: u64,
+    /// Bytes that were written.
+    written: u64,
 }
 
 enum Output {
@@ -67,7 +69,7 @@ impl Part {
                 Output::Bucket(Box::new(Upload::begin(client, location, &url, export, replaces).await?))
             }
         };
-        Ok(Part { url, encoder, output, rows: 0 })
+        Ok(Part { url, encoder, output, rows: 0, written: 0 })
     }
 
     /// Rows of the files' columns, in their forms.
@@ -87,6 +89,7 @@ impl Part {
             written += block.len();
             self.output.write(block).await?;
         }
+        self.written += written as u64;
         Ok(written)
     }
 
@@ -97,6 +100,11 @@ impl Part {
     pub(super) async fn flush(&mut self) -> Result<usize, StorageError> {
         self.encoder.flush()?;
         self.write_ready().await
+    }
+
+    /// Bytes that have left it.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// About the file's length so far.
@@ -117,7 +125,7 @@ impl Part {
     /// # Errors
     /// The place's: there is no file then.
     pub(super) async fn finish(self, segment: ContentId) -> Result<CopiedPart, StorageError> {
-        let Part { url, encoder, mut output, rows } = self;
+        let Part { url, encoder, mut output, rows, .. } = self;
         let rest = encoder.finish()?;
         if !rest.is_empty() {
             output.write(rest).await?;

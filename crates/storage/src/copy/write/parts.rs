@@ -37,7 +37,8 @@ pub(super) struct Parts<'a> {
     export: Arc<Export>,
     /// By directory; at most [`COPY_TO_OPEN_MAX`].
     open: HashMap<String, Open>,
-    finishing: JoinSet<Result<(usize, CopiedPart), StorageError>>,
+    /// With what each holds in memory, and its bytes that were told of.
+    finishing: JoinSet<Result<(usize, u64, CopiedPart), StorageError>>,
     finishing_bytes: usize,
     done: Vec<CopiedPart>,
     /// Of the next part.
@@ -135,7 +136,8 @@ impl<'a> Parts<'a> {
             let _timer = self.compute.timer();
             open.part.encode(columns, rows)?;
         }
-        self.bytes_written.add(open.part.write_ready().await?);
+        let written = open.part.write_ready().await?;
+        self.note_written(written);
         self.clock += 1;
         open.used = self.clock;
         let target = &self.write.spec.target;
@@ -150,6 +152,11 @@ impl<'a> Parts<'a> {
             self.open.insert(directory.to_owned(), open);
         }
         Ok(())
+    }
+
+    fn note_written(&self, bytes: usize) {
+        self.bytes_written.add(bytes);
+        self.write.spec.progress.add_bytes(bytes as u64);
     }
 
     async fn begin(&mut self, directory: &str) -> Result<Part> {
@@ -168,6 +175,7 @@ impl<'a> Parts<'a> {
             }
         };
         self.number += 1;
+        self.write.spec.progress.unit_begun();
         let encoder = self.write.encoding.begin(&self.place.url_of(&name.name))?;
         Ok(Part::begin(&self.place, &self.export, name, encoder).await?)
     }
@@ -190,7 +198,8 @@ impl<'a> Parts<'a> {
                 self.finish_one().await?;
             } else if let Some(refused) = refused {
                 let before = current.memory_bytes();
-                self.bytes_written.add(current.flush().await?);
+                let written = current.flush().await?;
+                self.note_written(written);
                 if current.memory_bytes() >= before {
                     return Err(refused);
                 }
@@ -213,7 +222,8 @@ impl<'a> Parts<'a> {
         }
         let (memory, content) = (part.memory_bytes(), self.write.spec.content);
         self.finishing_bytes += memory;
-        self.finishing.spawn(async move { Ok((memory, part.finish(content).await?)) });
+        let told = part.written();
+        self.finishing.spawn(async move { Ok((memory, told, part.finish(content).await?)) });
         Ok(())
     }
 
@@ -221,8 +231,10 @@ impl<'a> Parts<'a> {
     async fn finish_one(&mut self) -> Result<()> {
         let Some(finished) = self.finishing.join_next().await else { return Ok(()) };
         let finished = finished.map_err(|ended| StorageError::io("write", "a file")(io::Error::other(ended)))?;
-        let (memory, part) = finished?;
+        let (memory, told, part) = finished?;
         self.finishing_bytes -= memory;
+        self.write.spec.progress.add_bytes(part.bytes.saturating_sub(told));
+        self.write.spec.progress.unit_done();
         self.done.push(part);
         Ok(())
     }

@@ -78,21 +78,24 @@ fn who_does_not_inherit_must_set_role() {
     assert!(state.can_become(RoleId(101), RoleId(100)) && !state.can_become(RoleId(100), RoleId(101)));
 }
 
-/// As the build before made it.
+/// As the builds before roles made it; the last two had the same tables.
 #[test]
-fn a_catalog_of_version_6_is_taken_over() {
-    let directory = tempfile::tempdir().unwrap();
-    let catalog = Catalog::open(directory.path(), 2).unwrap();
-    create(&catalog, "t");
-    let before = describe(&catalog);
-    drop(catalog);
-    let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
-    old.execute_batch("DROP TABLE roles; DROP TABLE access; PRAGMA user_version = 6;").unwrap();
-    drop(old);
-    for _ in 0..2 {
-        assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), before);
+fn a_catalog_without_roles_is_taken_over() {
+    for version in [6, 7] {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = Catalog::open(directory.path(), 2).unwrap();
+        create(&catalog, "t");
+        let before = describe(&catalog);
+        drop(catalog);
+        let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+        let as_it_was = format!("DROP TABLE roles; DROP TABLE access; PRAGMA user_version = {version};");
+        old.execute_batch(&as_it_was).unwrap();
+        drop(old);
+        for _ in 0..2 {
+            assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), before);
+        }
+        assert!(Catalog::open(directory.path(), 2).unwrap().current().role("damson").unwrap().superuser);
     }
-    assert!(Catalog::open(directory.path(), 2).unwrap().current().role("damson").unwrap().superuser);
 }
 
 on_postgres![roles_and_grants_outlive_the_master, what_does_not_fit_is_refused, who_does_not_inherit_must_set_role];

@@ -1,0 +1,382 @@
+//! One client: its session, and its messages in turn.
+
+use super::backends::{Backend, Backends};
+use super::extended::{Portal, Statement};
+use super::limits::OPENING;
+use super::opening::{Client, Refused, open};
+use super::run::{Event, Execution, Job};
+use super::wire::{Wire, WireError};
+use crate::error::{SqlError, SqlResult, SqlState, task_ended};
+use crate::master::Master;
+use crate::session::Session;
+use crate::shared::Shared;
+use damson_pg::backend::{Messages, Report, Severity, TransactionState};
+use damson_pg::frontend::{Malformed, Request};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(super) const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
+const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
+
+/// Settings that clients are told when they connect, and whenever they change, by the names that they know.
+const REPORTED: [(&str, &str); 8] = [
+    ("application_name", "application_name"),
+    ("client_encoding", "client_encoding"),
+    ("DateStyle", "datestyle"),
+    ("IntervalStyle", "intervalstyle"),
+    ("TimeZone", "timezone"),
+    ("server_encoding", "server_encoding"),
+    ("server_version", "server_version"),
+    ("standard_conforming_strings", "standard_conforming_strings"),
+];
+
+/// Names of the one encoding that there is, and of the one that asks for none.
+const ENCODINGS: [&str; 4] = ["utf8", "utf-8", "unicode", "sql_ascii"];
+
+/// Why a statement has not ended well.
+pub(super) enum Failed {
+    /// The client is told, and goes on.
+    Statement(SqlError),
+    /// The connection ends.
+    Wire(WireError),
+}
+
+impl From<SqlError> for Failed {
+    fn from(error: SqlError) -> Self {
+        Failed::Statement(error)
+    }
+}
+
+impl From<WireError> for Failed {
+    fn from(error: WireError) -> Self {
+        Failed::Wire(error)
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Failed::Wire(error.into())
+    }
+}
+
+/// A client that was let in.
+pub(super) struct Connection<S> {
+    pub wire: Wire<S>,
+    pub session: Shared<Session>,
+    pub statements: HashMap<String, Arc<Statement>>,
+    pub portals: HashMap<String, Portal>,
+    master: Shared<Master>,
+    backend: Backend,
+    shutdown: CancellationToken,
+    /// Values of [`REPORTED`] as the client knows them.
+    told: Vec<Option<String>>,
+    /// After an error in the extended protocol, up to Sync.
+    is_skipping: bool,
+}
+
+/// Serves a client until it goes, or `shutdown`.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: IpAddr,
+    master: Shared<Master>,
+    backends: Arc<Backends>,
+    shutdown: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a client's socket cannot send at once");
+    }
+    let mut wire = Wire::new(stream);
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(OPENING, open(&mut wire, peer, &backends)) => opened,
+        () = shutdown.cancelled() => return,
+    };
+    let client = match opened {
+        Ok(Ok(client)) => client,
+        Ok(Err(Refused::Told(error))) => return farewell(&mut wire, &error).await,
+        Ok(Err(Refused::Silently)) | Err(_) => return,
+    };
+    let begun = begin(&mut wire, &client, &master, &backends).await;
+    let (session, backend) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return farewell(&mut wire, &error).await,
+    };
+    let mut connection = Connection {
+        wire,
+        session,
+        statements: HashMap::new(),
+        portals: HashMap::new(),
+        master,
+        backend,
+        shutdown,
+        told: vec![None; REPORTED.len()],
+        is_skipping: false,
+    };
+    connection.welcome();
+    let ended = connection.answer().await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, session_id = connection.session.id.0, "a client of the PostgreSQL protocol went");
+    }
+    connection.clean_up().await;
+}
+
+/// The session, with the settings of the opening.
+async fn begin(
+    wire: &mut Wire<TcpStream>,
+    client: &Client,
+    master: &Shared<Master>,
+    backends: &Arc<Backends>,
+) -> SqlResult<(Shared<Session>, Backend)> {
+    let backend = backends.enter()?;
+    let session: Shared<Session> = master.session(&client.user).into();
+    for (name, value) in &client.settings {
+        let name = name.to_ascii_lowercase();
+        if name == "client_encoding" {
+            if ENCODINGS.contains(&value.trim_matches(['\'', '"']).to_ascii_lowercase().as_str()) {
+                continue;
+            }
+            let message = format!("invalid value for parameter \"client_encoding\": \"{value}\"");
+            let error = SqlError::new(SqlState::INVALID_PARAMETER, message);
+            return Err(error.with_hint("The encoding is always UTF8."));
+        }
+        let quoted = format!("SET \"{}\" TO '{}'", name.replace('"', "\"\""), value.replace('\'', "''"));
+        let (session, work) = (session.clone(), quoted);
+        on_cpu(&master.cpu, async move { session.execute(&work, vec![]).await }.boxed()).await?;
+    }
+    wire.out.authentication_ok();
+    Ok((session, backend))
+}
+
+/// The last that a client is told.
+async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>, error: &SqlError) {
+    tell(&mut wire.out, Severity::Fatal, error, 0);
+    if let Err(error) = wire.flush().await {
+        tracing::debug!(%error, "a client went before it was told why");
+    }
+}
+
+/// An ErrorResponse; `offset` is that of the statement in the text that the client sent, in characters.
+pub(super) fn tell(out: &mut Messages, severity: Severity, error: &SqlError, offset: usize) {
+    out.report(&Report {
+        severity,
+        sqlstate: error.state.0,
+        message: &error.message,
+        detail: error.detail.as_deref(),
+        hint: error.hint.as_deref(),
+        position: error.position.map(|position| position + offset),
+    });
+}
+
+/// As what a client is told.
+pub(super) fn sql_error(malformed: &Malformed) -> SqlError {
+    SqlError::new(SqlState(malformed.sqlstate()), malformed.to_string())
+}
+
+/// Runs planning or a command off the threads that serve sockets. Dropping the future aborts it.
+async fn on_cpu<T: Send + 'static>(cpu: &Handle, work: BoxFuture<'static, SqlResult<T>>) -> SqlResult<T> {
+    AbortOnDropHandle::new(cpu.spawn(work)).await.map_err(task_ended)?
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    /// What a client is told of itself and the server.
+    fn welcome(&mut self) {
+        let user = self.session.user().to_owned();
+        for (name, value) in
+            [("integer_datetimes", "on"), ("is_superuser", "on"), ("session_authorization", user.as_str())]
+        {
+            self.wire.out.parameter_status(name, value);
+        }
+        self.tell_settings();
+        self.wire.out.backend_key(self.backend.process, self.backend.secret);
+    }
+
+    /// ParameterStatus of the settings that have changed.
+    fn tell_settings(&mut self) {
+        for ((name, setting), told) in REPORTED.iter().zip(&mut self.told) {
+            let value = self.session.setting(setting);
+            if let Some(value) = &value
+                && told.as_ref() != Some(value)
+            {
+                self.wire.out.parameter_status(name, value);
+            }
+            *told = value;
+        }
+    }
+
+    /// Answers messages until the client goes.
+    async fn answer(&mut self) -> Result<(), WireError> {
+        self.ready().await?;
+        loop {
+            let message = tokio::select! {
+                message = self.wire.message() => message,
+                () = self.shutdown.cancelled() => {
+                    let error = SqlError::new(ADMIN_SHUTDOWN, "terminating connection due to administrator command");
+                    farewell(&mut self.wire, &error).await;
+                    return Ok(());
+                }
+            };
+            let (kind, body) = match message {
+                Ok(message) => message,
+                Err(WireError::Closed) => return Ok(()),
+                Err(error @ WireError::Io(_)) => return Err(error),
+                Err(error @ (WireError::Length | WireError::TooLong { .. })) => {
+                    let error = SqlError::new(PROTOCOL_VIOLATION, error.to_string());
+                    farewell(&mut self.wire, &error).await;
+                    return Ok(());
+                }
+            };
+            if self.is_skipping && !matches!(kind, b'S' | b'X') {
+                continue;
+            }
+            let request = match Request::parse(kind, &body) {
+                Ok(request) => request,
+                Err(malformed) if malformed.is_harmless() => {
+                    self.fail(&sql_error(&malformed), 0).await;
+                    // Of the two protocols, one answers each message and the other each Sync.
+                    if kind == b'Q' {
+                        self.ready().await?;
+                    } else {
+                        self.is_skipping = true;
+                    }
+                    continue;
+                }
+                Err(malformed) => {
+                    farewell(&mut self.wire, &sql_error(&malformed)).await;
+                    return Ok(());
+                }
+            };
+            if let Request::Terminate = request {
+                return Ok(());
+            }
+            match self.handle(request).await {
+                Ok(()) => self.wire.send().await?,
+                Err(Failed::Wire(WireError::Closed)) => return Ok(()),
+                Err(Failed::Wire(error)) => return Err(error),
+                Err(Failed::Statement(error)) => {
+                    self.fail(&error, 0).await;
+                    self.is_skipping = true;
+                }
+            }
+        }
+    }
+
+    /// An error of the extended protocol's messages comes back; simple queries tell theirs themselves.
+    async fn handle(&mut self, request: Request<'_>) -> Result<(), Failed> {
+        match request {
+            Request::Query(script) => self.simple(script).await,
+            Request::Parse { statement, text, types } => self.parse(statement, text, &types).await,
+            Request::Bind { portal, statement, formats, values, results } => {
+                self.bind(portal, statement, &formats, &values, results)
+            }
+            Request::Describe(target) => self.describe(target),
+            Request::Close(target) => self.close(target),
+            Request::Execute { portal, rows_max } => self.execute(portal, rows_max).await,
+            Request::Sync => {
+                let failed = std::mem::take(&mut self.is_skipping);
+                self.sync(!failed).await?;
+                Ok(self.ready().await?)
+            }
+            Request::Flush => Ok(self.wire.flush().await?),
+            // What a client sends of a COPY that has failed already.
+            Request::CopyData(_) | Request::CopyDone | Request::CopyFail(_) | Request::Terminate => Ok(()),
+            Request::Password(_) => {
+                Err(SqlError::new(PROTOCOL_VIOLATION, "a password was sent, and not asked for").into())
+            }
+        }
+    }
+
+    /// The client may send its next statement.
+    pub(super) async fn ready(&mut self) -> io::Result<()> {
+        self.backend.runs(None);
+        let state = self.session.transaction_state().await;
+        if state == TransactionState::Idle {
+            // Portals live as long as their transaction.
+            self.portals.clear();
+        }
+        self.tell_settings();
+        self.wire.out.ready(state);
+        self.wire.flush().await
+    }
+
+    /// Tells an error, which fails the block if there is one.
+    pub(super) async fn fail(&mut self, error: &SqlError, offset: usize) {
+        tell(&mut self.wire.out, Severity::Error, error, offset);
+        self.session.fail_block().await;
+    }
+
+    /// NOTICE and WARNING messages.
+    pub(super) fn notices(&mut self, notices: &[String]) {
+        for notice in notices {
+            let (severity, sqlstate) = match notice.as_str() {
+                "there is no transaction in progress" => (Severity::Warning, "25P01"),
+                "there is already a transaction in progress" => (Severity::Warning, "25001"),
+                text if text.ends_with("can only be used in transaction blocks") => (Severity::Warning, "25P01"),
+                _ => (Severity::Notice, "00000"),
+            };
+            let report = Report { severity, sqlstate, message: notice, detail: None, hint: None, position: None };
+            self.wire.out.report(&report);
+        }
+    }
+
+    /// Starts a statement, which cancel requests end from now on.
+    pub(super) fn start(&self, job: Job) -> Execution {
+        let cancel = self.cancellable();
+        Execution::start(&self.session, &self.master.cpu, job, cancel)
+    }
+
+    /// A statement goes on that was left for others: cancel requests end it again.
+    pub(super) fn resume(&self, execution: &Execution) {
+        self.backend.runs(Some(execution.cancellation()));
+    }
+
+    /// What the next cancel request cancels.
+    pub(super) fn cancellable(&self) -> CancellationToken {
+        let cancel = self.shutdown.child_token();
+        self.backend.runs(Some(cancel.clone()));
+        cancel
+    }
+
+    /// What happens next in a statement, unless the client goes meanwhile.
+    pub(super) async fn next(&mut self, execution: &mut Execution) -> Result<Event, Failed> {
+        tokio::select! {
+            biased;
+            event = execution.next() => Ok(event?),
+            gone = self.wire.gone() => Err(gone.into()),
+        }
+    }
+
+    /// Runs work of the session where it plans, until a cancel request.
+    pub(super) async fn on_cpu<T: Send + 'static>(
+        &mut self,
+        work: BoxFuture<'static, SqlResult<T>>,
+    ) -> Result<T, Failed> {
+        let (cpu, cancel) = (self.master.cpu.clone(), self.cancellable());
+        tokio::select! {
+            done = on_cpu(&cpu, work) => Ok(done?),
+            () = cancel.cancelled() => Err(SqlError::canceled().into()),
+            gone = self.wire.gone() => Err(gone.into()),
+        }
+    }
+
+    /// Ends what the client has left.
+    async fn clean_up(&mut self) {
+        self.backend.runs(None);
+        self.portals.clear();
+        if self.session.transaction_state().await == TransactionState::Idle {
+            return;
+        }
+        let (session, cpu) = (self.session.clone(), self.master.cpu.clone());
+        let roll_back = async move { session.execute("ROLLBACK", vec![]).await };
+        if let Err(error) = on_cpu(&cpu, roll_back.boxed()).await {
+            tracing::warn!(%error, "could not roll back what a client has left");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What one client, and all of them, may hold.
+
+use std::time::Duration;
+
+/// Connections at once.
+pub(super) const CONNECTIONS_MAX: usize = 5_000;
+
+/// With those that have not said who they are yet; more are closed without a word.
+pub(super) const ACCEPTED_MAX: usize = CONNECTIONS_MAX + 500;
+
+/// A connection that has not said who it is for so long is closed.
+pub(super) const OPENING: Duration = Duration::from_secs(60);
+
+/// The first packet of a connection, whose sender nobody knows: PostgreSQL's own bound.
+pub(super) const OPENING_BYTES_MAX: usize = 10_000;
+
+/// A message of a client: a statement's text, or its parameters.
+pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Room that is made to read into: little for idle clients, more for a message that is longer.
+pub(super) const READ_BYTES: usize = 8 << 10;
+pub(super) const READ_BYTES_MAX: usize = 1 << 20;
+
+/// What is read of a client's next messages while a statement runs, to see whether the client is there.
+pub(super) const AHEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Answers are gathered until they are so long, or the client waits.
+pub(super) const SEND_BYTES: usize = 64 << 10;
+
+/// Rows are encoded in pieces of about this size; with so many waiting, one is sent while one is made.
+pub(super) const ROWS_BYTES: usize = 256 << 10;
+pub(super) const ROWS_AHEAD: usize = 2;
+
+/// Prepared statements, and portals, of a connection.
+pub(super) const STATEMENTS_MAX: usize = 10_000;
+pub(super) const PORTALS_MAX: usize = 1_000;
+
+/// How long nothing is accepted when the process has no file descriptors left.
+pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+const _: () = assert!(OPENING_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(READ_BYTES <= READ_BYTES_MAX);

@@ -1,0 +1,165 @@
+//! A connection's bytes as messages.
+
+use super::limits::{AHEAD_BYTES_MAX, MESSAGE_BYTES_MAX, OPENING_BYTES_MAX, READ_BYTES, READ_BYTES_MAX, SEND_BYTES};
+use bytes::BytesMut;
+use damson_pg::backend::Messages;
+use std::future;
+use std::io;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Why there is no next message.
+#[derive(Debug, Error)]
+pub(super) enum WireError {
+    #[error("the client has gone")]
+    Closed,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Where the next message begins is not known any more.
+    #[error("invalid message length")]
+    Length,
+    #[error("a message of {bytes} bytes is longer than {max}")]
+    TooLong { bytes: usize, max: usize },
+}
+
+/// Reads messages and gathers answers.
+pub(super) struct Wire<S> {
+    stream: S,
+    input: BytesMut,
+    /// Answers that are not sent yet.
+    pub out: Messages,
+}
+
+/// What a sender of messages counts in a length: itself.
+const LENGTH_BYTES: usize = 4;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Wire { stream, input: BytesMut::new(), out: Messages::default() }
+    }
+
+    /// The packet that opens a connection, without its length.
+    ///
+    /// # Errors
+    /// A client that goes, or sends a length that no opening has.
+    pub(super) async fn opening(&mut self) -> Result<BytesMut, WireError> {
+        self.body(0, OPENING_BYTES_MAX).await
+    }
+
+    /// A message's kind and body. Can be dropped and called again: nothing is lost.
+    ///
+    /// # Errors
+    /// A client that goes, or sends a length that no message has.
+    pub(super) async fn message(&mut self) -> Result<(u8, BytesMut), WireError> {
+        while self.input.is_empty() {
+            self.read(READ_BYTES).await?;
+        }
+        let kind = self.input[0];
+        Ok((kind, self.body(1, MESSAGE_BYTES_MAX).await?))
+    }
+
+    /// What follows `before` bytes and a length.
+    async fn body(&mut self, before: usize, max: usize) -> Result<BytesMut, WireError> {
+        let head = before + LENGTH_BYTES;
+        while self.input.len() < head {
+            self.read(READ_BYTES).await?;
+        }
+        let length = self.input[before..].first_chunk().map_or(0, |length| u32::from_be_bytes(*length) as usize);
+        let bytes = length.checked_sub(LENGTH_BYTES).ok_or(WireError::Length)?;
+        if bytes > max {
+            return Err(WireError::TooLong { bytes, max });
+        }
+        while self.input.len() < head + bytes {
+            // Memory comes with the bytes, not with a length that anybody can send.
+            let missing = head + bytes - self.input.len();
+            self.read(missing.clamp(READ_BYTES, READ_BYTES_MAX)).await?;
+        }
+        let mut message = self.input.split_to(head + bytes);
+        Ok(message.split_off(head))
+    }
+
+    async fn read(&mut self, room: usize) -> Result<(), WireError> {
+        self.input.reserve(room);
+        match self.stream.read_buf(&mut self.input).await? {
+            0 => Err(WireError::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends when the client has gone: reads ahead, within limits.
+    pub(super) async fn gone(&mut self) -> WireError {
+        while self.input.len() < AHEAD_BYTES_MAX {
+            if let Err(error) = self.read(READ_BYTES).await {
+                return error;
+            }
+        }
+        future::pending().await
+    }
+
+    /// Whether the client waits for an answer now, as far as is known: its next message is Sync.
+    pub(super) fn syncs_next(&self) -> bool {
+        self.input.first() == Some(&b'S')
+    }
+
+    /// Sends what was gathered, if it is much.
+    pub(super) async fn send(&mut self) -> io::Result<()> {
+        if self.out.len() >= SEND_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Sends what was gathered.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        self.stream.write_all(self.out.bytes()).await?;
+        if self.out.len() > 2 * SEND_BYTES {
+            // A large row's memory is not kept for small ones.
+            self.out = Messages::default();
+        } else {
+            self.out.clear();
+        }
+        self.stream.flush().await
+    }
+
+    /// Sends single bytes, which are no messages.
+    pub(super) async fn send_byte(&mut self, byte: u8) -> io::Result<()> {
+        self.stream.write_all(&[byte]).await?;
+        self.stream.flush().await
+    }
+
+    /// Whether the client has sent more than was asked for.
+    pub(super) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::duplex;
+
+    #[tokio::test]
+    async fn messages_are_cut_from_the_bytes() {
+        let (mut client, server) = duplex(1 << 10);
+        let mut wire = Wire::new(server);
+        client.write_all(b"\0\0\0\x08\x04\xd2\x16\x2fQ\0\0\0\x06a\0S\0\0\0\x04X\0\0").await.unwrap();
+        assert_eq!(&wire.opening().await.unwrap()[..], b"\x04\xd2\x16\x2f");
+        let (kind, body) = wire.message().await.unwrap();
+        assert_eq!((kind, &body[..]), (b'Q', b"a\0".as_slice()));
+        assert!(wire.syncs_next());
+        assert_eq!(wire.message().await.unwrap().0, b'S');
+        drop(client);
+        assert!(matches!(wire.message().await, Err(WireError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn lengths_are_checked_before_memory_is_taken() {
+        for (sent, is_long) in [(b"Q\0\0\0\x03", false), (b"Q\xff\xff\xff\xff", true)] {
+            let (mut client, server) = duplex(1 << 10);
+            let mut wire = Wire::new(server);
+            client.write_all(sent).await.unwrap();
+            match wire.message().await {
+                Err(WireError::TooLong { max: MESSAGE_BYTES_MAX, .. }) => assert!(is_long),
+                Err(WireError::Length) => assert!(!is_long),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The PostgreSQL protocol without its sockets: messages, OIDs and type modifiers, and the formats of values. No I/O.
+
+pub mod backend;
+pub mod copy;
+pub mod frontend;
+mod types;
+pub mod values;
+
+pub use types::{PgType, name_of_oid};

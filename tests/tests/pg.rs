@@ -1,0 +1,479 @@
+//! The PostgreSQL protocol, from outside: tokio-postgres, psql where there is one, and bytes that no client sends.
+
+use damson_tests::TestCluster;
+use futures::{SinkExt, TryStreamExt};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+
+/// What waits for an answer longer hangs.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// Takes an hour, if nobody ends it.
+const LONG: &str = "SELECT count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(y) \
+                    WHERE x * 7 % 11 = y % 13";
+
+struct Server {
+    cluster: TestCluster,
+    address: SocketAddr,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let cluster = TestCluster::start(2).await;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        cluster.cluster().serve_postgres(listener).expect("it is served");
+        Server { cluster, address }
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(self.address.port()).user("alice").dbname("damson").application_name("tests");
+        config
+    }
+
+    async fn connect(&self) -> Client {
+        let (client, connection) = self.config().connect(NoTls).await.expect("it lets anybody in");
+        // Ends with the client.
+        tokio::spawn(connection);
+        client
+    }
+
+    async fn stop(self) {
+        self.cluster.shutdown().await;
+    }
+}
+
+fn sqlstate(error: &tokio_postgres::Error) -> &str {
+    error.code().map_or("", |code| code.code())
+}
+
+fn rows(messages: &[SimpleQueryMessage]) -> Vec<&SimpleQueryRow> {
+    messages.iter().filter_map(|m| if let SimpleQueryMessage::Row(row) = m { Some(row) } else { None }).collect()
+}
+
+/// The only value of a script's only row.
+async fn value(client: &Client, sql: &str) -> Option<String> {
+    let messages = client.simple_query(sql).await.expect(sql);
+    let rows = rows(&messages);
+    assert_eq!(rows.len(), 1, "{sql}");
+    rows[0].get(0).map(str::to_owned)
+}
+
+/// A value's bytes, of any type.
+struct Raw(Vec<u8>);
+
+impl<'a> FromSql<'a> for Raw {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(raw.to_vec()))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// Each value as text, its type, and in binary: as PostgreSQL 14 has them.
+const VALUES: [(&str, &str, Type, &[u8]); 17] = [
+    ("true", "t", Type::BOOL, &[1]),
+    ("(-7)::smallint", "-7", Type::INT2, &[0xff, 0xf9]),
+    ("7::int", "7", Type::INT4, &[0, 0, 0, 7]),
+    ("7::bigint", "7", Type::INT8, &[0, 0, 0, 0, 0, 0, 0, 7]),
+    ("1.5::real", "1.5", Type::FLOAT4, &[0x3f, 0xc0, 0, 0]),
+    ("1e15::double precision", "1e+15", Type::FLOAT8, &[0x43, 0x0c, 0x6b, 0xf5, 0x26, 0x34, 0, 0]),
+    ("1.50::numeric(15,2)", "1.50", Type::NUMERIC, &[0, 2, 0, 0, 0, 0, 0, 2, 0, 1, 0x13, 0x88]),
+    ("'é'::text", "é", Type::TEXT, &[0xc3, 0xa9]),
+    ("'\\x00ff'::bytea", "\\x00ff", Type::BYTEA, &[0, 0xff]),
+    ("date '1970-01-01'", "1970-01-01", Type::DATE, &[0xff, 0xff, 0xd5, 0x33]),
+    ("time '00:00:01.5'", "00:00:01.5", Type::TIME, &[0, 0, 0, 0, 0, 0x16, 0xe3, 0x60]),
+    ("timestamp '2000-01-01 00:00:01'", "2000-01-01 00:00:01", Type::TIMESTAMP, &[0, 0, 0, 0, 0, 0x0f, 0x42, 0x40]),
+    (
+        "timestamptz '2000-01-01 00:00:01+00'",
+        "2000-01-01 00:00:01+00",
+        Type::TIMESTAMPTZ,
+        &[0, 0, 0, 0, 0, 0x0f, 0x42, 0x40],
+    ),
+    (
+        "interval '1 month -2 days 3 seconds'",
+        "1 mon -2 days +00:00:03",
+        Type::INTERVAL,
+        &[0, 0, 0, 0, 0, 0x2d, 0xc6, 0xc0, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 1],
+    ),
+    ("NULL::int", "", Type::INT4, &[]),
+    ("count(*)", "1", Type::INT8, &[0, 0, 0, 0, 0, 0, 0, 1]),
+    ("''::text", "", Type::TEXT, &[]),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_as_postgresql_writes_them() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    for (expression, text, data_type, binary) in VALUES {
+        let sql = format!("SELECT {expression}");
+        let is_null = expression.starts_with("NULL");
+        assert_eq!(value(&client, &sql).await, (!is_null).then(|| text.to_owned()), "{sql}");
+        let row = client.query_one(&sql, &[]).await.expect(&sql);
+        assert_eq!(*row.columns()[0].type_(), data_type, "{sql}");
+        let raw: Option<Raw> = row.get(0);
+        assert_eq!(raw.map(|raw| raw.0), (!is_null).then(|| binary.to_vec()), "{sql}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_have_types_of_their_own_or_of_the_statement() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE t (id int, name text, price numeric(10,2)) DISTRIBUTED BY (id)").await.unwrap();
+    let insert = client.prepare("INSERT INTO t (id, name) VALUES ($1, $2)").await.unwrap();
+    assert_eq!(insert.params(), [Type::INT4, Type::TEXT]);
+    for id in 1..=5i32 {
+        assert_eq!(client.execute(&insert, &[&id, &format!("row {id}")]).await.unwrap(), 1);
+    }
+    assert_eq!(client.execute(&insert, &[&6i32, &None::<String>]).await.unwrap(), 1);
+    let found = client.query("SELECT name FROM t WHERE id = $1", &[&3i32]).await.unwrap();
+    assert_eq!(found[0].get::<_, String>(0), "row 3");
+    let text = client.query_one("SELECT $1", &[&"x"]).await.unwrap();
+    assert_eq!(text.get::<_, String>(0), "x");
+    let typed = client.prepare_typed("SELECT $1 + 1", &[Type::INT8]).await.unwrap();
+    assert_eq!(client.query_one(&typed, &[&41i64]).await.unwrap().get::<_, i64>(0), 42);
+    assert_eq!(client.execute("DELETE FROM t WHERE id > $1", &[&4i32]).await.unwrap(), 2);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_is_one_transaction() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE t (id int) DISTRIBUTED BY (id)").await.unwrap();
+    let failed = client.batch_execute("INSERT INTO t VALUES (1); SELECT 1 / 0; INSERT INTO t VALUES (2)").await;
+    assert_eq!(sqlstate(&failed.unwrap_err()), "22012");
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("0"));
+    client.batch_execute("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)").await.unwrap();
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("2"));
+    // What COMMIT has ended stays; BEGIN makes the rest the client's own.
+    let failed = client.batch_execute("INSERT INTO t VALUES (3); COMMIT; INSERT INTO t VALUES (4); SELECT 1 / 0").await;
+    assert_eq!(sqlstate(&failed.unwrap_err()), "22012");
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("3"));
+    client.batch_execute("INSERT INTO t VALUES (5); BEGIN; INSERT INTO t VALUES (6)").await.unwrap();
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("3"));
+    assert!(rows(&client.simple_query(" ; -- nothing").await.unwrap()).is_empty());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_failed_takes_nothing_but_its_end() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE t (id int) DISTRIBUTED BY (id); BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    let error = client.query("SELECT no FROM t", &[]).await.unwrap_err();
+    let told = error.as_db_error().expect("the server's");
+    assert_eq!(told.code().code(), "42703");
+    assert!(told.position().is_some(), "{told:?}");
+    for sql in ["SELECT 1", "INSERT INTO t VALUES (2)"] {
+        assert_eq!(sqlstate(&client.simple_query(sql).await.unwrap_err()), "25P02", "{sql}");
+        assert_eq!(sqlstate(&client.query(sql, &[]).await.unwrap_err()), "25P02", "{sql}");
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("0"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn portals_give_so_many_rows_and_go_on() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    let transaction = client.transaction().await.unwrap();
+    let portal =
+        transaction.bind("SELECT x::int FROM generate_series(1, 20000) AS g(x) ORDER BY 1", &[]).await.unwrap();
+    let mut seen = 0i32;
+    for wanted in [1, 7, 9_000] {
+        let rows = transaction.query_portal(&portal, wanted).await.unwrap();
+        assert_eq!(rows.len(), wanted as usize);
+        for row in rows {
+            seen += 1;
+            assert_eq!(row.get::<_, i32>(0), seen);
+        }
+    }
+    // Others run beside it.
+    assert_eq!(transaction.query_one("SELECT 1::int", &[]).await.unwrap().get::<_, i32>(0), 1);
+    let rest = transaction.query_portal(&portal, 0).await.unwrap();
+    assert_eq!(rest.len() as i32, 20_000 - seen);
+    transaction.commit().await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cursors_go_on_where_they_were() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    let declare = "DECLARE c CURSOR FOR SELECT x::int FROM generate_series(1, 5000) AS g(x) ORDER BY 1";
+    assert_eq!(sqlstate(&client.batch_execute(declare).await.unwrap_err()), "25P01");
+    client.batch_execute("BEGIN").await.unwrap();
+    client.batch_execute(declare).await.unwrap();
+    let fetched = async |sql: &str| {
+        let messages = client.simple_query(sql).await.expect(sql);
+        rows(&messages).iter().map(|row| row.get(0).expect("no NULL").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(fetched("FETCH 2 FROM c").await, ["1", "2"]);
+    assert_eq!(fetched("FETCH c").await, ["3"]);
+    assert!(fetched("MOVE FORWARD 10 IN c").await.is_empty());
+    assert_eq!(fetched("FETCH NEXT FROM c").await, ["14"]);
+    assert_eq!(fetched("FETCH ALL FROM c").await.len(), 5000 - 14);
+    assert!(fetched("FETCH ALL FROM c").await.is_empty());
+    client.batch_execute("CLOSE c; DECLARE d CURSOR FOR SELECT 7::int").await.unwrap();
+    let binary = client.query("FETCH FORWARD 5 FROM d", &[]).await.unwrap();
+    assert_eq!(binary.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [7]);
+    client.batch_execute("COMMIT; BEGIN").await.unwrap();
+    assert_eq!(sqlstate(&client.simple_query("FETCH d").await.unwrap_err()), "34000");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    client.batch_execute("DISCARD ALL").await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_request_ends_the_statement_and_nothing_else() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    let cancel = client.cancel_token();
+    let cancelled = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        cancel.cancel_query(NoTls).await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(tokio::time::timeout(ANSWER_MAX, client.simple_query(LONG)), cancelled);
+    assert_eq!(sqlstate(&ended.expect("it ends").unwrap_err()), "57014");
+    assert_eq!(value(&client, "SELECT 1").await.as_deref(), Some("1"));
+    // Nothing runs: nothing is cancelled.
+    cancel.cancel_query(NoTls).await.unwrap();
+    assert_eq!(value(&client, "SELECT 1").await.as_deref(), Some("1"));
+    server.stop().await;
+}
+
+/// What COPY TO STDOUT gives.
+async fn copied(client: &Client, sql: &str) -> String {
+    let stream = client.copy_out(sql).await.expect(sql);
+    let pieces: Vec<bytes::Bytes> = stream.try_collect().await.expect(sql);
+    String::from_utf8(pieces.concat()).expect("UTF-8")
+}
+
+/// Rows that COPY FROM STDIN takes of pieces.
+async fn copy_in(client: &Client, sql: &str, pieces: &[&str]) -> Result<u64, tokio_postgres::Error> {
+    let sink = client.copy_in(sql).await?;
+    tokio::pin!(sink);
+    for piece in pieces {
+        sink.send(bytes::Bytes::copy_from_slice(piece.as_bytes())).await?;
+    }
+    sink.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_copied_both_ways() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE t (id int, name text, seen date) DISTRIBUTED BY (id)").await.unwrap();
+    let text = ["1\ta\\tb\t2026-01-", "02\n2\t\\N\t\\N\n3", "\té\t1994-02-28\n"];
+    assert_eq!(copy_in(&client, "COPY t FROM STDIN", &text).await.unwrap(), 3);
+    let csv = ["name,id\n\"x,\"\"y\"\"\",4\n", ",5"];
+    assert_eq!(copy_in(&client, "COPY t (name, id) FROM STDIN (FORMAT csv, HEADER)", &csv).await.unwrap(), 2);
+    let by_id = "COPY (SELECT * FROM t ORDER BY id) TO STDOUT";
+    let want = "1\ta\\tb\t2026-01-02\n2\t\\N\t\\N\n3\té\t1994-02-28\n4\tx,\"y\"\t\\N\n5\t\\N\t\\N\n";
+    assert_eq!(copied(&client, by_id).await, want);
+    let want = "id,name\n4,\"x,\"\"y\"\"\"\n";
+    let sql = "COPY (SELECT id, name FROM t WHERE id = 4) TO STDOUT (FORMAT csv, HEADER)";
+    assert_eq!(copied(&client, sql).await, want);
+    assert_eq!(copied(&client, "COPY t (id) TO STDOUT").await.lines().count(), 5);
+    for (bad, sqlstate_of) in [("6\tx\n", "22P04"), ("x\ty\t\\N\n", "22P02"), ("6\ty\tx\n", "22007")] {
+        let failed = copy_in(&client, "COPY t FROM STDIN", &["7\tz\t\\N\n", bad]).await;
+        assert_eq!(sqlstate(&failed.unwrap_err()), sqlstate_of, "{bad:?}");
+    }
+    assert_eq!(sqlstate(&client.copy_in::<_, bytes::Bytes>("COPY no FROM STDIN").await.err().unwrap()), "42P01");
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("5"));
+    // More than one portion.
+    let many: String = (0..30_000).map(|id| format!("{}\tm\t\\N\n", id + 100)).collect();
+    assert_eq!(copy_in(&client, "COPY t FROM STDIN", &[&many]).await.unwrap(), 30_000);
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("30005"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_come_with_the_opening() {
+    let server = Server::start().await;
+    let mut config = server.config();
+    config.dbname("postgres").options("-c search_path=other -c lock_timeout=5s");
+    let (client, connection) = config.connect(NoTls).await.expect("postgres is the same database");
+    tokio::spawn(connection);
+    assert_eq!(value(&client, "SHOW search_path").await.as_deref(), Some("other"));
+    assert_eq!(value(&client, "SHOW application_name").await.as_deref(), Some("tests"));
+    let refused = |config: Config| async move { config.connect(NoTls).await.err().expect("it is refused") };
+    let mut config = server.config();
+    config.dbname("nothing");
+    assert_eq!(sqlstate(&refused(config).await), "3D000");
+    let mut config = server.config();
+    config.options("-c no_such_setting=1");
+    assert_eq!(sqlstate(&refused(config).await), "42704");
+    server.stop().await;
+}
+
+/// A message with its length.
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind], (body.len() as u32 + 4).to_be_bytes().as_slice(), body].concat()
+}
+
+fn opening() -> Vec<u8> {
+    message(b' ', b"\0\x03\0\0user\0alice\0database\0damson\0\0")[1..].to_vec()
+}
+
+/// Reads up to the kind that is waited for, or the end; gives each message.
+async fn read_to(stream: &mut TcpStream, last: Option<u8>) -> Vec<(u8, Vec<u8>)> {
+    let mut messages = vec![];
+    loop {
+        let mut head = [0; 5];
+        if stream.read_exact(&mut head).await.is_err() {
+            assert_eq!(last, None, "{messages:?}");
+            return messages;
+        }
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        let mut body = vec![0; length as usize - 4];
+        stream.read_exact(&mut body).await.expect("all of it");
+        messages.push((head[0], body));
+        if last == Some(head[0]) {
+            return messages;
+        }
+    }
+}
+
+/// The SQLSTATE of the first error.
+fn error_of(messages: &[(u8, Vec<u8>)]) -> Option<String> {
+    let (_, body) = messages.iter().find(|(kind, _)| *kind == b'E')?;
+    let mut fields = body.split(|byte| *byte == 0);
+    fields.find_map(|field| field.strip_prefix(b"C")).map(|code| String::from_utf8_lossy(code).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_message_ends_the_connection_and_nothing_else() {
+    let server = Server::start().await;
+    let good = server.connect().await;
+    let malformed = [
+        message(b'!', b""),
+        message(b'Q', b"SELECT 1"),
+        message(b'P', b"\0SELECT 1\0\0\x05"),
+        message(b'B', b"\0\0\0\0\0\x01\x7f\xff\xff\xff\0\0"),
+        message(b'D', b"X\0"),
+        message(b'S', b"too long"),
+        b"Q\0\0\0\x01".to_vec(),
+        b"Q\xff\xff\xff\xff".to_vec(),
+    ];
+    for bytes in malformed {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&opening()).await.unwrap();
+        read_to(&mut stream, Some(b'Z')).await;
+        stream.write_all(&bytes).await.unwrap();
+        let answer = tokio::time::timeout(ANSWER_MAX, read_to(&mut stream, None)).await.expect("it is closed");
+        assert_eq!(error_of(&answer).as_deref(), Some("08P01"), "{bytes:?}");
+    }
+    for bytes in [b"\0\0\0\x03".as_slice(), b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\x09\0\x03\0\0x"] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let answer = tokio::time::timeout(ANSWER_MAX, read_to(&mut stream, None)).await.expect("it is closed");
+        assert_eq!(error_of(&answer).as_deref(), Some("08P01"), "{bytes:?}");
+    }
+    assert_eq!(value(&good, "SELECT 1").await.as_deref(), Some("1"));
+    server.stop().await;
+}
+
+/// Statements that are sent without waiting are one transaction up to Sync; after an error the rest is left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_is_one_transaction() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE t (id int) DISTRIBUTED BY (id)").await.unwrap();
+    let statement = |text: &str| {
+        let parse = message(b'P', &[b"\0", text.as_bytes(), b"\0\0\0"].concat());
+        [parse, message(b'B', b"\0\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0")].concat()
+    };
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(&opening()).await.unwrap();
+    read_to(&mut stream, Some(b'Z')).await;
+    let sync = message(b'S', b"");
+    let failing = ["INSERT INTO t VALUES (1)", "SELECT 1 / 0", "INSERT INTO t VALUES (2)"].map(statement).concat();
+    stream.write_all(&[failing, sync.clone()].concat()).await.unwrap();
+    let answer = read_to(&mut stream, Some(b'Z')).await;
+    assert_eq!(error_of(&answer).as_deref(), Some("22012"));
+    assert_eq!(answer.iter().filter(|(kind, _)| *kind == b'C').count(), 1, "{answer:?}");
+    assert_eq!(answer.last().map(|(_, state)| state.as_slice()), Some(b"I".as_slice()));
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("0"));
+    let working = ["INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)"].map(statement).concat();
+    stream.write_all(&[working, sync].concat()).await.unwrap();
+    assert_eq!(error_of(&read_to(&mut stream, Some(b'Z')).await), None);
+    assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("2"));
+    server.stop().await;
+}
+
+/// A client that goes in the middle leaves no block behind, and its statement ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_leaves_nothing() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE t (id int) DISTRIBUTED BY (id)").await.unwrap();
+    let gone = server.connect().await;
+    gone.batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    drop(gone);
+    client.batch_execute("SET lock_timeout = '30s'; INSERT INTO t VALUES (1)").await.expect("the lock is free");
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(&opening()).await.unwrap();
+    read_to(&mut stream, Some(b'Z')).await;
+    stream.write_all(&message(b'Q', &[LONG.as_bytes(), b"\0"].concat())).await.unwrap();
+    let until = |runs: bool| {
+        let cluster = server.cluster.cluster();
+        let changed = async move {
+            while (cluster.memory_reserved() > 0) != runs {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(ANSWER_MAX, changed)
+    };
+    until(true).await.expect("it runs");
+    drop(stream);
+    until(false).await.expect("the statement ends with its client");
+    server.stop().await;
+}
+
+/// psql where there is one; None, loudly, where there is none.
+///
+/// # Panics
+/// Where there is none, and `DAMSON_REQUIRE_PSQL` is 1.
+fn psql() -> Option<Command> {
+    if Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        let mut command = Command::new("psql");
+        command.env("PGCLIENTENCODING", "UTF8").env_remove("PGOPTIONS");
+        return Some(command);
+    }
+    assert!(std::env::var("DAMSON_REQUIRE_PSQL").as_deref() != Ok("1"), "no psql: install postgresql-client");
+    eprintln!("\nNO PSQL HERE: its test is SKIPPED\n");
+    None
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_is_at_home() {
+    let Some(mut psql) = psql() else { return };
+    let server = Server::start().await;
+    let port = server.address.port().to_string();
+    psql.args(["-X", "-h", "127.0.0.1", "-p", &port, "-U", "bob", "-d", "postgres", "-v", "VERBOSITY=verbose"]);
+    psql.args(["-c", "CREATE TABLE t (id int, name text)", "-c", "INSERT INTO t VALUES (1, 'a'), (2, NULL)"]);
+    psql.args(["-c", "SELECT * FROM t ORDER BY id", "-c", "SELECT nothing FROM t", "-c", "\\dt"]);
+    let output = tokio::task::spawn_blocking(move || psql.output().expect("psql runs")).await.expect("it ends");
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("CREATE TABLE\nINSERT 0 2\n"), "{said}\n{failed}");
+    assert!(said.contains(" id | name \n----+------\n  1 | a\n  2 | \n(2 rows)"), "{said}\n{failed}");
+    assert!(failed.contains("NOTICE:"), "the default distribution key's: {failed}");
+    assert!(failed.contains("42703"), "{failed}");
+    assert!(said.contains("public | t"), "\\dt: {said}\n{failed}");
+    server.stop().await;
+}
