@@ -15,7 +15,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -158,35 +158,41 @@ impl Authenticator {
     }
 
     /// What a user's proof is checked by; of who has no password, one that no proof fits, and that does not tell so. The protocol then calls
-    /// [`Authenticator::conclude`], whatever comes of it.
+    /// [`Authenticator::conclude`] with what came of the proof; a client that goes before it has sent one has guessed nothing.
     ///
     /// # Errors
     /// 53300 while too many passwords were wrong.
     pub fn verifier(&self, user: &str, peer: Peer) -> SqlResult<ScramVerifier> {
         if let Some(wait) = self.throttle.lock().wait(peer.address, user, Instant::now()) {
-            let message = format!("too many failed attempts to log in as \"{user}\" from {peer}");
-            let hint = format!("Try again in {} seconds.", wait.as_secs() + 1);
-            return Err(SqlError::new(SqlState::TOO_MANY_CONNECTIONS, message).with_hint(hint));
+            return Err(throttled(user, peer, wait));
         }
         let state = self.catalog.current();
         let known = state.role(user).and_then(|role| role.verifier.as_ref());
         Ok(known.and_then(|verifier| ScramVerifier::parse(&verifier.0)).unwrap_or_else(|| self.mock(user)))
     }
 
-    /// Counts and logs what was wrong, and says which role came in if `is_right`.
+    /// Counts and logs what was wrong, and says which role came in if `is_right`. Of proofs that came at the same time, those count for
+    /// nothing, and tell nothing, that would have had to wait if they had come one after the other.
     ///
     /// # Errors
-    /// 28P01; 28000 of a role that may not log in.
+    /// 28P01; 28000 of a role that may not log in; 53300.
     pub fn conclude(&self, user: &str, peer: Peer, is_right: bool) -> SqlResult<RoleId> {
         let state = self.catalog.current();
         // The mock's keys are nobody's, but for who guesses them.
         let role = state.role(user).filter(|role| is_right && role.verifier.is_some());
-        let Some(role) = role.filter(|role| is_valid(role, SystemTime::now())) else {
-            self.throttle.lock().failed(peer.address, user, Instant::now());
+        let role = role.filter(|role| is_valid(role, SystemTime::now()));
+        let mut throttle = self.throttle.lock();
+        let now = Instant::now();
+        if let Some(wait) = throttle.wait(peer.address, user, now) {
+            return Err(throttled(user, peer, wait));
+        }
+        let Some(role) = role else {
+            throttle.failed(peer.address, user, now);
             tracing::warn!(user, %peer, "password authentication failed");
             return Err(wrong_password(user));
         };
-        self.throttle.lock().succeeded(peer.address, user);
+        throttle.succeeded(peer.address, user);
+        drop(throttle);
         may_log_in(&state, role)?;
         Ok(role.id)
     }
@@ -242,6 +248,12 @@ fn may_log_in(state: &CatalogState, role: &RoleDef) -> SqlResult<()> {
     Ok(())
 }
 
+fn throttled(user: &str, peer: Peer, wait: Duration) -> SqlError {
+    let message = format!("too many failed attempts to log in as \"{user}\" from {peer}");
+    let hint = format!("Try again in {} seconds.", wait.as_secs() + 1);
+    SqlError::new(SqlState::TOO_MANY_CONNECTIONS, message).with_hint(hint)
+}
+
 fn wrong_password(user: &str) -> SqlError {
     SqlError::new(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{user}\""))
 }
@@ -250,7 +262,6 @@ fn wrong_password(user: &str) -> SqlError {
 mod tests {
     use super::*;
     use crate::catalog::{AccessDef, Verifier};
-    use std::time::Duration;
 
     const FAR: Peer = Peer { address: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1))), is_encrypted: false };
     const NEAR: Peer = Peer { address: Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), is_encrypted: false };
@@ -340,6 +351,18 @@ mod tests {
         assert_eq!((first.iterations, first.salt.len()), (ITERATIONS, SALT_BYTES));
         assert_eq!(auth.conclude("nobody", FAR, true).unwrap_err().state.0, "28P01");
         assert_eq!(auth.conclude("bare", FAR, true).unwrap_err().state.0, "28P01");
+    }
+
+    /// Who opens many connections first, and then sends a proof over each.
+    #[test]
+    fn guesses_at_the_same_time_are_not_free() {
+        let (_directory, auth) = with_roles(HbaSource::Fixed(HbaRules::passwords()));
+        let verifiers: Vec<ScramVerifier> = (0..100).map(|_| auth.verifier("ann", FAR).unwrap()).collect();
+        let concluded = |is_right| auth.conclude("ann", FAR, is_right).unwrap_err().state.0;
+        let states: Vec<&str> = verifiers.iter().map(|_| concluded(false)).collect();
+        assert_eq!(states.iter().filter(|state| **state == "28P01").count(), 5, "{states:?}");
+        assert!(states[5..].iter().all(|state| *state == "53300"), "{states:?}");
+        assert_eq!(concluded(true), "53300", "it is not told which one was right");
     }
 
     #[tokio::test]
