@@ -16,11 +16,11 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-const ADMIN: &str = "open sesame";
-const WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const ADMIN: &str = "open sesame";
+pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 
 /// The file with the administrator's password, and the options that name it.
-fn admin_password() -> (TempDir, Vec<String>) {
+pub(crate) fn admin_password() -> (TempDir, Vec<String>) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("password");
     fs::write(&path, format!("{ADMIN}\n")).expect("room");
@@ -28,7 +28,7 @@ fn admin_password() -> (TempDir, Vec<String>) {
     (directory, options)
 }
 
-fn with_passwords() -> (TempDir, ProcessCluster) {
+pub(crate) fn with_passwords() -> (TempDir, ProcessCluster) {
     let (directory, master_arguments) = admin_password();
     (directory, ProcessCluster::start_with(Setup { segments: 1, master_arguments, ..Setup::default() }))
 }

@@ -140,7 +140,7 @@ fn say_hello(args: &DemoArgs, address: SocketAddr, data_dir: &Path, is_temporary
         0 => writeln!(out, "  PostgreSQL   not served: --pg-port 0")?,
         port => {
             let host = args.host;
-            writeln!(out, "  PostgreSQL   psql -h {host} -p {port} damson   (any user, from this machine)")?;
+            writeln!(out, "  PostgreSQL   psql -h {host} -p {port}   (any user, from this machine)")?;
         }
     }
     writeln!(out, "Try:")?;

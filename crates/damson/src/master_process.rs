@@ -267,7 +267,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
             Ok(())
         };
         servers.spawn_on(serve, &io);
-        writeln!(out, "PostgreSQL: psql -h {} -p {} damson, from this machine", address.ip(), address.port())?;
+        writeln!(out, "PostgreSQL: psql -h {} -p {} -U damson", address.ip(), address.port())?;
     }
     writeln!(out, "ready: flight://{clients_address}, segments register at {peers_address}")?;
     out.flush()?;

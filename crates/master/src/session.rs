@@ -153,10 +153,6 @@ impl Session {
         session
     }
 
-    pub fn user(&self) -> &str {
-        &self.user
-    }
-
     /// Parses and binds one statement; executes nothing.
     ///
     /// # Errors

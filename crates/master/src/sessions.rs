@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 /// Sessions at the same time: an idle one is some kilobytes of settings.
-const SESSIONS_MAX: usize = 10_000;
+pub(crate) const SESSIONS_MAX: usize = 10_000;
 
 /// Of these the last are kept for superusers, so that an administrator can always look what is going on.
 const SESSIONS_RESERVED: usize = 3;

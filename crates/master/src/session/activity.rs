@@ -101,7 +101,7 @@ impl Session {
         ActivityRow {
             pid: self.id.0,
             role,
-            user: state.role_by_id(role).map_or_else(|| self.user.clone(), |role| role.name.clone()),
+            user: self.role_name(role, &state).to_owned(),
             application: setting.map(|(_, value, _)| value).unwrap_or_default(),
             client: self.client,
             started: self.activity.started,

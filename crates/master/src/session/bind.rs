@@ -127,7 +127,7 @@ impl Session {
         let setting = |name: &str| self.settings.lock().get(name).ok().map(|(_, value, _)| value);
         let search_schema = names.search_schema();
         let catalog = names.state();
-        let name = |role| catalog.role_by_id(role).map_or(self.user.as_str(), |role| role.name.as_str());
+        let name = |role| self.role_name(role, catalog);
         let (acting, session_role) = (self.acting_role(catalog), self.session_role(catalog));
         let facts = SessionFacts {
             user: name(acting),

@@ -24,6 +24,18 @@ impl Session {
         }
     }
 
+    /// The session role's name, and whether the acting one is a superuser: what clients show.
+    pub(crate) fn roles_shown(&self) -> (String, bool) {
+        let state = self.master.catalog.current();
+        let name = self.role_name(self.session_role(&state), &state).to_owned();
+        (name, state.is_superuser(self.acting_role(&state)))
+    }
+
+    /// The name that the client gave, for a role that is gone.
+    pub(super) fn role_name<'a>(&'a self, role: RoleId, state: &'a CatalogState) -> &'a str {
+        state.role_by_id(role).map_or(self.user.as_str(), |role| role.name.as_str())
+    }
+
     /// None for a superuser, who may read everything.
     pub(super) fn reader(&self, state: &CatalogState) -> Option<RoleId> {
         Some(self.acting_role(state)).filter(|role| !state.is_superuser(*role))

@@ -12,6 +12,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{FutureExt, stream};
 use sqlparser::ast as syntax;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 const CANCEL: &str = "pg_cancel_backend";
 const TERMINATE: &str = "pg_terminate_backend";
@@ -64,7 +65,13 @@ impl Session {
             if !state.inherits(acting, theirs) {
                 return Err(denied(format!("must be a member of the role whose query is to {verb}")));
             }
-            if signal.terminates { session.terminate() } else { session.cancel() }
+            match signal.terminates {
+                true => {
+                    tracing::info!(session_id = session.id.0, "the session was ended by an administrator");
+                    session.terminate();
+                }
+                false => session.cancel(),
+            }
         }
         let schema = signal.schema();
         let done: ArrayRef = Arc::new(BooleanArray::from(vec![found.is_some()]));
@@ -75,7 +82,7 @@ impl Session {
 
     /// Ends the session: what it runs is cancelled, its transaction rolled back, and nothing more is run.
     pub(crate) fn terminate(self: &Arc<Self>) {
-        tracing::info!(session_id = self.id.0, "the session was ended by an administrator");
+        // First: what begins from now on is cancelled, as what runs is by the next.
         self.ended.cancel();
         self.cancel();
         // Its client may not be heard of again.
@@ -91,14 +98,30 @@ impl Session {
         self.ended.is_cancelled()
     }
 
+    /// Waits until an administrator ends the session; what its client is told then.
+    pub(crate) async fn until_ended(&self) -> SqlError {
+        self.ended.cancelled().await;
+        ended()
+    }
+
+    /// Ends with the session, and when what the session runs now is cancelled.
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        let cancel = self.cancel.lock().child_token();
+        if self.is_ended() {
+            cancel.cancel();
+        }
+        cancel
+    }
+
     /// # Errors
     /// 57P01 once it was ended.
     pub(super) fn check_ended(&self) -> SqlResult<()> {
-        match self.is_ended() {
-            true => Err(SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")),
-            false => Ok(()),
-        }
+        if self.is_ended() { Err(ended()) } else { Ok(()) }
     }
+}
+
+fn ended() -> SqlError {
+    SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
 }
 
 #[cfg(test)]
