@@ -122,14 +122,25 @@ impl Session {
         if let Ok(Statement::Transaction(_)) = statement {
             return Ok((self.master.catalog.current(), Failure::default()));
         }
-        let transaction = block.open()?;
-        let began = transaction.begin_statement();
-        let state = transaction.state();
-        if statement.is_err() || began.is_err() {
+        let state = block.reads()?;
+        if statement.is_err() {
             block.failure.fails();
         }
-        began?;
         Ok((state, block.failure.clone()))
+    }
+
+    /// What a statement would read now.
+    ///
+    /// # Errors
+    /// As [`Session::reading`].
+    pub(super) async fn snapshot(&self) -> SqlResult<Arc<CatalogState>> {
+        match &mut *self.block.lock().await {
+            None => Ok(self.master.catalog.current()),
+            Some(block) => {
+                block.activity.touch();
+                block.reads()
+            }
+        }
     }
 
     /// Rolls the block back if it has been idle for longer than the session's settings allow.
@@ -450,6 +461,18 @@ impl Block {
     /// Whether statements can run in it.
     fn is_open(&self) -> bool {
         !self.has_timed_out && !self.is_cut_off && !self.failure.has_failed() && self.transaction.is_some()
+    }
+
+    /// What its next statement reads.
+    fn reads(&mut self) -> SqlResult<Arc<CatalogState>> {
+        let transaction = self.open()?;
+        let began = transaction.begin_statement();
+        let state = transaction.state();
+        if let Err(error) = began {
+            self.failure.fails();
+            return Err(error);
+        }
+        Ok(state)
     }
 
     /// The transaction, unless the block has failed.

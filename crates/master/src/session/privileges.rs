@@ -70,6 +70,16 @@ impl Session {
         let schema = self.search_schema();
         Rights { state, role, schema: &schema }.of_statement(statement)
     }
+
+    /// Whether rows may be added to the table, of which it is not known yet what they are.
+    ///
+    /// # Errors
+    /// 42501.
+    pub(super) fn authorize_insert(&self, table: &RelationName, state: &CatalogState) -> SqlResult<()> {
+        let Some(role) = self.reader(state) else { return Ok(()) };
+        let schema = self.search_schema();
+        Rights { state, role, schema: &schema }.privilege(table, Privileges::INSERT)
+    }
 }
 
 /// 42501.
