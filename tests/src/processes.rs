@@ -494,6 +494,11 @@ impl ProcessCluster {
         loopback(self.flight_port)
     }
 
+    /// Where clients of the PostgreSQL protocol reach the master.
+    pub fn postgres_address(&self) -> SocketAddr {
+        loopback(self.master_command.ports[2])
+    }
+
     /// Where peers reach the master without a proxy.
     pub fn master_peer_address(&self) -> SocketAddr {
         loopback(self.master_command.ports[0])
@@ -701,6 +706,10 @@ impl MasterCommand {
         }
         command.args(["--flight-port", &flight.to_string(), "--pg-port", &postgres.to_string()]);
         command.args(["--segments", &setup.segments.to_string()]).args(&setup.master_arguments);
+        let has_rules = |option: &String| ["--hba-file", "--admin-password-file"].contains(&option.as_str());
+        if !setup.master_arguments.iter().any(has_rules) {
+            command.arg("--hba-file").arg(trust(directory));
+        }
         command.env("DAMSON_BUILD", BUILD);
         if let Some(clocks) = &setup.clocks {
             clocks.set_master(&mut command);
@@ -727,6 +736,13 @@ fn issue_certificate(directory: &Path) {
     command.arg("--out").arg(directory.join(CERTIFICATE)).args(["--host", "127.0.0.1"]);
     let issued = command.output().expect("the command runs");
     assert!(issued.status.success(), "{}", String::from_utf8_lossy(&issued.stderr));
+}
+
+/// Rules in the directory by which whoever is on this host is the superuser, unless the name is another role's.
+pub fn trust(directory: &Path) -> PathBuf {
+    let path = directory.join("hba.conf");
+    fs::write(&path, "host all all 127.0.0.0/8 trust unknown=damson\n").expect("room for the rules");
+    path
 }
 
 fn loopback(port: u16) -> SocketAddr {

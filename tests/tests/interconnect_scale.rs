@@ -1,6 +1,6 @@
 //! Many segments in few processes: how many connections their routes need, and how much memory.
 
-use damson_tests::processes::{BUILD, Node, Shell, binary, free_ports};
+use damson_tests::processes::{BUILD, Node, Shell, binary, free_ports, trust};
 use std::process::Command;
 use std::time::Instant;
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ impl ScaledCluster {
         };
         let mut command = node("master", "master", ports[0]);
         command.args(["--flight-port", &ports[1].to_string(), "--pg-port", &ports[2].to_string()]);
-        command.args(["--segments", &segments.to_string()]);
+        command.args(["--segments", &segments.to_string()]).arg("--hba-file").arg(trust(path));
         let mut master = Node::spawn("master", path, command);
         let each = segments / PROCESSES;
         let mut nodes: Vec<Node> = (0..PROCESSES)

@@ -39,7 +39,7 @@ impl Server {
     }
 
     async fn connect(&self) -> Client {
-        let (client, connection) = self.config().connect(NoTls).await.expect("it lets anybody in");
+        let (client, connection) = self.config().connect(NoTls).await.expect("it lets anybody of this machine in");
         // Ends with the client.
         tokio::spawn(connection);
         client
@@ -357,6 +357,49 @@ fn error_of(messages: &[(u8, Vec<u8>)]) -> Option<String> {
     let (_, body) = messages.iter().find(|(kind, _)| *kind == b'E')?;
     let mut fields = body.split(|byte| *byte == 0);
     fields.find_map(|field| field.strip_prefix(b"C")).map(|code| String::from_utf8_lossy(code).into_owned())
+}
+
+/// The number that a client is told at first is the one by which others end its session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_has_its_sessions_number() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(&opening()).await.unwrap();
+    let told = read_to(&mut stream, Some(b'Z')).await;
+    let (_, key) = told.iter().find(|(kind, _)| *kind == b'K').expect("BackendKeyData");
+    let process = u32::from_be_bytes([key[0], key[1], key[2], key[3]]);
+    stream.write_all(&message(b'Q', b"SELECT pg_backend_pid()\0")).await.unwrap();
+    let answer = read_to(&mut stream, Some(b'Z')).await;
+    let (_, row) = answer.iter().find(|(kind, _)| *kind == b'D').expect("a row");
+    assert_eq!(String::from_utf8_lossy(&row[6..]), process.to_string());
+    let other = server.connect().await;
+    assert_eq!(value(&other, &format!("SELECT pg_terminate_backend({process})")).await.as_deref(), Some("t"));
+    let farewell = tokio::time::timeout(ANSWER_MAX, read_to(&mut stream, None)).await.expect("it is closed");
+    assert_eq!(error_of(&farewell).as_deref(), Some("57P01"));
+    server.stop().await;
+}
+
+/// Of this machine. Roles are themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_takes_any_name_for_the_administrators() {
+    let server = Server::start().await;
+    let as_whom = async |user: &str, database: &str| {
+        let (client, connection) = server.config().user(user).dbname(database).connect(NoTls).await?;
+        let is_superuser = connection.parameter("is_superuser") == Some("on");
+        tokio::spawn(connection);
+        let user = value(&client, "SELECT session_user").await.expect("a name");
+        Ok::<_, tokio_postgres::Error>((user, is_superuser))
+    };
+    // psql says its user's name where it was told no database.
+    for (user, database) in [("alice", "damson"), ("alice", "postgres"), ("alice", "alice"), ("damson", "postgres")] {
+        assert_eq!(as_whom(user, database).await.unwrap(), ("damson".to_owned(), true), "{user} {database}");
+    }
+    assert_eq!(sqlstate(&as_whom("alice", "bob").await.unwrap_err()), "3D000");
+    let client = server.connect().await;
+    client.batch_execute("CREATE ROLE bob LOGIN; CREATE ROLE people").await.unwrap();
+    assert_eq!(as_whom("bob", "damson").await.unwrap(), ("bob".to_owned(), false));
+    assert_eq!(sqlstate(&as_whom("people", "damson").await.unwrap_err()), "28000");
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

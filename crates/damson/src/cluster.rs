@@ -7,6 +7,7 @@ use crate::resources::{RANGE_CACHE_DIRECTORY, column_cache, default_memory_bytes
 use crate::runtimes::{Runtimes, cores};
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{Driver, Node, NodeConfig};
+use damson_master::auth::{HbaRules, HbaSource};
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{
     CatalogLocation, CatalogSource, Master, MasterConfig, SECRET_KEY_FILE, SqlError, base_state, postgres,
@@ -66,7 +67,8 @@ pub enum ClusterError {
     Master(#[source] SqlError),
 }
 
-/// A master and its segments in this process; motions pass batches by pointer. Dropping it ends it without waiting.
+/// A master and its segments in this process; motions pass batches by pointer. Clients of this host need no password
+/// ([`HbaRules::demo`]). Dropping it ends it without waiting.
 pub struct LocalCluster {
     master: Arc<Master>,
     state: Arc<SessionState>,
@@ -127,6 +129,8 @@ impl LocalCluster {
             build,
             interconnect,
             secret_key_file: data_dir.join("master").join(SECRET_KEY_FILE),
+            hba: HbaSource::Fixed(HbaRules::demo()),
+            admin_password: None,
             local_segments: dirs,
         };
         let master = Master::start(config).await.map_err(ClusterError::Master)?;

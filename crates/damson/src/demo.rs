@@ -130,13 +130,17 @@ fn say_hello(args: &DemoArgs, address: SocketAddr, data_dir: &Path, is_temporary
     let fate = if is_temporary { "removed at the end; --data DIR keeps it" } else { "kept" };
     writeln!(out, "Damson {}: a master and {} segments in this process", env!("CARGO_PKG_VERSION"), args.segments)?;
     writeln!(out, "  data         {} ({fate})", data_dir.display())?;
-    writeln!(out, "  Flight SQL   {address}   (ADBC: grpc://{address}; any user and password)")?;
+    writeln!(out, "  Flight SQL   {address}   (ADBC: grpc://{address})")?;
+    writeln!(
+        out,
+        "  passwords    not asked for on this host: whoever is on it is the administrator; from elsewhere they are"
+    )?;
     writeln!(out, "  shell        damson sql --url flight://{address}")?;
     match args.pg_port {
         0 => writeln!(out, "  PostgreSQL   not served: --pg-port 0")?,
         port => {
             let host = args.host;
-            writeln!(out, "  PostgreSQL   psql -h {host} -p {port} damson   (any user, from this machine)")?;
+            writeln!(out, "  PostgreSQL   psql -h {host} -p {port}   (any user, from this machine)")?;
         }
     }
     writeln!(out, "Try:")?;

@@ -1,5 +1,6 @@
 //! Damson in one crate: the embedding API ([`LocalCluster`]), TPC-H, and what the binary's subcommands do.
 
+mod admin_password;
 mod build_id;
 pub mod certificate;
 mod certificate_loading;

@@ -1,5 +1,6 @@
 //! `damson master`: a master alone; its segments are processes that register.
 
+use crate::admin_password::{self, AdminPasswordError};
 use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
 use crate::config_file::{ConfigError, mib_as_bytes, read, required};
@@ -9,9 +10,10 @@ use crate::limits::SHUTDOWN;
 use crate::listen::{ListenError, Reserved};
 use crate::resources::{default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
-use crate::stop::stop_signal;
+use crate::stop::{hangup, stop_signal};
 use damson_cluster::Endpoint;
 use damson_interconnect::{InterconnectError, Node, NodeConfig};
+use damson_master::auth::{Authenticator, HbaRules, HbaSource};
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{
     CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SECRET_KEY_FILE, SqlError, Waiting,
@@ -25,6 +27,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -83,6 +86,14 @@ struct MasterOptions {
     /// catalog need copies of one.
     #[arg(long, value_name = "FILE")]
     secret_key_file: Option<PathBuf>,
+    /// Who may connect from where, and what they must show, as PostgreSQL's pg_hba.conf; read again on SIGHUP. Without it everybody must
+    /// show a password.
+    #[arg(long, value_name = "FILE")]
+    hba_file: Option<PathBuf>,
+    /// File whose first line becomes the password of the superuser damson, if that has none yet; or give it in the environment variable
+    /// DAMSON_ADMIN_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    admin_password_file: Option<PathBuf>,
     #[command(flatten)]
     interconnect: InterconnectOptions,
     /// Directory of this node's certificate [default: the data directory's tls]; the cluster's
@@ -108,6 +119,8 @@ impl MasterOptions {
             memory: self.memory.or(file.memory),
             spill_limit: self.spill_limit.or(file.spill_limit),
             secret_key_file: self.secret_key_file.or(file.secret_key_file),
+            hba_file: self.hba_file.or(file.hba_file),
+            admin_password_file: self.admin_password_file.or(file.admin_password_file),
             interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
@@ -142,6 +155,8 @@ pub enum MasterProcessError {
     FlightSql(#[from] ServeError),
     #[error(transparent)]
     Lock(#[from] DirectoryLockError),
+    #[error(transparent)]
+    AdminPassword(#[from] AdminPasswordError),
     #[error("a server died: {0}")]
     Died(#[from] tokio::task::JoinError),
     #[error("a server ended by itself")]
@@ -167,6 +182,9 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let clients = Reserved::new(flight, "--flight-port")?;
     let (peers_address, clients_address) = (peers.address(), clients.address());
     let location = options.catalog.as_deref().map(str::parse::<CatalogLocation>).transpose()?;
+    let admin_password = admin_password::read(options.admin_password_file.as_deref())?;
+    let hba = options.hba_file.map_or_else(|| HbaSource::Fixed(HbaRules::passwords()), HbaSource::File);
+    let has_rules = matches!(hba, HbaSource::File(_));
 
     let unusable = |source| MasterProcessError::DataDir { path: data_dir.clone(), source };
     std::fs::create_dir_all(&data_dir).map_err(unusable)?;
@@ -217,9 +235,16 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
         build,
         interconnect,
         secret_key_file,
+        hba,
+        admin_password,
         local_segments: vec![],
     };
     let master = Master::start(config).await?;
+    if !has_rules && !master.has_admin_password() {
+        eprintln!(
+            "the superuser damson has no password, and everybody must show one: give --admin-password-file, or --hba-file"
+        );
+    }
 
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
@@ -227,6 +252,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let (peers, clients) = (to_tokio(peers, &io)?, to_tokio(clients, &io)?);
     let token = stop.child_token();
     servers.spawn_on(async move { node.serve(peers, token).await.map_err(MasterProcessError::from) }, &io);
+    servers.spawn_on(reload_rules(Arc::clone(&master.auth), hangup()?, stop.child_token()), &io);
     let (token, flight_master) = (stop.child_token(), Arc::clone(&master));
     servers.spawn_on(
         async move { flight_sql::serve(flight_master, clients, token).await.map_err(MasterProcessError::from) },
@@ -241,7 +267,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
             Ok(())
         };
         servers.spawn_on(serve, &io);
-        writeln!(out, "PostgreSQL: psql -h {} -p {} damson, from this machine", address.ip(), address.port())?;
+        writeln!(out, "PostgreSQL: psql -h {} -p {} -U damson", address.ip(), address.port())?;
     }
     writeln!(out, "ready: flight://{clients_address}, segments register at {peers_address}")?;
     out.flush()?;
@@ -273,6 +299,23 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
         tracing::warn!(%error, "the lease of the catalog was not given back: a standby waits until it ends");
     }
     ended
+}
+
+/// Reads the rules again at every SIGHUP.
+async fn reload_rules(
+    auth: Arc<Authenticator>,
+    mut hangup: Signal,
+    stop: CancellationToken,
+) -> Result<(), MasterProcessError> {
+    while let Some(Some(())) = stop.run_until_cancelled(hangup.recv()).await {
+        match auth.reload() {
+            Ok(()) => tracing::info!("the rules of --hba-file were read again"),
+            Err(error) => {
+                tracing::error!(%error, "the rules of --hba-file were not read again: the old ones stay in force")
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Waits until this master is the active one, and says whom it waits for.

@@ -1,7 +1,7 @@
-//! The end of a process, as its user asks for it.
+//! What a process's user asks of it by signals.
 
 use std::io;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for Ctrl-C or SIGTERM.
 ///
@@ -15,4 +15,12 @@ pub(crate) async fn stop_signal() -> io::Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+/// SIGHUP, by which a user says that files were changed; without somebody who listens it ends the process.
+///
+/// # Errors
+/// The system refuses the handler.
+pub(crate) fn hangup() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

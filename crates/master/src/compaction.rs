@@ -110,7 +110,7 @@ async fn compact_all(master: &Arc<Master>) {
     let due: Vec<_> = due.map(|table| (table.def.id, table.def.qualified_name())).collect();
     drop(state);
     for (id, name) in due {
-        let session = master.session("compaction");
+        let session = master.own_session("compaction");
         match session.compact(id, Policy::BACKGROUND, CancellationToken::new()).await {
             Ok(files) => debug!(table = name, files, "compacted"),
             Err(error) if is_busy(&error) => debug!(table = name, %error, "left a table to those who change it"),

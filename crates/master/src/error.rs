@@ -65,6 +65,11 @@ impl SqlState {
     pub const UNDEFINED_SAVEPOINT: SqlState = SqlState("3B001");
     pub const OBJECT_IN_USE: SqlState = SqlState("55006");
     pub const INSUFFICIENT_PRIVILEGE: SqlState = SqlState("42501");
+    pub const INVALID_GRANT_OPERATION: SqlState = SqlState("0LP01");
+    pub const INVALID_AUTHORIZATION: SqlState = SqlState("28000");
+    pub const INVALID_PASSWORD: SqlState = SqlState("28P01");
+    pub const TOO_MANY_CONNECTIONS: SqlState = SqlState("53300");
+    pub const CONFIG_FILE_ERROR: SqlState = SqlState("F0000");
     pub const UNDEFINED_FILE: SqlState = SqlState("58P01");
     pub const DUPLICATE_FILE: SqlState = SqlState("58P02");
     pub const IO_ERROR: SqlState = SqlState("58030");
@@ -76,6 +81,7 @@ impl SqlState {
     pub const TOO_MANY_COLUMNS: SqlState = SqlState("54011");
     pub const TOO_COMPLEX: SqlState = SqlState("54001");
     pub const QUERY_CANCELED: SqlState = SqlState("57014");
+    pub const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
     pub const CANNOT_CONNECT_NOW: SqlState = SqlState("57P03");
     pub const CONNECTION_FAILURE: SqlState = SqlState("08006");
     pub const INTERNAL_ERROR: SqlState = SqlState("XX000");
@@ -152,6 +158,11 @@ const ALL: &[SqlState] = &[
     SqlState::UNDEFINED_SAVEPOINT,
     SqlState::OBJECT_IN_USE,
     SqlState::INSUFFICIENT_PRIVILEGE,
+    SqlState::INVALID_GRANT_OPERATION,
+    SqlState::INVALID_AUTHORIZATION,
+    SqlState::INVALID_PASSWORD,
+    SqlState::TOO_MANY_CONNECTIONS,
+    SqlState::CONFIG_FILE_ERROR,
     SqlState::UNDEFINED_FILE,
     SqlState::DUPLICATE_FILE,
     SqlState::IO_ERROR,
@@ -163,6 +174,7 @@ const ALL: &[SqlState] = &[
     SqlState::TOO_MANY_COLUMNS,
     SqlState::TOO_COMPLEX,
     SqlState::QUERY_CANCELED,
+    SqlState::ADMIN_SHUTDOWN,
     SqlState::CANNOT_CONNECT_NOW,
     SqlState::CONNECTION_FAILURE,
     SqlState::INTERNAL_ERROR,

@@ -1,5 +1,6 @@
 //! The QD (query dispatcher): client protocols, sessions, catalog, planner, dispatch.
 
+pub mod auth;
 mod backup;
 mod blocks;
 mod catalog;
@@ -17,15 +18,16 @@ mod planner;
 pub mod postgres;
 mod secrets;
 mod session;
+mod sessions;
 mod shared;
 mod sql;
 mod system;
 mod transaction;
 
-pub use catalog::{CatalogError, CatalogLocation, Lease, LeaseHolder, Waiting};
+pub use catalog::{CatalogError, CatalogLocation, Lease, LeaseHolder, RoleId, Waiting};
 pub use engine::base_state;
 pub use error::{SqlError, SqlState};
-pub use master::{CatalogSource, Master, MasterConfig};
+pub use master::{AdminPassword, CatalogSource, Master, MasterConfig};
 pub use secrets::SECRET_KEY_FILE;
 pub use session::{Expanded, Outcome, Prepared, Session};
 pub use sql::{bytes_of_size, shown_statement};

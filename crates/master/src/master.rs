@@ -1,8 +1,9 @@
 //! The running master.
 
+use crate::auth::{Authenticator, HbaSource, hash_password};
 use crate::backup::Transfers;
 use crate::blocks::Blocks;
-use crate::catalog::{Catalog, CatalogError, CatalogLocation, Lease};
+use crate::catalog::{Catalog, CatalogError, CatalogLocation, Durability, Lease, RoleDef, RoleId, Verifier, Workspace};
 use crate::compaction::compact_forever;
 use crate::copies::Copies;
 use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Places, Registry, Writes};
@@ -10,6 +11,7 @@ use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::locks::Locks;
 use crate::secrets::SecretKeyFile;
 use crate::session::Session;
+use crate::sessions::Sessions;
 use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint, SessionId};
@@ -20,6 +22,7 @@ use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,8 +82,22 @@ pub struct MasterConfig {
     pub interconnect: InterconnectSettings,
     /// The key of the secrets, made when it is first needed.
     pub secret_key_file: PathBuf,
+    /// Who may connect.
+    pub hba: HbaSource,
+    /// What the bootstrap superuser's password becomes, if it has none.
+    pub admin_password: Option<AdminPassword>,
     /// Data directories of segments in this very process, by content; empty when segments are processes that register.
     pub local_segments: Vec<PathBuf>,
+}
+
+/// A password. It is not printed.
+#[derive(Clone)]
+pub struct AdminPassword(pub String);
+
+impl std::fmt::Debug for AdminPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminPassword(***)")
+    }
 }
 
 /// The running master: catalog, planner settings and the connection to the segments. One a process.
@@ -98,6 +115,9 @@ pub struct Master {
     pub(crate) transfers: Transfers,
     pub(crate) secrets: Arc<SecretKeyFile>,
     pub(crate) copies: Copies,
+    pub auth: Arc<Authenticator>,
+    pub(crate) sessions: Arc<Sessions>,
+    has_admin_password: bool,
     next_session: AtomicU64,
     /// Ends with the master.
     background: Mutex<JoinSet<()>>,
@@ -119,15 +139,20 @@ impl Master {
             build,
             interconnect,
             secret_key_file,
+            hba,
+            admin_password,
             local_segments,
         } = config;
         let owned = local_segments.clone();
         let open = move || {
             refuse_orphaned(&catalog, &owned)?;
-            catalog.open(segments)
+            let catalog = catalog.open(segments)?;
+            let has_password = set_admin_password(&catalog, admin_password.as_ref())?;
+            SqlResult::Ok((catalog, has_password))
         };
         let opened = tokio::task::spawn_blocking(open).await;
-        let catalog = opened.map_err(internal)?.map_err(SqlError::from)?;
+        let (catalog, has_admin_password) = opened.map_err(internal)??;
+        let auth = Arc::new(Authenticator::new(Arc::clone(&catalog), hba)?);
         let endpoint = node.endpoint();
         let stored = catalog.current().current_map().segment_count();
         if !local_segments.is_empty() && local_segments.len() != stored {
@@ -179,6 +204,9 @@ impl Master {
             transfers: Transfers::default(),
             secrets,
             copies: Copies::default(),
+            auth,
+            sessions: Arc::default(),
+            has_admin_password,
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });
@@ -195,16 +223,64 @@ impl Master {
         background.spawn_on(work, &self.cpu);
     }
 
-    /// A new client's session as `user`.
+    /// A session of whoever holds the master: nobody is asked for a password. A name that is no role's is the bootstrap superuser's.
     pub fn session(self: &Arc<Self>, user: &str) -> Arc<Session> {
-        let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        Session::new(id, user, Arc::clone(self))
+        let role = self.catalog.current().role(user).map_or(RoleId::BOOTSTRAP, |role| role.id);
+        self.session_of(user, role)
+    }
+
+    /// A new client's session, which has logged in by `user` and is that role.
+    ///
+    /// # Errors
+    /// 53300 if there are too many.
+    pub fn client_session(
+        self: &Arc<Self>,
+        user: &str,
+        role: RoleId,
+        client: Option<IpAddr>,
+    ) -> SqlResult<Arc<Session>> {
+        let id = self.next_session_id();
+        let place = self.sessions.enter(id, role, &self.catalog.current())?;
+        Ok(Session::new(id, user, role, Arc::clone(self), Some(place), client))
+    }
+
+    fn next_session_id(&self) -> SessionId {
+        SessionId(self.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn session_of(self: &Arc<Self>, user: &str, role: RoleId) -> Arc<Session> {
+        Session::new(self.next_session_id(), user, role, Arc::clone(self), None, None)
+    }
+
+    /// Whether the bootstrap superuser had a password when the master was started.
+    pub fn has_admin_password(&self) -> bool {
+        self.has_admin_password
+    }
+
+    /// The master's own session, for work that no client asked for: it may do everything.
+    pub(crate) fn own_session(self: &Arc<Self>, name: &str) -> Arc<Session> {
+        self.session_of(name, RoleId::BOOTSTRAP)
     }
 
     /// True once every segment has registered and is up.
     pub fn is_ready(&self) -> bool {
         self.registry.all_up()
     }
+}
+
+/// Gives the bootstrap superuser its first password; says whether it has one.
+fn set_admin_password(catalog: &Arc<Catalog>, password: Option<&AdminPassword>) -> SqlResult<bool> {
+    let state = catalog.current();
+    let Some(role) = state.role_by_id(RoleId::BOOTSTRAP) else { return Ok(false) };
+    let Some(AdminPassword(password)) = password.filter(|_| role.verifier.is_none()) else {
+        return Ok(role.verifier.is_some());
+    };
+    let role = RoleDef { verifier: Some(Verifier(hash_password(password)?)), ..(**role).clone() };
+    let mut workspace = Workspace::new(catalog);
+    workspace.put_role(role)?;
+    workspace.commit(Durability::Synced)?;
+    tracing::info!("the administrator has a password now");
+    Ok(true)
 }
 
 /// Segments' files without the catalog that lists them: somebody lost it, or named the wrong directory.

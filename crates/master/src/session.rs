@@ -1,6 +1,7 @@
 //! Stop 2 of a query's walk: one client's session, and `execute`, the visible pipeline.
 
 mod access;
+mod activity;
 mod alter;
 mod as_of;
 mod ast;
@@ -26,27 +27,32 @@ mod merge;
 mod merged_columns;
 mod modify;
 mod on_conflict;
+mod privileges;
 mod query;
 mod read_error_log;
 mod relation_names;
 mod restore;
 mod returning;
+mod roles;
 mod row_values;
 mod scalar;
 mod sequence_calls;
 mod settings;
 mod setval;
 mod show;
+mod signal_backend;
 mod truncate_error_log;
 mod write;
 
+pub(crate) use activity::ActivityRow;
 pub(crate) use compact::is_busy;
 pub use expand::Expanded;
 
-use crate::catalog::CatalogState;
+use crate::catalog::{CatalogState, RoleId};
 use crate::ddl::{self, CommandDone};
 use crate::error::{SqlResult, internal};
 use crate::master::Master;
+use crate::sessions::Place;
 use crate::sql::{self, CopySource, CreateView, Statement};
 use crate::transaction::Transaction;
 use as_of::refuse_past_in_view;
@@ -61,6 +67,8 @@ use parking_lot::Mutex;
 use sequence_calls::{refuse_in_view, refuse_read_only};
 use settings::Settings;
 use setval::Setval;
+use signal_backend::SignalBackend;
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 use truncate_error_log::TruncateErrorLog;
@@ -70,11 +78,19 @@ use truncate_error_log::TruncateErrorLog;
 pub struct Session {
     pub id: SessionId,
     user: String,
+    /// The role that logged in.
+    login: RoleId,
     master: Arc<Master>,
     settings: Mutex<Settings>,
     /// Cancelled with every statement that runs under it, then replaced.
     cancel: Mutex<CancellationToken>,
     block: tokio::sync::Mutex<Slot>,
+    activity: Arc<activity::Activity>,
+    client: Option<IpAddr>,
+    /// Cancelled when an administrator has ended it.
+    ended: CancellationToken,
+    /// A client's, among all of them.
+    place: Option<Place>,
     own: Weak<Session>,
 }
 
@@ -108,20 +124,33 @@ impl Outcome {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, user: &str, master: Arc<Master>) -> Arc<Self> {
-        Arc::new_cyclic(|own| Session {
+    /// With the place of a client's, and its address.
+    pub(crate) fn new(
+        id: SessionId,
+        user: &str,
+        login: RoleId,
+        master: Arc<Master>,
+        place: Option<Place>,
+        client: Option<IpAddr>,
+    ) -> Arc<Self> {
+        let session = Arc::new_cyclic(|own| Session {
             id,
             user: user.into(),
+            login,
             settings: Mutex::new(Settings::new(&master.interconnect)),
             master,
             cancel: Mutex::default(),
             block: tokio::sync::Mutex::default(),
+            activity: Arc::default(),
+            client,
+            ended: CancellationToken::new(),
+            place,
             own: Weak::clone(own),
-        })
-    }
-
-    pub fn user(&self) -> &str {
-        &self.user
+        });
+        if let Some(place) = &session.place {
+            place.is_of(Arc::downgrade(&session));
+        }
+        session
     }
 
     /// Parses and binds one statement; executes nothing.
@@ -175,6 +204,7 @@ impl Session {
     }
 
     async fn describe(&self, statement: Statement, text: &str, state: Arc<CatalogState>) -> SqlResult<Prepared> {
+        self.authorize(&statement, &state)?;
         let is_update = statement.is_update();
         let (schema, parameters) = match &statement {
             Statement::Query(query) => self.describe_query(query, text, state).await?,
@@ -198,7 +228,8 @@ impl Session {
     /// As [`Session::prepare`], and whatever execution meets before the first batch.
     pub async fn execute(self: &Arc<Self>, text: &str, parameters: Vec<ScalarValue>) -> SqlResult<Outcome> {
         let cancel = self.cancel.lock().child_token();
-        self.run(text, parameters, cancel).boxed().await
+        let busy = self.activity.begin(text);
+        Ok(self.run(text, parameters, cancel).boxed().await?.during(busy))
     }
 
     /// As [`Session::execute`], until `cancel`, or the session's own. What commits is not cancelled any more.
@@ -212,13 +243,14 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         let own = self.cancel.lock().child_token();
+        let busy = self.activity.begin(text);
         let run = self.run(text, parameters, own.clone());
         tokio::pin!(run);
         tokio::select! {
-            outcome = &mut run => return outcome,
+            outcome = &mut run => return Ok(outcome?.during(busy)),
             () = cancel.cancelled() => own.cancel(),
         }
-        run.await
+        Ok(run.await?.during(busy))
     }
 
     /// One statement of a transaction, which the caller commits. Here and below each kind of statement has a future of its own in a box: all of them
@@ -242,7 +274,12 @@ impl Session {
                 | Statement::Reset(_)
                 | Statement::LockTable(_)
         );
+        let (steps, role) = (transaction.workspace().step_count(), self.acting_role(&state));
         let outcome = self.execute_in(statement, text, parameters, state, transaction, cancel).boxed().await;
+        if outcome.is_ok() {
+            // What a statement makes is its role's.
+            transaction.workspace().own_new(steps, role)?;
+        }
         if reads {
             transaction.end_statement(&self.master);
         }
@@ -258,6 +295,7 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        self.authorize(&statement, &state)?;
         match statement {
             Statement::Query(query) => {
                 self.query_or_setval(&query, text, parameters, state, transaction.read_only, cancel).boxed().await
@@ -306,6 +344,9 @@ impl Session {
         if read_only {
             refuse_read_only(query)?;
         }
+        if let Some(signal) = SignalBackend::of(query)? {
+            return self.signal_backend(&signal, &state);
+        }
         if let Some(truncate) = TruncateErrorLog::of(query)? {
             return self.truncate_error_log(&truncate, &state, read_only, &cancel).boxed().await;
         }
@@ -334,6 +375,13 @@ impl Session {
             }
             Statement::CopyFrom(copy) => self.copy_from(&copy, transaction, cancel).boxed().await,
             Statement::CreateSecret(create) => self.create_secret(&create, transaction).boxed().await,
+            roles @ (Statement::CreateRole(_)
+            | Statement::AlterRole(_)
+            | Statement::RenameRole { .. }
+            | Statement::DropRole { .. }
+            | Statement::Membership(_)
+            | Statement::Privileges(_)
+            | Statement::OwnerTo { .. }) => self.change_roles(&roles, transaction).boxed().await,
             Statement::AlterTable(alter) => self.alter_table(&alter, transaction, cancel).boxed().await,
             definition => {
                 self.lock_defined(&definition, transaction, &cancel).await?;

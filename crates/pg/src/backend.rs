@@ -107,6 +107,11 @@ impl Messages {
         self.message(b'R', |out| out.extend_from_slice(&0u32.to_be_bytes()));
     }
 
+    /// Asks for the password itself.
+    pub fn authentication_cleartext_password(&mut self) {
+        self.message(b'R', |out| out.extend_from_slice(&3u32.to_be_bytes()));
+    }
+
     /// Asks for SCRAM or another mechanism.
     pub fn authentication_sasl(&mut self, mechanisms: &[&str]) {
         self.message(b'R', |out| {
@@ -384,6 +389,10 @@ mod tests {
         assert_eq!(sent(|m| m.ready(TransactionState::Idle)), b"Z\0\0\0\x05I");
         assert_eq!(sent(|m| m.command_complete("SELECT 1")), b"C\0\0\0\x0dSELECT 1\0");
         assert_eq!(sent(Messages::authentication_ok), b"R\0\0\0\x08\0\0\0\0");
+        assert_eq!(sent(Messages::authentication_cleartext_password), b"R\0\0\0\x08\0\0\0\x03");
+        assert_eq!(sent(|m| m.authentication_sasl(&["A", "B"])), b"R\0\0\0\x0d\0\0\0\x0aA\0B\0\0");
+        assert_eq!(sent(|m| m.authentication_sasl_continue(b"r=1")), b"R\0\0\0\x0b\0\0\0\x0br=1");
+        assert_eq!(sent(|m| m.authentication_sasl_final(b"v=2")), b"R\0\0\0\x0b\0\0\0\x0cv=2");
         assert_eq!(sent(|m| m.backend_key(1, [2, 3, 4, 5])), b"K\0\0\0\x0c\0\0\0\x01\x02\x03\x04\x05");
         assert_eq!(sent(|m| m.copy_in(2)), b"G\0\0\0\x0b\0\0\x02\0\0\0\0");
     }

@@ -232,6 +232,34 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What answers AuthenticationCleartextPassword.
+///
+/// # Errors
+/// For what is not one text.
+pub fn password(body: &[u8]) -> Result<&str, Malformed> {
+    let mut reader = Reader(body);
+    let password = reader.string()?;
+    if reader.0.is_empty() { Ok(password) } else { Err(Malformed::TooLong) }
+}
+
+/// What answers AuthenticationSASL; later answers are the mechanism's data and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaslInitial<'a> {
+    pub mechanism: &'a str,
+    /// None where the mechanism's first message is the server's to ask for.
+    pub data: Option<&'a [u8]>,
+}
+
+impl<'a> SaslInitial<'a> {
+    /// # Errors
+    /// For what is not a mechanism and its data.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(body);
+        let initial = SaslInitial { mechanism: reader.string()?, data: reader.value()? };
+        if reader.0.is_empty() { Ok(initial) } else { Err(Malformed::TooLong) }
+    }
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -316,6 +344,21 @@ mod tests {
         assert_eq!(values, [Some(b"ab".as_slice()), None]);
         assert_eq!((results.of(0), results.of(1)), (Format::Text, Format::Binary));
         assert!(formats.fits(2) && results.fits(2) && !results.fits(3));
+    }
+
+    #[test]
+    fn answers_to_authentication_have_their_parts() {
+        let initial = SaslInitial::parse(b"SCRAM-SHA-256\0\0\0\0\x03n,,").unwrap();
+        assert_eq!((initial.mechanism, initial.data), ("SCRAM-SHA-256", Some(b"n,,".as_slice())));
+        assert_eq!(SaslInitial::parse(b"X\0\xff\xff\xff\xff").unwrap().data, None);
+        assert_eq!(SaslInitial::parse(b"X\0\0\0\0\x03n,"), Err(Malformed::TooShort));
+        assert_eq!(SaslInitial::parse(b"X\0\xff\xff\xff\xfe"), Err(Malformed::TooShort));
+        assert_eq!(SaslInitial::parse(b"X\0\0\0\0\x01n,"), Err(Malformed::TooLong));
+        assert_eq!(SaslInitial::parse(b"X"), Err(Malformed::OpenString));
+        assert_eq!(password(b"two words\0"), Ok("two words"));
+        assert_eq!(password(b"two words"), Err(Malformed::OpenString));
+        assert_eq!(password(b"a\0b\0"), Err(Malformed::TooLong));
+        assert_eq!(password(b"\xff\0"), Err(Malformed::Encoding));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod copy;
 pub mod frontend;
+pub mod scram;
 mod types;
 pub mod values;
 

@@ -22,6 +22,9 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 
+/// Where the password is: neither in the arguments nor in the URL, which others see.
+const PASSWORD_VARIABLE: &str = "DAMSON_PASSWORD";
+
 /// A session with a server; a clone is the same session.
 #[derive(Clone)]
 pub(crate) struct Connection {
@@ -33,7 +36,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and logs in. `url` is `flight://host:port`, or has several of these with commas between: masters of which one is
+    /// Connects and logs in, by the password of the environment if there is one. `url` is `flight://host:port`, or has several of these with commas between: masters of which one is
     /// active.
     ///
     /// # Errors
@@ -63,7 +66,8 @@ impl Connection {
         let channel = channel.map_err(|e| Failure::Connection(format!("cannot connect to {url}: {}", root(&e))))?;
         let inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         let mut client = FlightSqlServiceClient::new_from_inner(inner);
-        client.handshake(user, "").await?;
+        let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
+        client.handshake(user, &password).await?;
         Ok(Connection { url: url.into(), user: user.into(), client, session: Arc::default() })
     }
 

@@ -50,7 +50,7 @@ pub struct SqlArgs {
     /// The server.
     #[arg(long, default_value = "flight://127.0.0.1:50051", env = "DAMSON_URL")]
     url: String,
-    /// The user; any will do.
+    /// The user, whose password is in the environment variable DAMSON_PASSWORD, if one is asked for.
     #[arg(long, env = "USER", default_value = "damson")]
     user: String,
     /// Statements to run (may be repeated); then the shell ends.

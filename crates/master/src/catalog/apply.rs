@@ -1,8 +1,10 @@
 //! What a step makes of a state.
 
+use super::access::{self, dropped_by};
 use super::error::CatalogError;
 use super::files::{FileKey, Origin, TableFiles};
 use super::object_ids::ObjectName;
+use super::roles;
 use super::state::{Relation, StateParts, TableEntry};
 use super::store::Change;
 use super::tablespaces;
@@ -27,6 +29,11 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
     let origin_of = |table: &TableId, key: &FileKey| origins.get(table).and_then(|of| of.get(key));
     for change in changes {
         refuse(parts, change)?;
+        if let Some(object) = dropped_by(change)
+            && parts.access.contains_key(&object)
+        {
+            Arc::make_mut(&mut parts.access).remove(&object);
+        }
         match change {
             Change::CreateSchema(name) => {
                 Arc::make_mut(&mut parts.schemas).insert(name.clone());
@@ -74,6 +81,15 @@ pub(super) fn apply(parts: &mut StateParts, changes: &[Change], snapshot: Snapsh
             }
             Change::DropTablespace(id) => {
                 Arc::make_mut(&mut parts.tablespaces).remove(id);
+            }
+            Change::PutRole(def) => {
+                Arc::make_mut(&mut parts.roles).insert(def.id, Arc::new(def.clone()));
+            }
+            Change::DropRole(id) => {
+                Arc::make_mut(&mut parts.roles).remove(id);
+            }
+            Change::PutAccess(def) => {
+                Arc::make_mut(&mut parts.access).insert(def.object.clone(), Arc::new(def.clone()));
             }
             Change::AddFile(file) => added.entry(file.table).or_default().push(Arc::new(file.clone())),
             Change::DropFile { table, key } => {
@@ -142,6 +158,9 @@ fn refuse(parts: &StateParts, change: &Change) -> Result<(), CatalogError> {
         Change::DropSecret(name) => tablespaces::refuse_drop_secret(parts, name),
         Change::PutTablespace(def) => tablespaces::refuse_new(parts, def),
         Change::DropTablespace(id) => tablespaces::refuse_drop(parts, *id),
+        Change::PutRole(def) => roles::refuse_put(parts, def),
+        Change::DropRole(id) => roles::refuse_drop(parts, *id),
+        Change::PutAccess(def) => access::refuse_put(parts, def),
         Change::PutTable { def, .. } if def.tablespace.is_some_and(|id| !parts.tablespaces.contains_key(&id)) => {
             Err(CatalogError::TablespaceGone)
         }

@@ -558,6 +558,8 @@ pub(super) fn state_of(stored: Stored, pins: &Arc<Pins>) -> Result<Loaded, Catal
         relations: Arc::default(),
         table_names: Arc::default(),
         secrets: Arc::new(stored.secrets.into_iter().map(|def| (def.name.clone(), Arc::new(def))).collect()),
+        roles: Arc::new(stored.roles.into_iter().map(|def| (def.id, Arc::new(def))).collect()),
+        access: Arc::new(stored.access.into_iter().map(|def| (def.object.clone(), Arc::new(def))).collect()),
         tablespaces: Arc::new(stored.tablespaces.into_iter().map(|def| (def.id, Arc::new(def))).collect()),
     };
     let Some(newest) = parts.maps.values().next_back() else {

@@ -33,6 +33,14 @@ pub enum CatalogError {
     SecretUsed { secret: String, tablespaces: Vec<String> },
     #[error("secret \"{secret}\" is of type {kind}, and {url} is not of that type")]
     WrongSecret { secret: String, kind: SecretType, url: String },
+    #[error("role \"{0}\" already exists")]
+    RoleExists(String),
+    #[error("role \"{0}\" does not exist")]
+    NoRole(String),
+    #[error("role \"{0}\" is a member of itself")]
+    MemberOfItself(String),
+    #[error("role \"{role}\" cannot be dropped because some objects depend on it")]
+    RoleUsed { role: String, dependents: Vec<String> },
     #[error("tablespace \"{0}\" already exists")]
     TablespaceExists(String),
     #[error("tablespace \"{0}\" does not exist")]
@@ -144,7 +152,12 @@ impl From<CatalogError> for SqlError {
                 .with_hint("Use DROP ... CASCADE to drop the dependent objects too."),
             CatalogError::RecursiveView(_) => SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message),
             CatalogError::FileNameTooLong { .. } => SqlError::new(SqlState::NAME_TOO_LONG, message),
-            CatalogError::SecretExists(_) | CatalogError::TablespaceExists(_) => {
+            CatalogError::MemberOfItself(_) => SqlError::new(SqlState::INVALID_GRANT_OPERATION, message),
+            CatalogError::NoRole(_) => SqlError::new(SqlState::UNDEFINED_OBJECT, message),
+            CatalogError::RoleUsed { dependents, .. } => {
+                SqlError::new(SqlState::DEPENDENT_OBJECTS, message).with_detail(dependents.join("\n"))
+            }
+            CatalogError::RoleExists(_) | CatalogError::SecretExists(_) | CatalogError::TablespaceExists(_) => {
                 SqlError::new(SqlState::DUPLICATE_OBJECT, message)
             }
             CatalogError::NoSecret(_) => {

@@ -1,5 +1,6 @@
 //! The durable catalog: what tables, views, sequences, tablespaces, secrets and files there are, and the commit. [`Catalog`] is the only way in.
 
+mod access;
 mod apply;
 mod commit;
 mod copied;
@@ -18,6 +19,7 @@ mod past;
 mod pins;
 mod postgres;
 mod restore;
+mod roles;
 mod rows;
 mod secrets;
 mod sequences;
@@ -32,6 +34,7 @@ mod tablespaces;
 mod testing;
 mod workspace;
 
+pub use access::{AccessDef, Object, Privileges};
 pub use commit::Commit;
 pub use copied::{CopiedFile, OwnCopied};
 pub use definitions::{CreateTableOutcome, NewTable};
@@ -42,6 +45,7 @@ pub use files::{FileKey, FileList};
 pub use history::{AsOf, History};
 pub use lease::{Lease, LeaseHolder, Waiting};
 pub use location::CatalogLocation;
+pub use roles::{Membership, RoleDef, RoleId, Verifier};
 pub use secrets::SecretDef;
 pub use sequences::{SequenceDef, SequenceOwner};
 pub use state::{CatalogState, Relation, TableEntry, ViewDef};

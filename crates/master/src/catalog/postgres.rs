@@ -5,6 +5,7 @@ mod copied;
 mod error;
 mod load;
 mod past;
+mod roles;
 mod schema;
 mod tablespaces;
 mod write;

@@ -8,7 +8,7 @@ use damson_cluster::{ContentId, CopyFile, DeleteVector, FileEntry, SnapshotId, T
 use serde::de::DeserializeOwned;
 
 /// Of the tables, and of the JSON in them, that this build writes.
-pub(super) const SCHEMA_VERSION: i64 = 7;
+pub(super) const SCHEMA_VERSION: i64 = 8;
 
 /// A row of `files`.
 pub(super) struct FileRow {

@@ -2,8 +2,10 @@
 
 mod copied;
 mod past;
+mod roles;
 mod tablespaces;
 
+use super::access::dropped_by;
 use super::copied::CopiedFile;
 use super::durable::first_map;
 use super::error::CatalogError;
@@ -204,6 +206,9 @@ fn migrate(connection: &Connection, from: i64) -> Result<(), CatalogError> {
     if from < 6 {
         connection.execute_batch(tablespaces::TABLESPACES)?;
     }
+    if from < 8 {
+        connection.execute_batch(roles::ROLES)?;
+    }
     connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION};"))?;
     Ok(())
 }
@@ -233,6 +238,7 @@ fn create(connection: &Connection, segment_count: usize) -> Result<(), CatalogEr
     connection.execute_batch(SEQUENCES)?;
     connection.execute_batch(copied::COPIED_FILES)?;
     connection.execute_batch(tablespaces::TABLESPACES)?;
+    connection.execute_batch(roles::ROLES)?;
     connection
         .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"))?;
     put_setting(connection, "cluster_id", &uuid::Uuid::new_v4().to_string())?;
@@ -390,6 +396,8 @@ fn load(connection: &Connection, at: Option<SnapshotId>) -> Result<Stored, Catal
         views,
         sequences,
         secrets: tablespaces::load_secrets(connection)?,
+        roles: roles::load(connection)?,
+        access: roles::load_access(connection)?,
         tablespaces: tablespaces::load(connection, at)?,
         positions: load_positions(connection)?,
         files: load_files(connection, at)?,
@@ -491,6 +499,9 @@ fn load_deletes(connection: &Connection, at: Option<SnapshotId>) -> Result<Vec<S
 
 fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotId>) -> Result<(), CatalogError> {
     let snapshot = snapshot.map(|snapshot| int(snapshot.0));
+    if let Some(object) = dropped_by(change) {
+        roles::drop_access(sqlite, &object)?;
+    }
     match change {
         Change::CreateSchema(name) => {
             sqlite.execute("INSERT INTO schemas VALUES (?1, ?2)", params![name, snapshot])?;
@@ -547,6 +558,7 @@ fn apply_change(sqlite: &Connection, change: &Change, snapshot: Option<SnapshotI
         Change::PutSecret { .. } | Change::DropSecret(_) | Change::PutTablespace(_) | Change::DropTablespace(_) => {
             tablespaces::change(sqlite, change, snapshot)?;
         }
+        Change::PutRole(_) | Change::DropRole(_) | Change::PutAccess(_) => roles::change(sqlite, change)?,
         Change::AddFile(file) => add_file(sqlite, file)?,
         Change::DropFile { key, .. } => {
             sqlite

@@ -1,9 +1,11 @@
 //! The whole catalog as of one snapshot: what a statement reads for its whole life.
 
+use super::access::{AccessDef, Object};
 use super::external::ExternalDef;
 use super::files::TableFiles;
 use super::object_ids::ObjectName;
 use super::pins::{Pin, Pins};
+use super::roles::{RoleDef, RoleId};
 use super::secrets::SecretDef;
 use super::sequences::SequenceDef;
 use super::statistics::TableStatistics;
@@ -101,6 +103,8 @@ pub struct CatalogState {
     /// By name.
     pub(super) secrets: Arc<BTreeMap<String, Arc<SecretDef>>>,
     pub(super) tablespaces: Arc<BTreeMap<TablespaceId, Arc<TablespaceDef>>>,
+    pub(super) roles: Arc<BTreeMap<RoleId, Arc<RoleDef>>>,
+    pub(super) access: Arc<BTreeMap<Object, Arc<AccessDef>>>,
     _pin: Pin,
 }
 
@@ -115,6 +119,8 @@ pub(super) struct StateParts {
     pub table_names: Arc<BTreeMap<TableId, (String, String)>>,
     pub secrets: Arc<BTreeMap<String, Arc<SecretDef>>>,
     pub tablespaces: Arc<BTreeMap<TablespaceId, Arc<TablespaceDef>>>,
+    pub roles: Arc<BTreeMap<RoleId, Arc<RoleDef>>>,
+    pub access: Arc<BTreeMap<Object, Arc<AccessDef>>>,
 }
 
 impl StateParts {
@@ -129,6 +135,8 @@ impl StateParts {
             table_names: self.table_names,
             secrets: self.secrets,
             tablespaces: self.tablespaces,
+            roles: self.roles,
+            access: self.access,
             _pin: pins.pin(snapshot),
         })
     }
@@ -199,6 +207,8 @@ impl CatalogState {
             table_names: Arc::clone(&self.table_names),
             secrets: Arc::clone(&self.secrets),
             tablespaces: Arc::clone(&self.tablespaces),
+            roles: Arc::clone(&self.roles),
+            access: Arc::clone(&self.access),
         }
     }
 

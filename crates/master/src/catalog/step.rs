@@ -1,8 +1,10 @@
 //! One statement's changes, and what they rely on.
 
+use super::access::{AccessDef, Object};
 use super::apply::{Gone, apply};
 use super::error::CatalogError;
 use super::files::{FileKey, TableFiles};
+use super::roles::{RoleDef, RoleId};
 use super::sequences::{SequenceDef, check_defaults};
 use super::state::{CatalogState, Relation, StateParts, TableEntry, ViewDef};
 use super::store::Change;
@@ -21,6 +23,10 @@ pub(super) struct Step {
     views: BTreeMap<(String, String), Option<Arc<ViewDef>>>,
     /// Sequences that it makes, changes or drops, as they were; None where there was none.
     sequences: BTreeMap<(String, String), Option<Arc<SequenceDef>>>,
+    /// Roles that it makes, changes or drops, as they were; None where there was none.
+    roles: BTreeMap<RoleId, Option<Arc<RoleDef>>>,
+    /// What it changes of who may do what, as it was; None where nothing was said.
+    access: BTreeMap<Object, Option<Arc<AccessDef>>>,
     /// Sequences from which its rows may have values: these must not begin anew.
     takes: BTreeMap<(String, String), SequenceId>,
     /// It is right only where there are no relations but the transaction's own.
@@ -65,6 +71,7 @@ impl Step {
     pub(super) fn new(changes: Vec<Change>, base: &CatalogState) -> Self {
         let mut relies_on: BTreeMap<TableId, Reliance> = BTreeMap::new();
         let (mut views, mut sequences) = (BTreeMap::new(), BTreeMap::new());
+        let (mut roles, mut access) = (BTreeMap::new(), BTreeMap::new());
         let mut read: BTreeMap<TableId, BTreeSet<&FileKey>> = BTreeMap::new();
         for change in &changes {
             let (table, all_files) = match change {
@@ -110,6 +117,14 @@ impl Step {
                     sequences.insert((schema.clone(), name.clone()), def);
                     continue;
                 }
+                Change::PutRole(RoleDef { id, .. }) | Change::DropRole(id) => {
+                    roles.insert(*id, base.role_by_id(*id).map(Arc::clone));
+                    continue;
+                }
+                Change::PutAccess(def) => {
+                    access.insert(def.object.clone(), base.access.get(&def.object).map(Arc::clone));
+                    continue;
+                }
                 _ => continue,
             };
             let Some(entry) = base.table_by_id(table) else { continue };
@@ -129,7 +144,7 @@ impl Step {
             }
         }
         let takes = taken(&changes, base);
-        Step { changes, relies_on, views, sequences, takes, on_empty: false }
+        Step { changes, relies_on, views, sequences, roles, access, takes, on_empty: false }
     }
 
     /// As [`Step::new`], of changes that rely on all files of the tables.
@@ -217,6 +232,18 @@ impl Step {
             if state.sequence(schema, name) != def.as_ref() {
                 let table = format!("{schema}.{name}");
                 return Err(CatalogError::Conflict { table, reason: "the sequence was changed" });
+            }
+        }
+        for (id, def) in &self.roles {
+            if state.role_by_id(*id) != def.as_ref() {
+                let table = def.as_ref().map_or_else(|| id.0.to_string(), |def| def.name.clone());
+                return Err(CatalogError::Conflict { table, reason: "the role was changed" });
+            }
+        }
+        for (object, def) in &self.access {
+            if state.access.get(object) != def.as_ref() {
+                let table = object.described(&state.parts());
+                return Err(CatalogError::Conflict { table, reason: "its privileges were changed" });
             }
         }
         for ((schema, name), id) in &self.takes {

@@ -1,10 +1,12 @@
 //! The narrow interface to the database that keeps the catalog.
 
+use super::access::AccessDef;
 use super::copied::CopiedFile;
 use super::error::CatalogError;
 use super::files::FileKey;
 use super::history::History;
 use super::object_ids::ObjectName;
+use super::roles::{RoleDef, RoleId};
 use super::secrets::SecretDef;
 use super::sequences::SequenceDef;
 use super::state::ViewDef;
@@ -109,6 +111,10 @@ pub(super) struct Stored {
     pub secrets: Vec<SecretDef>,
     /// As they are now; for a snapshot of the past, without those that were made later.
     pub tablespaces: Vec<TablespaceDef>,
+    /// As they are now, also for a snapshot of the past.
+    pub roles: Vec<RoleDef>,
+    /// As it is now, also for a snapshot of the past.
+    pub access: Vec<AccessDef>,
     /// Of sequences that were used.
     pub positions: HashMap<SequenceId, SequencePosition>,
     /// In the order in which they were committed; without delete vectors.
@@ -187,6 +193,11 @@ pub(super) enum Change {
     /// A new one.
     PutTablespace(TablespaceDef),
     DropTablespace(TablespaceId),
+    /// A new role or a role's new definition.
+    PutRole(RoleDef),
+    DropRole(RoleId),
+    /// Who may do what with an object. It goes with the object.
+    PutAccess(AccessDef),
     AddFile(FileEntry),
     /// The file, and its delete vector.
     DropFile {

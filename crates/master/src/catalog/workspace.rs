@@ -156,6 +156,15 @@ impl Workspace {
         self.steps
     }
 
+    /// Steps until now: one or more a statement that changes anything.
+    pub fn step_count(&self) -> usize {
+        self.steps.len()
+    }
+
+    pub(super) fn base(&self) -> Arc<CatalogState> {
+        Arc::clone(&self.base)
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
     }

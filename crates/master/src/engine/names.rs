@@ -1,7 +1,7 @@
 //! What names mean to one statement: tables as of its snapshot, views, system tables.
 
 use super::{DamsonTable, PastRelations, StatementFiles};
-use crate::catalog::{CatalogState, Relation};
+use crate::catalog::{CatalogState, Relation, RoleId};
 use crate::planner::Tables;
 use async_trait::async_trait;
 use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId};
@@ -26,6 +26,8 @@ pub(crate) struct StatementNames {
     /// Of the whole statement, views and all.
     past: Arc<PastRelations>,
     files: Arc<StatementFiles>,
+    /// Whose rights to read count; None: a superuser's.
+    reader: Option<RoleId>,
 }
 
 struct Inner {
@@ -61,7 +63,7 @@ impl StatementNames {
             new_tables: RwLock::default(),
             prepared: RwLock::default(),
         };
-        StatementNames { inner: Arc::new(inner), past, files }
+        StatementNames { inner: Arc::new(inner), past, files, reader: None }
     }
 
     /// Names of a view's query, of the same state.
@@ -75,12 +77,27 @@ impl StatementNames {
         let state = self.past.state(snapshot)?;
         let (search_schema, segment_id) = (self.search_schema(), self.inner.segment_id);
         let (past, files) = (Arc::clone(&self.past), Arc::clone(&self.files));
-        Some(Self::of(state, Some(snapshot), search_schema, segment_id, past, files))
+        let names = Self::of(state, Some(snapshot), search_schema, segment_id, past, files);
+        Some(names.with_reader(self.reader))
     }
 
     /// These names, of a statement that reads what another of its parts has bound.
     pub(crate) fn with_past(self, other: &StatementNames) -> Self {
         StatementNames { past: Arc::clone(&other.past), files: Arc::clone(&other.files), ..self }
+    }
+
+    /// These names, for a role that may not read everything.
+    pub(crate) fn with_reader(self, reader: Option<RoleId>) -> Self {
+        StatementNames { reader, ..self }
+    }
+
+    /// Whether they are of another snapshot than the statement's own.
+    pub(crate) fn is_past(&self) -> bool {
+        self.inner.as_of.is_some()
+    }
+
+    pub(crate) fn reader(&self) -> Option<RoleId> {
+        self.reader
     }
 
     /// The files that the statement reads as relations.

@@ -1,15 +1,22 @@
 //! Who calls: sessions by bearer token, and by connection for clients that do not log in.
 
 use super::basic;
-use super::limits::{SESSION_IDLE, SESSIONS_MAX};
+use super::limits::SESSION_IDLE;
 use super::statements::Statements;
-use super::status::{status, too_many, unauthenticated, violation};
-use crate::error::SqlResult;
+use super::status::{status, unauthenticated, violation};
+use crate::auth::Peer;
+use crate::catalog::RoleId;
+use crate::error::{SqlError, SqlResult, internal};
 use crate::master::Master;
 use crate::session::Session;
 use crate::shared::Shared;
+use crate::sql::DATABASE;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use ring::{hmac, rand};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +29,9 @@ pub(super) struct Client {
     pub statements: Arc<Statements>,
     /// It did not log in: its session is its connection's, which another client's may seem to be when it is gone.
     pub is_anonymous: bool,
+    role: RoleId,
+    /// Of the password that it showed last, for clients that show it with every call.
+    shown: Mutex<Option<hmac::Tag>>,
     used: Mutex<Instant>,
 }
 
@@ -36,61 +46,105 @@ enum Key {
 pub(super) struct Clients {
     master: Shared<Master>,
     clients: Mutex<HashMap<Key, Arc<Client>>>,
+    /// Of this process: with it passwords are kept in memory as something else.
+    password_key: hmac::Key,
 }
 
 const DEFAULT_USER: &str = "damson";
 
 impl Clients {
-    pub(super) fn new(master: Arc<Master>) -> Self {
-        Clients { master: master.into(), clients: Mutex::default() }
+    /// # Errors
+    /// A system without random bytes.
+    pub(super) fn new(master: Arc<Master>) -> SqlResult<Self> {
+        let password_key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new());
+        let password_key = password_key.map_err(|_| -> SqlError { internal("the system gives no random bytes") })?;
+        Ok(Clients { master: master.into(), clients: Mutex::default(), password_key })
     }
 
-    /// A new session, and the token that stands for it. Any user and password will do: roles come later.
+    /// A new session, and the token that stands for it.
     ///
     /// # Errors
-    /// Unauthenticated or InvalidArgument for an unreadable header, ResourceExhausted if there are too many sessions.
-    pub(super) fn log_in(&self, authorization: Option<&str>) -> Result<String, Status> {
-        let user = match authorization.map(Credentials::parse) {
-            None => DEFAULT_USER.to_owned(),
-            Some(Credentials::Basic(user)) => user,
-            Some(_) => return Err(violation("a handshake needs an authorization header of the form \"Basic …\"")),
-        };
-        let token = Uuid::new_v4().simple().to_string();
-        self.insert(Key::Token(token.clone()), &user).map_err(|e| status(&e))?;
-        Ok(token)
+    /// Unauthenticated for who may not come in, InvalidArgument for an unreadable header, ResourceExhausted if there are too many
+    /// sessions, or were too many wrong passwords.
+    pub(super) fn log_in<'a>(
+        &'a self,
+        authorization: Option<&str>,
+        connection: Option<SocketAddr>,
+    ) -> BoxFuture<'a, Result<String, Status>> {
+        let shown = authorization.map(Credentials::parse);
+        async move {
+            let (user, password) = match shown {
+                None => (DEFAULT_USER.to_owned(), None),
+                Some(Credentials::Basic(user, password)) => (user, Some(password)),
+                Some(_) => return Err(violation("a handshake needs an authorization header of the form \"Basic …\"")),
+            };
+            let role = self.role(&user, password.as_deref(), connection).await.map_err(|e| status(&e))?;
+            let token = Uuid::new_v4().simple().to_string();
+            self.insert(Key::Token(token.clone()), &user, role, connection).map_err(|e| status(&e))?;
+            Ok(token)
+        }
+        .boxed()
     }
 
     /// The client that makes a call.
     ///
     /// # Errors
-    /// Unauthenticated if its token is not known (any more).
-    pub(super) fn of_call(
-        &self,
+    /// As [`Clients::log_in`]; Unauthenticated if its token is not known (any more).
+    pub(super) fn of_call<'a>(
+        &'a self,
         authorization: Option<&str>,
         connection: Option<SocketAddr>,
-    ) -> Result<Arc<Client>, Status> {
-        let user = match authorization.map(Credentials::parse) {
-            Some(Credentials::Bearer(token)) => {
-                return self.known(&Key::Token(token)).ok_or_else(|| {
-                    status(&unauthenticated("the session is not known: it ended, or the server was restarted"))
-                });
+    ) -> BoxFuture<'a, Result<Arc<Client>, Status>> {
+        let shown = authorization.map(Credentials::parse);
+        async move {
+            let (user, password) = match shown {
+                Some(Credentials::Bearer(token)) => {
+                    return self.known(&Key::Token(token)).ok_or_else(|| {
+                        status(&unauthenticated("the session is not known: it ended, or the server was restarted"))
+                    });
+                }
+                Some(Credentials::Basic(user, password)) => (user, Some(password)),
+                Some(Credentials::Other) => return Err(violation("unreadable authorization header")),
+                None => (DEFAULT_USER.to_owned(), None),
+            };
+            let key = Key::Connection(connection, user.clone());
+            let known = self.known(&key);
+            if let Some(client) = &known
+                && self.has_shown(client, password.as_deref())
+            {
+                return Ok(Arc::clone(client));
             }
-            Some(Credentials::Basic(user)) => user,
-            Some(Credentials::Other) => return Err(violation("unreadable authorization header")),
-            None => DEFAULT_USER.to_owned(),
-        };
-        let key = Key::Connection(connection, user.clone());
-        match self.known(&key) {
-            Some(client) => Ok(client),
-            None => self.insert(key, &user).map_err(|e| status(&e)),
+            let role = self.role(&user, password.as_deref(), connection).await.map_err(|e| status(&e))?;
+            let client = match known.filter(|client| client.role == role) {
+                Some(client) => client,
+                None => self.insert(key, &user, role, connection).map_err(|e| status(&e))?,
+            };
+            *client.shown.lock() = password.map(|password| hmac::sign(&self.password_key, password.as_bytes()));
+            Ok(client)
         }
+        .boxed()
+    }
+
+    /// Whether the client has come in with that very password already, which need not be checked again.
+    fn has_shown(&self, client: &Client, password: Option<&str>) -> bool {
+        match (*client.shown.lock(), password) {
+            (Some(shown), Some(password)) => {
+                hmac::verify(&self.password_key, password.as_bytes(), shown.as_ref()).is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    async fn role(&self, user: &str, password: Option<&str>, connection: Option<SocketAddr>) -> SqlResult<RoleId> {
+        let peer = Peer { address: connection.map(|address| address.ip()), is_encrypted: false };
+        self.master.auth.log_in(user, DATABASE, peer, password).await
     }
 
     /// Ends the session of a call; false if there is none.
     pub(super) fn log_out(&self, authorization: Option<&str>, connection: Option<SocketAddr>) -> bool {
         let key = match authorization.map(Credentials::parse) {
             Some(Credentials::Bearer(token)) => Key::Token(token),
-            Some(Credentials::Basic(user)) => Key::Connection(connection, user),
+            Some(Credentials::Basic(user, _)) => Key::Connection(connection, user),
             Some(Credentials::Other) => return false,
             None => Key::Connection(connection, DEFAULT_USER.to_owned()),
         };
@@ -102,33 +156,59 @@ impl Clients {
     }
 
     fn known(&self, key: &Key) -> Option<Arc<Client>> {
-        let client = self.clients.lock().get(key).map(Arc::clone)?;
+        let mut clients = self.clients.lock();
+        let client = Arc::clone(clients.get(key)?);
+        if !client.is_alive() {
+            clients.remove(key);
+            return None;
+        }
         *client.used.lock() = Instant::now();
         Some(client)
     }
 
-    fn insert(&self, key: Key, user: &str) -> SqlResult<Arc<Client>> {
+    fn insert(&self, key: Key, user: &str, role: RoleId, connection: Option<SocketAddr>) -> SqlResult<Arc<Client>> {
         let mut clients = self.clients.lock();
-        if clients.len() >= SESSIONS_MAX {
-            clients.retain(|_, client| client.statements.is_running() || client.used.lock().elapsed() < SESSION_IDLE);
+        let enter = || self.master.client_session(user, role, connection.map(|address| address.ip()));
+        let session = match enter() {
+            Ok(session) => session,
+            // Clients that never log out may be idle for long enough to be forgotten.
+            Err(_) => {
+                clients.retain(|_, client| client.is_alive());
+                enter()?
+            }
+        };
+        let client = Client {
+            session: session.into(),
+            statements: Arc::default(),
+            is_anonymous: matches!(key, Key::Connection(..)),
+            role,
+            shown: Mutex::default(),
+            used: Mutex::new(Instant::now()),
+        };
+        match clients.entry(key) {
+            // Two first calls of one connection at once share the session of the first.
+            Entry::Occupied(mut there) if there.get().role != role => {
+                there.insert(Arc::new(client));
+                Ok(Arc::clone(there.get()))
+            }
+            entry => Ok(Arc::clone(entry.or_insert(Arc::new(client)))),
         }
-        if clients.len() >= SESSIONS_MAX {
-            return Err(too_many("too many sessions").with_hint("close sessions that are not used any more"));
-        }
-        let session = self.master.session(user).into();
-        let is_anonymous = matches!(key, Key::Connection(..));
-        let client = Client { session, statements: Arc::default(), is_anonymous, used: Mutex::new(Instant::now()) };
-        let client = Arc::new(client);
-        // Two first calls of one connection at once share the session of the first.
-        Ok(Arc::clone(clients.entry(key).or_insert(client)))
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+impl Client {
+    /// A session ends by itself when nobody has called for so long, or by an administrator.
+    fn is_alive(&self) -> bool {
+        !self.session.is_ended() && (self.statements.is_running() || self.used.lock().elapsed() < SESSION_IDLE)
+    }
+}
+
+#[derive(PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 enum Credentials {
     Bearer(String),
-    /// The user.
-    Basic(String),
+    /// User and password.
+    Basic(String, String),
     Other,
 }
 
@@ -139,8 +219,8 @@ impl Credentials {
             return Credentials::Bearer(value.trim().to_owned());
         }
         match basic::decode(value) {
-            Some((user, _)) if scheme.eq_ignore_ascii_case("basic") => {
-                Credentials::Basic(if user.is_empty() { DEFAULT_USER.to_owned() } else { user })
+            Some((user, password)) if scheme.eq_ignore_ascii_case("basic") => {
+                Credentials::Basic(if user.is_empty() { DEFAULT_USER.to_owned() } else { user }, password)
             }
             _ => Credentials::Other,
         }
@@ -154,8 +234,9 @@ mod tests {
     #[test]
     fn credentials_are_told_apart() {
         assert_eq!(Credentials::parse("Bearer abc"), Credentials::Bearer("abc".into()));
-        assert_eq!(Credentials::parse("basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), Credentials::Basic("Aladdin".into()));
-        assert_eq!(Credentials::parse("Basic Og=="), Credentials::Basic(DEFAULT_USER.into()));
+        let basic = |user: &str, password: &str| Credentials::Basic(user.into(), password.into());
+        assert_eq!(Credentials::parse("basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), basic("Aladdin", "open sesame"));
+        assert_eq!(Credentials::parse("Basic Og=="), basic(DEFAULT_USER, ""));
         for other in ["", "Bearer", "Digest QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Basic ???"] {
             assert_eq!(Credentials::parse(other), Credentials::Other, "{other}");
         }

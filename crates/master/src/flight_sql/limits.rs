@@ -8,9 +8,6 @@ pub(super) const STATEMENTS_MAX: usize = 1_000;
 /// A planned statement that was not fetched for so long is forgotten; so is a prepared one when there is no room.
 pub(super) const STATEMENT_IDLE: Duration = Duration::from_secs(600);
 
-/// Sessions at once. Clients that never log out stay until they are idle.
-pub(super) const SESSIONS_MAX: usize = 10_000;
-
 /// A session that made no call for so long is forgotten, with its settings.
 pub(super) const SESSION_IDLE: Duration = Duration::from_secs(24 * 3600);
 

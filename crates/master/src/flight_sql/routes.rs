@@ -4,6 +4,7 @@ use super::codec::Guarded;
 use super::front::Front;
 use super::limits::REQUEST_BYTES_MAX;
 use arrow_flight::flight_service_server::FlightService;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use prost::Message;
 use std::convert::Infallible;
@@ -43,8 +44,14 @@ impl Service<http::Request<Body>> for Routes {
     }
 }
 
-async fn answer(front: Arc<Front>, request: http::Request<Body>) -> http::Response<Body> {
+async fn answer(front: Arc<Front>, mut request: http::Request<Body>) -> http::Response<Body> {
     let call = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    // Every other call is somebody's, who is known before it is read.
+    if call != "Handshake"
+        && let Err(refused) = front.0.admit(&mut request).boxed().await
+    {
+        return refused.into_http();
+    }
     match call.as_str() {
         "Handshake" => {
             grpc().streaming(Call(front, |f, r| Box::pin(async move { f.handshake(r).await })), request).await

@@ -47,7 +47,10 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::http;
 use tonic::metadata::MetadataValue;
+use tonic::transport::server::TcpConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -66,20 +69,34 @@ type Info = Result<Response<FlightInfo>, Status>;
 
 impl SqlService {
     /// # Errors
-    /// None in practice: the server's own description is fixed.
+    /// A system without random bytes: the server's own description is fixed.
     pub(super) fn new(master: Arc<Master>, shutdown: CancellationToken) -> SqlResult<Self> {
         let describe = |status: Status| internal(status.message());
         Ok(SqlService {
             cpu: master.cpu.clone(),
-            clients: Clients::new(master),
+            clients: Clients::new(master)?,
             shutdown,
             sql_info: sql_info().map_err(describe)?,
             type_info: type_info().map_err(describe)?,
         })
     }
 
+    /// Finds out who makes a call, before it is looked at.
+    ///
+    /// # Errors
+    /// As [`Clients::of_call`].
+    pub(super) async fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
+        let header = request.headers().get("authorization").map(|value| value.to_str()).transpose();
+        let header = header.map_err(|_| violation("the authorization header is not text"))?;
+        let connection = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let client = self.clients.of_call(header, connection).await?;
+        request.extensions_mut().insert(client);
+        Ok(())
+    }
+
     fn client<T>(&self, request: &Request<T>) -> Result<Arc<Client>, Status> {
-        self.clients.of_call(authorization(request)?, request.remote_addr())
+        let admitted = request.extensions().get::<Arc<Client>>().map(Arc::clone);
+        admitted.ok_or_else(|| status(&internal("a call came in that nobody has admitted")))
     }
 
     fn listing<T>(&self, request: &Request<T>) -> Result<Listing, Status> {
@@ -198,7 +215,7 @@ impl FlightSqlService for SqlService {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
-        let token = self.clients.log_in(authorization(&request)?)?;
+        let token = self.clients.log_in(authorization(&request)?, request.remote_addr()).await?;
         let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
         let mut response: Response<Pin<Box<dyn Stream<Item = _> + Send>>> =
             Response::new(Box::pin(stream::once(async move { Ok(answer) })));

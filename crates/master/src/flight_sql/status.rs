@@ -8,7 +8,6 @@ use tonic::{Code, Status};
 
 const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
 const INVALID_STATEMENT_NAME: SqlState = SqlState("26000");
-const INVALID_AUTHORIZATION: SqlState = SqlState("28000");
 
 /// The status of an error: code by SQLSTATE, message as the error prints itself, its parts in headers.
 pub(super) fn status(error: &SqlError) -> Status {
@@ -36,7 +35,8 @@ fn code(state: SqlState) -> Code {
         ("57014", _) => Code::Cancelled,
         ("0A000", _) => Code::Unimplemented,
         ("40001", _) => Code::Aborted,
-        ("28000", _) => Code::Unauthenticated,
+        ("42501", _) => Code::PermissionDenied,
+        (_, "28") => Code::Unauthenticated,
         ("08P01", _) => Code::InvalidArgument,
         ("54001", _) | (_, "42" | "22" | "21" | "23" | "26" | "2B" | "58") => Code::InvalidArgument,
         (_, "53") => Code::ResourceExhausted,
@@ -69,7 +69,7 @@ pub(super) fn unknown_statement() -> SqlError {
 }
 
 pub(super) fn unauthenticated(message: &str) -> SqlError {
-    SqlError::new(INVALID_AUTHORIZATION, message).with_hint("log in again")
+    SqlError::new(SqlState::INVALID_AUTHORIZATION, message).with_hint("log in again")
 }
 
 pub(super) fn too_many(message: impl Into<String>) -> SqlError {
@@ -118,6 +118,10 @@ mod tests {
             (SqlState::QUERY_CANCELED, Code::Cancelled),
             (SqlState::FEATURE_NOT_SUPPORTED, Code::Unimplemented),
             (SqlState::OUT_OF_MEMORY, Code::ResourceExhausted),
+            (SqlState::INVALID_PASSWORD, Code::Unauthenticated),
+            (SqlState::INVALID_AUTHORIZATION, Code::Unauthenticated),
+            (SqlState::TOO_MANY_CONNECTIONS, Code::ResourceExhausted),
+            (SqlState::INSUFFICIENT_PRIVILEGE, Code::PermissionDenied),
             (SqlState::CONNECTION_FAILURE, Code::Unavailable),
             (SqlState::CANNOT_CONNECT_NOW, Code::Unavailable),
             (SqlState::INTERNAL_ERROR, Code::Internal),

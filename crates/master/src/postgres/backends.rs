@@ -1,20 +1,19 @@
 //! The connections that there are, for cancel requests: those come on connections of their own.
 
-use super::limits::CONNECTIONS_MAX;
-use crate::error::{SqlError, SqlResult, SqlState, internal};
+use crate::error::{SqlResult, internal};
+use damson_cluster::SessionId;
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_util::sync::CancellationToken;
 
-const TOO_MANY_CONNECTIONS: SqlState = SqlState("53300");
+/// Numbers that a process can have, and 0: far more than there can be connections.
+const PROCESSES: u64 = 1 << 31;
 
 /// Every connection that has been let in.
 #[derive(Default)]
 pub(super) struct Backends {
-    next: AtomicU32,
     secrets: SystemRandomBytes,
     running: Mutex<HashMap<u32, Entry>>,
 }
@@ -41,24 +40,19 @@ pub(super) struct Backend {
 }
 
 impl Backends {
-    /// A new connection's place.
+    /// A new connection's place, whose process has its session's number: clients end others by it with `pg_terminate_backend`.
     ///
     /// # Errors
-    /// 53300.
-    pub(super) fn enter(self: &Arc<Self>) -> SqlResult<Backend> {
+    /// A system without random bytes.
+    pub(super) fn enter(self: &Arc<Self>, session: SessionId) -> SqlResult<Backend> {
         let mut secret = [0; 4];
         self.secrets.0.fill(&mut secret).map_err(|_| internal("the system gives no random bytes"))?;
         let mut running = self.running.lock();
-        if running.len() >= CONNECTIONS_MAX {
-            return Err(SqlError::new(TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
+        // Clients take it for a positive i32. Of those that come round again, numbers in use are left out; 0 is no process.
+        let mut process = (session.0 % PROCESSES) as u32;
+        while process == 0 || running.contains_key(&process) {
+            process = (process + 1) % PROCESSES as u32;
         }
-        // Numbers that are in use are left out when they come round again; 0 is no process.
-        let process = loop {
-            let process = self.next.fetch_add(1, Ordering::Relaxed) & (i32::MAX as u32);
-            if process != 0 && !running.contains_key(&process) {
-                break process;
-            }
-        };
         let cancel = Arc::<Mutex<Option<CancellationToken>>>::default();
         running.insert(process, Entry { secret, cancel: Arc::clone(&cancel) });
         Ok(Backend { process, secret, cancel, all: Arc::clone(self) })
@@ -99,8 +93,8 @@ mod tests {
     #[test]
     fn a_cancel_needs_the_secret() {
         let backends = Arc::new(Backends::default());
-        let (one, other) = (backends.enter().unwrap(), backends.enter().unwrap());
-        assert_ne!(one.process, other.process);
+        let (one, other) = (backends.enter(SessionId(7)).unwrap(), backends.enter(SessionId(8)).unwrap());
+        assert_eq!((one.process, other.process), (7, 8));
         let cancel = CancellationToken::new();
         one.runs(Some(cancel.clone()));
         let mut wrong = one.secret;
@@ -115,11 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_ends_makes_room() {
+    fn numbers_come_round_again() {
         let backends = Arc::new(Backends::default());
-        let mut all: Vec<Backend> = (0..CONNECTIONS_MAX).map(|_| backends.enter().unwrap()).collect();
-        assert_eq!(backends.enter().err().unwrap().state.0, "53300");
-        all.pop();
-        assert!(backends.enter().is_ok());
+        let enter = |session| backends.enter(SessionId(session)).unwrap();
+        let (first, last) = (enter(1), enter(PROCESSES - 1));
+        assert_eq!((first.process, last.process), (1, i32::MAX as u32));
+        assert_eq!(enter(PROCESSES).process, 2, "0 is none, and 1 is there");
+        drop(first);
+        assert_eq!(enter(PROCESSES).process, 1);
+        assert_eq!(enter(2 * PROCESSES - 1).process, 1, "that of the last one is in use");
     }
 }

@@ -1,11 +1,14 @@
 //! One client: its session, and its messages in turn.
 
+use super::authentication::authenticate;
 use super::backends::{Backend, Backends};
 use super::extended::{Portal, Statement};
 use super::limits::OPENING;
-use super::opening::{Client, Refused, open};
+use super::opening::{Opened, Refused, open};
 use super::run::{Event, Execution, Job};
 use super::wire::{Wire, WireError};
+use crate::auth::Peer;
+use crate::catalog::RoleId;
 use crate::error::{SqlError, SqlResult, SqlState, task_ended};
 use crate::master::Master;
 use crate::session::Session;
@@ -15,6 +18,8 @@ use damson_pg::frontend::{Malformed, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(super) const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
-const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
 
 /// Settings that clients are told when they connect, and whenever they change, by the names that they know.
 const REPORTED: [(&str, &str); 8] = [
@@ -76,9 +80,8 @@ pub(super) struct Connection<S> {
     pub portals: HashMap<String, Portal>,
     master: Shared<Master>,
     backend: Backend,
-    shutdown: CancellationToken,
-    /// Values of [`REPORTED`] as the client knows them.
-    told: Vec<Option<String>>,
+    /// What the client knows of [`REPORTED`], and of its role.
+    told: HashMap<&'static str, String>,
     /// After an error in the extended protocol, up to Sync.
     is_skipping: bool,
 }
@@ -96,15 +99,15 @@ pub(super) async fn serve(
     }
     let mut wire = Wire::new(stream);
     let opened = tokio::select! {
-        opened = tokio::time::timeout(OPENING, open(&mut wire, peer, &backends)) => opened,
+        opened = tokio::time::timeout(OPENING, let_in(&mut wire, peer, &master, &backends)) => opened,
         () = shutdown.cancelled() => return,
     };
-    let client = match opened {
+    let (client, role) = match opened {
         Ok(Ok(client)) => client,
         Ok(Err(Refused::Told(error))) => return farewell(&mut wire, &error).await,
         Ok(Err(Refused::Silently)) | Err(_) => return,
     };
-    let begun = begin(&mut wire, &client, &master, &backends).await;
+    let begun = begin(client, role, peer, &master, &backends).await;
     let (session, backend) = match begun {
         Ok(begun) => begun,
         Err(error) => return farewell(&mut wire, &error).await,
@@ -116,28 +119,52 @@ pub(super) async fn serve(
         portals: HashMap::new(),
         master,
         backend,
-        shutdown,
-        told: vec![None; REPORTED.len()],
+        told: HashMap::new(),
         is_skipping: false,
     };
     connection.welcome();
-    let ended = connection.answer().await;
+    let session = connection.session.clone();
+    let ended = tokio::select! {
+        ended = connection.answer() => ended,
+        never = end_with_server(&shutdown, &session) => match never {},
+    };
     if let Err(error) = ended {
         tracing::debug!(%error, session_id = connection.session.id.0, "a client of the PostgreSQL protocol went");
     }
     connection.clean_up().await;
 }
 
+/// Who it is, and the role that it has shown to be.
+async fn let_in(
+    wire: &mut Wire<TcpStream>,
+    peer: IpAddr,
+    master: &Shared<Master>,
+    backends: &Backends,
+) -> Result<(Opened, RoleId), Refused> {
+    let opened = open(wire, backends).await?;
+    let peer = Peer { address: Some(peer), is_encrypted: false };
+    let role = authenticate(wire, &master.auth, &opened, peer).await?;
+    Ok((opened, role))
+}
+
+/// The server's end is that of its sessions: what runs is cancelled, and clients are told why. Goes on until the connection has ended.
+async fn end_with_server(shutdown: &CancellationToken, session: &Shared<Session>) -> Infallible {
+    shutdown.cancelled().await;
+    session.terminate();
+    future::pending().await
+}
+
 /// The session, with the settings of the opening.
 async fn begin(
-    wire: &mut Wire<TcpStream>,
-    client: &Client,
+    client: Opened,
+    role: RoleId,
+    peer: IpAddr,
     master: &Shared<Master>,
     backends: &Arc<Backends>,
 ) -> SqlResult<(Shared<Session>, Backend)> {
-    let backend = backends.enter()?;
-    let session: Shared<Session> = master.session(&client.user).into();
-    for (name, value) in &client.settings {
+    let session: Shared<Session> = master.client_session(&client.user, role, Some(peer))?.into();
+    let backend = backends.enter(session.id)?;
+    for (name, value) in client.into_settings()? {
         let name = name.to_ascii_lowercase();
         if name == "client_encoding" {
             if ENCODINGS.contains(&value.trim_matches(['\'', '"']).to_ascii_lowercase().as_str()) {
@@ -151,7 +178,6 @@ async fn begin(
         let (session, work) = (session.clone(), quoted);
         on_cpu(&master.cpu, async move { session.execute(&work, vec![]).await }.boxed()).await?;
     }
-    wire.out.authentication_ok();
     Ok((session, backend))
 }
 
@@ -188,26 +214,22 @@ async fn on_cpu<T: Send + 'static>(cpu: &Handle, work: BoxFuture<'static, SqlRes
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// What a client is told of itself and the server.
     fn welcome(&mut self) {
-        let user = self.session.user().to_owned();
-        for (name, value) in
-            [("integer_datetimes", "on"), ("is_superuser", "on"), ("session_authorization", user.as_str())]
-        {
-            self.wire.out.parameter_status(name, value);
-        }
+        self.wire.out.parameter_status("integer_datetimes", "on");
         self.tell_settings();
         self.wire.out.backend_key(self.backend.process, self.backend.secret);
     }
 
     /// ParameterStatus of the settings that have changed.
     fn tell_settings(&mut self) {
-        for ((name, setting), told) in REPORTED.iter().zip(&mut self.told) {
-            let value = self.session.setting(setting);
-            if let Some(value) = &value
-                && told.as_ref() != Some(value)
-            {
-                self.wire.out.parameter_status(name, value);
+        let settings = REPORTED.iter().filter_map(|(name, setting)| Some((*name, self.session.setting(setting)?)));
+        let (session_user, is_superuser) = self.session.roles_shown();
+        let is_superuser = if is_superuser { "on" } else { "off" }.to_owned();
+        let roles = [("session_authorization", session_user), ("is_superuser", is_superuser)];
+        for (name, value) in settings.chain(roles) {
+            if self.told.get(name) != Some(&value) {
+                self.wire.out.parameter_status(name, &value);
+                self.told.insert(name, value);
             }
-            *told = value;
         }
     }
 
@@ -216,12 +238,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.ready().await?;
         loop {
             let message = tokio::select! {
-                message = self.wire.message() => message,
-                () = self.shutdown.cancelled() => {
-                    let error = SqlError::new(ADMIN_SHUTDOWN, "terminating connection due to administrator command");
+                biased;
+                error = self.session.until_ended() => {
                     farewell(&mut self.wire, &error).await;
                     return Ok(());
                 }
+                message = self.wire.message() => message,
             };
             let (kind, body) = match message {
                 Ok(message) => message,
@@ -296,6 +318,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// The client may send its next statement.
     pub(super) async fn ready(&mut self) -> io::Result<()> {
         self.backend.runs(None);
+        if self.session.is_ended() {
+            // The farewell comes instead.
+            return Ok(());
+        }
         let state = self.session.transaction_state().await;
         if state == TransactionState::Idle {
             // Portals live as long as their transaction.
@@ -308,6 +334,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Tells an error, which fails the block if there is one.
     pub(super) async fn fail(&mut self, error: &SqlError, offset: usize) {
+        if self.session.is_ended() {
+            // That is why, and the client is told so.
+            return;
+        }
         tell(&mut self.wire.out, Severity::Error, error, offset);
         self.session.fail_block().await;
     }
@@ -339,7 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// What the next cancel request cancels.
     pub(super) fn cancellable(&self) -> CancellationToken {
-        let cancel = self.shutdown.child_token();
+        let cancel = self.session.cancellation();
         self.backend.runs(Some(cancel.clone()));
         cancel
     }
@@ -370,7 +400,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn clean_up(&mut self) {
         self.backend.runs(None);
         self.portals.clear();
-        if self.session.transaction_state().await == TransactionState::Idle {
+        // Who ended the session has ended its transaction.
+        if self.session.is_ended() || self.session.transaction_state().await == TransactionState::Idle {
             return;
         }
         let (session, cpu) = (self.session.clone(), self.master.cpu.clone());

@@ -155,12 +155,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// A table or a column that does not exist.
     async fn target(&mut self, table: &RelationName, columns: &[Name]) -> Result<Target, Failed> {
         let table_name = relation(table);
-        let session = self.session.clone();
-        let listed = if columns.is_empty() { "*".to_owned() } else { names(columns) };
-        let query = format!("SELECT {listed} FROM {table_name}");
-        let described = async move { session.prepare_typed(&query, &[]).await };
-        let described = self.on_cpu(described.boxed()).await?;
-        let columns: Vec<String> = described.schema.fields().iter().map(|field| field.name().clone()).collect();
+        let columns = match columns {
+            [] => self.session.insert_columns(table).await?,
+            listed => listed.iter().map(|column| column.text.clone()).collect(),
+        };
         let places: Vec<String> = (1..=columns.len()).map(|number| format!("${number}")).collect();
         let quoted: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
         let text = format!("INSERT INTO {table_name} ({}) VALUES ({})", quoted.join(", "), places.join(", "));

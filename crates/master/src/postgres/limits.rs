@@ -1,18 +1,19 @@
 //! What one client, and all of them, may hold.
 
+use crate::sessions::SESSIONS_MAX;
 use std::time::Duration;
 
-/// Connections at once.
-pub(super) const CONNECTIONS_MAX: usize = 5_000;
+/// Connections at once: all sessions that there may be, and those that have not shown who they are yet; more are closed without a word.
+pub(super) const ACCEPTED_MAX: usize = SESSIONS_MAX + 500;
 
-/// With those that have not said who they are yet; more are closed without a word.
-pub(super) const ACCEPTED_MAX: usize = CONNECTIONS_MAX + 500;
-
-/// A connection that has not said who it is for so long is closed.
+/// A connection that has not shown who it is for so long is closed.
 pub(super) const OPENING: Duration = Duration::from_secs(60);
 
 /// The first packet of a connection, whose sender nobody knows: PostgreSQL's own bound.
 pub(super) const OPENING_BYTES_MAX: usize = 10_000;
+
+/// An answer to what a connection is asked that opens: a password, or a message of SCRAM. PostgreSQL's own have at most 1,024 bytes.
+pub(super) const AUTHENTICATION_BYTES_MAX: usize = 4 << 10;
 
 /// A message of a client: a statement's text, or its parameters.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -38,5 +39,5 @@ pub(super) const PORTALS_MAX: usize = 1_000;
 /// How long nothing is accepted when the process has no file descriptors left.
 pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-const _: () = assert!(OPENING_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(OPENING_BYTES_MAX < MESSAGE_BYTES_MAX && AUTHENTICATION_BYTES_MAX < OPENING_BYTES_MAX);
 const _: () = assert!(READ_BYTES <= READ_BYTES_MAX);

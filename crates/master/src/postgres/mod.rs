@@ -1,6 +1,6 @@
 //! Stops 1 and 8 of a query's walk: the PostgreSQL protocol, for psql, pgjdbc and what else speaks it.
 
-mod admission;
+mod authentication;
 mod backends;
 mod cells;
 mod columns;

@@ -1,26 +1,47 @@
 //! How a connection begins: who is it, what does it want, and with which settings.
 
-use super::admission::admit;
 use super::backends::Backends;
 use super::connection::{PROTOCOL_VIOLATION, sql_error};
 use super::wire::{Wire, WireError};
 use crate::error::{SqlError, SqlState};
+use crate::sql::DATABASE;
 use damson_pg::frontend::Opening;
-use std::net::IpAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 const INVALID_CATALOG_NAME: SqlState = SqlState("3D000");
 const INVALID_AUTHORIZATION: SqlState = SqlState("28000");
 
-/// Databases by name: there is one, and clients ask for `postgres` where they know no better.
-const DATABASES: [&str; 2] = [crate::sql::DATABASE, "postgres"];
+/// The database of those who know no better; there is one, of another name.
+const MAINTENANCE_DATABASE: &str = "postgres";
 
-/// A client that was let in.
+/// What a client says before it has shown who it is.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct Opened {
     pub user: String,
+    /// By the name that rules have for it.
+    pub database: String,
     /// Names and values, in the client's order.
     pub settings: Vec<(String, String)>,
+    /// More of these, as on a server's command line.
+    pub options: Option<String>,
+}
+
+impl Opened {
+    /// What is wrong with it is for those that were let in to know.
+    ///
+    /// # Errors
+    /// Another database, and options that are none.
+    pub(super) fn into_settings(mut self) -> Result<Vec<(String, String)>, SqlError> {
+        if self.database != DATABASE {
+            let message = format!("database \"{}\" does not exist", self.database);
+            let hint = format!("The database is \"{DATABASE}\".");
+            return Err(SqlError::new(INVALID_CATALOG_NAME, message).with_hint(hint));
+        }
+        if let Some(options) = &self.options {
+            self.settings.extend(options_of(options)?);
+        }
+        Ok(self.settings)
+    }
 }
 
 /// Why a connection does not begin.
@@ -51,12 +72,11 @@ impl From<WireError> for Refused {
 /// Reads the opening; carries a cancel request out.
 ///
 /// # Errors
-/// What is no opening of this protocol, another database, and clients that are not let in.
+/// What is no opening of this protocol.
 pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
-    peer: IpAddr,
     backends: &Backends,
-) -> Result<Client, Refused> {
+) -> Result<Opened, Refused> {
     // A client may ask for each kind of encryption once.
     let mut asked = [false; 2];
     let (minor, mut settings) = loop {
@@ -83,20 +103,21 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let no_user = || SqlError::new(INVALID_AUTHORIZATION, "no PostgreSQL user name specified in startup packet");
     let user = take("user").ok_or_else(no_user)?;
-    let database = take("database").unwrap_or_else(|| user.clone());
+    let database = database_of(take("database"), &user);
+    let options = take("options");
     if take("replication").is_some_and(|value| !["false", "off", "no", "0"].contains(&value.as_str())) {
         return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "replication connections are not supported").into());
     }
-    admit(peer, &user, &database)?;
-    if !DATABASES.contains(&database.as_str()) {
-        let message = format!("database \"{database}\" does not exist");
-        let hint = format!("The database is \"{}\".", DATABASES[0]);
-        return Err(SqlError::new(INVALID_CATALOG_NAME, message).with_hint(hint).into());
+    Ok(Opened { user, database, settings, options })
+}
+
+/// Rules are of the one database that there is, whatever a client calls it: `postgres`, as tools do, or as libpq does that was told no
+/// name, as the user.
+fn database_of(asked: Option<String>, user: &str) -> String {
+    match asked {
+        Some(other) if other != MAINTENANCE_DATABASE && other != user => other,
+        _ => DATABASE.to_owned(),
     }
-    if let Some(options) = take("options") {
-        settings.extend(options_of(&options)?);
-    }
-    Ok(Client { user, settings })
 }
 
 /// There is none: the client goes on without, or ends the connection.
@@ -158,7 +179,7 @@ mod tests {
         assert_eq!(options_of("").unwrap(), []);
     }
 
-    async fn opened(sent: &[&[u8]]) -> (Result<Client, Refused>, Vec<u8>) {
+    async fn opened(sent: &[&[u8]]) -> (Result<Opened, Refused>, Vec<u8>) {
         let (mut client, server) = duplex(1 << 14);
         let mut wire = Wire::new(server);
         let talk = async {
@@ -167,9 +188,8 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let peer = "127.0.0.1".parse().unwrap();
         let backends = Backends::default();
-        let (opened, ()) = tokio::join!(open(&mut wire, peer, &backends), talk);
+        let (opened, ()) = tokio::join!(open(&mut wire, &backends), talk);
         wire.flush().await.unwrap();
         drop(wire);
         let mut answer = vec![];
@@ -194,18 +214,40 @@ mod tests {
         let (client, answer) = opened(&[b"\0\0\0\x08\x04\xd2\x16\x2f", &start(&settings)]).await;
         let Ok(client) = client else { panic!("refused") };
         assert_eq!(answer, b"N");
-        assert_eq!((client.user.as_str(), client.settings.len()), ("alice", 1));
+        assert_eq!((client.user.as_str(), client.database.as_str()), ("alice", "damson"));
+        assert_eq!(client.into_settings().unwrap(), [("application_name".to_owned(), "psql".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn the_one_database_has_several_names() {
+        let named = async |settings: &[(&str, &str)]| match opened(&[&start(settings)]).await.0 {
+            Ok(opened) => opened,
+            Err(_) => panic!("refused"),
+        };
+        for settings in [
+            [("user", "alice"), ("database", "damson")].as_slice(),
+            &[("user", "alice"), ("database", "postgres")],
+            &[("user", "alice"), ("database", "alice")],
+            &[("user", "alice"), ("database", "")],
+            &[("user", "alice")],
+        ] {
+            assert_eq!(named(settings).await.database, "damson", "{settings:?}");
+        }
+        let other = named(&[("user", "alice"), ("database", "bob")]).await;
+        assert_eq!(other.database, "bob");
+        assert_eq!(other.into_settings().unwrap_err().state.0, "3D000");
+        let wrong = named(&[("user", "alice"), ("options", "-x")]).await;
+        assert_eq!(wrong.into_settings().unwrap_err().state, SqlState::SYNTAX_ERROR);
     }
 
     #[tokio::test]
     async fn what_is_no_opening_is_refused() {
-        let sqlstate = |refused: Result<Client, Refused>| match refused {
+        let sqlstate = |refused: Result<Opened, Refused>| match refused {
             Err(Refused::Told(error)) => error.state.0,
             _ => "",
         };
         for (packet, want) in [
-            (start(&[("user", "alice"), ("database", "other")]), "3D000"),
-            (start(&[("user", "alice")]), "3D000"),
+            (start(&[("user", "alice"), ("replication", "database")]), "0A000"),
             (start(&[("database", "damson")]), "28000"),
             (b"\0\0\0\x08\0\x02\0\0".to_vec(), "0A000"),
             (b"\0\0\0\x03\0\x02\0\0".to_vec(), "08P01"),

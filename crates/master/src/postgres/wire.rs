@@ -1,6 +1,9 @@
 //! A connection's bytes as messages.
 
-use super::limits::{AHEAD_BYTES_MAX, MESSAGE_BYTES_MAX, OPENING_BYTES_MAX, READ_BYTES, READ_BYTES_MAX, SEND_BYTES};
+use super::limits::{
+    AHEAD_BYTES_MAX, AUTHENTICATION_BYTES_MAX, MESSAGE_BYTES_MAX, OPENING_BYTES_MAX, READ_BYTES, READ_BYTES_MAX,
+    SEND_BYTES,
+};
 use bytes::BytesMut;
 use damson_pg::backend::Messages;
 use std::future;
@@ -51,11 +54,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     /// A client that goes, or sends a length that no message has.
     pub(super) async fn message(&mut self) -> Result<(u8, BytesMut), WireError> {
+        self.message_up_to(MESSAGE_BYTES_MAX).await
+    }
+
+    /// As [`Wire::message`], of a client that nobody knows yet: no long one.
+    ///
+    /// # Errors
+    /// As [`Wire::message`].
+    pub(super) async fn authentication(&mut self) -> Result<(u8, BytesMut), WireError> {
+        self.message_up_to(AUTHENTICATION_BYTES_MAX).await
+    }
+
+    async fn message_up_to(&mut self, max: usize) -> Result<(u8, BytesMut), WireError> {
         while self.input.is_empty() {
             self.read(READ_BYTES).await?;
         }
         let kind = self.input[0];
-        Ok((kind, self.body(1, MESSAGE_BYTES_MAX).await?))
+        Ok((kind, self.body(1, max).await?))
     }
 
     /// What follows `before` bytes and a length.

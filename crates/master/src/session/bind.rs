@@ -5,11 +5,12 @@ use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::client_names::{SessionFacts, write_out_client_names};
 use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
+use super::privileges::check_read;
 use super::read_error_log::{READ_ERROR_LOG, ReadErrorLog};
 use super::relation_names::name_relations;
 use super::row_values::compare_rows;
 use super::sequence_calls::write_out_nextval;
-use crate::catalog::{Catalog, CatalogState, Relation, ViewDef};
+use crate::catalog::{Catalog, CatalogState, Object, Relation, ViewDef};
 use crate::engine::{
     CATALOG, StatementNames, count_occurrences, join_scalar_rows, statement_state, write_out_nulls,
     write_out_subqueries,
@@ -83,7 +84,8 @@ impl Session {
     }
 
     pub(super) fn names(&self, catalog: Arc<CatalogState>, segment_id: bool) -> StatementNames {
-        StatementNames::new(catalog, &self.search_schema(), segment_id)
+        let reader = self.reader(&catalog);
+        StatementNames::new(catalog, &self.search_schema(), segment_id).with_reader(reader)
     }
 
     fn bind_with<'a>(
@@ -124,9 +126,18 @@ impl Session {
     ) -> Result<(), DataFusionError> {
         let setting = |name: &str| self.settings.lock().get(name).ok().map(|(_, value, _)| value);
         let search_schema = names.search_schema();
-        let facts = SessionFacts { user: &self.user, search_schema, session: self.id.0, setting: &setting };
+        let catalog = names.state();
+        let name = |role| self.role_name(role, catalog);
+        let (acting, session_role) = (self.acting_role(catalog), self.session_role(catalog));
+        let facts = SessionFacts {
+            user: name(acting),
+            session_user: name(session_role),
+            search_schema,
+            session: self.id.0,
+            setting: &setting,
+        };
         let called = write_out_client_names(query, &facts).map_err(external)?;
-        let lookup = Lookup { state: Arc::clone(names.state()), search_schema: search_schema.to_owned() };
+        let lookup = Lookup { state: Arc::clone(catalog), search_schema: search_schema.to_owned(), role: acting };
         for function in called.iter().filter_map(|name| catalog_function(name, &lookup)) {
             state.register_udf(Arc::new(function))?;
         }
@@ -138,6 +149,7 @@ impl Session {
             files: Arc::clone(&self.master.files),
             state: Arc::clone(names.state()),
             search_schema: names.search_schema().to_owned(),
+            reader: names.reader(),
         }
     }
 
@@ -156,6 +168,9 @@ impl Session {
         }
         if names.is_prepared(schema, name) {
             return Ok(());
+        }
+        if let (Some(role), Some(relation)) = (names.reader(), names.state().relation(schema, name)) {
+            check_read(names.state(), role, relation).map_err(external)?;
         }
         match names.state().relation(schema, name) {
             Some(Relation::View(view)) => {
@@ -188,6 +203,10 @@ impl Session {
         depth: usize,
     ) -> Result<(), DataFusionError> {
         let state = names.state();
+        if let (Some(role), Some(relation)) = (names.reader(), state.relation(schema, name)) {
+            // What was granted then does not count.
+            check_read(&self.master.catalog.current(), role, relation).map_err(external)?;
+        }
         let provider = match state.relation(schema, name) {
             Some(Relation::View(view)) => Some(self.view(names, view, depth).await?),
             Some(Relation::Table(_)) => names.find(schema, name),
@@ -228,7 +247,12 @@ impl Session {
         let sql::Statement::Query(query) = statement else {
             return Err(external(SqlError::new(SqlState::INTERNAL_ERROR, format!("view {name} is not a query"))));
         };
-        let inner = names.within_view(&view.search_schema, mentions_segment_id(&query));
+        // A view reads what its owner may read.
+        let rights = self.master.catalog.current();
+        let rights = if names.is_past() { &rights } else { names.state() };
+        let owner = rights.access(&Object::View(view.schema.clone(), view.name.clone())).owner;
+        let reader = Some(owner).filter(|owner| !rights.is_superuser(*owner));
+        let inner = names.within_view(&view.search_schema, mentions_segment_id(&query)).with_reader(reader);
         let (_, mut plan) = self.bind_with(&inner, &query, depth + 1).await?;
         if !view.columns.is_empty() {
             let columns = plan.schema().columns();
@@ -302,6 +326,8 @@ impl Session {
                 .map(|(name, value, about)| (name.into(), value, about.into()))
                 .collect(),
             functions,
+            role: self.acting_role(names.state()),
+            sessions: if table.needs_sessions() { self.master.sessions.activity() } else { vec![] },
         })
     }
 }

@@ -93,6 +93,7 @@ impl Session {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        self.check_ended()?;
         let mut slot = tokio::select! {
             slot = self.block.lock() => slot,
             () = cancel.cancelled() => return Err(SqlError::canceled()),
@@ -121,14 +122,25 @@ impl Session {
         if let Ok(Statement::Transaction(_)) = statement {
             return Ok((self.master.catalog.current(), Failure::default()));
         }
-        let transaction = block.open()?;
-        let began = transaction.begin_statement();
-        let state = transaction.state();
-        if statement.is_err() || began.is_err() {
+        let state = block.reads()?;
+        if statement.is_err() {
             block.failure.fails();
         }
-        began?;
         Ok((state, block.failure.clone()))
+    }
+
+    /// What a statement would read now.
+    ///
+    /// # Errors
+    /// As [`Session::reading`].
+    pub(super) async fn snapshot(&self) -> SqlResult<Arc<CatalogState>> {
+        match &mut *self.block.lock().await {
+            None => Ok(self.master.catalog.current()),
+            Some(block) => {
+                block.activity.touch();
+                block.reads()
+            }
+        }
     }
 
     /// Rolls the block back if it has been idle for longer than the session's settings allow.
@@ -247,9 +259,12 @@ impl Session {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        // What is a transaction below looks again, at the state that it reads.
+        let state = self.master.catalog.current();
+        self.authorize(&statement, &state)?;
         match &statement {
             Statement::Query(query) => {
-                let (state, read_only) = (self.master.catalog.current(), self.default_read_only());
+                let read_only = self.default_read_only();
                 return self.query_or_setval(query, text, parameters, state, read_only, cancel).boxed().await;
             }
             Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).boxed().await,
@@ -446,6 +461,18 @@ impl Block {
     /// Whether statements can run in it.
     fn is_open(&self) -> bool {
         !self.has_timed_out && !self.is_cut_off && !self.failure.has_failed() && self.transaction.is_some()
+    }
+
+    /// What its next statement reads.
+    fn reads(&mut self) -> SqlResult<Arc<CatalogState>> {
+        let transaction = self.open()?;
+        let began = transaction.begin_statement();
+        let state = transaction.state();
+        if let Err(error) = began {
+            self.failure.fails();
+            return Err(error);
+        }
+        Ok(state)
     }
 
     /// The transaction, unless the block has failed.

@@ -15,7 +15,9 @@ use std::ops::ControlFlow;
 
 /// What is constant for a statement.
 pub(super) struct SessionFacts<'a> {
+    /// The role whose rights count.
     pub user: &'a str,
+    pub session_user: &'a str,
     pub search_schema: &'a str,
     pub session: u64,
     /// A setting's value; None where there is none of that name.
@@ -143,7 +145,8 @@ impl ClientNames<'_> {
         let facts = self.facts;
         Ok(Some(match name.as_str() {
             "current_database" | "current_catalog" => text(DATABASE),
-            "current_user" | "session_user" | "user" | "current_role" => text(facts.user),
+            "current_user" | "user" | "current_role" => text(facts.user),
+            "session_user" => text(facts.session_user),
             "current_schema" => text(facts.search_schema),
             "version" => {
                 let version = (facts.setting)("server_version").unwrap_or_default();
@@ -438,7 +441,8 @@ mod tests {
     fn rewritten(query: &str) -> SqlResult<(String, Vec<String>)> {
         let sql::Statement::Query(mut statement) = sql::parse(query).unwrap() else { panic!("{query} is a query") };
         let setting = |name: &str| (name == "timezone").then(|| "UTC".to_owned());
-        let facts = SessionFacts { user: "ann", search_schema: "public", session: 7, setting: &setting };
+        let facts =
+            SessionFacts { user: "ann", session_user: "bob", search_schema: "public", session: 7, setting: &setting };
         let called = write_out_client_names(&mut statement, &facts)?;
         Ok((statement.to_string(), called.into_iter().collect()))
     }

@@ -6,6 +6,7 @@ use super::Session;
 use super::backup::until;
 use super::bind::{Bound, external};
 use super::copy::{format_of, is_partition};
+use super::privileges::check_files;
 use crate::catalog::{ExternalDef, ViewDef};
 use crate::ddl::error_log_of;
 use crate::engine::{FileColumns, FileRelation, FileTable, StatementNames};
@@ -60,6 +61,7 @@ impl Session {
     /// The leaf of files, which are looked at.
     async fn file_relation(&self, names: &StatementNames, call: FilesInFrom) -> SqlResult<u32> {
         let FilesInFrom { copy, says_header, .. } = call;
+        check_files(names.reader())?;
         if matches!(copy.on_bad_row, OnBadRow::Reject { log: true, .. }) {
             let message = "LOG ERRORS is not supported where files are queried";
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));

@@ -108,6 +108,21 @@ impl Session {
         Ok(Bound { plan, ..bound })
     }
 
+    /// Names of the columns that an INSERT has which names none. Reads nothing: who may insert may know them.
+    ///
+    /// # Errors
+    /// 42P01; 42809 for what nothing is inserted into; 42501.
+    pub(crate) async fn insert_columns(&self, table: &RelationName) -> SqlResult<Vec<String>> {
+        let state = self.snapshot().await?;
+        self.authorize_insert(table, &state)?;
+        let names = |columns: &[ColumnDef]| columns.iter().map(|column| column.name.clone()).collect();
+        let external = find_writable(&state, table, &self.search_schema())?;
+        match external.as_ref().and_then(|view| view.external.as_ref()) {
+            Some(external) => Ok(names(&external.columns)),
+            None => Ok(names(&self.table(&state, table)?.def.columns)),
+        }
+    }
+
     pub(super) fn table(&self, catalog: &CatalogState, name: &RelationName) -> SqlResult<Arc<TableEntry>> {
         find_table(catalog, name, &self.search_schema())
     }

@@ -4,6 +4,7 @@ use super::backup::until;
 use super::bind::{Bound, located};
 use super::column_names::plain;
 use super::setval::Setval;
+use super::signal_backend::SignalBackend;
 use super::truncate_error_log::TruncateErrorLog;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, FileKey};
@@ -57,6 +58,9 @@ impl Session {
         text: &str,
         state: Arc<CatalogState>,
     ) -> SqlResult<(SchemaRef, Vec<DataType>)> {
+        if let Some(signal) = SignalBackend::of(query)? {
+            return Ok((signal.schema(), vec![]));
+        }
         if let Some(truncate) = TruncateErrorLog::of(query)? {
             return Ok((truncate.schema(), vec![]));
         }

@@ -1,7 +1,8 @@
 //! `gp_read_error_log('t')` in FROM.
 
 use super::bind::external;
-use crate::catalog::CatalogState;
+use super::privileges::check_read;
+use crate::catalog::{CatalogState, RoleId};
 use crate::ddl::find_error_log;
 use crate::dispatch::FileService;
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -31,6 +32,8 @@ pub(super) struct ReadErrorLog {
     pub files: Arc<FileService>,
     pub state: Arc<CatalogState>,
     pub search_schema: String,
+    /// Whose rights to read count; None: a superuser's.
+    pub reader: Option<RoleId>,
 }
 
 impl fmt::Debug for ReadErrorLog {
@@ -58,9 +61,15 @@ impl ReadErrorLog {
             let error = SqlError::new(SqlState::INVALID_PARAMETER, message);
             return Err(error.with_hint(format!("SELECT * FROM {READ_ERROR_LOG}('table').")));
         };
-        let found = relation_in_text(name).and_then(|name| find_error_log(&self.state, &name, &self.search_schema));
+        let found = relation_in_text(name)
+            .and_then(|name| Ok((find_error_log(&self.state, &name, &self.search_schema)?, name)));
         // The position would be that of the name in its quotes.
-        found.map_err(|error| SqlError { position: None, ..error })
+        let (log, name) = found.map_err(|error| SqlError { position: None, ..error })?;
+        let relation = self.state.relation(name.schema_or(&self.search_schema), &name.name);
+        if let (Some(role), Some(relation)) = (self.reader, relation) {
+            check_read(&self.state, role, relation)?;
+        }
+        Ok(log)
     }
 }
 

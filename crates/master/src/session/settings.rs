@@ -38,8 +38,10 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("lock_timeout", "0", "How long a statement waits for a lock; 0 is as long as it takes."),
     ("optimizer", "on", "Accepted; there is one planner."),
     ("search_path", "public", "Schema in which unqualified names are looked up and made; the first one counts."),
+    ("role", "none", "The role whose rights count, SET ROLE's."),
     ("server_encoding", "UTF8", "Always UTF8."),
     ("server_version", "12.12 (Damson)", "The PostgreSQL version whose SQL is followed."),
+    ("session_authorization", "", "The role that has logged in, or SET SESSION AUTHORIZATION's."),
     (
         "snapshot_retention",
         "0",
@@ -59,6 +61,9 @@ const KNOWN: &[(&str, &str, &str)] = &[
 
 /// Levels of `synchronous_commit` that wait for the disk, besides on.
 const SYNCHRONOUS: [&str; 4] = ["group", "local", "remote_write", "remote_apply"];
+
+/// Names of roles: RESET ALL leaves them.
+const ROLES: [&str; 2] = ["role", "session_authorization"];
 
 /// What may be SHOWn and not SET.
 const READ_ONLY: &[&str] = &[
@@ -126,6 +131,11 @@ impl Settings {
     pub(super) fn own(&self, name: &str) -> SqlResult<(&'static str, Option<String>)> {
         let name = known(name)?;
         Ok((name, self.values.get(name).cloned()))
+    }
+
+    /// The role that was SET, if one was.
+    pub(super) fn role_setting(&self, name: &str) -> Option<String> {
+        self.values.get(name).cloned()
     }
 
     pub(super) fn lock_timeout(&self) -> Option<Duration> {
@@ -275,6 +285,11 @@ impl Session {
         }
         if let Some(value) = &set.value {
             check(name, value, state)?;
+            if ROLES.contains(&name) {
+                drop(settings);
+                self.check_role(name, value, state)?;
+                settings = self.settings.lock();
+            }
         }
         match &set.value {
             Some(value) => settings.values.insert(name, value.clone()),
@@ -294,7 +309,7 @@ impl Session {
             Some(name) => {
                 settings.values.remove(known(name)?);
             }
-            None => settings.values.clear(),
+            None => settings.values.retain(|name, _| ROLES.contains(name)),
         }
         Ok(Outcome::command("RESET"))
     }

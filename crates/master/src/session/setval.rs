@@ -64,6 +64,10 @@ impl Setval {
         Ok(Some(Setval { sequence, arguments, column }))
     }
 
+    pub(super) fn sequence(&self) -> &RelationName {
+        &self.sequence
+    }
+
     pub(super) fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(vec![Field::new(&self.column, DataType::Int64, true)]))
     }

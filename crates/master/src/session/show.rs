@@ -23,13 +23,15 @@ pub(super) fn schema(target: &ShowTarget) -> SchemaRef {
 
 impl Session {
     pub(super) fn show(&self, target: &ShowTarget, transaction: &Transaction) -> SqlResult<Outcome> {
+        let state = transaction.state();
         let settings = self.settings.lock();
         let now = |(name, value, about): (&'static str, String, &'static str)| match name {
             "transaction_isolation" => (name, transaction.isolation.name().to_owned(), about),
             "transaction_read_only" => (name, if transaction.read_only { "on" } else { "off" }.to_owned(), about),
-            "transaction_snapshot" => (name, transaction.state().snapshot.0.to_string(), about),
+            "transaction_snapshot" => (name, state.snapshot.0.to_string(), about),
+            "session_authorization" if value.is_empty() => (name, self.role_name(self.login, &state).to_owned(), about),
             SNAPSHOT_RETENTION => (name, self.snapshot_retention(), about),
-            BUCKET_MAP => (name, transaction.state().current_map().owners_text(), about),
+            BUCKET_MAP => (name, state.current_map().owners_text(), about),
             _ => (name, value, about),
         };
         let columns: Vec<Vec<String>> = match target {

@@ -29,7 +29,7 @@ impl TruncateErrorLog {
     /// # Errors
     /// 22023 for what names no table.
     pub(super) fn of(query: &syntax::Statement) -> SqlResult<Option<TruncateErrorLog>> {
-        let Some((call, column)) = only_call(query) else { return Ok(None) };
+        let Some((call, _, column)) = only_call(query, &[FUNCTION]) else { return Ok(None) };
         let name = call_arguments(call).as_deref().and_then(|arguments| match arguments {
             [argument] => name_in_quotes(argument),
             _ => None,
@@ -43,24 +43,39 @@ impl TruncateErrorLog {
         Ok(Some(TruncateErrorLog { table, column }))
     }
 
+    /// None: all tables.
+    pub(super) fn table(&self) -> Option<&RelationName> {
+        self.table.as_ref()
+    }
+
     pub(super) fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(vec![Field::new(&self.column, DataType::Boolean, false)]))
     }
 }
 
-/// The call, and what its column is called.
-fn only_call(query: &syntax::Statement) -> Option<(&syntax::Function, String)> {
+/// The call of one of the functions that is all of a query, the function's name, and what its column is called.
+pub(super) fn only_call<'a>(
+    query: &'a syntax::Statement,
+    functions: &[&'static str],
+) -> Option<(&'a syntax::Function, &'static str, String)> {
     let syntax::Statement::Query(query) = query else { return None };
     let syntax::SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let (call, column) = match select.projection.as_slice() {
-        [syntax::SelectItem::UnnamedExpr(syntax::Expr::Function(call))] => (call, FUNCTION.to_owned()),
-        [syntax::SelectItem::ExprWithAlias { expr: syntax::Expr::Function(call), alias }] => (call, sql::fold(alias)),
+    let (call, alias) = match select.projection.as_slice() {
+        [syntax::SelectItem::UnnamedExpr(syntax::Expr::Function(call))] => (call, None),
+        [syntax::SelectItem::ExprWithAlias { expr: syntax::Expr::Function(call), alias }] => {
+            (call, Some(sql::fold(alias)))
+        }
         _ => return None,
     };
     let name: Vec<String> = call.name.0.iter().map(|part| part.as_ident().map(sql::fold)).collect::<Option<_>>()?;
-    let is_call = matches!(name.as_slice(), [name] if name == FUNCTION)
-        || matches!(name.as_slice(), [schema, name] if schema == "pg_catalog" && name == FUNCTION);
-    (is_call && select.from.is_empty() && select.selection.is_none()).then_some((call, column))
+    let name = match name.as_slice() {
+        [name] => name,
+        [schema, name] if schema == "pg_catalog" => name,
+        _ => return None,
+    };
+    let function = functions.iter().find(|function| *function == name)?;
+    let column = alias.unwrap_or_else(|| (*function).to_owned());
+    (select.from.is_empty() && select.selection.is_none()).then_some((call, *function, column))
 }
 
 impl Session {

@@ -3,7 +3,7 @@
 use super::constraint::{self, Constraint};
 use super::cursor::Cursor;
 use super::statement::{AlterAction, AlterTable, LayoutOptions, Statement};
-use super::{column, distributed, expression, sequence, settings, table_options, unsupported};
+use super::{column, distributed, expression, role, sequence, settings, table_options, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::Token;
 
@@ -11,6 +11,12 @@ use sqlparser::tokenizer::Token;
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let start = cursor.position();
     cursor.expect_word("ALTER")?;
+    if role::kind(cursor) {
+        return role::alter(cursor);
+    }
+    if let Some(owner) = role::owner_to(cursor)? {
+        return Ok(owner);
+    }
     if cursor.word("SEQUENCE") {
         return sequence::alter(cursor).map(Statement::AlterSequence);
     }
@@ -51,7 +57,7 @@ fn action(cursor: &mut Cursor<'_>) -> SqlResult<AlterAction> {
     if cursor.word("SET") {
         return set(cursor, at);
     }
-    for known in ["OWNER", "INHERIT", "ENABLE", "DISABLE", "CLUSTER", "VALIDATE", "EXPAND", "SPLIT"] {
+    for known in ["INHERIT", "ENABLE", "DISABLE", "CLUSTER", "VALIDATE", "EXPAND", "SPLIT"] {
         if cursor.peek_word(0, known) {
             return Err(not_yet(&format!("ALTER TABLE ... {known}"), at));
         }

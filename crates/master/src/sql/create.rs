@@ -7,7 +7,7 @@ use super::statement::{
     CreateSchema, CreateTable, CreateTableAs, CreateView, Including, LayoutOptions, Like, Name, RelationName, Statement,
 };
 use super::table_options::{self, TableOptions};
-use super::{column, external, query, secret, sequence, tablespace, unsupported};
+use super::{column, external, query, role, secret, sequence, tablespace, unsupported};
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::Token;
 
@@ -17,6 +17,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Stat
     let or_replace = cursor.words(&["OR", "REPLACE"]);
     if let Some(secret) = secret::create(cursor, or_replace)? {
         return Ok(secret);
+    }
+    if !or_replace && role::kind(cursor) {
+        return role::create(cursor);
     }
     if !or_replace && cursor.word("TABLESPACE") {
         return tablespace::create(cursor).map(Statement::CreateTablespace);

@@ -4,7 +4,7 @@ use super::create;
 use super::cursor::Cursor;
 use super::external;
 use super::statement::{Drop, Statement, Truncate};
-use super::{secret, tablespace, unsupported};
+use super::{role, secret, tablespace, unsupported};
 use crate::error::SqlResult;
 
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
@@ -23,6 +23,8 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
         Ok(Statement::DropRestorePoint { name: create::restore_point(cursor)?, if_exists })
     } else if cursor.word("SECRET") || cursor.words(&["PERSISTENT", "SECRET"]) {
         secret::drop(cursor)
+    } else if role::kind(cursor) {
+        role::drop(cursor)
     } else if cursor.word("TABLESPACE") {
         tablespace::drop(cursor)
     } else if cursor.word("SEQUENCE") {

@@ -28,6 +28,7 @@ mod parse;
 mod portals;
 mod query;
 mod returning;
+mod role;
 mod secret;
 mod sequence;
 mod settings;
@@ -60,12 +61,13 @@ pub use secret::shown_statement;
 pub use size::bytes as bytes_of_size;
 pub use split::split;
 pub use statement::{
-    AlterAction, AlterSequence, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction, ConflictTarget,
-    CopyFrom, CopySource, CopyTo, CreateExternal, CreateSchema, CreateSecret, CreateSequence, CreateTable,
-    CreateTableAs, CreateTablespace, CreateView, DistributionClause, Drop, Explain, ExplainFormat, IdentitySpec,
-    Including, Insert, InsertSource, InsertValue, Isolation, KeySpec, LayoutOptions, LockTable, Merge, MergeAction,
-    MergeClause, MergeWhen, Modify, Name, OnConflict, Overriding, RelationName, Restore, SequenceOptions, SetSetting,
-    ShowTarget, SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
+    AlterAction, AlterRole, AlterSequence, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction,
+    ConflictTarget, CopyFrom, CopySource, CopyTo, CreateExternal, CreateRole, CreateSchema, CreateSecret,
+    CreateSequence, CreateTable, CreateTableAs, CreateTablespace, CreateView, DistributionClause, Drop, Explain,
+    ExplainFormat, GrantObject, IdentitySpec, Including, Insert, InsertSource, InsertValue, Isolation, KeySpec,
+    LayoutOptions, LockTable, MembershipChange, Merge, MergeAction, MergeClause, MergeWhen, Modify, Name, OnConflict,
+    Overriding, PrivilegeChange, RelationName, Restore, RoleOptions, RoleSpec, SequenceOptions, SetSetting, ShowTarget,
+    SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};
 pub use values_row::ValuesRow;

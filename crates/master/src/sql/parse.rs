@@ -5,7 +5,7 @@ use super::limits::STATEMENT_BYTES_MAX;
 use super::statement::Statement;
 use super::text::Text;
 use super::{
-    alter, as_of, backup, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, secret,
+    alter, as_of, backup, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, role, secret,
     settings, transaction, unsupported,
 };
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -23,9 +23,13 @@ pub fn parse(sql: &str) -> SqlResult<Statement> {
     }
     let text = Text::new(sql);
     let tokens = tokenize(&text)?;
-    let is_secret = secret::is_create(&tokens);
+    let (is_secret, has_password) = (secret::is_create(&tokens), role::has_password(&tokens));
     let statement = parse_tokens(&text, tokens);
-    if is_secret { statement.map_err(secret::without_text) } else { statement }
+    match statement {
+        Err(error) if is_secret => Err(secret::without_text(error)),
+        Err(error) if has_password => Err(role::without_text(error)),
+        statement => statement,
+    }
 }
 
 fn parse_tokens(text: &Text<'_>, mut tokens: Vec<TokenWithSpan>) -> SqlResult<Statement> {
@@ -106,6 +110,8 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, clauses: distributed::Clauses) 
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => {
             transaction::parse(cursor)
         }
+        "GRANT" => role::grant(cursor),
+        "REVOKE" => role::revoke(cursor),
         "LOCK" => transaction::lock(cursor),
         "BACKUP" => backup::backup(cursor),
         "RESTORE" => backup::restore(cursor),

@@ -58,6 +58,21 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     if !local && !cursor.peek_word(1, "AUTHORIZATION") {
         cursor.word("SESSION");
     }
+    // `SET ROLE r` and `SET SESSION AUTHORIZATION r` have nothing between.
+    let role = cursor.peek_word(0, "ROLE");
+    if role || cursor.peek_word(0, "SESSION") && cursor.peek_word(1, "AUTHORIZATION") {
+        let name = name(cursor)?;
+        if !cursor.token(&Token::Eq) {
+            cursor.word("TO");
+        }
+        let none = cursor.word("DEFAULT") || role && cursor.word("NONE");
+        let value = match (none, cursor.string()) {
+            (true, _) => None,
+            (false, Some(role)) => Some(role),
+            (false, None) => Some(cursor.name()?.text),
+        };
+        return Ok(Statement::Set(SetSetting { local, name, value }));
+    }
     let time_zone = cursor.peek_word(0, "TIME") && cursor.peek_word(1, "ZONE");
     let name = name(cursor)?;
     // `SET TIME ZONE 'UTC'` has nothing between.

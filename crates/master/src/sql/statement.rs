@@ -49,6 +49,25 @@ pub enum Statement {
         name: Name,
         if_exists: bool,
     },
+    CreateRole(Box<CreateRole>),
+    AlterRole(Box<AlterRole>),
+    RenameRole {
+        role: Name,
+        to: Name,
+    },
+    DropRole {
+        roles: Vec<Name>,
+        if_exists: bool,
+    },
+    /// GRANT and REVOKE of roles.
+    Membership(MembershipChange),
+    /// GRANT and REVOKE of privileges.
+    Privileges(PrivilegeChange),
+    /// `ALTER … OWNER TO role`.
+    OwnerTo {
+        object: GrantObject,
+        owner: RoleSpec,
+    },
     CopyFrom(CopyFrom),
     CopyTo(CopyTo),
     Explain(Explain),
@@ -158,6 +177,14 @@ impl Statement {
             Statement::DropSecret { .. } => "DROP SECRET",
             Statement::CreateTablespace(_) => "CREATE TABLESPACE",
             Statement::DropTablespace { .. } => "DROP TABLESPACE",
+            Statement::CreateRole(_) => "CREATE ROLE",
+            Statement::AlterRole(_) | Statement::RenameRole { .. } => "ALTER ROLE",
+            Statement::DropRole { .. } => "DROP ROLE",
+            Statement::Membership(change) if change.grants => "GRANT ROLE",
+            Statement::Membership(_) => "REVOKE ROLE",
+            Statement::Privileges(change) if change.grants => "GRANT",
+            Statement::Privileges(_) => "REVOKE",
+            Statement::OwnerTo { object, .. } => object.alter_tag(),
             Statement::CopyFrom(_) | Statement::CopyTo(_) => "COPY",
             Statement::Explain(_) => "EXPLAIN",
             Statement::Show(_) => "SHOW",
@@ -637,6 +664,105 @@ pub struct CreateSecret {
     /// The beginning of the URLs that it is for: `s3://bucket/prefix` without a slash at its end, or `s3://`.
     pub scope: String,
     pub access: SourceAccess,
+}
+
+/// A role as it was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleSpec {
+    Named(Name),
+    CurrentUser,
+    SessionUser,
+    /// Of GRANT and REVOKE only: everybody.
+    Public,
+}
+
+/// A password as it was written, or its verifier. It is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(***)")
+    }
+}
+
+/// What is None was not written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleOptions {
+    pub superuser: Option<bool>,
+    pub createdb: Option<bool>,
+    pub createrole: Option<bool>,
+    pub inherit: Option<bool>,
+    pub login: Option<bool>,
+    /// `Some(None)`: -1, without a limit.
+    pub connection_limit: Option<Option<u32>>,
+    /// `Some(None)`: PASSWORD NULL.
+    pub password: Option<Option<Password>>,
+    pub valid_until: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateRole {
+    pub role: Name,
+    pub options: RoleOptions,
+    /// IN ROLE: of which it becomes a member.
+    pub in_roles: Vec<Name>,
+    /// ROLE: which become its members,
+    pub members: Vec<Name>,
+    /// ADMIN: and may make others members.
+    pub admins: Vec<Name>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterRole {
+    pub role: RoleSpec,
+    pub options: RoleOptions,
+}
+
+/// `GRANT role TO member`, or `REVOKE role FROM member`.
+#[derive(Clone, Debug)]
+pub struct MembershipChange {
+    pub grants: bool,
+    pub roles: Vec<Name>,
+    pub members: Vec<RoleSpec>,
+    /// WITH ADMIN OPTION, or ADMIN OPTION FOR.
+    pub admin: bool,
+}
+
+/// What privileges are of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrantObject {
+    Table(RelationName),
+    View(RelationName),
+    Sequence(RelationName),
+    Schema(Name),
+    Database(Name),
+    AllTables(Name),
+    AllSequences(Name),
+}
+
+impl GrantObject {
+    fn alter_tag(&self) -> &'static str {
+        match self {
+            GrantObject::Table(_) | GrantObject::AllTables(_) => "ALTER TABLE",
+            GrantObject::View(_) => "ALTER VIEW",
+            GrantObject::Sequence(_) | GrantObject::AllSequences(_) => "ALTER SEQUENCE",
+            GrantObject::Schema(_) => "ALTER SCHEMA",
+            GrantObject::Database(_) => "ALTER DATABASE",
+        }
+    }
+}
+
+/// `GRANT privileges ON objects TO roles`, or `REVOKE … FROM roles`.
+#[derive(Clone, Debug)]
+pub struct PrivilegeChange {
+    pub grants: bool,
+    /// In upper case; empty: ALL.
+    pub privileges: Vec<Name>,
+    pub objects: Vec<GrantObject>,
+    pub roles: Vec<RoleSpec>,
+    /// WITH GRANT OPTION, or GRANT OPTION FOR.
+    pub option: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -6,8 +6,6 @@ use sqlparser::tokenizer::Token;
 
 /// First words of statements that are SQL, and a hint where there is another way.
 const STATEMENTS: &[(&str, &str)] = &[
-    ("GRANT", ""),
-    ("REVOKE", ""),
     ("PREPARE", "Use the client protocol's prepared statements."),
     ("EXECUTE", "Use the client protocol's prepared statements."),
     ("DEALLOCATE", ""),
@@ -65,9 +63,6 @@ const OBJECTS: &[(&str, &str)] = &[
     ("DATABASE", "A cluster has one database."),
     ("TABLESPACE", "Drop it, and make another one."),
     ("SECRET", "Use CREATE OR REPLACE SECRET."),
-    ("ROLE", ""),
-    ("USER", ""),
-    ("GROUP", ""),
     ("POLICY", ""),
     ("RESOURCE", ""),
     ("SERVER", ""),

@@ -2,9 +2,10 @@
 //! read and constants are folded; no segment knows them.
 
 use super::pg_constraint::{index_definition, key_definition, quoted};
+use super::pg_roles::{of_role, role_of_oid};
 use super::table::system_tables;
-use super::{OWNER, PG_CATALOG, oids, pg_class, pg_type, pg_types};
-use crate::catalog::{CatalogState, Relation, TableEntry};
+use super::{PG_CATALOG, has_privilege, oids, pg_class, pg_type, pg_types};
+use crate::catalog::{CatalogState, Relation, RoleId, TableEntry};
 use crate::error::{SqlError, SqlState};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -20,6 +21,8 @@ pub(crate) struct Lookup {
     pub state: Arc<CatalogState>,
     /// Where unqualified names are looked up.
     pub search_schema: String,
+    /// Whose privileges are asked for, if it does not say.
+    pub role: RoleId,
 }
 
 type Run = fn(&Lookup, &[ScalarValue]) -> Result<ScalarValue>;
@@ -43,11 +46,9 @@ const fn to_bool(name: &'static str, run: Run) -> Definition {
 
 static FUNCTIONS: &[Definition] = &[
     to_text("format_type", format_type),
-    to_text("pg_get_userbyid", |_, args| {
-        Ok(text(int(args, 0)?.map(|oid| match oid {
-            oids::OWNER_OID => OWNER.to_owned(),
-            other => format!("unknown (OID={other})"),
-        })))
+    to_text("pg_get_userbyid", |lookup, args| {
+        let name = |oid| role_of_oid(&lookup.state, oid).map(|role| role.name.clone());
+        Ok(text(int(args, 0)?.map(|oid| name(oid).unwrap_or_else(|| format!("unknown (OID={oid})")))))
     }),
     // Expressions are kept as text.
     to_text("pg_get_expr", |_, args| Ok(text(word(args, 0)?))),
@@ -94,20 +95,20 @@ static FUNCTIONS: &[Definition] = &[
     to_bool("pg_statistics_obj_is_visible", exists),
     to_bool("pg_relation_is_publishable", |_, _| Ok(ScalarValue::Boolean(Some(false)))),
     to_bool("row_security_active", |_, _| Ok(ScalarValue::Boolean(Some(false)))),
-    // There are no privileges yet that anybody lacks.
-    to_bool("has_table_privilege", allowed),
-    to_bool("has_any_column_privilege", allowed),
-    to_bool("has_column_privilege", allowed),
-    to_bool("has_schema_privilege", allowed),
-    to_bool("has_database_privilege", allowed),
-    to_bool("has_sequence_privilege", allowed),
+    to_bool("has_table_privilege", has_privilege::of_relation),
+    to_bool("has_any_column_privilege", has_privilege::of_relation),
+    to_bool("has_column_privilege", has_privilege::of_column),
+    to_bool("has_schema_privilege", has_privilege::of_schema),
+    to_bool("has_database_privilege", has_privilege::of_database),
+    to_bool("has_sequence_privilege", has_privilege::of_relation),
+    // Nothing is granted on these: everybody may use them.
     to_bool("has_function_privilege", allowed),
     to_bool("has_language_privilege", allowed),
     to_bool("has_type_privilege", allowed),
     to_bool("has_tablespace_privilege", allowed),
     to_bool("has_foreign_data_wrapper_privilege", allowed),
     to_bool("has_server_privilege", allowed),
-    to_bool("pg_has_role", allowed),
+    to_bool("pg_has_role", has_privilege::of_role),
     to_bigint("pg_relation_size", table_size),
     to_bigint("pg_table_size", table_size),
     to_bigint("pg_total_relation_size", table_size),
@@ -145,9 +146,9 @@ static FUNCTIONS: &[Definition] = &[
         let missing = |name: &str| undefined(SqlState::UNDEFINED_SCHEMA, format!("schema \"{name}\" does not exist"));
         object(args, |name| oids::of_schema(&lookup.state, name).ok_or_else(|| missing(name)))
     }),
-    to_bigint(REGROLE, |_, args| {
+    to_bigint(REGROLE, |lookup, args| {
         let missing = |name: &str| undefined(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"));
-        object(args, |name| if name == OWNER { Ok(oids::OWNER_OID) } else { Err(missing(name)) })
+        object(args, |name| lookup.state.role(name).map(|role| of_role(role.id)).ok_or_else(|| missing(name)))
     }),
     to_text("damson_regclass_name", |lookup, args| {
         named(args, |oid| name_of_relation(lookup, oid).map(|(schema, name)| qualified(lookup, &schema, &name)))
@@ -161,7 +162,9 @@ static FUNCTIONS: &[Definition] = &[
             oids::schemas(&lookup.state).into_iter().find(|(of, _)| *of == oid).map(|(_, name)| quoted(&name))
         })
     }),
-    to_text("damson_regrole_name", |_, args| named(args, |oid| (oid == oids::OWNER_OID).then(|| OWNER.to_owned()))),
+    to_text("damson_regrole_name", |lookup, args| {
+        named(args, |oid| role_of_oid(&lookup.state, oid).map(|role| quoted(&role.name)))
+    }),
 ];
 
 /// What a cast to `regclass` is written as: of a name its id, of an id itself. With `_name` after it, what such a value is shown as.
@@ -276,7 +279,7 @@ fn shown(args: &[ScalarValue], n: usize) -> Option<String> {
 }
 
 /// A text argument.
-fn word(args: &[ScalarValue], n: usize) -> Result<Option<String>> {
+pub(super) fn word(args: &[ScalarValue], n: usize) -> Result<Option<String>> {
     match args.get(n) {
         None => Ok(None),
         Some(value) => Ok(value.cast_to(&DataType::Utf8)?.try_as_str().flatten().map(str::to_owned)),
@@ -292,16 +295,16 @@ fn signed(args: &[ScalarValue], n: usize) -> Result<Option<i64>> {
 }
 
 /// An object's id.
-fn int(args: &[ScalarValue], n: usize) -> Result<Option<u64>> {
+pub(super) fn int(args: &[ScalarValue], n: usize) -> Result<Option<u64>> {
     // None is negative.
     Ok(signed(args, n)?.map(|value| u64::try_from(value).unwrap_or_default()))
 }
 
-fn is_text(value: &ScalarValue) -> bool {
+pub(super) fn is_text(value: &ScalarValue) -> bool {
     matches!(value, ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_))
 }
 
-fn undefined(state: SqlState, message: String) -> DataFusionError {
+pub(super) fn undefined(state: SqlState, message: String) -> DataFusionError {
     DataFusionError::External(Box::new(SqlError::new(state, message)))
 }
 
@@ -335,7 +338,7 @@ fn named(args: &[ScalarValue], find: impl FnOnce(u64) -> Option<String>) -> Resu
 }
 
 /// Parts of a name as it is written in SQL.
-fn parts(name: &str) -> Result<Vec<String>> {
+pub(super) fn parts(name: &str) -> Result<Vec<String>> {
     let mut parts = vec![];
     let mut rest = name.trim();
     loop {
@@ -356,7 +359,7 @@ fn parts(name: &str) -> Result<Vec<String>> {
     }
 }
 
-fn relation_oid(lookup: &Lookup, name: &str) -> Result<Option<u64>> {
+pub(super) fn relation_oid(lookup: &Lookup, name: &str) -> Result<Option<u64>> {
     let parts = parts(name)?;
     let find = |schema: &str, name: &str| {
         let user = lookup.state.relation(schema, name).map(|relation| oids::of_relation(&lookup.state, relation));

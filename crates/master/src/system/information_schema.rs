@@ -1,10 +1,11 @@
 //! `information_schema`: the SQL standard's views, PostgreSQL's main columns.
 
 use super::cells::{Cell, Row, integer, row, text};
+use super::pg_roles::owner_name;
 use super::relations::column_of;
 use super::table::{SystemContext, SystemTable, system_tables};
-use super::{INFORMATION_SCHEMA, OWNER, PG_CATALOG};
-use crate::catalog::{Relation, TableEntry};
+use super::{INFORMATION_SCHEMA, PG_CATALOG};
+use crate::catalog::{Object, Relation, TableEntry};
 use crate::sql::DATABASE;
 use arrow::datatypes::DataType;
 use damson_cluster::{CheckDef, ColumnDef, Identity, KeyDef};
@@ -28,7 +29,10 @@ pub(super) const SCHEMATA: SystemTable = SystemTable {
 fn schemata(context: &SystemContext) -> Vec<Row> {
     let system = [INFORMATION_SCHEMA, PG_CATALOG];
     let schemas = system.into_iter().chain(context.state.schemas());
-    schemas.map(|schema| row![DATABASE, schema, OWNER, Cell::Null, Cell::Null, Cell::Null, Cell::Null]).collect()
+    let owner = |schema: &str| owner_name(context, &Object::Schema(schema.to_owned()));
+    schemas
+        .map(|schema| row![DATABASE, schema, owner(schema), Cell::Null, Cell::Null, Cell::Null, Cell::Null])
+        .collect()
 }
 
 pub(super) const TABLES: SystemTable = SystemTable {

@@ -1,10 +1,11 @@
 //! `information_schema`: who may do what, what keys are made of, and functions.
 
 use super::cells::{Cell, Row, integer, row, text};
+use super::pg_roles::owner_name;
 use super::pg_type::functions;
 use super::table::{SystemContext, SystemTable};
-use super::{INFORMATION_SCHEMA, OWNER, PG_CATALOG};
-use crate::catalog::Relation;
+use super::{INFORMATION_SCHEMA, PG_CATALOG};
+use crate::catalog::{Object, Privileges, Relation};
 use crate::sql::DATABASE;
 
 /// There are no foreign keys.
@@ -72,20 +73,31 @@ pub(super) const TABLE_PRIVILEGES: SystemTable = SystemTable {
     rows: privileges,
 };
 
-/// The owner's.
+/// The owner's, and what was granted, which does not remember by whom: the owner is shown.
 fn privileges(context: &SystemContext) -> Vec<Row> {
     let mut rows = vec![];
     for relation in context.state.relations() {
-        let (schema, name, kinds): (_, _, &[&str]) = match relation {
-            Relation::Table(entry) => {
-                (&entry.def.schema, &entry.def.name, &["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"])
-            }
-            Relation::View(view) => (&view.schema, &view.name, &["SELECT"]),
+        let (schema, name) = match relation {
+            Relation::Table(entry) => (&entry.def.schema, &entry.def.name),
+            Relation::View(view) => (&view.schema, &view.name),
             Relation::Sequence(_) => continue,
         };
-        for kind in kinds {
-            let hierarchy = if *kind == "SELECT" { "YES" } else { "NO" };
-            rows.push(row![OWNER, OWNER, DATABASE, schema.as_str(), name.as_str(), *kind, "YES", hierarchy]);
+        let object = Object::of(relation);
+        let (access, owner) = (context.state.access(&object), owner_name(context, &object));
+        let mut add = |grantee: &str, privileges: Privileges, grantable: Privileges| {
+            for (kind, privilege) in privileges.each() {
+                let is_grantable = if grantable.has(privilege) { "YES" } else { "NO" };
+                let hierarchy = if kind == "SELECT" { "YES" } else { "NO" };
+                let (owner, schema, name) = (owner.as_str(), schema.as_str(), name.as_str());
+                rows.push(row![owner, grantee, DATABASE, schema, name, kind, is_grantable, hierarchy]);
+            }
+        };
+        add(&owner, object.privileges(), object.privileges());
+        for grant in &access.grants {
+            let role = grant.grantee.map(|id| context.state.role_by_id(id).map(|role| role.name.as_str()));
+            // A role that something is granted to is not dropped.
+            let Some(grantee) = role.unwrap_or(Some("PUBLIC")) else { continue };
+            add(grantee, grant.privileges, grant.grantable);
         }
     }
     rows

@@ -8,6 +8,7 @@ mod copy_progress;
 mod distribution;
 mod files;
 pub(crate) mod functions;
+mod has_privilege;
 mod history;
 mod information_schema;
 mod information_schema_more;
@@ -19,7 +20,9 @@ mod pg_catalog;
 pub(crate) mod pg_class;
 pub(crate) mod pg_constraint;
 mod pg_empty;
+mod pg_roles;
 mod pg_settings;
+mod pg_stat_activity;
 pub(crate) mod pg_type;
 pub(crate) mod pg_types;
 mod relations;
@@ -39,7 +42,7 @@ pub use table::{SystemContext, SystemTable, system_table};
 pub const PG_CATALOG: &str = "pg_catalog";
 /// The SQL standard's.
 pub const INFORMATION_SCHEMA: &str = "information_schema";
-/// The owner of everything: there are no roles.
+/// The bootstrap superuser, until it is renamed: the owner of what is the system's.
 pub(crate) const OWNER: &str = "damson";
 
 #[cfg(test)]

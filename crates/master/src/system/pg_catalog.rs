@@ -1,8 +1,10 @@
 //! PostgreSQL's own views that are cheap to have.
 
+use super::PG_CATALOG;
 use super::cells::{Row, boolean, row, text};
+use super::pg_roles::owner_name;
 use super::table::{SystemContext, SystemTable};
-use super::{OWNER, PG_CATALOG};
+use crate::catalog::{Object, ViewDef};
 
 pub(super) const TABLES: SystemTable = SystemTable {
     schema_name: PG_CATALOG,
@@ -28,7 +30,8 @@ fn tables(context: &SystemContext) -> Vec<Row> {
             // NULL is the default one's.
             let tablespace = def.tablespace.and_then(|id| context.state.tablespace_by_id(id));
             let tablespace = tablespace.map(|tablespace| tablespace.name.as_str());
-            row![def.schema.as_str(), def.name.as_str(), OWNER, tablespace, false, false, false, false]
+            let owner = owner_name(context, &Object::Table(def.id));
+            row![def.schema.as_str(), def.name.as_str(), owner, tablespace, false, false, false, false]
         })
         .collect()
 }
@@ -42,5 +45,6 @@ pub(super) const VIEWS: SystemTable = SystemTable {
 
 fn views(context: &SystemContext) -> Vec<Row> {
     let views = context.state.views().filter(|view| view.external.is_none());
-    views.map(|view| row![view.schema.as_str(), view.name.as_str(), OWNER, view.query.as_str()]).collect()
+    let owner = |view: &ViewDef| owner_name(context, &Object::View(view.schema.clone(), view.name.clone()));
+    views.map(|view| row![view.schema.as_str(), view.name.as_str(), owner(view), view.query.as_str()]).collect()
 }

@@ -1,10 +1,11 @@
 //! `pg_class`, `pg_namespace` and what tells of relations as wholes.
 
 use super::cells::{Cell, Row, bigint, boolean, integer, oid, real, row, smallint, text, texts};
+use super::pg_roles::owner_oid;
 use super::relations::{Kind, Listed, relations};
 use super::table::{SystemContext, SystemTable};
-use super::{OWNER, PG_CATALOG, oids};
-use crate::catalog::TableEntry;
+use super::{PG_CATALOG, oids};
+use crate::catalog::{Object, TableEntry};
 use damson_cluster::Distribution;
 
 /// The access method of tables, and the one that clients expect of keys.
@@ -59,6 +60,7 @@ struct ClassRow<'a> {
     oid: u64,
     name: &'a str,
     namespace: u64,
+    owner: u64,
     access_method: u64,
     tablespace: u64,
     pages: i32,
@@ -79,7 +81,7 @@ impl ClassRow<'_> {
             self.namespace,
             0,
             0,
-            oids::OWNER_OID,
+            self.owner,
             self.access_method,
             self.oid,
             self.tablespace,
@@ -124,6 +126,7 @@ fn class(context: &SystemContext) -> Vec<Row> {
                 oid,
                 name: &key.name,
                 namespace,
+                owner: relation.owner,
                 access_method: BTREE.0,
                 tablespace: 0,
                 pages: 0,
@@ -146,6 +149,7 @@ fn relation_row(relation: &Listed, namespace: u64) -> ClassRow<'_> {
         oid: relation.oid,
         name: &relation.name,
         namespace,
+        owner: relation.owner,
         access_method: if relation.kind == Kind::Table { PARQUET.0 } else { 0 },
         tablespace: table.and_then(|entry| entry.def.tablespace).map_or(0, |id| oids::of_id(id.0)),
         pages: table.map_or(0, |entry| i32::try_from(bytes(entry).div_ceil(PAGE_BYTES)).unwrap_or(i32::MAX)),
@@ -177,7 +181,8 @@ pub(super) const NAMESPACE: SystemTable = SystemTable {
     columns: &[oid("oid"), text("nspname"), oid("nspowner"), texts("nspacl")],
     rows: |context| {
         let schemas = oids::schemas(&context.state);
-        schemas.into_iter().map(|(oid, name)| row![oid, name, oids::OWNER_OID, Cell::Null]).collect()
+        let owner = |name: &str| owner_oid(context, &Object::Schema(name.to_owned()));
+        schemas.into_iter().map(|(oid, name)| row![oid, name.as_str(), owner(&name), Cell::Null]).collect()
     },
 };
 
@@ -320,59 +325,4 @@ pub(super) const DATABASE: SystemTable = SystemTable {
             Cell::Null
         ]]
     },
-};
-
-pub(super) const ROLES: SystemTable = SystemTable {
-    schema_name: PG_CATALOG,
-    name: "pg_roles",
-    columns: &[
-        text("rolname"),
-        boolean("rolsuper"),
-        boolean("rolinherit"),
-        boolean("rolcreaterole"),
-        boolean("rolcreatedb"),
-        boolean("rolcanlogin"),
-        boolean("rolreplication"),
-        integer("rolconnlimit"),
-        text("rolpassword"),
-        super::cells::time("rolvaliduntil"),
-        boolean("rolbypassrls"),
-        texts("rolconfig"),
-        oid("oid"),
-    ],
-    rows: |_| {
-        let password = "********";
-        vec![row![
-            OWNER,
-            true,
-            true,
-            true,
-            true,
-            true,
-            true,
-            -1,
-            password,
-            Cell::Null,
-            true,
-            Cell::Null,
-            oids::OWNER_OID
-        ]]
-    },
-};
-
-pub(super) const USER: SystemTable = SystemTable {
-    schema_name: PG_CATALOG,
-    name: "pg_user",
-    columns: &[
-        text("usename"),
-        oid("usesysid"),
-        boolean("usecreatedb"),
-        boolean("usesuper"),
-        boolean("userepl"),
-        boolean("usebypassrls"),
-        text("passwd"),
-        super::cells::time("valuntil"),
-        texts("useconfig"),
-    ],
-    rows: |_| vec![row![OWNER, oids::OWNER_OID, true, true, true, true, "********", Cell::Null, Cell::Null]],
 };

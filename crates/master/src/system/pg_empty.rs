@@ -214,9 +214,6 @@ pub(super) const MATVIEWS: SystemTable = empty(
     ],
 );
 
-pub(super) const AUTH_MEMBERS: SystemTable =
-    empty("pg_auth_members", &[oid("roleid"), oid("member"), oid("grantor"), boolean("admin_option")]);
-
 pub(super) const GROUP: SystemTable = empty("pg_group", &[text("groname"), oid("grosysid"), bigints("grolist")]);
 
 pub(super) const PARTITIONED_TABLE: SystemTable = empty(

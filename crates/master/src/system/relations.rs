@@ -1,6 +1,7 @@
 //! What `pg_class` has a row of, and its columns: users' relations and system tables.
 
 use super::oids;
+use super::pg_roles::relation_owner;
 use super::table::{SystemContext, SystemTable, system_tables};
 use crate::catalog::{Relation, TableEntry, ViewDef};
 use crate::sql::sql_type_name;
@@ -33,6 +34,8 @@ pub(super) struct Listed {
     pub oid: u64,
     pub schema: String,
     pub name: String,
+    /// A role's id.
+    pub owner: u64,
     pub kind: Kind,
     pub columns: Vec<ColumnDef>,
     /// A user's table.
@@ -42,35 +45,44 @@ pub(super) struct Listed {
 /// Users' relations, by schema and name, and then the system's.
 pub(super) fn relations(context: &SystemContext) -> Vec<Listed> {
     let users = context.state.relations().map(|relation| {
-        let oid = oids::of_relation(&context.state, relation);
+        let id = Id { oid: oids::of_relation(&context.state, relation), owner: relation_owner(context, relation) };
         match relation {
             Relation::Table(entry) => {
                 let def = &entry.def;
-                listed(oid, &def.schema, &def.name, Kind::Table, def.columns.clone(), Some(Arc::clone(entry)))
+                listed(id, &def.schema, &def.name, Kind::Table, def.columns.clone(), Some(Arc::clone(entry)))
             }
             Relation::View(view) => {
                 let kind = if view.external.is_some() { Kind::Foreign } else { Kind::View };
-                listed(oid, &view.schema, &view.name, kind, view_columns(context, view), None)
+                listed(id, &view.schema, &view.name, kind, view_columns(context, view), None)
             }
-            Relation::Sequence(def) => listed(oid, &def.schema, &def.name, Kind::Sequence, vec![], None),
+            Relation::Sequence(def) => listed(id, &def.schema, &def.name, Kind::Sequence, vec![], None),
         }
     });
     let system = |table: &'static SystemTable| {
         let columns = columns_of(&table.schema());
-        listed(oids::of_system_table(table), table.schema_name, table.name, Kind::View, columns, None)
+        let id = Id { oid: oids::of_system_table(table), owner: oids::OWNER_OID };
+        listed(id, table.schema_name, table.name, Kind::View, columns, None)
     };
     users.chain(system_tables().iter().map(system)).collect()
 }
 
-fn listed(
+/// What a relation is, and whose.
+#[derive(Clone, Copy)]
+struct Id {
     oid: u64,
+    owner: u64,
+}
+
+fn listed(
+    id: Id,
     schema: &str,
     name: &str,
     kind: Kind,
     columns: Vec<ColumnDef>,
     table: Option<Arc<TableEntry>>,
 ) -> Listed {
-    Listed { oid, schema: schema.to_owned(), name: name.to_owned(), kind, columns, table }
+    let (schema, name) = (schema.to_owned(), name.to_owned());
+    Listed { oid: id.oid, owner: id.owner, schema, name, kind, columns, table }
 }
 
 /// A view's, as far as it was planned; an external table's.

@@ -1,9 +1,10 @@
 //! Sequences: the SQL standard's view of them, and PostgreSQL's.
 
 use super::cells::{Cell, Row, bigint, boolean, integer, row, text};
+use super::pg_roles::owner_name;
 use super::table::{SystemContext, SystemTable};
-use super::{INFORMATION_SCHEMA, OWNER, PG_CATALOG};
-use crate::catalog::SequenceDef;
+use super::{INFORMATION_SCHEMA, PG_CATALOG};
+use crate::catalog::{Object, SequenceDef};
 use crate::sql::DATABASE;
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ fn postgres(context: &SystemContext) -> Vec<Row> {
         row![
             def.schema.as_str(),
             def.name.as_str(),
-            OWNER,
+            owner_name(context, &Object::Sequence(def.schema.clone(), def.name.clone())),
             def.sql_type.as_str(),
             def.start,
             def.counting.min,

@@ -4,13 +4,14 @@ use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
     InterconnectNode, backup, check, copy_history, copy_progress, distribution, files, history, information_schema,
     information_schema_more, interconnect, locks, pg_attribute, pg_catalog, pg_class, pg_constraint, pg_empty,
-    pg_settings, pg_type, running, segments, sequences, table_options, tablespaces,
+    pg_roles, pg_settings, pg_stat_activity, pg_type, running, segments, sequences, table_options, tablespaces,
 };
 use crate::backup::TransferRow;
-use crate::catalog::{CatalogState, CopiedFile, History};
+use crate::catalog::{CatalogState, CopiedFile, History, RoleId};
 use crate::copies::CopyRow;
 use crate::dispatch::Finding;
 use crate::locks::LockRow;
+use crate::session::ActivityRow;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use damson_cluster::{SegmentDef, SequenceId, SequencePosition};
@@ -49,6 +50,10 @@ pub struct SystemContext {
     pub settings: Vec<(String, String, String)>,
     /// Names of functions and their `prokind`, by name; listed only for statements that name a table of them.
     pub functions: Vec<(String, &'static str)>,
+    /// Whose statement it is.
+    pub role: RoleId,
+    /// Clients' sessions; asked for only by statements that name `pg_stat_activity`.
+    pub(crate) sessions: Vec<ActivityRow>,
 }
 
 /// A table whose rows are made of a [`SystemContext`].
@@ -98,6 +103,11 @@ impl SystemTable {
     /// True if it shows where sequences are: that needs [`SystemContext::positions`].
     pub fn needs_positions(&self) -> bool {
         self.name == sequences::POSTGRES.name
+    }
+
+    /// True if it shows clients' sessions: that needs [`SystemContext::sessions`].
+    pub fn needs_sessions(&self) -> bool {
+        self.name == pg_stat_activity::STAT_ACTIVITY.name
     }
 
     /// True if it shows functions: that needs [`SystemContext::functions`].
@@ -151,10 +161,11 @@ static TABLES: &[SystemTable] = &[
     pg_class::NAMESPACE,
     pg_class::AM,
     pg_class::STAT_USER_TABLES,
+    pg_stat_activity::STAT_ACTIVITY,
     pg_class::SEQUENCE,
     pg_class::DATABASE,
-    pg_class::ROLES,
-    pg_class::USER,
+    pg_roles::ROLES,
+    pg_roles::USER,
     pg_attribute::ATTRIBUTE,
     pg_attribute::ATTRDEF,
     pg_type::TYPE,
@@ -184,7 +195,7 @@ static TABLES: &[SystemTable] = &[
     pg_empty::SUBSCRIPTION,
     pg_empty::STATISTIC_EXT,
     pg_empty::MATVIEWS,
-    pg_empty::AUTH_MEMBERS,
+    pg_roles::AUTH_MEMBERS,
     pg_empty::GROUP,
     pg_empty::PARTITIONED_TABLE,
     pg_empty::EVENT_TRIGGER,

@@ -85,6 +85,8 @@ fn context() -> (tempfile::TempDir, SystemContext) {
             findings: vec![],
             settings: vec![("timezone".into(), "UTC".into(), "Always UTC.".into())],
             functions: vec![("abs".into(), "f"), ("sum".into(), "a")],
+            role: crate::catalog::RoleId::BOOTSTRAP,
+            sessions: vec![],
         },
     )
 }
@@ -236,6 +238,8 @@ fn an_empty_catalog_has_empty_tables() {
         findings: vec![],
         settings: vec![],
         functions: vec![],
+        role: crate::catalog::RoleId::BOOTSTRAP,
+        sessions: vec![],
     };
     for table in system_tables() {
         let rows = table.rows(&context).num_rows();

@@ -13,6 +13,7 @@ macro_rules! on_postgres {
 mod copied;
 mod durability;
 mod past;
+mod roles;
 mod sequences;
 mod shared;
 mod stores;
@@ -682,7 +683,7 @@ fn a_catalog_of_version_1_is_taken_over() {
     drop(catalog);
     let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
     old.execute_batch(
-        "DROP TABLE secrets; DROP TABLE tablespaces; DROP TABLE copied_files; DROP TABLE past_definitions; DROP TABLE restore_points; DROP INDEX snapshots_time;
+        "DROP TABLE roles; DROP TABLE access; DROP TABLE secrets; DROP TABLE tablespaces; DROP TABLE copied_files; DROP TABLE past_definitions; DROP TABLE restore_points; DROP INDEX snapshots_time;
          ALTER TABLE tables DROP COLUMN since;
          DELETE FROM settings WHERE key IN ('history_from', 'snapshot_retention_us');
          DROP TABLE sequence_definitions; DROP TABLE sequence_positions; DROP TABLE delete_vectors;

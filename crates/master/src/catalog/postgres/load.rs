@@ -7,6 +7,7 @@ use super::super::rows::{DeletesRow, FileRow, count, from_json, stored_table};
 use super::super::store::Stored;
 use super::connection::{Session, column};
 use super::past;
+use super::roles;
 use super::schema::setting;
 use super::tablespaces;
 use damson_cluster::{SequenceId, SequencePosition, SnapshotId, TableId};
@@ -96,6 +97,8 @@ pub(super) fn load(session: &mut Session, at: Option<SnapshotId>) -> Result<Stor
         views,
         sequences,
         secrets: tablespaces::load_secrets(session)?,
+        roles: roles::load(session)?,
+        access: roles::load_access(session)?,
         tablespaces: tablespaces::load(session, at)?,
         positions,
         files,

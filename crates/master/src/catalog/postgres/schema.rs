@@ -7,6 +7,7 @@ use super::super::rows::{self, SCHEMA_VERSION, from_json, to_json};
 use super::connection::Session;
 use super::copied;
 use super::past;
+use super::roles;
 use super::tablespaces;
 use crate::sql::DEFAULT_SCHEMA;
 
@@ -115,6 +116,7 @@ pub(in super::super) fn prepare(session: &mut Session) -> Result<(), CatalogErro
             session.batch(SEQUENCES)?;
             session.batch(copied::COPIED_FILES)?;
             session.batch(tablespaces::TABLESPACES)?;
+            session.batch(roles::ROLES)?;
             put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())?;
         }
         Some(other) => {
@@ -142,6 +144,9 @@ fn migrate(session: &mut Session, from: i64) -> Result<(), CatalogError> {
     }
     if from < 6 {
         session.batch(tablespaces::TABLESPACES)?;
+    }
+    if from < 8 {
+        session.batch(roles::ROLES)?;
     }
     put_setting(session, "schema_version", &SCHEMA_VERSION.to_string())
 }

@@ -399,7 +399,7 @@ fn a_catalog_of_version_3_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.secrets, damson.tablespaces, damson.copied_files;
+    let old = "DROP TABLE damson.roles, damson.access, damson.secrets, damson.tablespaces, damson.copied_files;
                DROP TABLE damson.sequence_definitions, damson.sequence_positions;
                DROP TABLE damson.past_definitions, damson.restore_points;
                DROP INDEX damson.snapshots_time;
@@ -431,7 +431,7 @@ fn a_catalog_of_version_4_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.secrets, damson.tablespaces, damson.copied_files;
+    let old = "DROP TABLE damson.roles, damson.access, damson.secrets, damson.tablespaces, damson.copied_files;
                UPDATE damson.settings SET value = '4' WHERE key = 'schema_version'";
     client(&url).batch_execute(old).unwrap();
     for _ in 0..2 {
@@ -452,7 +452,7 @@ fn a_catalog_of_version_5_is_taken_over() {
     let catalog = open(&url).unwrap();
     let t = create(&catalog, "t");
     drop(catalog);
-    let old = "DROP TABLE damson.secrets, damson.tablespaces;
+    let old = "DROP TABLE damson.roles, damson.access, damson.secrets, damson.tablespaces;
                UPDATE damson.settings SET value = '5' WHERE key = 'schema_version'";
     client(&url).batch_execute(old).unwrap();
     for _ in 0..2 {
@@ -460,6 +460,24 @@ fn a_catalog_of_version_5_is_taken_over() {
     }
     open(&url).unwrap().alone(|w| w.create_tablespace("ts", "s3://b", None)).unwrap();
     assert!(open(&url).unwrap().current().tablespace("ts").is_some());
+}
+
+/// As the build before roles made it.
+#[test]
+fn a_catalog_of_version_7_is_taken_over() {
+    let Some(server) = testing::server() else { return };
+    let url = server.database();
+    let catalog = open(&url).unwrap();
+    let t = create(&catalog, "t");
+    drop(catalog);
+    let old = "DROP TABLE damson.roles, damson.access;
+               UPDATE damson.settings SET value = '7' WHERE key = 'schema_version'";
+    client(&url).batch_execute(old).unwrap();
+    for _ in 0..2 {
+        let catalog = open(&url).unwrap();
+        assert!(catalog.current().table_by_id(t).is_some());
+        assert!(catalog.current().role("damson").unwrap().superuser);
+    }
 }
 
 /// Catalogs are asked and dropped in async code, where the client's own runtime must not show.

@@ -1,5 +1,6 @@
 //! Makes changes in few statements: neighbours of one kind are one.
 
+use super::super::access::dropped_by;
 use super::super::copied::CopiedFile;
 use super::super::error::CatalogError;
 use super::super::files::FileKey;
@@ -8,7 +9,7 @@ use super::super::rows::{DeletesRow, FileRow, int, to_json};
 use super::super::store::{Change, Transaction};
 use super::connection::Session;
 use super::schema::put_setting;
-use super::{copied, past, tablespaces};
+use super::{copied, past, roles, tablespaces};
 use damson_cluster::{DeleteVector, FileEntry};
 use std::collections::HashSet;
 
@@ -250,6 +251,9 @@ fn forget_object_id(session: &mut Session, object: &ObjectName) -> Result<(), Ca
 }
 
 fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> Result<(), CatalogError> {
+    if let Some(object) = dropped_by(change) {
+        roles::drop_access(session, &object)?;
+    }
     match change {
         Change::ForgetHistory(_)
         | Change::PutRetention(_)
@@ -306,6 +310,7 @@ fn write_one(session: &mut Session, change: &Change, snapshot: Option<i64>) -> R
         Change::PutSecret { .. } | Change::DropSecret(_) | Change::PutTablespace(_) | Change::DropTablespace(_) => {
             tablespaces::change(session, change, snapshot)?;
         }
+        Change::PutRole(_) | Change::DropRole(_) | Change::PutAccess(_) => roles::change(session, change)?,
         Change::ForgetCopied(table) => copied::forget(session, *table)?,
         Change::PutMap(map) => {
             let version = i64::from(map.version.0);

@@ -1,18 +1,20 @@
 //! Statements as they may be shown and kept.
 
 use super::starts;
-use crate::sql::cursor::tokenize;
+use crate::sql::cursor::{is_word, tokenize};
 use crate::sql::text::Text;
 use sqlparser::tokenizer::Token;
 use std::borrow::Cow;
 
-/// A statement's text, or a script's, as it may be shown, logged and kept: what each CREATE SECRET says is left out, and who a URL says asks
-/// (`s3://key:secret@…`, which no statement takes). Of a text that is no SQL, all that follows the first CREATE SECRET.
+/// A statement's text, or a script's, as it may be shown, logged and kept: what each CREATE SECRET says is left out, what follows the word
+/// PASSWORD in quotes, and who a URL says asks (`s3://key:secret@…`, which no statement takes). Of a text that is no SQL, all that follows the
+/// first CREATE SECRET, or PASSWORD.
 pub fn shown_statement(text: &str) -> Cow<'_, str> {
-    match without_secrets(text) {
-        Cow::Borrowed(text) => without_user_info(text),
-        Cow::Owned(text) => Cow::Owned(without_user_info(&text).into_owned()),
-    }
+    const HIDE: [fn(&str) -> Cow<'_, str>; 3] = [without_secrets, without_passwords, without_user_info];
+    HIDE.into_iter().fold(Cow::Borrowed(text), |text, hide| match text {
+        Cow::Borrowed(text) => hide(text),
+        Cow::Owned(text) => Cow::Owned(hide(&text).into_owned()),
+    })
 }
 
 fn without_user_info(text: &str) -> Cow<'_, str> {
@@ -30,6 +32,37 @@ fn without_user_info(text: &str) -> Cow<'_, str> {
     match shown + rest {
         same if same == text => Cow::Borrowed(text),
         shown => Cow::Owned(shown),
+    }
+}
+
+fn without_passwords(text: &str) -> Cow<'_, str> {
+    const HIDDEN: &str = "'***'";
+    const WORD: &str = "PASSWORD";
+    let upper = text.to_ascii_uppercase();
+    let Some(first) = upper.find(WORD) else { return Cow::Borrowed(text) };
+    let source = Text::new(text);
+    let Ok(tokens) = tokenize(&source) else {
+        // Only of roles' statements: `password` is the name of many columns.
+        let is_of_role = ["ROLE", "USER", "GROUP"].iter().any(|kind| upper[..first].contains(kind));
+        return match is_of_role {
+            true => Cow::Owned(format!("{} {HIDDEN}", &text[..first + WORD.len()])),
+            false => Cow::Borrowed(text),
+        };
+    };
+    let tokens: Vec<_> = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let (mut shown, mut done) = (String::new(), 0);
+    for pair in tokens.windows(2) {
+        let is_string = !matches!(pair[1].token, Token::Word(_) | Token::SemiColon | Token::Comma | Token::Period)
+            && text[source.byte(pair[1].span.start)..source.byte(pair[1].span.end)].contains(['\'', '$', '"']);
+        if is_word(&pair[0].token, WORD) && is_string {
+            shown += &text[done..source.byte(pair[1].span.start)];
+            shown += HIDDEN;
+            done = source.byte(pair[1].span.end);
+        }
+    }
+    match done {
+        0 => Cow::Borrowed(text),
+        _ => Cow::Owned(shown + &text[done..]),
     }
 }
 
@@ -76,6 +109,28 @@ fn words_of_create(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_are_left_out() {
+        for (text, shown) in [
+            ("create user u password 'hush'", "create user u password '***'"),
+            ("ALTER ROLE u ENCRYPTED PASSWORD E'hu\\'sh' LOGIN", "ALTER ROLE u ENCRYPTED PASSWORD '***' LOGIN"),
+            (
+                "create role r password $$hush$$; alter role r password null",
+                "create role r password '***'; alter role r password null",
+            ),
+            ("alter user u password 'hush", "alter user u password '***'"),
+            (
+                "create user u password 'hush'; create secret s (secret 'hush')",
+                "create user u password '***'; create secret s (***)",
+            ),
+        ] {
+            assert_eq!(shown_statement(text), shown, "{text}");
+        }
+        for text in ["select password from t", "select t.password, 'x' from t where password = 'y'"] {
+            assert_eq!(shown_statement(text), text);
+        }
+    }
 
     #[test]
     fn what_secrets_say_is_left_out() {

@@ -292,7 +292,7 @@ fn a_catalog_of_version_4_is_taken_over() {
     let before = describe(&catalog);
     drop(catalog);
     let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
-    old.execute_batch("DROP TABLE secrets; DROP TABLE tablespaces; DROP TABLE copied_files; PRAGMA user_version = 4;")
+    old.execute_batch("DROP TABLE roles; DROP TABLE access; DROP TABLE secrets; DROP TABLE tablespaces; DROP TABLE copied_files; PRAGMA user_version = 4;")
         .unwrap();
     drop(old);
     for _ in 0..2 {

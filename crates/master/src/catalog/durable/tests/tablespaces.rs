@@ -214,7 +214,10 @@ fn a_catalog_of_version_5_is_taken_over() {
     let before = describe(&catalog);
     drop(catalog);
     let old = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
-    old.execute_batch("DROP TABLE secrets; DROP TABLE tablespaces; PRAGMA user_version = 5;").unwrap();
+    old.execute_batch(
+        "DROP TABLE roles; DROP TABLE access; DROP TABLE secrets; DROP TABLE tablespaces; PRAGMA user_version = 5;",
+    )
+    .unwrap();
     drop(old);
     for _ in 0..2 {
         assert_eq!(describe(&Catalog::open(directory.path(), 2).unwrap()), before);
