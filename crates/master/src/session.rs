@@ -34,6 +34,7 @@ mod returning;
 mod row_values;
 mod scalar;
 mod sequence_calls;
+mod set_returning;
 mod settings;
 mod setval;
 mod show;

@@ -3,6 +3,7 @@
 use super::assign::{self, value};
 use super::cursor::Cursor;
 use super::insert::overriding;
+use super::set_returning::refuse_sets;
 use super::statement::{Merge, MergeAction, MergeClause, MergeWhen, Statement};
 use super::{query, returning};
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -118,6 +119,8 @@ fn insert(cursor: &mut Cursor<'_>) -> SqlResult<MergeAction> {
     cursor.expect_token(&Token::LParen)?;
     let values = cursor.run(|parser| parser.parse_comma_separated(Parser::parse_expr))?;
     cursor.expect_token(&Token::RParen)?;
-    query::check_inside(&values).map_err(|error| error.at(at))?;
+    query::check_inside(&values)
+        .and_then(|()| values.iter().try_for_each(|value| refuse_sets(value, "MERGE INSERT")))
+        .map_err(|error| error.at(at))?;
     Ok(MergeAction::Insert { columns, overriding, values: Some(values.into_iter().map(value).collect()) })
 }

@@ -30,6 +30,7 @@ mod query;
 mod returning;
 mod secret;
 mod sequence;
+mod set_returning;
 mod settings;
 mod size;
 mod split;
@@ -57,6 +58,7 @@ pub use parse::parse;
 pub use portals::{PortalStatement, portal_statement};
 pub use query::{check_query, check_targets};
 pub use secret::shown_statement;
+pub use set_returning::{SERIES, UNNEST, is_set, refuse_sets, returns_set, set_not_allowed};
 pub use size::bytes as bytes_of_size;
 pub use split::split;
 pub use statement::{

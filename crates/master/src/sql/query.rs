@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::limits::TARGETS_MAX;
+use super::set_returning::refuse_sets;
 use super::statement::RelationName;
 use super::walk::walk;
 use super::{files, names};
@@ -38,7 +39,7 @@ pub fn check_query(statement: &ast::Statement) -> SqlResult<()> {
 pub(super) fn expression(cursor: &mut Cursor<'_>) -> SqlResult<Expr> {
     let at = cursor.position();
     let expression = cursor.run(|parser| parser.parse_expr())?;
-    check_inside(&expression).map_err(|error| error.at(at))?;
+    check_inside(&expression).and_then(|()| refuse_sets(&expression, "conditions")).map_err(|error| error.at(at))?;
     Ok(expression)
 }
 
