@@ -13,10 +13,11 @@ use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, plan};
 use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
+use damson_functions::datetime_text;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -217,11 +218,16 @@ pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResu
     if types.is_empty() {
         return Ok(bound);
     }
-    let cast = |(value, data_type): (ScalarValue, &DataType)| match data_type {
-        DataType::Null => Ok(value),
-        _ => value.cast_to(data_type),
+    let cast = |(value, data_type): (ScalarValue, &DataType)| {
+        let text = value.try_as_str().flatten();
+        match (data_type, text.and_then(|text| datetime_text::scalar(text, data_type))) {
+            (DataType::Null, _) => Ok(value),
+            (_, Some(read)) => Ok(read?),
+            (_, None) => value.cast_to(data_type),
+        }
     };
-    let values = values.into_iter().zip(&types).map(cast).collect::<Result<Vec<_>, _>>().map_err(of_datafusion)?;
+    let values = values.into_iter().zip(&types).map(cast).collect::<Result<Vec<_>, DataFusionError>>();
+    let values = values.map_err(of_datafusion)?;
     let plan = bound.plan.clone().with_param_values(ParamValues::from(values)).map_err(of_datafusion)?;
     Ok(Bound { plan, ..bound })
 }
