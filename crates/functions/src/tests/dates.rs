@@ -61,7 +61,7 @@ async fn zones() {
         ("timezone('PST', d)::text", "1969-12-31 16:00:00"),
         (
             "pg_typeof(now()), pg_typeof(localtimestamp), pg_typeof(1), pg_typeof(1.5), pg_typeof(array[1])",
-            "timestamp with time zone|timestamp without time zone|integer|numeric|integer[]",
+            "timestamp with time zone|timestamp without time zone|integer|numeric|bigint[]",
         ),
         (
             "now() = current_timestamp, now()::timestamp = localtimestamp, now() - d > INTERVAL '1 day'",

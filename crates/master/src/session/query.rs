@@ -4,6 +4,7 @@ use super::backup::until;
 use super::bind::{Bound, located};
 use super::column_names::plain;
 use super::setval::Setval;
+use super::sleep::Sleep;
 use super::truncate_error_log::TruncateErrorLog;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, FileKey};
@@ -59,6 +60,10 @@ impl Session {
         if let Some(truncate) = TruncateErrorLog::of(query)? {
             return Ok((truncate.schema(), vec![]));
         }
+        if let Some(sleep) = Sleep::of(query) {
+            let bound = self.bind(state, &sleep.seconds, "").await?;
+            return Ok((sleep.schema(), described_types(&bound.plan)?));
+        }
         if let Some(setval) = Setval::of(query)? {
             let bound = self.bind(state, &setval.arguments, "").await?;
             return Ok((setval.schema(), parameter_types(&bound.plan)?));
@@ -85,7 +90,7 @@ impl Session {
         parameters: &[DataType],
         state: Arc<CatalogState>,
     ) -> SqlResult<Option<SchemaRef>> {
-        if TruncateErrorLog::of(query)?.is_some() || Setval::of(query)?.is_some() {
+        if TruncateErrorLog::of(query)?.is_some() || Setval::of(query)?.is_some() || Sleep::of(query).is_some() {
             return Ok(None);
         }
         let bound = self.bind(state, query, text).await?;
