@@ -25,7 +25,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let on = query::expression(cursor)?;
     let clauses = clauses(cursor)?;
     let returning = returning::parse(cursor)?;
-    Ok(Statement::Merge(Box::new(Merge { table, alias, source, on, clauses, returning })))
+    Ok(Statement::Merge(Box::new(Merge { with: None, table, alias, source, on, clauses, returning })))
 }
 
 fn alias(cursor: &mut Cursor<'_>) -> SqlResult<Option<String>> {

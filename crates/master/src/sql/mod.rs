@@ -44,6 +44,7 @@ mod unsupported;
 mod values_row;
 mod walk;
 mod wide_numbers;
+mod with;
 
 pub use as_of::Version;
 pub use copy::{ClientCopy, ClientRows, client_copy, format_of_name};

@@ -79,18 +79,24 @@ pub(super) fn check(query: &Query) -> SqlResult<()> {
         SetExpr::Select(select) if select.into.is_some() => {
             Err(unsupported("SELECT ... INTO").with_hint("Use CREATE TABLE ... AS SELECT."))
         }
-        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-            Err(unsupported("a data-modifying statement in WITH"))
-        }
         _ => Ok(()),
     }
 }
 
-/// Stops at a table with TABLESAMPLE, and at a select list that is too long.
+/// Stops at a table with TABLESAMPLE, at a statement of WITH that changes rows, and at a select list that is too long.
 struct Refuse;
 
 impl Visitor for Refuse {
     type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
+        match query.body.as_ref() {
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                ControlFlow::Break(unsupported("a data-modifying statement in WITH"))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
 
     fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<SqlError> {
         match factor {
