@@ -9,6 +9,7 @@
 mod aggregate;
 mod calendar;
 mod cast_text;
+pub mod datetime_text;
 mod describe;
 mod error;
 mod format;
@@ -19,6 +20,7 @@ mod rules;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod zone;
 
 pub use describe::{Described, describe_evaluation, sqlstate_of};
 pub use error::FunctionError;

@@ -37,16 +37,21 @@ mod roles;
 mod row_values;
 mod scalar;
 mod sequence_calls;
+mod set_returning;
 mod settings;
 mod setval;
 mod show;
 mod signal_backend;
+mod sleep;
+mod timeout;
 mod truncate_error_log;
 mod write;
 
 pub(crate) use activity::ActivityRow;
 pub(crate) use compact::is_busy;
 pub use expand::Expanded;
+pub(crate) use settings::is_utc;
+pub(crate) use timeout::{Deadline, too_late};
 
 use crate::catalog::{CatalogState, RoleId};
 use crate::ddl::{self, CommandDone};
@@ -69,6 +74,7 @@ use settings::Settings;
 use setval::Setval;
 use signal_backend::SignalBackend;
 use std::net::IpAddr;
+use sleep::Sleep;
 use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 use truncate_error_log::TruncateErrorLog;
@@ -227,12 +233,10 @@ impl Session {
     /// # Errors
     /// As [`Session::prepare`], and whatever execution meets before the first batch.
     pub async fn execute(self: &Arc<Self>, text: &str, parameters: Vec<ScalarValue>) -> SqlResult<Outcome> {
-        let cancel = self.cancel.lock().child_token();
-        let busy = self.activity.begin(text);
-        Ok(self.run(text, parameters, cancel).boxed().await?.during(busy))
+        self.execute_until(text, parameters, CancellationToken::new()).await
     }
 
-    /// As [`Session::execute`], until `cancel`, or the session's own. What commits is not cancelled any more.
+    /// As [`Session::execute`], until `cancel`, the session's own, or its `statement_timeout`. What commits is not cancelled any more.
     ///
     /// # Errors
     /// As [`Session::execute`]; 57014 when it was cancelled in time.
@@ -244,13 +248,20 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let own = self.cancel.lock().child_token();
         let busy = self.activity.begin(text);
-        let run = self.run(text, parameters, own.clone());
-        tokio::pin!(run);
-        tokio::select! {
-            outcome = &mut run => return Ok(outcome?.during(busy)),
-            () = cancel.cancelled() => own.cancel(),
-        }
-        Ok(run.await?.during(busy))
+        let deadline = Deadline::after(self.statement_timeout());
+        let mut run = self.run(text, parameters, own.clone()).boxed();
+        let outcome = tokio::select! {
+            outcome = &mut run => outcome?,
+            () = cancel.cancelled() => {
+                own.cancel();
+                run.await?
+            }
+            () = deadline.passed() => {
+                own.cancel();
+                Deadline::told(run.await)?
+            }
+        };
+        Ok(deadline.over(outcome, own, self.own()).during(busy))
     }
 
     /// One statement of a transaction, which the caller commits. Here and below each kind of statement has a future of its own in a box: all of them
@@ -331,7 +342,7 @@ impl Session {
         }
     }
 
-    /// A query, which may be one that sets a sequence, or forgets an error log.
+    /// A query, which may be one that sets a sequence, forgets an error log, or sleeps.
     async fn query_or_setval(
         self: &Arc<Self>,
         query: &sqlparser::ast::Statement,
@@ -349,6 +360,9 @@ impl Session {
         }
         if let Some(truncate) = TruncateErrorLog::of(query)? {
             return self.truncate_error_log(&truncate, &state, read_only, &cancel).boxed().await;
+        }
+        if let Some(sleep) = Sleep::of(query) {
+            return self.sleep(&sleep, parameters, state, cancel).boxed().await;
         }
         match Setval::of(query)? {
             Some(setval) => self.setval(&setval, parameters, state, cancel).boxed().await,

@@ -2,10 +2,11 @@
 
 use super::numeric_common::{Kind, kind};
 use super::types::cut;
+use crate::datetime_text;
 use crate::register::scalar;
 use crate::scalar::{has_own_text, is_text};
 use crate::{FunctionError, NumericType};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
@@ -30,8 +31,32 @@ pub fn as_text(expr: &Expr, source: &DataType) -> Option<Expr> {
     has_own_text(source).then(|| scalar("to_text").call(vec![expr.clone()]))
 }
 
+/// `text` as a date or time; None for other types. A literal is read at once; one that is none fails when it is evaluated.
+pub fn read_as(text: &Expr, target: &DataType) -> Option<Expr> {
+    if let Expr::Literal(value, metadata) = text
+        && let Some(Some(text)) = value.try_as_str()
+        && let Some(Ok(value)) = datetime_text::scalar(text, target)
+    {
+        return Some(Expr::Literal(value, metadata.clone()));
+    }
+    let function = match target {
+        DataType::Date32 => "text_to_date",
+        DataType::Time64(TimeUnit::Microsecond) => "text_to_time",
+        DataType::Timestamp(TimeUnit::Microsecond, None) => "text_to_timestamp",
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if zone.as_ref() == "+00:00" => "text_to_timestamptz",
+        _ => return None,
+    };
+    Some(scalar(function).call(vec![text.clone()]))
+}
+
 /// The function for a cast that rounds or checks where Arrow's does not; None where Arrow's is right.
 pub fn rounding_cast(expr: &Expr, source: &DataType, target: &DataType) -> Option<Expr> {
+    if is_text(source)
+        && *source != DataType::Null
+        && let Some(value) = read_as(expr, target)
+    {
+        return Some(value);
+    }
     let inexact = matches!(kind(source), Kind::Decimal | Kind::Float);
     match (target, NumericType::of(target)) {
         (DataType::Int16, _) if inexact => Some(scalar("to_int2").call(vec![expr.clone()])),

@@ -1,6 +1,8 @@
 //! Dates with intervals: PostgreSQL's `date + interval` is a timestamp, DataFusion's a date.
 
+use super::casts::read_as;
 use crate::register::scalar;
+use crate::scalar::is_text;
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::Cast;
@@ -43,6 +45,22 @@ pub fn compared_as_dates(operands: &[&Expr], schema: &DFSchema) -> Result<Option
         }
     }
     Ok((already > 0 && already < operands.len()).then_some(dates))
+}
+
+/// The operands of a comparison of one type of dates or times with texts, which are read as PostgreSQL does; None for others.
+pub fn compared_with_texts(operands: &[&Expr], schema: &DFSchema) -> Result<Option<Vec<Expr>>> {
+    let types = operands.iter().map(|operand| operand.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    let is_some_text = |data_type: &DataType| is_text(data_type) && *data_type != DataType::Null;
+    let mut others = types.iter().filter(|data_type| !is_text(data_type));
+    let Some(target) = others.next() else { return Ok(None) };
+    if others.any(|other| other != target) || !types.iter().any(is_some_text) {
+        return Ok(None);
+    }
+    let read = |(operand, data_type): (&&Expr, &DataType)| match is_some_text(data_type) {
+        true => read_as(operand, target),
+        false => Some((*operand).clone()),
+    };
+    Ok(operands.iter().zip(&types).map(read).collect())
 }
 
 /// The operands of a comparison of intervals as their lengths; None where there is another type among them. Text is read

@@ -1,14 +1,15 @@
 //! One expression: PostgreSQL's operators, casts and literal types in place of DataFusion's.
 
-use super::dates::{compared_as_dates, compared_as_spans, date_arithmetic};
+use super::dates::{compared_as_dates, compared_as_spans, compared_with_texts, date_arithmetic};
 use super::numeric_common::{Kind, Member, cast_number, common_type, decimal_operand, kind, unify};
 use super::postgres_rule::{Scope, cast_columns};
+use super::type_names::name_of_type;
 use super::{casts, function_calls, patterns};
 use crate::FunctionError;
 use crate::limits::NUMERIC_DIGITS_MAX;
 use crate::numeric_type::digits_of;
 use crate::register::{aggregate, scalar};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNodeRewriter};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
@@ -102,6 +103,9 @@ impl ExpressionRewriter<'_> {
     fn comparable(&self, operands: &[&Expr]) -> Result<Option<Vec<Expr>>> {
         if let Some(unified) = unify(operands, self.schema)? {
             return Ok(Some(unified));
+        }
+        if let Some(texts) = compared_with_texts(operands, self.schema)? {
+            return Ok(Some(texts));
         }
         match compared_as_dates(operands, self.schema)? {
             Some(dates) => Ok(Some(dates)),
@@ -224,6 +228,12 @@ impl ExpressionRewriter<'_> {
 
     fn function(&self, function: ScalarFunction) -> Result<Transformed<Expr>> {
         let ScalarFunction { func, args } = function;
+        if func.name() == "pg_typeof"
+            && let [value] = args.as_slice()
+        {
+            let name = ScalarValue::Utf8View(Some(name_of_type(&value.get_type(self.schema)?)));
+            return Ok(Transformed::yes(Expr::Literal(name, None)));
+        }
         if func.name() == "mod"
             && let [left, right] = args.as_slice()
         {
@@ -231,18 +241,7 @@ impl ExpressionRewriter<'_> {
             return self.binary(BinaryExpr::new(left, Operator::Modulo, right));
         }
         let call = function_calls::rewritten(ScalarFunction { func, args }, self.schema)?;
-        let coerced = self.coerce(Expr::ScalarFunction(call))?;
-        match &coerced.data {
-            // In nanoseconds it could not be compared with what is beyond the year 2262.
-            Expr::ScalarFunction(call) if call.func.name() == "now" => match coerced.data.get_type(self.schema)? {
-                DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
-                    let micros = DataType::Timestamp(TimeUnit::Microsecond, zone);
-                    Ok(Transformed::yes(cast(coerced.data, micros)))
-                }
-                _ => Ok(coerced),
-            },
-            _ => Ok(coerced),
-        }
+        self.coerce(Expr::ScalarFunction(call))
     }
 
     fn aggregate(&self, mut function: AggregateFunction) -> Result<Transformed<Expr>> {

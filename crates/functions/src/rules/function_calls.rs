@@ -1,6 +1,6 @@
 //! Calls of functions by name: which of DataFusion's are replaced, and what their arguments become.
 
-use super::casts::as_text;
+use super::casts::{as_text, read_as};
 use super::numeric_common::unify;
 use crate::register::scalar;
 use arrow::datatypes::{DataType, TimeUnit};
@@ -54,6 +54,9 @@ pub fn rewritten(call: ScalarFunction, schema: &DFSchema) -> Result<ScalarFuncti
         "to_char" | "date_trunc" => {
             args = args.into_iter().map(|arg| local_time(arg, schema)).collect::<Result<_>>()?
         }
+        "timezone" => {
+            args = args.into_iter().enumerate().map(|(at, arg)| instant(at, arg, schema)).collect::<Result<_>>()?
+        }
         "age" if args.len() == 1 => args.insert(0, cast(current_date().call(vec![]), TIMESTAMP)),
         _ => {}
     }
@@ -75,6 +78,13 @@ pub fn literals_for(function: &str, args: Vec<Expr>) -> Vec<Expr> {
         other => other,
     };
     args.into_iter().map(widen).collect()
+}
+
+/// The second argument of `timezone`, which is an instant where it is a text.
+fn instant(at: usize, arg: Expr, schema: &DFSchema) -> Result<Expr> {
+    let is_text = at == 1 && arg.get_type(schema)?.is_string();
+    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+    Ok(if is_text { read_as(&arg, &instant).unwrap_or(arg) } else { arg })
 }
 
 /// The date and time of day in its own zone, of a timestamp that has one other than the session's, which is UTC.

@@ -8,6 +8,7 @@ mod guard;
 mod numeric_common;
 mod patterns;
 mod postgres_rule;
+mod type_names;
 mod types;
 mod wide_operators;
 

@@ -2,6 +2,7 @@
 
 mod age;
 mod characters;
+mod current_time;
 mod date_trunc;
 mod decimal_math;
 mod encoding;
@@ -22,16 +23,20 @@ mod numeric_divide;
 mod numeric_modulo;
 mod numeric_multiply;
 mod operands;
+mod pg_typeof;
 mod power;
 mod rounding;
 mod similar_to;
 mod single_row;
+mod text_to_datetime;
 mod text_to_float;
+mod timezone;
 mod to_char;
 mod to_text;
 
 pub use age::age;
 pub use characters::{assign_bpchar, assign_varchar, to_bpchar, to_varchar};
+pub use current_time::{localtimestamp, now};
 pub use date_trunc::date_trunc;
 pub use encoding::{decode, encode, to_bytea};
 pub use extract::{date_part, extract};
@@ -48,11 +53,14 @@ pub use numeric_cast::NumericCast;
 pub use numeric_divide::NumericDivide;
 pub use numeric_modulo::NumericModulo;
 pub use numeric_multiply::NumericMultiply;
+pub use pg_typeof::pg_typeof;
 pub use power::{exp, power};
 pub use rounding::{ceil, floor, round, trunc};
 pub use similar_to::{similar_to_regex, translate, with_backslash};
 pub use single_row::single_row;
+pub use text_to_datetime::{text_to_date, text_to_time, text_to_timestamp, text_to_timestamptz};
 pub use text_to_float::{text_to_float4, text_to_float8};
+pub use timezone::timezone;
 pub use to_char::{to_char, to_date, to_timestamp};
 pub use to_text::{has_own_text, to_text};
 

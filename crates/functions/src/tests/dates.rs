@@ -30,6 +30,48 @@ async fn dates_with_intervals_are_timestamps() {
     );
 }
 
+#[tokio::test]
+async fn texts_are_read_as_postgresql_does() {
+    expressions(&[
+        ("TIMESTAMP '2026-11-26 18:00', TIMESTAMP '2024-01-01 00:00:00+09'", "2026-11-26T18:00:00|2024-01-01T00:00:00"),
+        (
+            "'2024-01-01 10:30+02'::timestamptz::text, TIME '10:30', DATE '20240105'",
+            "2024-01-01 08:30:00+00|10:30:00|2024-01-05",
+        ),
+        (
+            "TIMESTAMP '2024-01-01 10:30:00' = '2024-01-01 10:30', DATE '2024-01-05' IN ('2024-1-5', '2024-01-06')",
+            "true|true",
+        ),
+        ("TIMESTAMP '2024-01-01 10:30:00' BETWEEN '2024-01-01 10:29' AND '2024-01-01 10:31'", "true"),
+    ])
+    .await;
+    let described = described("SELECT TIMESTAMP '2024-02-30 10:00'").await;
+    assert_eq!(described.sqlstate, "22008");
+}
+
+#[tokio::test]
+async fn zones() {
+    expressions(&[
+        ("timezone('Asia/Tokyo', timestamptz '2024-01-01 00:00:00+00')", "2024-01-01T09:00:00"),
+        ("timezone('Asia/Tokyo', TIMESTAMP '2024-01-01 09:00:00')::text", "2024-01-01 00:00:00+00"),
+        (
+            "timezone(INTERVAL '9 hours', timestamptz '2024-01-01 00:00:00+00'), timezone('UTC', '2024-01-01 10:00')",
+            "2024-01-01T09:00:00|2024-01-01T10:00:00",
+        ),
+        ("timezone('PST', d)::text", "1969-12-31 16:00:00"),
+        (
+            "pg_typeof(now()), pg_typeof(localtimestamp), pg_typeof(1), pg_typeof(1.5), pg_typeof(array[1])",
+            "timestamp with time zone|timestamp without time zone|integer|numeric|bigint[]",
+        ),
+        (
+            "now() = current_timestamp, now()::timestamp = localtimestamp, now() - d > INTERVAL '1 day'",
+            "true|true|true",
+        ),
+    ])
+    .await;
+    assert_eq!(described("SELECT timezone('Nowhere/City', now())").await.sqlstate, "22023");
+}
+
 /// As TPC-H has them: a cast of the column would keep files from being pruned.
 #[tokio::test]
 async fn date_columns_are_compared_as_they_are() {

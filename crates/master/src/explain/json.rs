@@ -10,14 +10,14 @@ use serde::{Serialize, Serializer};
 use serde_json::Value as Scalar;
 use std::time::Duration;
 
-/// The whole explanation as one text.
+/// The whole explanation as one text; `costs`: with the estimates.
 ///
 /// # Errors
 /// None in practice: there is nothing in it that JSON cannot hold.
-pub(crate) fn json(explained: &Explained) -> SqlResult<String> {
+pub(crate) fn json(explained: &Explained, costs: bool) -> SqlResult<String> {
     let Document { root, slices } = document(explained);
     let mut whole = Object::default();
-    whole.push("Plan", plan(&root, None));
+    whole.push("Plan", plan(&root, None, costs));
     whole.scalar("Planning Time", milliseconds(explained.planning));
     if let Some(execution) = &explained.execution {
         whole.push("Slice statistics", Json::Array(slices.iter().map(slice).collect()));
@@ -57,7 +57,7 @@ impl Serialize for Json {
     }
 }
 
-fn plan(node: &Node, parent: Option<&Node>) -> Json {
+fn plan(node: &Node, parent: Option<&Node>, costs: bool) -> Json {
     let mut object = Object::default();
     object.scalar("Node Type", node.description.node_type.as_str());
     if let Some(parent) = parent {
@@ -73,16 +73,18 @@ fn plan(node: &Node, parent: Option<&Node>) -> Json {
     object.scalar("Slice", node.place.slice);
     object.scalar("Segments", if node.place.gang == damson_motion::Gang::Entry { 0 } else { node.place.gang.size() });
     object.scalar("Gang Type", gang_type(node.place));
-    object.scalar("Startup Cost", rounded(node.cost.startup, 2));
-    object.scalar("Total Cost", rounded(node.cost.total, 2));
-    object.scalar("Plan Rows", node.cost.rows.round() as u64);
-    object.scalar("Plan Width", node.cost.width.round() as u64);
+    if costs {
+        object.scalar("Startup Cost", rounded(node.cost.startup, 2));
+        object.scalar("Total Cost", rounded(node.cost.total, 2));
+        object.scalar("Plan Rows", node.cost.rows.round() as u64);
+        object.scalar("Plan Width", node.cost.width.round() as u64);
+    }
     details(node, &mut object);
     if let Some(actual) = &node.actual {
         figures(actual, &mut object);
     }
     if !node.children.is_empty() {
-        let inputs = node.children.iter().map(|child| plan(child, Some(node)));
+        let inputs = node.children.iter().map(|child| plan(child, Some(node), costs));
         object.push("Plans", Json::Array(inputs.collect()));
     }
     Json::Object(object)

@@ -10,11 +10,11 @@ use std::time::Duration;
 const ARROW: &str = "->  ";
 const DETAIL_INDENT: usize = 2;
 
-/// One line a row; every line begins with a space.
-pub(crate) fn lines(explained: &Explained) -> Vec<String> {
+/// One line a row; every line begins with a space. `costs`: whether the estimates are shown.
+pub(crate) fn lines(explained: &Explained, costs: bool) -> Vec<String> {
     let Document { root, slices } = document(explained);
     let mut lines = vec![];
-    node(&root, None, &mut lines);
+    node(&root, None, costs, &mut lines);
     let Some(execution) = &explained.execution else { return lines };
     lines.push(format!(" Planning Time: {} ms", milliseconds(explained.planning)));
     lines.extend(slices.iter().map(memory));
@@ -24,13 +24,13 @@ pub(crate) fn lines(explained: &Explained) -> Vec<String> {
 }
 
 /// `indent`: columns before the arrow; None for the root, which has no arrow.
-fn node(node: &Node, indent: Option<usize>, lines: &mut Vec<String>) {
+fn node(node: &Node, indent: Option<usize>, costs: bool, lines: &mut Vec<String>) {
     let mut arrow_at = indent;
     if let (Some(label), Some(at)) = (&node.label, indent) {
         lines.push(format!("{:at$}{label}", ""));
         arrow_at = Some(at + DETAIL_INDENT);
     }
-    let title = title(node);
+    let title = title(node, costs);
     let inner = match arrow_at {
         None => {
             lines.push(format!(" {title}"));
@@ -48,20 +48,22 @@ fn node(node: &Node, indent: Option<usize>, lines: &mut Vec<String>) {
     let figures = node.actual.iter().flat_map(figures);
     lines.extend(details.chain(figures).map(|line| format!("{:inner$}{line}", "")));
     for child in &node.children {
-        self::node(child, Some(inner), lines);
+        self::node(child, Some(inner), costs, lines);
     }
 }
 
-fn title(node: &Node) -> String {
+fn title(node: &Node, costs: bool) -> String {
     let (description, cost) = (&node.description, &node.cost);
-    let mut title = format!(
-        "{}{}  (cost={:.2}..{:.2} rows={:.0} width={:.0})",
-        description.node_type, description.suffix, cost.startup, cost.total, cost.rows, cost.width
-    );
+    let mut title = format!("{}{}", description.node_type, description.suffix);
+    if costs {
+        let (startup, total) = (cost.startup, cost.total);
+        title += &format!("  (cost={startup:.2}..{total:.2} rows={:.0} width={:.0})", cost.rows, cost.width);
+    }
     if let Some(actual) = &node.actual {
+        title += if costs { " " } else { "  " };
         title += &match actual.time_ms {
-            Some(time) => format!(" (actual time={time:.3}ms rows={} loops=1)", actual.rows),
-            None => format!(" (actual rows={} loops=1)", actual.rows),
+            Some(time) => format!("(actual time={time:.3}ms rows={} loops=1)", actual.rows),
+            None => format!("(actual rows={} loops=1)", actual.rows),
         };
     }
     title

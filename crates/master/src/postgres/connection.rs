@@ -11,7 +11,7 @@ use crate::auth::Peer;
 use crate::catalog::RoleId;
 use crate::error::{SqlError, SqlResult, SqlState, task_ended};
 use crate::master::Master;
-use crate::session::Session;
+use crate::session::{Session, is_utc};
 use crate::shared::Shared;
 use damson_pg::backend::{Messages, Report, Severity, TransactionState};
 use damson_pg::frontend::{Malformed, Request};
@@ -173,6 +173,10 @@ async fn begin(
             let message = format!("invalid value for parameter \"client_encoding\": \"{value}\"");
             let error = SqlError::new(SqlState::INVALID_PARAMETER, message);
             return Err(error.with_hint("The encoding is always UTF8."));
+        }
+        if name == "timezone" && !is_utc(value) {
+            // Drivers send that of their machine without being asked; the client is told which one holds.
+            continue;
         }
         let quoted = format!("SET \"{}\" TO '{}'", name.replace('"', "\"\""), value.replace('\'', "''"));
         let (session, work) = (session.clone(), quoted);

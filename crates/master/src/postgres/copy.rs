@@ -5,6 +5,7 @@ use super::parameters::{Parameter, decode};
 use super::run::{Done, Event, Job};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::flight_sql::Portion;
+use crate::session::{Deadline, too_late};
 use crate::sql::{ClientCopy, ClientRows, Name, RelationName, ValuesRow};
 use bytes::BytesMut;
 use damson_cluster::CopyFormat;
@@ -79,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         style: CopyStyle,
         has_header: bool,
     ) -> Result<Done, Failed> {
+        let deadline = Deadline::after(self.session.statement_timeout());
         let target = self.target(table, columns).await?;
         self.session.begin_implicit_block().await;
         self.wire.out.copy_in(target.columns.len() as u16);
@@ -89,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut total = 0u64;
         loop {
             let cancel = self.cancellable();
-            let (kind, body) = self.copy_message(&cancel).await?;
+            let (kind, body) = self.copy_message(&cancel, deadline).await?;
             let ends = match Request::parse(kind, &body).map_err(|malformed| sql_error(&malformed))? {
                 Request::CopyData(bytes) => {
                     reader.push(bytes);
@@ -134,9 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    /// The client's next message, unless the statement is cancelled first.
-    async fn copy_message(&mut self, cancel: &CancellationToken) -> Result<(u8, BytesMut), Failed> {
+    /// The client's next message, unless the statement is cancelled, or has to be done, first.
+    async fn copy_message(&mut self, cancel: &CancellationToken, deadline: Deadline) -> Result<(u8, BytesMut), Failed> {
         tokio::select! {
+            biased;
+            () = deadline.passed() => Err(too_late().into()),
             message = self.wire.message() => Ok(message?),
             () = cancel.cancelled() => Err(SqlError::canceled().into()),
         }

@@ -2,6 +2,7 @@
 
 use super::columns::pg_type;
 use crate::error::{SqlError, SqlResult, SqlState};
+use damson_functions::datetime_text;
 use damson_pg::PgType;
 use damson_pg::frontend::Format;
 use damson_pg::values::{self, NumericError};
@@ -131,13 +132,16 @@ fn text(name: &str, data_type: &DataType, text: &str) -> SqlResult<ScalarValue> 
         "text" | "character" | "character varying" | "json" | "uuid" => ScalarValue::Utf8View(Some(text.into())),
         _ if name.ends_with("[]") => array_of_text(name, data_type, text)?,
         _ => {
-            // Dates, times and intervals.
-            let special = text.trim().trim_start_matches('-').eq_ignore_ascii_case("infinity");
-            let value = ScalarValue::Utf8View(Some(text.trim().into()));
-            value.cast_to(data_type).map_err(|_| match special {
-                true => SqlError::new(SqlState::DATETIME_OUT_OF_RANGE, "infinite dates and times are not supported"),
-                false => SqlError { state: SqlState::INVALID_DATETIME, ..invalid_text(name, text) },
-            })?
+            if text.trim().trim_start_matches('-').eq_ignore_ascii_case("infinity") {
+                let message = "infinite dates and times are not supported";
+                return Err(SqlError::new(SqlState::DATETIME_OUT_OF_RANGE, message));
+            }
+            let wrong = || SqlError { state: SqlState::INVALID_DATETIME, ..invalid_text(name, text) };
+            match datetime_text::scalar(text, data_type) {
+                Some(value) => value.map_err(|error| crate::error::of_datafusion(error.into()))?,
+                // Intervals.
+                None => ScalarValue::Utf8View(Some(text.trim().into())).cast_to(data_type).map_err(|_| wrong())?,
+            }
         }
     })
 }

@@ -133,6 +133,13 @@ fn reads_only_tables(select: &ast::Select) -> bool {
     select.from.iter().all(|from| is_table(&from.relation) && from.joins.iter().all(|j| is_table(&j.relation)))
 }
 
+/// Gives a query the queries that it names.
+pub(super) fn put_with(statement: &mut ast::Statement, with: Option<&ast::With>) {
+    if let ast::Statement::Query(query) = statement {
+        query.with = with.cloned();
+    }
+}
+
 /// The SELECT of a query that is one.
 pub(super) fn select_of(statement: &mut ast::Statement) -> Option<&mut ast::Select> {
     let ast::Statement::Query(query) = statement else { return None };

@@ -10,6 +10,7 @@ use super::read_error_log::{READ_ERROR_LOG, ReadErrorLog};
 use super::relation_names::name_relations;
 use super::row_values::compare_rows;
 use super::sequence_calls::write_out_nextval;
+use super::set_returning::give_rows;
 use crate::catalog::{Catalog, CatalogState, Object, Relation, ViewDef};
 use crate::engine::{
     CATALOG, StatementNames, count_occurrences, join_scalar_rows, statement_state, write_out_nulls,
@@ -100,6 +101,8 @@ impl Session {
             let mut query = query.clone();
             self.name_files(names, &mut query).await?;
             self.find_past(names, &state, &mut query).await?;
+            let is_aggregate = |name: &str| state.aggregate_functions().contains_key(name);
+            give_rows(&mut query, &is_aggregate).map_err(external)?;
             name_relations(&mut query, names.search_schema(), None).map_err(external)?;
             merge_columns(&mut query).map_err(external)?;
             compare_rows(&mut query).map_err(external)?;

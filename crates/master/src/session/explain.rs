@@ -59,8 +59,8 @@ impl Session {
             change => explainer.change(change).await?,
         };
         let rows = match explain.format {
-            ExplainFormat::Text => lines(&explained),
-            ExplainFormat::Json => vec![json(&explained)?],
+            ExplainFormat::Text => lines(&explained, explain.costs),
+            ExplainFormat::Json => vec![json(&explained, explain.costs)?],
         };
         text_rows(schema(explain), vec![rows])
     }

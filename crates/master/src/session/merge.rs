@@ -60,6 +60,7 @@ impl Session {
     pub(super) async fn bind_merge(&self, merge: &Merge, catalog: Arc<CatalogState>) -> SqlResult<BoundChange> {
         let entry = self.table(&catalog, &merge.table)?;
         refuse_hidden(&merge.source)?;
+        refuse_hidden(&merge.with)?;
         expressions(merge).try_for_each(refuse_hidden)?;
         let names = self.merge_names(&entry, &catalog, merge, false);
         let merging = Merging { once: Once::Merge, repeats: BTreeSet::new(), tag: "MERGE", shows_source: true };
@@ -77,6 +78,7 @@ impl Session {
         let mentions = |text: String| text.contains(ScanSpec::SEGMENT_ID);
         let segment_id = segment_id
             || mentions(merge.source.to_string())
+            || merge.with.iter().any(|with| mentions(with.to_string()))
             || expressions(merge).any(|expr| mentions(expr.to_string()));
         let names = self.names(Arc::clone(catalog), segment_id);
         let target = DamsonTable::with_row_ids(Arc::clone(entry), catalog.current_map().segment_count());
@@ -135,6 +137,7 @@ impl Session {
             select.projection = vec![syntax::SelectItem::Wildcard(Default::default())];
             select.from = vec![merge.source.clone()];
         }
+        ast::put_with(&mut probe, merge.with.as_ref());
         let bound = self.bind_named(names.clone(), probe, "").await?;
         let columns = bound.plan.schema().iter().map(|(table, field)| (table.cloned(), field.name().clone()));
         let columns = columns.filter(|(_, name)| name != ScanSpec::SEGMENT_ID).collect();
@@ -223,6 +226,7 @@ impl Session {
             from.joins.push(syntax::Join { relation: table, global: false, join_operator });
             select.from = vec![from];
         }
+        ast::put_with(&mut query, merge.with.as_ref());
         Ok(query)
     }
 }

@@ -55,6 +55,7 @@ impl Session {
         let def = Arc::clone(&entry.def);
         values_of(modify).chain(&modify.selection).try_for_each(refuse_hidden)?;
         refuse_hidden(&modify.from)?;
+        refuse_hidden(&modify.with)?;
         let assigned = assigned_columns(&def, modify)?;
         let names = self.names(Arc::clone(&catalog), mentions_segment_id(modify));
         let target = DamsonTable::with_row_ids(Arc::clone(&entry), catalog.current_map().segment_count());
@@ -113,6 +114,7 @@ impl Session {
             select.projection = vec![syntax::SelectItem::Wildcard(Default::default())];
             select.from.extend(modify.from.iter().cloned());
         }
+        ast::put_with(&mut probe, modify.with.as_ref());
         name_relations(&mut probe, &self.search_schema(), modify.alias.is_none().then_some((def, TARGET)))?;
         let bound = self.bind_named(names.clone(), probe, "").await?;
         let is_hidden = |name: &str| LEAD.contains(&name);
@@ -202,6 +204,7 @@ fn query_for(
         select.from.extend(modify.from.iter().cloned());
         select.selection = modify.selection.clone();
     }
+    ast::put_with(&mut query, modify.with.as_ref());
     Ok(query)
 }
 
@@ -282,4 +285,5 @@ fn mentions_segment_id(modify: &Modify) -> bool {
     values_of(modify).any(|expr| mentions(expr.to_string()))
         || modify.selection.as_ref().is_some_and(|expr| mentions(expr.to_string()))
         || modify.from.iter().any(|from| mentions(from.to_string()))
+        || modify.with.iter().any(|with| mentions(with.to_string()))
 }

@@ -97,6 +97,7 @@ impl Session {
         let overriding = Some(Overriding::System);
         let insert_row = MergeAction::Insert { columns: vec![], overriding, values: Some(values) };
         let merge = Merge {
+            with: None,
             table: insert.table.clone(),
             alias: insert.alias.clone(),
             source: ast::table_as(NEW_ROWS.0, NEW_ROWS.1, EXCLUDED)?,

@@ -5,6 +5,7 @@ use super::bind::{Bound, located};
 use super::column_names::plain;
 use super::setval::Setval;
 use super::signal_backend::SignalBackend;
+use super::sleep::Sleep;
 use super::truncate_error_log::TruncateErrorLog;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, FileKey};
@@ -14,10 +15,11 @@ use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, PlanContext, SliceTable, plan};
 use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
+use damson_functions::datetime_text;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::expr::Cast;
@@ -64,6 +66,10 @@ impl Session {
         if let Some(truncate) = TruncateErrorLog::of(query)? {
             return Ok((truncate.schema(), vec![]));
         }
+        if let Some(sleep) = Sleep::of(query) {
+            let bound = self.bind(state, &sleep.seconds, "").await?;
+            return Ok((sleep.schema(), described_types(&bound.plan)?));
+        }
         if let Some(setval) = Setval::of(query)? {
             let bound = self.bind(state, &setval.arguments, "").await?;
             return Ok((setval.schema(), parameter_types(&bound.plan)?));
@@ -90,7 +96,7 @@ impl Session {
         parameters: &[DataType],
         state: Arc<CatalogState>,
     ) -> SqlResult<Option<SchemaRef>> {
-        if TruncateErrorLog::of(query)?.is_some() || Setval::of(query)?.is_some() {
+        if TruncateErrorLog::of(query)?.is_some() || Setval::of(query)?.is_some() || Sleep::of(query).is_some() {
             return Ok(None);
         }
         let bound = self.bind(state, query, text).await?;
@@ -223,11 +229,16 @@ pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResu
     if types.is_empty() {
         return Ok(bound);
     }
-    let cast = |(value, data_type): (ScalarValue, &DataType)| match data_type {
-        DataType::Null => Ok(value),
-        _ => value.cast_to(data_type),
+    let cast = |(value, data_type): (ScalarValue, &DataType)| {
+        let text = value.try_as_str().flatten();
+        match (data_type, text.and_then(|text| datetime_text::scalar(text, data_type))) {
+            (DataType::Null, _) => Ok(value),
+            (_, Some(read)) => Ok(read?),
+            (_, None) => value.cast_to(data_type),
+        }
     };
-    let values = values.into_iter().zip(&types).map(cast).collect::<Result<Vec<_>, _>>().map_err(of_datafusion)?;
+    let values = values.into_iter().zip(&types).map(cast).collect::<Result<Vec<_>, DataFusionError>>();
+    let values = values.map_err(of_datafusion)?;
     let plan = keeping_bigints(bound.plan.clone(), &values).map_err(of_datafusion)?;
     let plan = plan.with_param_values(ParamValues::from(values)).map_err(of_datafusion)?;
     Ok(Bound { plan, ..bound })

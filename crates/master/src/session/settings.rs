@@ -48,6 +48,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "How long AS OF can read a snapshot that another replaced; ALTER SYSTEM SET changes it.",
     ),
     ("standard_conforming_strings", "on", "Always on."),
+    ("statement_timeout", "0", "How long a statement may take, its rows included; 0 is as long as it takes."),
     (
         "synchronous_commit",
         "on",
@@ -64,6 +65,26 @@ const SYNCHRONOUS: [&str; 4] = ["group", "local", "remote_write", "remote_apply"
 
 /// Names of roles: RESET ALL leaves them.
 const ROLES: [&str; 2] = ["role", "session_authorization"];
+
+/// What is UTC by its names, and by its offset.
+const UTC_NAMES: [&str; 16] = [
+    "utc",
+    "gmt",
+    "z",
+    "zulu",
+    "uct",
+    "universal",
+    "greenwich",
+    "etc/utc",
+    "etc/gmt",
+    "etc/uct",
+    "etc/universal",
+    "etc/greenwich",
+    "etc/zulu",
+    "0",
+    "+00:00",
+    "default",
+];
 
 /// What may be SHOWn and not SET.
 const READ_ONLY: &[&str] = &[
@@ -140,6 +161,10 @@ impl Settings {
 
     pub(super) fn lock_timeout(&self) -> Option<Duration> {
         self.duration("lock_timeout")
+    }
+
+    pub(super) fn statement_timeout(&self) -> Option<Duration> {
+        self.duration("statement_timeout")
     }
 
     pub(super) fn idle_in_transaction_timeout(&self) -> Option<Duration> {
@@ -226,7 +251,7 @@ fn boolean(text: &str) -> Option<bool> {
 /// 22023.
 fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
     let (fits, hint) = match name {
-        "lock_timeout" | "idle_in_transaction_session_timeout" => {
+        "lock_timeout" | "statement_timeout" | "idle_in_transaction_session_timeout" => {
             (duration(value).is_some(), "It is a time: milliseconds, or a number with ms, s, min, h or d.")
         }
         "expand_max_rate" => (
@@ -246,6 +271,18 @@ fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
             boolean(value).is_some() || SYNCHRONOUS.iter().any(|level| value.eq_ignore_ascii_case(level)),
             "Available values: on, group, off. PostgreSQL's local, remote_write and remote_apply are on.",
         ),
+        "timezone" => (is_utc(value), "Times are shown in UTC. AT TIME ZONE gives those of another zone."),
+        "datestyle" => {
+            (value.split(',').all(is_iso_style), "Dates are shown as ISO 8601 has them. to_char() gives others.")
+        }
+        "intervalstyle" => (value.eq_ignore_ascii_case("postgres"), "Intervals are shown in the style postgres."),
+        "client_encoding" => (
+            ["utf8", "utf-8", "unicode"].iter().any(|name| value.trim().eq_ignore_ascii_case(name)),
+            "The server and its clients speak UTF8.",
+        ),
+        "standard_conforming_strings" => {
+            (boolean(value) == Some(true), "A backslash in quotes is a character. E'...' has escapes.")
+        }
         _ => (true, ""),
     };
     if fits {
@@ -253,6 +290,17 @@ fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
     }
     let message = format!("invalid value for parameter \"{name}\": \"{value}\"");
     Err(SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(hint))
+}
+
+pub(crate) fn is_utc(zone: &str) -> bool {
+    UTC_NAMES.iter().any(|name| zone.trim().eq_ignore_ascii_case(name))
+}
+
+/// The order of day and month matters to no text that is read.
+fn is_iso_style(word: &str) -> bool {
+    const WORDS: [&str; 11] =
+        ["iso", "mdy", "dmy", "ymd", "us", "noneuro", "noneuropean", "euro", "european", "default", ""];
+    WORDS.iter().any(|known| word.trim().eq_ignore_ascii_case(known))
 }
 
 fn unknown(name: &str) -> SqlError {
@@ -296,6 +344,10 @@ impl Session {
             None => settings.values.remove(name),
         };
         Ok(Outcome::command("SET"))
+    }
+
+    pub(crate) fn statement_timeout(&self) -> Option<Duration> {
+        self.settings.lock().statement_timeout()
     }
 
     /// A setting's value; None for what is no setting.

@@ -1,6 +1,7 @@
 //! `SET a = 1, (b, c) = (2, DEFAULT)`, of UPDATE, ON CONFLICT and MERGE.
 
 use super::cursor::Cursor;
+use super::set_returning::refuse_sets;
 use super::statement::{InsertValue, Name};
 use super::{names, query};
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -26,7 +27,9 @@ pub(super) fn assignments(
     list: Vec<ast::Assignment>,
     at: usize,
 ) -> SqlResult<Vec<(Name, InsertValue)>> {
-    query::check_inside(&list).map_err(|error| error.at(at))?;
+    query::check_inside(&list)
+        .and_then(|()| list.iter().try_for_each(|assignment| refuse_sets(&assignment.value, "UPDATE")))
+        .map_err(|error| error.at(at))?;
     let mut assignments = vec![];
     for assignment in list {
         match assignment.target {

@@ -1,6 +1,8 @@
 //! PostgreSQL's dialect, guarded: sqlparser tries some constructs twice at each level, which nesting makes exponential.
 
-use sqlparser::ast::Expr;
+use sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -51,6 +53,20 @@ impl Guarded {
     }
 }
 
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
 /// The one dialect beneath.
 const POSTGRESQL: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -78,8 +94,12 @@ impl Dialect for Guarded {
         }
     }
 
-    /// IS [NOT] DISTINCT FROM: sqlparser takes all that follows, ANDs too, for its right side.
-    fn parse_infix(&self, parser: &mut Parser, left: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
+    /// IS [NOT] DISTINCT FROM: sqlparser takes all that follows, ANDs too, for its right side. AT TIME ZONE: a function, as
+    /// for PostgreSQL; DataFusion makes a cast of it.
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if parser.parse_keywords(&[Keyword::AT, Keyword::TIME, Keyword::ZONE]) {
+            return Some(parser.parse_subexpr(precedence).map(|zone| call("timezone", vec![zone, left.clone()])));
+        }
         const NOT_DISTINCT: [Keyword; 4] = [Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
         const DISTINCT: [Keyword; 3] = [Keyword::IS, Keyword::DISTINCT, Keyword::FROM];
         let negated = parser.parse_keywords(&NOT_DISTINCT);

@@ -9,7 +9,7 @@ use sqlparser::tokenizer::Token;
 
 pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Statement> {
     cursor.expect_word("EXPLAIN")?;
-    let (mut analyze, mut verbose, mut format) = (false, false, ExplainFormat::Text);
+    let (mut analyze, mut verbose, mut format, mut costs) = (false, false, ExplainFormat::Text, true);
     // `(` begins options unless it begins a query.
     let options = *cursor.peek() == Token::LParen
         && !["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|word| cursor.peek_word(1, word))
@@ -22,9 +22,17 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Stat
                 "analyze" | "analyse" => analyze = flag(cursor)?,
                 "verbose" => verbose = flag(cursor)?,
                 "format" => format = self::format(cursor)?,
-                // What they ask for is always shown, or is not there to be shown.
-                "costs" | "buffers" | "timing" | "summary" | "settings" | "slicetable" | "memory" | "wal" => {
+                "costs" => costs = flag(cursor)?,
+                // What they ask for is shown with ANALYZE anyway.
+                "timing" | "summary" | "slicetable" | "memory" => {
                     flag(cursor)?;
+                }
+                "buffers" | "settings" | "wal" => {
+                    if flag(cursor)? {
+                        let message = format!("EXPLAIN option \"{}\" is not supported", option.text);
+                        let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message);
+                        return Err(error.with_hint("ANALYZE shows what was read and sent.").at(option.position));
+                    }
                 }
                 other => {
                     let message = format!("unrecognized EXPLAIN option \"{other}\"");
@@ -57,7 +65,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, clauses: Clauses) -> SqlResult<Stat
         let message = "EXPLAIN is for queries, INSERT, UPDATE, DELETE, MERGE and CREATE TABLE AS";
         return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(at));
     }
-    Ok(Statement::Explain(Explain { analyze, verbose, format, statement: Box::new(statement) }))
+    Ok(Statement::Explain(Explain { analyze, verbose, format, costs, statement: Box::new(statement) }))
 }
 
 /// A boolean option's value; none is true.

@@ -3,6 +3,7 @@
 use super::assign::{self, value};
 use super::cursor::Cursor;
 use super::insert::overriding;
+use super::set_returning::refuse_sets;
 use super::statement::{Merge, MergeAction, MergeClause, MergeWhen, Statement};
 use super::{query, returning};
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -24,7 +25,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let on = query::expression(cursor)?;
     let clauses = clauses(cursor)?;
     let returning = returning::parse(cursor)?;
-    Ok(Statement::Merge(Box::new(Merge { table, alias, source, on, clauses, returning })))
+    Ok(Statement::Merge(Box::new(Merge { with: None, table, alias, source, on, clauses, returning })))
 }
 
 fn alias(cursor: &mut Cursor<'_>) -> SqlResult<Option<String>> {
@@ -118,6 +119,8 @@ fn insert(cursor: &mut Cursor<'_>) -> SqlResult<MergeAction> {
     cursor.expect_token(&Token::LParen)?;
     let values = cursor.run(|parser| parser.parse_comma_separated(Parser::parse_expr))?;
     cursor.expect_token(&Token::RParen)?;
-    query::check_inside(&values).map_err(|error| error.at(at))?;
+    query::check_inside(&values)
+        .and_then(|()| values.iter().try_for_each(|value| refuse_sets(value, "MERGE INSERT")))
+        .map_err(|error| error.at(at))?;
     Ok(MergeAction::Insert { columns, overriding, values: Some(values.into_iter().map(value).collect()) })
 }

@@ -31,6 +31,7 @@ mod returning;
 mod role;
 mod secret;
 mod sequence;
+mod set_returning;
 mod settings;
 mod size;
 mod split;
@@ -44,6 +45,7 @@ mod unsupported;
 mod values_row;
 mod walk;
 mod wide_numbers;
+mod with;
 
 pub use as_of::Version;
 pub use copy::{ClientCopy, ClientRows, client_copy, format_of_name};
@@ -58,6 +60,7 @@ pub use parse::parse;
 pub use portals::{PortalStatement, portal_statement};
 pub use query::{check_query, check_targets};
 pub use secret::shown_statement;
+pub use set_returning::{SERIES, UNNEST, is_set, refuse_sets, returns_set, set_not_allowed};
 pub use size::bytes as bytes_of_size;
 pub use split::split;
 pub use statement::{

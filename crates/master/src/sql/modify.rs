@@ -24,7 +24,7 @@ pub(super) fn delete(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let (table, alias) = target(cursor, at, table)?;
     let from = delete.using.unwrap_or_default();
     let (selection, returning) = (delete.selection, delete.returning);
-    checked(Modify { table, alias, assignments: None, from, selection, returning }, at)
+    checked(Modify { with: None, table, alias, assignments: None, from, selection, returning }, at)
 }
 
 /// `UPDATE t [AS a] SET … [FROM …] [WHERE …] [RETURNING …]`.
@@ -46,7 +46,7 @@ pub(super) fn update(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let assignments = Some(assign::assignments(cursor, update.assignments, at)?);
     let (table, alias) = target(cursor, at, &update.table)?;
     let (selection, returning) = (update.selection, update.returning);
-    checked(Modify { table, alias, assignments, from, selection, returning }, at)
+    checked(Modify { with: None, table, alias, assignments, from, selection, returning }, at)
 }
 
 /// The table that is changed, and its alias.

@@ -6,7 +6,7 @@ use super::statement::Statement;
 use super::text::Text;
 use super::{
     alter, as_of, backup, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, role, secret,
-    settings, transaction, unsupported,
+    settings, transaction, unsupported, with,
 };
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -91,7 +91,8 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, clauses: distributed::Clauses) 
         _ => return Err(cursor.unexpected()),
     };
     match first.as_str() {
-        "SELECT" | "WITH" | "VALUES" | "TABLE" => query::parse(cursor).map(Statement::Query),
+        "WITH" => with::parse(cursor),
+        "SELECT" | "VALUES" | "TABLE" => query::parse(cursor).map(Statement::Query),
         "INSERT" => insert::parse(cursor),
         "UPDATE" => modify::update(cursor),
         "DELETE" => modify::delete(cursor),

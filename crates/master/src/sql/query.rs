@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::limits::TARGETS_MAX;
+use super::set_returning::refuse_sets;
 use super::statement::RelationName;
 use super::walk::walk;
 use super::{files, names};
@@ -38,7 +39,7 @@ pub fn check_query(statement: &ast::Statement) -> SqlResult<()> {
 pub(super) fn expression(cursor: &mut Cursor<'_>) -> SqlResult<Expr> {
     let at = cursor.position();
     let expression = cursor.run(|parser| parser.parse_expr())?;
-    check_inside(&expression).map_err(|error| error.at(at))?;
+    check_inside(&expression).and_then(|()| refuse_sets(&expression, "conditions")).map_err(|error| error.at(at))?;
     Ok(expression)
 }
 
@@ -78,18 +79,24 @@ pub(super) fn check(query: &Query) -> SqlResult<()> {
         SetExpr::Select(select) if select.into.is_some() => {
             Err(unsupported("SELECT ... INTO").with_hint("Use CREATE TABLE ... AS SELECT."))
         }
-        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-            Err(unsupported("a data-modifying statement in WITH"))
-        }
         _ => Ok(()),
     }
 }
 
-/// Stops at a table with TABLESAMPLE, and at a select list that is too long.
+/// Stops at a table with TABLESAMPLE, at a statement of WITH that changes rows, and at a select list that is too long.
 struct Refuse;
 
 impl Visitor for Refuse {
     type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
+        match query.body.as_ref() {
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                ControlFlow::Break(unsupported("a data-modifying statement in WITH"))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
 
     fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<SqlError> {
         match factor {

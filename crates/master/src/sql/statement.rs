@@ -374,6 +374,8 @@ pub enum ConflictAction {
 /// UPDATE, or DELETE without assignments.
 #[derive(Clone, Debug)]
 pub struct Modify {
+    /// Queries that the rest of the statement names.
+    pub with: Option<ast::With>,
     pub table: RelationName,
     /// What the rest of the statement calls the table, if not by its name.
     pub alias: Option<String>,
@@ -388,6 +390,8 @@ pub struct Modify {
 /// MERGE.
 #[derive(Clone, Debug)]
 pub struct Merge {
+    /// Queries that the rest of the statement names.
+    pub with: Option<ast::With>,
     pub table: RelationName,
     /// What the rest of the statement calls the table, if not by its name.
     pub alias: Option<String>,
@@ -916,6 +920,8 @@ pub struct Explain {
     pub analyze: bool,
     pub verbose: bool,
     pub format: ExplainFormat,
+    /// Whether the estimates are shown.
+    pub costs: bool,
     /// A query, an INSERT, UPDATE, DELETE or MERGE, or a CREATE TABLE AS.
     pub statement: Box<Statement>,
 }

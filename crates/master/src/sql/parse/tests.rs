@@ -314,6 +314,9 @@ fn explain() {
     assert_eq!(explain("explain (select 1)"), (false, false, Text));
     assert_eq!(explain("explain (format json) select 1"), (false, false, Json));
     assert_eq!(explain("explain (analyze, format 'JSON', costs off) (select 1)"), (true, false, Json));
+    let costs = |sql: &str| matches!(ok(sql), Statement::Explain(explain) if explain.costs);
+    assert!(costs("explain (verbose, costs) select 1") && !costs("explain (costs off, buffers off) select 1"));
+    assert_eq!(err_at("explain (buffers) select 1", SqlState::FEATURE_NOT_SUPPORTED), "buffers) select 1");
     assert_eq!(explain("explain (analyze false, verbose 1) insert into t select 1"), (false, true, Text));
     let Statement::Explain(inner) = ok("explain create table x as select 1 as a distributed by (a)") else { panic!() };
     assert!(matches!(&*inner.statement, Statement::CreateTableAs(create) if create.distribution.is_some()));
