@@ -59,7 +59,9 @@ fn title(node: &Node) -> String {
         description.node_type, description.suffix, cost.startup, cost.total, cost.rows, cost.width
     );
     if let Some(actual) = &node.actual {
-        title += &match actual.time_ms {
+        // A motion's own time is its ends' waiting.
+        let is_untimed = |time: &f64| *time == 0.0 && (actual.sent.is_some() || actual.received.is_some());
+        title += &match actual.time_ms.filter(|time| !is_untimed(time)) {
             Some(time) => format!(" (actual time={time:.3}ms rows={} loops=1)", actual.rows),
             None => format!(" (actual rows={} loops=1)", actual.rows),
         };
