@@ -29,6 +29,7 @@ mod random;
 mod readers;
 mod readme;
 mod secrets;
+mod shell;
 mod slt;
 mod sort_key;
 mod spill;
