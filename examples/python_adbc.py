@@ -10,6 +10,7 @@ The demo (`make demo`) serves TPC-H's tables, which this reads.
 import sys
 
 import adbc_driver_flightsql.dbapi as flightsql
+import pyarrow
 
 uri = sys.argv[1] if len(sys.argv) > 1 else "grpc://127.0.0.1:50051"
 
@@ -26,13 +27,16 @@ with flightsql.connect(uri, autocommit=True) as connection, connection.cursor() 
     print(table.schema)
     print(table.to_pydict())
 
-    # A prepared statement with a parameter, executed twice..
+    # A prepared statement with a parameter, executed twice.
     for customer in (7, 370):
         cursor.execute("SELECT count(*), sum(o_totalprice) FROM orders WHERE o_custkey = $1", (customer,))
         print(customer, cursor.fetchone())
 
-    # Changes give the number of rows.
+    # Rows in bulk. executemany gives their number; after execute, the driver's rowcount is always -1.
     cursor.execute("CREATE TABLE adbc_example (id bigint, name text) DISTRIBUTED BY (id)")
-    cursor.execute("INSERT INTO adbc_example VALUES (1, 'one'), (2, 'two')")
+    rows = pyarrow.record_batch({"1": pyarrow.array([1, 2], pyarrow.int64()), "2": ["one", "two"]})
+    cursor.executemany("INSERT INTO adbc_example VALUES ($1, $2)", rows)
     print("inserted", cursor.rowcount)
+    cursor.execute("SELECT count(*) FROM adbc_example")
+    print("there are", cursor.fetchone()[0])
     cursor.execute("DROP TABLE adbc_example")

@@ -227,6 +227,10 @@ impl Shell {
         Shell { url: format!("flight://127.0.0.1:{flight_port}") }
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// `damson sql --url … --format <format> <arguments>`
     pub fn command(&self, format: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());

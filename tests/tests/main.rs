@@ -31,6 +31,7 @@ mod readers;
 mod readme;
 mod roles;
 mod secrets;
+mod shell;
 mod slt;
 mod sort_key;
 mod spill;

@@ -162,6 +162,37 @@ fn stop(mut demo: Node) {
     demo.signal(Signal::SIGINT);
     let status = demo.wait(Duration::from_secs(10));
     assert!(status.success(), "Ctrl-C is the ordinary end: {status}\n{}", demo.stderr());
+    assert!(demo.stdout().contains("The demo ends, and keeps "), "{}", demo.stdout());
+}
+
+#[test]
+fn a_demo_says_that_it_cannot_grow() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (demo, shell) = start_demo(directory.path(), "demo", &directory.path().join("data"));
+    let prefix = directory.path().join("more").display().to_string();
+    for more in [&["--plan"][..], &[], &["--master", "127.0.0.1:1", "--address", "127.0.0.1"]] {
+        let mut command = Command::new(binary());
+        command.args(["expand", "--url", shell.url(), "--segments", "2", "--data-prefix", &prefix]).args(more);
+        let output = command.output().expect("the tool runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("are one process"), "{more:?}: {said}");
+    }
+    stop(demo);
+}
+
+#[test]
+fn a_segment_waits_for_its_master_in_few_words() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let ports = free_ports(2);
+    let mut command = Command::new(binary());
+    command.args(["segment", "--content", "0", "--data"]).arg(directory.path().join("data"));
+    command.args(["--listen", &format!("127.0.0.1:{}", ports[0]), "--master", &format!("127.0.0.1:{}", ports[1])]);
+    let segment = Node::spawn("early", directory.path(), command);
+    let said = wait_for("the segment's warning", Duration::from_secs(30), || {
+        Some(segment.stderr()).filter(|said| said.contains("waiting for the master"))
+    });
+    assert_eq!(said.matches("no process of this user listens there yet").count(), 1, "{said}");
+    assert!(!said.contains("certificate") && !said.contains('\u{1b}'), "{said}");
 }
 
 #[test]

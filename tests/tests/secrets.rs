@@ -1,11 +1,11 @@
 //! Secrets: COPY reaches a bucket of a real S3 server with them, and they are told nowhere.
 
 use damson_tests::postgres::PostgresServer;
-use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
+use damson_tests::processes::{ProcessCluster, Setup, Shell, free_ports, wait_for};
 use damson_tests::s3_server::{BUCKET, KEY, S3Server, SECRET};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -50,6 +50,21 @@ fn files_with(directory: &Path, text: &str, found: &mut Vec<String>) {
             }
         }
     }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_soon() {
+    let cluster = ProcessCluster::start(1);
+    let shell = cluster.shell();
+    let port = free_ports(1)[0];
+    shell.execute(&format!(
+        "CREATE SECRET away (TYPE s3, KEY_ID '{KEY}', SECRET '{SECRET}', REGION 'us-east-1', \
+         ENDPOINT 'http://127.0.0.1:{port}', SCOPE 's3://{BUCKET}')"
+    ));
+    let began = Instant::now();
+    let told = failure(&shell, &format!("SELECT * FROM 's3://{BUCKET}/in/*.csv'"));
+    assert!(told.contains("its server cannot be reached: Connection refused"), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -107,6 +107,9 @@ pub async fn run(args: DemoArgs) -> Result<(), DemoError> {
         () = cluster.server_ended() => Err(DemoError::Ended),
         signal = stop_signal() => signal.map_err(DemoError::Serve),
     };
+    if ended.is_ok() {
+        say_goodbye(&data_dir, temporary.is_some());
+    }
     cluster.shutdown().await;
     if let Some(directory) = temporary {
         directory.close().map_err(DemoError::Scratch)?;
@@ -150,6 +153,14 @@ fn say_hello(args: &DemoArgs, address: SocketAddr, data_dir: &Path, is_temporary
     writeln!(out, "Ctrl-C ends it.")?;
     writeln!(out, "ready: flight://{address}")?;
     out.flush()
+}
+
+/// After the `^C` of the terminal.
+fn say_goodbye(data_dir: &Path, is_temporary: bool) {
+    let data_dir = data_dir.display();
+    let fate = if is_temporary { format!("removes {data_dir}") } else { format!("keeps {data_dir}") };
+    // Who has read the rest may be gone.
+    let _ = writeln!(io::stdout(), "\nThe demo ends, and {fate}.");
 }
 
 fn examples(has_tpch: bool) -> [&'static str; 3] {

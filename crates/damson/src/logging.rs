@@ -1,5 +1,6 @@
 //! Logs on stderr.
 
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -12,6 +13,23 @@ pub fn start(filter: Option<&str>) -> Result<(), ParseError> {
         Some(filter) => EnvFilter::try_new(filter)?,
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = has_colours(std::io::stderr().is_terminal(), std::env::var("NO_COLOR").ok().as_deref());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     Ok(())
+}
+
+/// A file is read by programs; `NO_COLOR` is the user's wish wherever it is not empty.
+fn has_colours(is_terminal: bool, no_color: Option<&str>) -> bool {
+    is_terminal && no_color.is_none_or(str::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_colours;
+
+    #[test]
+    fn files_have_no_colours() {
+        assert!(has_colours(true, None) && has_colours(true, Some("")));
+        assert!(!has_colours(false, None) && !has_colours(true, Some("1")));
+    }
 }

@@ -85,6 +85,8 @@ impl MasterCalls {
         let failure = match tokio::time::timeout(RETRY_LAST, answer).await {
             Err(_) => "it does not answer".into(),
             Ok(Err(InterconnectError::Control(refusal))) => return Err(CallFailure::Refused(refusal)),
+            // Which master it is stands beside it.
+            Ok(Err(InterconnectError::PeerLost { reason, .. })) => reason,
             Ok(Err(error)) => error.to_string(),
             Ok(Ok(answer)) => return Ok(answer),
         };

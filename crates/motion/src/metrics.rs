@@ -6,6 +6,7 @@ use damson_cluster::ScanCounts;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use std::sync::Arc;
 
@@ -31,6 +32,10 @@ fn visit(plan: &Arc<dyn ExecutionPlan>, operators: &mut Vec<OperatorMetrics>) {
 
 fn of(plan: &Arc<dyn ExecutionPlan>) -> OperatorMetrics {
     let mut operator = OperatorMetrics { name: kind(plan).into(), ..OperatorMetrics::default() };
+    if plan.downcast_ref::<PlaceholderRowExec>().is_some() {
+        // It counts nothing, and is one row.
+        operator.rows = 1;
+    }
     let Some(metrics) = plan.metrics() else { return operator };
     if plan.downcast_ref::<MotionSendExec>().is_some() || plan.downcast_ref::<MotionRecvExec>().is_some() {
         operator.motion = Some(motion(&metrics));
@@ -93,4 +98,17 @@ const OTHER_TIMES: &[&str] = &["time_elapsed_processing", "encode_time"];
 /// The operator's name; projections have their own because the QE's planning may remove or add them.
 fn kind(plan: &Arc<dyn ExecutionPlan>) -> &str {
     if plan.downcast_ref::<ProjectionExec>().is_some() { "ProjectionExec" } else { plan.name() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::datatypes::Schema;
+
+    #[test]
+    fn a_row_without_a_table_is_a_row() {
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(PlaceholderRowExec::new(Arc::new(Schema::empty())));
+        let [operator] = &collect(&plan)[..] else { panic!("one operator") };
+        assert_eq!((operator.name.as_str(), operator.rows), ("PlaceholderRowExec", 1));
+    }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with a segment's files, and with the files that COPY reads and writes.
 
-use crate::object_clients::told;
+use crate::object_clients::{lacks_credentials, told};
 use damson_cluster::TableId;
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -177,6 +177,7 @@ pub(crate) fn store_error(operation: &'static str, name: &str, error: object_sto
         NotFound { .. } => io::ErrorKind::NotFound,
         AlreadyExists { .. } => io::ErrorKind::AlreadyExists,
         PermissionDenied { .. } | Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
+        other if lacks_credentials(other) => io::ErrorKind::PermissionDenied,
         _ => io::ErrorKind::Other,
     };
     let text = told(&error);

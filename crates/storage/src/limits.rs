@@ -233,6 +233,9 @@ pub const BACKUP_RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// How long a bucket may refuse before the copy gives up: longer than what clouds call a brief disturbance.
 pub const BACKUP_RETRY_FOR: Duration = Duration::from_secs(60);
 
+/// How long a bucket's server may refuse connections before a statement that looks for its files gives up.
+pub const LOOK_RETRY_FOR: Duration = Duration::from_secs(5);
+
 /// Bytes of a backup's manifest, and of a part of it: it is read whole. The master writes shorter ones.
 pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 256 << 20;
 

@@ -13,7 +13,9 @@ use object_store::path::Path as ObjectPath;
 use object_store::{BackoffConfig, ObjectStore, Result, RetryConfig};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -205,13 +207,58 @@ fn of<C: ObjectStore + MultipartStore>(client: C) -> BucketClient {
 /// such as `SignatureDoesNotMatch`.
 pub(crate) fn told(error: &object_store::Error) -> String {
     let text = error.to_string();
-    let Some(body) = text.find("<?xml").into_iter().chain(text.find("<Error")).min() else { return text };
+    if lacks_credentials(error) {
+        return NO_CREDENTIALS.into();
+    }
+    let Some(body) = text.find("<?xml").into_iter().chain(text.find("<Error")).min() else {
+        return match io_cause(error) {
+            Some(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
+                format!("its server cannot be reached: {cause}")
+            }
+            // The client tells of what it did, and not always of why it failed.
+            Some(cause) if !text.contains(&cause.to_string()) => format!("{text}: {cause}"),
+            _ => text,
+        };
+    };
     let code = text[body..].split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
     let before = text[..body].trim_end().trim_end_matches(':');
     match code {
         Some((code, _)) => format!("{before}: {code}"),
         None => before.to_owned(),
     }
+}
+
+const NO_CREDENTIALS: &str = "there are no credentials for it: the nodes' environment has none, no secret was given, and their machine has no role";
+
+/// Parts of the URLs by which clients ask a cloud's machine for its role, when they have nothing else.
+const ROLES: [&str; 5] = [
+    "/latest/api/token",
+    "/latest/meta-data/iam/",
+    "://169.254.170.2",
+    "/computeMetadata/v1/",
+    "/metadata/identity/oauth2/token",
+];
+
+/// Whether what was refused is not the bucket, but the machine's role, which is asked for last.
+pub(crate) fn lacks_credentials(error: &object_store::Error) -> bool {
+    // Clients tell it in their text alone.
+    let text = error.to_string();
+    ROLES.iter().any(|part| text.contains(part))
+}
+
+/// Whether nobody listens where the bucket should be.
+pub(crate) fn is_refused(error: &object_store::Error) -> bool {
+    io_cause(error).is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// The innermost error of the system.
+fn io_cause(error: &object_store::Error) -> Option<&io::Error> {
+    let (mut next, mut found): (Option<&(dyn Error + 'static)>, _) = (Some(error), None);
+    while let Some(error) = next {
+        found = error.downcast_ref().or(found);
+        next = error.source();
+    }
+    found
 }
 
 /// # Errors
@@ -297,6 +344,36 @@ mod tests {
         let told_without_code = told(&error("403 Forbidden: <Error>hush</Error>"));
         assert!(told_without_code.ends_with("403 Forbidden"), "{told_without_code}");
         assert!(told(&error("connection refused")).ends_with("connection refused"));
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_and_credentials_that_are_not() {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "Connection refused");
+        let error = object_store::Error::Generic { store: "S3", source: Box::new(refused) };
+        assert!(is_refused(&error) && !lacks_credentials(&error));
+        assert_eq!(told(&error), "its server cannot be reached: Connection refused");
+        let text = "Error performing PUT http://169.254.169.254/latest/api/token in 1ms - Server returned non-2xx status code: 403";
+        let error = object_store::Error::Generic { store: "S3", source: text.into() };
+        assert!(lacks_credentials(&error) && !is_refused(&error));
+        assert!(told(&error).starts_with("there are no credentials for it") && !told(&error).contains("169.254"));
+    }
+
+    /// What the real client makes of it.
+    #[tokio::test]
+    async fn the_client_says_that_a_connection_was_refused() {
+        // Bound and closed: nobody listens there.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let options = [
+            ("access_key_id", "a"),
+            ("secret_access_key", "b"),
+            ("allow_http", "true"),
+            ("endpoint", endpoint.as_str()),
+        ];
+        let client = client(&bucket(Cloud::S3, "nobody"), &access(&options)).unwrap();
+        let error = client.list_with_delimiter(None).await.unwrap_err();
+        assert!(is_refused(&error), "{error:?}");
+        assert!(told(&error).starts_with("its server cannot be reached: Connection refused"), "{}", told(&error));
     }
 
     #[test]

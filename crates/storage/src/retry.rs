@@ -1,7 +1,7 @@
 //! What may go better next time, and how long to wait for it.
 
-use crate::limits::{BACKUP_RETRY_FIRST, BACKUP_RETRY_FOR, BACKUP_RETRY_LONGEST};
-use crate::object_clients::told;
+use crate::limits::{BACKUP_RETRY_FIRST, BACKUP_RETRY_FOR, BACKUP_RETRY_LONGEST, LOOK_RETRY_FOR};
+use crate::object_clients::{is_refused, lacks_credentials, told};
 use object_store::{Error, Result};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -15,15 +15,27 @@ pub(crate) struct RetryPolicy {
     longest: Duration,
     /// From an operation's begin. Zero: it is asked once.
     give_up_after: Duration,
+    /// The same where nobody listens.
+    give_up_refused_after: Duration,
 }
 
 impl RetryPolicy {
     /// Of buckets, over a network.
-    pub(crate) const BUCKET: RetryPolicy =
-        RetryPolicy { first: BACKUP_RETRY_FIRST, longest: BACKUP_RETRY_LONGEST, give_up_after: BACKUP_RETRY_FOR };
+    pub(crate) const BUCKET: RetryPolicy = RetryPolicy {
+        first: BACKUP_RETRY_FIRST,
+        longest: BACKUP_RETRY_LONGEST,
+        give_up_after: BACKUP_RETRY_FOR,
+        give_up_refused_after: BACKUP_RETRY_FOR,
+    };
+    /// Of buckets, before anything was done: where nobody listens, the user may have named another place than was meant.
+    pub(crate) const LOOK: RetryPolicy = RetryPolicy { give_up_refused_after: LOOK_RETRY_FOR, ..RetryPolicy::BUCKET };
     /// Of disks: what a disk has refused to write or read is an error, and not to be tried until it seems to work.
-    pub(crate) const DISK: RetryPolicy =
-        RetryPolicy { first: Duration::ZERO, longest: Duration::ZERO, give_up_after: Duration::ZERO };
+    pub(crate) const DISK: RetryPolicy = RetryPolicy {
+        first: Duration::ZERO,
+        longest: Duration::ZERO,
+        give_up_after: Duration::ZERO,
+        give_up_refused_after: Duration::ZERO,
+    };
 
     /// Of buckets in memory, which are not waited for.
     #[cfg(test)]
@@ -31,6 +43,7 @@ impl RetryPolicy {
         first: Duration::from_millis(1),
         longest: Duration::from_millis(16),
         give_up_after: Duration::from_secs(10),
+        give_up_refused_after: Duration::from_secs(10),
     };
 
     /// For one operation, of which `what` is the object.
@@ -90,7 +103,9 @@ impl Patience {
     /// Waits a while, longer each time; false, at once, when the time is over.
     pub(crate) async fn wait(&mut self, error: &Error) -> bool {
         let pause = self.part_of(self.pause);
-        if self.began.elapsed() + pause > self.policy.give_up_after || self.policy.give_up_after.is_zero() {
+        let RetryPolicy { give_up_after, give_up_refused_after, .. } = self.policy;
+        let give_up_after = if is_refused(error) { give_up_refused_after } else { give_up_after };
+        if self.began.elapsed() + pause > give_up_after || give_up_after.is_zero() {
             return false;
         }
         tracing::info!(error = told(error), pause_ms = pause.as_millis() as u64, "a place refused; trying again");
@@ -110,6 +125,8 @@ impl Patience {
 /// Whether the same request may be answered otherwise: the network, or a server that is busy.
 pub(crate) fn is_transient(error: &Error) -> bool {
     match error {
+        // Whatever it says.
+        error if lacks_credentials(error) => false,
         // What is begun anew after a lasting answer.
         Error::Generic { store: BEGUN_ANEW, .. } | Error::JoinError { .. } => true,
         Error::Generic { .. } => {
@@ -166,6 +183,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_place_where_nobody_listens_is_not_waited_for_as_long() {
+        let refused = || Error::Generic {
+            store: "test",
+            source: Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)),
+        };
+        let policy = RetryPolicy { give_up_refused_after: Duration::from_millis(100), ..RetryPolicy::TEST };
+        let mut patience = policy.begin("x");
+        while patience.wait(&refused()).await {}
+        assert!(patience.began.elapsed() < policy.give_up_after);
+        assert!(patience.wait(&busy()).await, "what is busy is waited for");
+    }
+
+    #[tokio::test]
     async fn the_first_good_answer_counts() {
         let mut asked = 0;
         let answer = RetryPolicy::TEST.retry("x", || {
@@ -201,6 +231,8 @@ mod tests {
             assert_eq!(is_transient(&answer(status)), transient, "{status}");
         }
         assert!(is_transient(&busy()) && !is_transient(&absent()));
+        let role = "Error performing GET http://169.254.169.254/latest/meta-data/iam/security-credentials/ - 503";
+        assert!(!is_transient(&Error::Generic { store: "S3", source: role.into() }));
         let anew = Error::Generic { store: BEGUN_ANEW, source: Box::new(answer("404 Not Found")) };
         assert!(is_transient(&anew));
     }

@@ -65,6 +65,10 @@ async fn names_and_what_they_mean() {
         let error = list(&[&name], filter).await.unwrap_err();
         assert_eq!(error.sqlstate(), sqlstate, "{name}: {error}");
     }
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    let empty = list(&[&format!("{root}/empty")], None).await.unwrap_err();
+    assert_eq!(empty.sqlstate(), "58P01");
+    assert!(empty.to_string().contains("there is no file in the directory"), "{empty}");
     for name in ["", "ftp://x/y", "file://host/a", "s3://", "s3://u:p@b/k", "s3://b:9000/k", "s3://b/../k", "/a\nb"] {
         assert_eq!(list(&[name], None).await.unwrap_err().sqlstate(), "22023", "{name}");
     }

@@ -35,7 +35,11 @@ with flight.connect(uri, db_kwargs={"username": "adbc", "password": "any"}, auto
             [pyarrow.array(range(ROWS), pyarrow.int32()), pyarrow.array([f"w{k}" for k in range(ROWS)])], ["k", "w"]
         )
         cursor.executemany("INSERT INTO a (k, w) VALUES ($1, $2)", rows)
+        equal(ROWS, cursor.rowcount, "the number that executemany gives")
         equal(ROWS, value(cursor, "SELECT count(*) FROM a WHERE w = 'w' || k::text"), "rows of the batch")
+        with connection.cursor() as change:
+            change.adbc_statement.set_sql_query("UPDATE a SET w = w WHERE k < 10")
+            equal(10, change.adbc_statement.execute_update(), "the number that execute_update gives")
         print("passed batch")
 
         cursor.execute("SELECT w FROM a WHERE k = $1", (7,))

@@ -29,6 +29,9 @@ impl Change {
     /// # Errors
     /// A file that cannot be read or is malformed, segments that are not there, weights that share nothing.
     pub(super) fn of_args(args: &ExpandArgs, cluster: &Cluster) -> Result<Self, ExpandFailure> {
+        if args.input.is_some() || args.segments.is_some() {
+            cluster.check_can_grow()?;
+        }
         let segments = match (&args.input, args.segments) {
             (Some(file), _) => of_file(file, cluster)?,
             (None, Some(count)) => on_this_host(args, count, cluster)?,
@@ -108,11 +111,20 @@ fn moves(tables: &[&Table], map: &BucketMap) -> String {
         let (name, policy, all) = (table.full_name(), table.policy.name(), size(table.source_bytes()));
         line(&mut text, &format!("  {name:<width$}  {policy:<10}  {all:>12}, of which {} move", size(bytes)));
     }
-    let time = spoken(Duration::from_secs(sum / EXPAND_PLAN_BYTES_PER_SECOND));
-    let rate = EXPAND_PLAN_BYTES_PER_SECOND / 1_000_000;
     let what = number_of_tables(tables.len() as u64);
-    line(&mut text, &format!("{what} to move, about {} between segments: {time} at {rate} MB/s.", size(sum)));
+    line(&mut text, &format!("{what} to move, {}.", traffic(sum)));
     text
+}
+
+/// `about 60 MB between segments: 1 s at 50 MB/s`.
+fn traffic(bytes: u64) -> String {
+    let rate = EXPAND_PLAN_BYTES_PER_SECOND / 1_000_000;
+    let time = match bytes / EXPAND_PLAN_BYTES_PER_SECOND {
+        0 if bytes == 0 => return "nothing between segments".into(),
+        0 => "less than a second".into(),
+        seconds => spoken(Duration::from_secs(seconds)),
+    };
+    format!("about {} between segments: {time} at {rate} MB/s", size(bytes))
 }
 
 fn of_file(file: &Path, cluster: &Cluster) -> Result<Vec<NewSegment>, ExpandFailure> {
@@ -199,6 +211,8 @@ mod tests {
              public.t1  hashed            100 MB, of which 60 MB move\n\
              1 table to move, about 60 MB between segments: 1 s at 50 MB/s.\n"
         );
+        assert_eq!(traffic(90_000), "about 90 kB between segments: less than a second at 50 MB/s");
+        assert!(change.describe(&tables[1..]).ends_with("0 tables to move, nothing between segments.\n"));
         assert_eq!(summary(&tables), "2 tables of 200 MB to move (2 hashed)");
     }
 

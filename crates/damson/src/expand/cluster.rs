@@ -33,6 +33,8 @@ pub(super) struct Cluster {
     pub master: Option<(String, u16)>,
     /// By content.
     pub segments: Vec<Segment>,
+    /// Master and segments are one process, as in the demo.
+    is_one_process: bool,
     maps: BTreeMap<MapVersion, BucketMap>,
 }
 
@@ -40,12 +42,14 @@ impl Cluster {
     /// # Errors
     /// The server's.
     pub(super) async fn read(session: &mut Session) -> Result<Self, ExpandFailure> {
-        let (mut master, mut segments) = (None, vec![]);
+        let (mut master, mut segments, mut is_one_process) = (None, vec![], true);
         for row in session.rows(SEGMENTS).await? {
             let content = ContentId(row.number(0)?);
+            // NULL: a node of one process with the others.
+            let port = row.number_if_any(3);
+            is_one_process &= port.is_none();
             if content.is_master() {
-                // NULL: a node of one process with its segments.
-                master = row.number_if_any(3).map(|port| (row.text(2).unwrap_or_default().to_owned(), port));
+                master = port.map(|port| (row.text(2).unwrap_or_default().to_owned(), port));
                 continue;
             }
             segments.push(Segment { content, dbid: row.number(1)?, is_up: row.text(4)? == "u" });
@@ -53,8 +57,14 @@ impl Cluster {
         let maps = maps_of(&session.rows(MAPS).await?, segments.len())?;
         match maps.is_empty() {
             true => Err(ExpandFailure::Answer("there is no bucket map")),
-            false => Ok(Cluster { master, segments, maps }),
+            false => Ok(Cluster { master, segments, is_one_process, maps }),
         }
+    }
+
+    /// # Errors
+    /// It is one process: segments of others have nowhere to register.
+    pub(super) fn check_can_grow(&self) -> Result<(), ExpandFailure> {
+        if self.is_one_process { Err(ExpandFailure::OneProcess) } else { Ok(()) }
     }
 
     /// The map that new tables are laid out by.

@@ -36,6 +36,8 @@ pub(super) enum ExpandFailure {
     NotThisHost(String),
     #[error("the master does not say where segments reach it")]
     NoMasterAddress,
+    #[error("master and segments of this cluster are one process, which segments of other processes cannot join")]
+    OneProcess,
     #[error("{content} ended: {log}")]
     SegmentEnded { content: ContentId, log: String },
     #[error("not there after {waited}: {}", spoken(.missing))]
@@ -75,6 +77,11 @@ impl ExpandFailure {
                     .into()
             }
             ExpandFailure::NoMasterAddress => "Name it with --master HOST:PORT.".into(),
+            ExpandFailure::OneProcess => {
+                "A cluster of \"damson master\" and \"damson segment\" processes can grow; \"damson backup\" and \"damson restore\" \
+                 take the tables to one."
+                    .into()
+            }
             ExpandFailure::SegmentEnded { .. } | ExpandFailure::SegmentsMissing { .. } => {
                 "\"damson expand\" waits again; \"damson expand -r\" takes the expansion back.".into()
             }

@@ -20,6 +20,7 @@ const PORT: u16 = 6000;
 /// A terminal that is gone, or a file that cannot be written.
 pub(super) async fn ask(tool: &mut Tool<'_>) -> Result<(), ExpandFailure> {
     let cluster = Cluster::read(&mut tool.session).await?;
+    cluster.check_can_grow()?;
     let host = cluster.master.as_ref().map_or_else(|| "localhost".to_owned(), |(host, _)| host.clone());
     let members = cluster.segments.len();
     let asked = on_terminal(move || interview(&mut io::stdin().lock(), &mut io::stderr().lock(), members, &host));

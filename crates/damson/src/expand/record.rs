@@ -54,6 +54,11 @@ const PROGRESS: &str = "CREATE VIEW gpexpand.expansion_progress AS \
     UNION ALL SELECT 'Estimated Time to Completion', \
     CAST(CAST((bytes_left + bytes_moving) * seconds / nullif(bytes_done, 0) AS bigint) AS text) || ' s' FROM sums";
 
+/// The rows of a view have no order.
+pub(super) const PROGRESS_IN_ORDER: &str = "SELECT name, value FROM gpexpand.expansion_progress ORDER BY \
+    strpos('Tables Expanded, Tables In Progress, Tables Left, Bytes Done, Bytes In Progress, Bytes Left, \
+    Bytes Moved Between Segments, Estimated Expansion Rate, Estimated Time to Completion', name)";
+
 /// What is stored of the one expansion that there is at a time.
 pub(super) struct Record<'a>(pub &'a mut Session);
 

@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::failure::{ExpandFailure, spoken};
-use super::record::{Record, TOOL_TABLE};
+use super::record::{PROGRESS_IN_ORDER, Record, TOOL_TABLE};
 use super::session::Session;
 use crate::shell::{Failure, Interrupt, Server, TableOutput, run_statement, say, tables};
 use damson_cluster::ContentId;
@@ -13,7 +13,6 @@ use std::process::ExitCode;
 const SEGMENTS: &str = "SELECT content, hostname, port, datadir, CASE WHEN status = 'u' THEN 'up' ELSE 'down' END AS status \
                         FROM gp_segment_configuration ORDER BY content";
 const SINCE: &str = "SELECT max(updated) FROM gpexpand.status";
-const PROGRESS: &str = "SELECT name, value FROM gpexpand.expansion_progress";
 const TABLES_LEFT: &str = "SELECT fq_name, rank, status, source_bytes FROM gpexpand.status_detail \
                            WHERE status IN ('NOT STARTED', 'IN PROGRESS') ORDER BY rank, table_oid";
 
@@ -71,6 +70,7 @@ fn summary(segments: usize, down: &[ContentId]) -> String {
     let count = format!("{segments} segment{}", if segments == 1 { "" } else { "s" });
     match down {
         [] => format!("{count}, none of them is down."),
+        [one] => format!("{count}, of which 1 is down: {one}."),
         down => format!("{count}, of which {} are down: {}.", down.len(), spoken(down)),
     }
 }
@@ -89,7 +89,7 @@ async fn show_expansion(session: &mut Session, interrupt: &mut Interrupt) -> Res
     let since = since.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
     say(&format!("Cluster Expansion State = {}", phase(expansion.status(), is_at_work)))?;
     say(&format!("{} since {since} UTC\n", expansion.status()))?;
-    show(session, PROGRESS, interrupt).await?;
+    show(session, PROGRESS_IN_ORDER, interrupt).await?;
     show(session, TABLES_LEFT, interrupt).await
 }
 
@@ -133,6 +133,7 @@ mod tests {
     #[test]
     fn segments_that_are_down_are_named() {
         assert_eq!(summary(1, &[]), "1 segment, none of them is down.");
+        assert_eq!(summary(4, &[ContentId(1)]), "4 segments, of which 1 is down: seg1.");
         assert_eq!(summary(4, &[ContentId(1), ContentId(3)]), "4 segments, of which 2 are down: seg1, seg3.");
     }
 }

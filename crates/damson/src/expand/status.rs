@@ -3,6 +3,7 @@
 use super::change::{Change, describe_rest};
 use super::cluster::{Cluster, Table};
 use super::failure::ExpandFailure;
+use super::record::PROGRESS_IN_ORDER;
 use super::tool::Tool;
 use crate::shell::{Interrupt, TableOutput, run_statement, say};
 use damson_gpexpand::Expansion;
@@ -10,7 +11,6 @@ use std::io;
 
 const TABLES: &str = "SELECT fq_name, rank, status, expansion_started, expansion_finished, source_bytes, rows_moved, \
                       bytes_moved FROM gpexpand.status_detail ORDER BY rank, table_oid";
-const PROGRESS: &str = "SELECT name, value FROM gpexpand.expansion_progress";
 const SINCE: &str = "SELECT max(updated) FROM gpexpand.status";
 
 /// # Errors
@@ -23,7 +23,7 @@ pub(super) async fn show(
     let since = tool.session.rows(SINCE).await?;
     let since = since.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
     say(&format!("{} since {since} UTC\n", expansion.status()))?;
-    for query in [PROGRESS, TABLES] {
+    for query in [PROGRESS_IN_ORDER, TABLES] {
         let mut output = TableOutput::new(io::stdout(), false);
         run_statement(&mut tool.session.0, query, &mut output, interrupt).await?;
     }

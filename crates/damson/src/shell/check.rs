@@ -1,13 +1,13 @@
 //! `damson check`: every file against the catalog.
 
 use super::connection::{Connection, Planned, Reply};
-use super::failed;
 use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Output, TableOutput};
 use super::run::run as run_statement;
 use super::say::say;
 use super::sizes::size;
+use super::{failed, failed_with};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema};
 use std::io;
@@ -39,7 +39,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
     };
     match runtime.block_on(run(args)) {
         Ok(code) => code,
-        Err(failure) => failed(&failure.to_string()),
+        Err(failure) => failed_with(&failure),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The shell's end of Flight SQL.
 
-use super::failure::Failure;
+use super::failure::{Failure, root};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
@@ -10,7 +10,6 @@ use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo, Ticket};
 use damson_master::flight_sql::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, CommandReport, StatementInfo};
 use futures::StreamExt;
 use prost::Message;
-use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
@@ -46,11 +45,11 @@ impl Connection {
         for server in servers(url)? {
             match Connection::open_one(&server, user).await {
                 Ok(connection) => return Ok(Connection { url: url.into(), ..connection }),
-                Err(Failure::Connection(failure)) => failures.push(failure),
+                Err(Failure::Unreachable(failure)) => failures.push(failure),
                 Err(failure) => return Err(failure),
             }
         }
-        Err(Failure::Connection(failures.join("; ")))
+        Err(Failure::Unreachable(failures.join("; ")))
     }
 
     async fn open_one(url: &str, user: &str) -> Result<Self, Failure> {
@@ -63,7 +62,7 @@ impl Connection {
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(10));
         let channel = endpoint.connect().await;
-        let channel = channel.map_err(|e| Failure::Connection(format!("cannot connect to {url}: {}", root(&e))))?;
+        let channel = channel.map_err(|e| Failure::Unreachable(format!("cannot connect to {url}: {}", root(&e))))?;
         let inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         let mut client = FlightSqlServiceClient::new_from_inner(inner);
         let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
@@ -95,6 +94,10 @@ impl Connection {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
     }
 
     pub(crate) fn has_several_servers(&self) -> bool {
@@ -192,15 +195,6 @@ impl Rows {
         }
         Ok(None)
     }
-}
-
-/// The innermost cause: `Connection refused`, not `transport error`.
-fn root(error: &dyn Error) -> &dyn Error {
-    let mut root = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    root
 }
 
 /// The URLs of each host of a URL.

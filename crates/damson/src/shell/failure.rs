@@ -3,18 +3,21 @@
 use arrow::error::ArrowError;
 use arrow_flight::error::FlightError;
 use damson_master::flight_sql::protocol::{DETAIL, HINT, MESSAGE, POSITION, SQLSTATE};
+use std::error::Error;
 use std::fmt::Write;
 use std::io;
-use thiserror::Error;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Why a statement gave no result, or not all of it.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The server's answer.
     #[error("{}", .0.message)]
     Server(Box<ServerError>),
-    /// The server cannot be reached, or what it sent cannot be understood.
+    /// The server cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
+    /// What the server sent cannot be understood, or its address cannot.
     #[error("{0}")]
     Connection(String),
     /// Ctrl-C.
@@ -44,8 +47,10 @@ impl From<Status> for Failure {
         };
         let Some(sqlstate) = ascii(SQLSTATE) else {
             // Not the server's own words: the transport's.
-            let cause = std::error::Error::source(&status).map(|e| format!(" ({e})")).unwrap_or_default();
-            return Failure::Connection(format!("{}{cause}", status.message()));
+            return match status.code() == Code::Unavailable || status.source().is_some() {
+                true => Failure::Unreachable(format!("no connection to the server: {}", root(&status))),
+                false => Failure::Connection(root(&status)),
+            };
         };
         Failure::Server(Box::new(ServerError {
             message: binary(MESSAGE).unwrap_or_else(|| status.message().to_owned()),
@@ -75,7 +80,11 @@ impl From<ArrowError> for Failure {
 impl Failure {
     /// The lines for stderr: `ERROR:`, then the place in `statement`, then details and hints.
     pub fn report(&self, statement: &str) -> String {
-        let Failure::Server(error) = self else { return format!("ERROR:  {self}\n") };
+        let error = match self {
+            Failure::Server(error) => error,
+            Failure::Unreachable(message) => return format!("ERROR:  {message}\nHINT:  {UNREACHABLE_HINT}\n"),
+            _ => return format!("ERROR:  {self}\n"),
+        };
         let mut report = format!("ERROR:  {}", error.message);
         if let Some(sqlstate) = &error.sqlstate {
             // Writing to a String cannot fail, here and below.
@@ -98,12 +107,35 @@ impl Failure {
 
     /// Whether the server cannot be reached.
     pub fn is_lost_server(&self) -> bool {
-        matches!(self, Failure::Connection(_))
+        matches!(self, Failure::Unreachable(_))
     }
 
     /// True if the server does not know the session: it was restarted, or the session was forgotten.
     pub fn is_lost_session(&self) -> bool {
-        matches!(self, Failure::Server(error) if error.sqlstate.as_deref() == Some("28000"))
+        self.sqlstate() == Some("28000")
+    }
+
+    /// The server's, if it has said one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Failure::Server(error) => error.sqlstate.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+const UNREACHABLE_HINT: &str = "Is it started, and is this its address? --url flight://HOST:PORT names another.";
+
+/// The innermost cause that says something: `Connection refused`, not `transport error`. Without any, what the status says.
+pub(super) fn root(error: &(dyn Error + 'static)) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    match root.downcast_ref::<Status>() {
+        Some(status) if !status.message().is_empty() => status.message().to_owned(),
+        Some(status) => status.code().to_string(),
+        None => root.to_string(),
     }
 }
 
@@ -175,8 +207,16 @@ mod tests {
 
     #[test]
     fn the_transport_has_no_sqlstate() {
-        let failure = Failure::from(Status::unavailable("tcp connect error"));
-        assert!(matches!(failure, Failure::Connection(_)));
-        assert_eq!(failure.report(""), "ERROR:  tcp connect error\n");
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "Connection refused");
+        let misread = Failure::from(Status::out_of_range("too large"));
+        assert_eq!((misread.report("").as_str(), misread.is_lost_server()), ("ERROR:  too large\n", false));
+        for status in [Status::unavailable("Connection refused"), Status::from_error(Box::new(refused))] {
+            let failure = Failure::from(status);
+            assert!(failure.is_lost_server() && failure.sqlstate().is_none());
+            assert_eq!(
+                failure.report("SELECT 1"),
+                format!("ERROR:  no connection to the server: Connection refused\nHINT:  {UNREACHABLE_HINT}\n")
+            );
+        }
     }
 }

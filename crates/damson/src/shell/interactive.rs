@@ -1,5 +1,6 @@
 //! The prompt: line editing, history, and statements of many lines.
 
+use super::meta::Meta;
 use super::script::is_complete;
 use super::shell::{Next, Shell};
 use damson_master::shown_statement;
@@ -21,7 +22,8 @@ struct UntilSemicolon;
 
 impl Validator for UntilSemicolon {
     fn validate(&self, context: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
-        Ok(if is_complete(context.input()) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+        let is_complete = is_complete(context.input()) || Meta::of_word(context.input()).is_some();
+        Ok(if is_complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }
 
@@ -63,7 +65,7 @@ fn read_all(
     editor: &mut Editor<UntilSemicolon, FileHistory>,
 ) -> Result<(), ReadlineError> {
     loop {
-        let input = match editor.readline(shell.block.prompt()) {
+        let input = match editor.readline(shell.prompt()) {
             Ok(input) => input,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => return Ok(()),
@@ -74,7 +76,11 @@ fn read_all(
         }
         // Secrets are not to stand in a file.
         editor.add_history_entry(shown_statement(input.trim_end()).into_owned())?;
-        match runtime.block_on(shell.script(&input)) {
+        let ran = match Meta::of_word(&input) {
+            Some(meta) => runtime.block_on(shell.meta(meta)),
+            None => runtime.block_on(shell.script(&input)),
+        };
+        match ran {
             Ok(Next::GoOn) => {}
             Ok(Next::Quit) => return Ok(()),
             Err(_) => runtime.block_on(shell.revive()),

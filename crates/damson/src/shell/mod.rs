@@ -11,14 +11,18 @@ mod interactive;
 mod interrupt;
 mod meta;
 mod output;
+mod pattern;
 mod restore;
 mod run;
 mod say;
 mod script;
 #[allow(clippy::module_inception, reason = "the shell's state is the shell")]
 mod shell;
+mod sink;
 mod sizes;
+mod titled;
 mod transfer;
+mod variables;
 mod waiting;
 
 pub(crate) use connection::{Connection, Reply};
@@ -40,6 +44,7 @@ use shell::{Shell, Stop};
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use variables::Variables;
 
 /// As after a Ctrl-C: 128 + SIGINT.
 pub(crate) const EXIT_INTERRUPTED: u8 = 130;
@@ -59,6 +64,9 @@ pub struct SqlArgs {
     /// File of statements to run after those of -c (may be repeated; - is stdin); then the shell ends.
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// A variable, as by \set: :NAME stands for VALUE in statements (may be repeated).
+    #[arg(short = 'v', long = "set", value_name = "NAME=VALUE")]
+    variables: Vec<String>,
     /// How rows are printed.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -70,14 +78,21 @@ pub fn run(args: SqlArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
+    let mut variables = Variables::default();
+    for variable in &args.variables {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        if let Err(message) = variables.set(name, value) {
+            return failed(&format!("--set {variable}: {message}"));
+        }
+    }
     let opened = runtime.block_on(async {
         let interrupt = Interrupt::install().map_err(Failure::from)?;
         let connection = Connection::open(&args.url, &args.user).await?;
-        Ok::<_, Failure>(Shell::new(connection, interrupt, args.format))
+        Ok::<_, Failure>(Shell::new(connection, interrupt, args.format, variables))
     });
     let mut shell = match opened {
         Ok(shell) => shell,
-        Err(failure) => return failed(&failure.to_string()),
+        Err(failure) => return failed_with(&failure),
     };
     let is_scripted = !args.commands.is_empty() || !args.files.is_empty() || !std::io::stdin().is_terminal();
     let code = if is_scripted {
@@ -130,14 +145,16 @@ fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     };
     match runtime.block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Interrupted) => {
-            eprint!("{}", Failure::Interrupted.report(""));
-            ExitCode::from(EXIT_INTERRUPTED)
-        }
-        Err(failure) => {
-            eprint!("{}", failure.report(""));
-            ExitCode::FAILURE
-        }
+        Err(failure) => failed_with(&failure),
+    }
+}
+
+/// The failure on stderr; the exit status.
+fn failed_with(failure: &Failure) -> ExitCode {
+    eprint!("{}", failure.report(""));
+    match failure {
+        Failure::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
+        _ => ExitCode::FAILURE,
     }
 }
 

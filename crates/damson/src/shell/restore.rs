@@ -31,6 +31,8 @@ async fn run(args: &RestoreArgs) -> Result<(), Failure> {
     let statement = format!("RESTORE FROM {}{which}", quoted(&args.from));
     let done = transfer(&args.server, "RESTORE", &args.from, &statement).await?;
     let (tables, copied) = (tables(done.tables), done.copied());
-    say(&format!("Restored {tables} of backup {}, snapshot {}: {copied}.", done.backup, done.snapshot))?;
+    // More files than the tables have, where their rows were sent to other segments.
+    let (backup, snapshot) = (&done.backup, done.snapshot);
+    say(&format!("Restored {tables} of backup {backup}, snapshot {snapshot}. Read from it: {copied}."))?;
     say(&format!("To compare every file with the catalog: damson check --url {}", args.server.url))
 }

@@ -50,6 +50,15 @@ pub fn is_complete(text: &str) -> bool {
     true
 }
 
+/// A statement's first word, after comments.
+pub(super) fn first_word(statement: &str) -> &str {
+    let mut rest = statement.trim_start();
+    while let Some(Quoted { end: Some(end), is_comment: true }) = quoted_at(rest, 0) {
+        rest = rest[end..].trim_start();
+    }
+    &rest[..rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len())]
+}
+
 struct Scan {
     /// Byte of the `;`, or the text's length.
     end: usize,
@@ -66,33 +75,14 @@ fn scan(text: &str) -> Scan {
     let (mut at, mut is_blank) = (0, true);
     let mut is_open = false;
     while at < bytes.len() {
-        let rest = &text[at..];
+        if let Some(quoted) = quoted_at(text, at) {
+            is_open = quoted.end.is_none();
+            is_blank &= quoted.is_comment;
+            at = quoted.end.unwrap_or(bytes.len());
+            continue;
+        }
         match bytes[at] {
             b';' => return Scan { end: at, is_terminated: true, is_blank, is_open: false },
-            b'-' if rest.starts_with("--") => at += rest.find('\n').map_or(rest.len(), |end| end + 1),
-            b'/' if rest.starts_with("/*") => {
-                let end = comment_end(rest);
-                is_open = end.is_none();
-                at += end.unwrap_or(rest.len());
-            }
-            quote @ (b'\'' | b'"') => {
-                let escapes = quote == b'\'' && is_escape_string(bytes, at);
-                let end = quote_end(rest, quote, escapes);
-                is_open = end.is_none();
-                is_blank = false;
-                at += end.unwrap_or(rest.len());
-            }
-            b'$' if !follows_name(bytes, at) => {
-                is_blank = false;
-                match dollar_quote_end(rest) {
-                    Dollar::NoQuote => at += 1,
-                    Dollar::Ends(end) => at += end,
-                    Dollar::Open => {
-                        is_open = true;
-                        at = bytes.len();
-                    }
-                }
-            }
             byte => {
                 is_blank &= byte.is_ascii_whitespace();
                 at += 1;
@@ -100,6 +90,35 @@ fn scan(text: &str) -> Scan {
         }
     }
     Scan { end: text.len(), is_terminated: false, is_blank, is_open }
+}
+
+/// A quoted text or a comment.
+struct Quoted {
+    /// Where the text after it begins; None if it does not end.
+    end: Option<usize>,
+    is_comment: bool,
+}
+
+/// What begins at a byte of the text, if it is one.
+fn quoted_at(text: &str, at: usize) -> Option<Quoted> {
+    let (bytes, rest) = (text.as_bytes(), text.get(at..)?);
+    let (length, is_comment) = match *bytes.get(at)? {
+        b'-' if rest.starts_with("--") => (Some(rest.find('\n').map_or(rest.len(), |end| end + 1)), true),
+        b'/' if rest.starts_with("/*") => (comment_end(rest), true),
+        quote @ (b'\'' | b'"') => (quote_end(rest, quote, quote == b'\'' && is_escape_string(bytes, at)), false),
+        b'$' if !follows_name(bytes, at) => match dollar_quote_end(rest) {
+            Dollar::NoQuote => return None,
+            Dollar::Ends(end) => (Some(end), false),
+            Dollar::Open => (None, false),
+        },
+        _ => return None,
+    };
+    Some(Quoted { end: length.map(|length| at + length), is_comment })
+}
+
+/// Length of the quoted text or comment that begins at a byte, up to the text's end if it has none of its own; None if there is none.
+pub(super) fn quoted_length(text: &str, at: usize) -> Option<usize> {
+    quoted_at(text, at).map(|quoted| quoted.end.unwrap_or(text.len()) - at)
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -203,6 +222,7 @@ mod tests {
             "select $$;$$, $a$ ; $$ ; $a$, $1",
             "select a$b$c",
             "select 'é;ü'",
+            "select é as ü",
         ] {
             assert_eq!(statements(&format!("{statement}; select 2")), [statement, "select 2"]);
             assert!(is_complete(&format!("{statement};")));
@@ -227,6 +247,12 @@ mod tests {
         for text in ["select 1", "select 1 -- ;", "/* comment"] {
             assert!(!is_complete(text), "{text}");
         }
+    }
+
+    #[test]
+    fn the_first_word_is_after_comments() {
+        assert_eq!(first_word(" /* a /* b */ */ -- c\n commit;"), "commit");
+        assert_eq!((first_word("(select 1)"), first_word("-- nothing"), first_word("/* open")), ("", "", ""));
     }
 
     #[test]

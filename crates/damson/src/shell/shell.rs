@@ -2,13 +2,18 @@
 
 use super::block::Block;
 use super::connection::Connection;
-use super::describe::Question;
+use super::describe::{self, NoRows, Question, not_found};
 use super::failure::Failure;
 use super::interrupt::Interrupt;
-use super::meta::{HELP, Meta};
+use super::meta::{EchoTo, Expanded, HELP, Meta};
 use super::output::{CsvOutput, Format, JsonOutput, Output, TableOutput};
+use super::pattern::Pattern;
 use super::run::run;
 use super::script::{Piece, pieces};
+use super::sink::Sink;
+use super::titled::{Collected, Titled};
+use super::variables::Variables;
+use damson_master::flight_sql::protocol::is_warning;
 use futures::future::BoxFuture;
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
@@ -20,10 +25,14 @@ const INCLUDE_DEPTH_MAX: usize = 16;
 pub(super) struct Shell {
     pub connection: Connection,
     pub interrupt: Interrupt,
-    pub block: Block,
+    block: Block,
+    /// The server cannot be reached: nobody knows where the block is.
+    is_lost: bool,
+    variables: Variables,
     format: Format,
-    expanded: bool,
+    expanded: Expanded,
     timing: bool,
+    sink: Sink,
     include_depth: usize,
 }
 
@@ -42,16 +51,23 @@ pub(super) enum Stop {
 }
 
 impl Shell {
-    pub(super) fn new(connection: Connection, interrupt: Interrupt, format: Format) -> Self {
+    pub(super) fn new(connection: Connection, interrupt: Interrupt, format: Format, variables: Variables) -> Self {
         Shell {
             connection,
             interrupt,
             block: Block::default(),
+            is_lost: false,
+            variables,
             format,
-            expanded: false,
+            expanded: Expanded::default(),
             timing: false,
+            sink: Sink::default(),
             include_depth: 0,
         }
+    }
+
+    pub(super) fn prompt(&self) -> &'static str {
+        if self.is_lost { "damson=?> " } else { self.block.prompt() }
     }
 
     /// Runs a script up to its first error.
@@ -62,8 +78,14 @@ impl Shell {
         Box::pin(async move {
             for piece in pieces(script) {
                 let next = match piece {
-                    Piece::Statement(statement) => self.statement(&statement).await.map(|()| Next::GoOn),
-                    Piece::Meta(line) => self.meta(Meta::parse(&line)).await,
+                    Piece::Statement(statement) => {
+                        let statement = self.variables.fill(&statement).into_owned();
+                        self.statement(&statement).await.map(|()| Next::GoOn)
+                    }
+                    Piece::Meta(line) => {
+                        let meta = Meta::parse(&line, |name| self.variables.get(name).map(str::to_owned));
+                        self.meta(meta).await
+                    }
                 };
                 if next? == Next::Quit {
                     return Ok(Next::Quit);
@@ -77,7 +99,7 @@ impl Shell {
     async fn statement(&mut self, statement: &str) -> Result<(), Stop> {
         let started = Instant::now();
         let done = self.execute(statement).await;
-        self.report(done, statement)?;
+        report(done, statement)?;
         if self.timing {
             self.say(&time(started.elapsed()));
         }
@@ -87,85 +109,149 @@ impl Shell {
     async fn execute(&mut self, statement: &str) -> Result<(), Failure> {
         let mut output = self.output();
         let done = run(&mut self.connection, statement, output.as_mut(), &mut self.interrupt).await;
-        if done.is_err() {
-            self.block = self.block.after_error();
+        if let Err(failure) = &done {
+            self.block = self.block.after_error(statement, failure.sqlstate());
         }
-        if let Some(report) = done? {
+        let report = done?;
+        self.is_lost = false;
+        if let Some(report) = report {
             self.block = self.block.after(&report.tag, statement);
-            report.notices.iter().for_each(|notice| eprintln!("NOTICE:  {notice}"));
+            for notice in &report.notices {
+                let severity = if is_warning(notice) { "WARNING" } else { "NOTICE" };
+                eprintln!("{severity}:  {notice}");
+            }
             // Programs want rows on stdout and nothing else.
             if self.format == Format::Table {
-                writeln!(io::stdout(), "{}", report.tag)?;
+                writeln!(self.sink, "{}", report.tag)?;
             }
         }
         Ok(())
     }
 
     fn output(&self) -> Box<dyn Output> {
-        let stdout = BufWriter::with_capacity(1 << 16, io::stdout());
+        let out = BufWriter::with_capacity(1 << 16, self.sink.clone());
         match self.format {
-            Format::Table => Box::new(TableOutput::new(stdout, self.expanded)),
-            Format::Csv => Box::new(CsvOutput::new(stdout)),
-            Format::Json => Box::new(JsonOutput::new(stdout)),
-        }
-    }
-
-    fn report(&self, done: Result<(), Failure>, statement: &str) -> Result<(), Stop> {
-        match done {
-            Ok(()) => Ok(()),
-            // `damson sql | head`: the reader has enough.
-            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(Stop::Failed),
-            Err(failure) => {
-                eprint!("{}", failure.report(statement));
-                Err(if matches!(failure, Failure::Interrupted) { Stop::Interrupted } else { Stop::Failed })
+            Format::Table => {
+                let table = TableOutput::new(out, self.expanded == Expanded::On);
+                match (self.expanded, &self.sink) {
+                    (Expanded::Auto, Sink::Stdout) => Box::new(table.expanded_beyond(terminal_columns())),
+                    _ => Box::new(table),
+                }
             }
+            Format::Csv => Box::new(CsvOutput::new(out)),
+            Format::Json => Box::new(JsonOutput::new(out)),
         }
     }
 
-    async fn meta(&mut self, meta: Meta) -> Result<Next, Stop> {
+    /// Runs a backslash command.
+    ///
+    /// # Errors
+    /// One that is none, or that fails; reported on stderr.
+    pub(super) async fn meta(&mut self, meta: Meta) -> Result<Next, Stop> {
         match meta {
             Meta::Quit => return Ok(Next::Quit),
             Meta::Help => print!("{HELP}"),
-            Meta::Ask(questions) => self.ask(&questions).await?,
+            Meta::Ask(question) => self.ask(&question).await?,
+            Meta::Describe(pattern) => self.describe(&pattern).await?,
             Meta::Timing(on) => {
                 self.timing = on.unwrap_or(!self.timing);
                 self.say(if self.timing { "Timing is on." } else { "Timing is off." });
             }
-            Meta::Expanded(on) => {
-                self.expanded = on.unwrap_or(!self.expanded);
-                self.say(if self.expanded { "Expanded display is on." } else { "Expanded display is off." });
+            Meta::Expanded(how) => {
+                let other = if self.expanded == Expanded::Off { Expanded::On } else { Expanded::Off };
+                self.expanded = how.unwrap_or(other);
+                self.say(match self.expanded {
+                    Expanded::Off => "Expanded display is off.",
+                    Expanded::On => "Expanded display is on.",
+                    Expanded::Auto => "Expanded display is used automatically.",
+                });
             }
             Meta::Include(file) => return self.include(&file).await,
-            Meta::Wrong(message) => {
-                eprintln!("ERROR:  {message}");
-                return Err(Stop::Failed);
+            Meta::Echo(to, text) => match to {
+                EchoTo::Stdout => report(writeln!(io::stdout(), "{text}").map_err(Failure::from), "")?,
+                EchoTo::Output => report(writeln!(self.sink, "{text}").map_err(Failure::from), "")?,
+                EchoTo::Stderr => eprintln!("{text}"),
+            },
+            Meta::Output(None) => self.sink = Sink::Stdout,
+            Meta::Output(Some(file)) => {
+                self.sink = Sink::create(&file).map_err(|error| wrong(&format!("{file}: {error}")))?;
             }
+            Meta::Set(name, value) => self.variables.set(&name, &value).map_err(|message| wrong(&message))?,
+            Meta::Unset(name) => self.variables.unset(&name),
+            Meta::ShowVariables => self.variables.all().for_each(|(name, value)| println!("{name} = '{value}'")),
+            Meta::Connect { url, user } => self.connect(url.as_deref(), user.as_deref()).await?,
+            Meta::ConnectionInfo => self.say(&self.connection_info()),
+            Meta::Wrong(message) => return Err(wrong(&message)),
         }
         Ok(Next::GoOn)
     }
 
-    /// Prints the answers that have rows; the first always.
-    async fn ask(&mut self, questions: &[Question]) -> Result<(), Stop> {
-        for (i, (title, query)) in questions.iter().enumerate() {
-            let mut output = Titled { output: self.output(), title, only_with_rows: i > 0, header: None };
-            let done = run(&mut self.connection, query, &mut output, &mut self.interrupt).await;
-            self.report(done.map(|_| ()), query)?;
+    /// Prints an answer.
+    async fn ask(&mut self, question: &Question) -> Result<(), Stop> {
+        let shows_header = question.no_rows == NoRows::Header;
+        let mut output = Titled::new(self.output(), &question.title, self.sink.clone(), shows_header);
+        let done = run(&mut self.connection, &question.query, &mut output, &mut self.interrupt).await;
+        report(done.map(|_| ()), &question.query)?;
+        match &question.no_rows {
+            NoRows::Error(message) if output.rows() == 0 => Err(wrong(message)),
+            _ => Ok(()),
         }
+    }
+
+    /// Describes the relations of a name, each by itself: those that are found without their schema, or if there are none, all.
+    async fn describe(&mut self, pattern: &Pattern) -> Result<(), Stop> {
+        let query = describe::matches(pattern);
+        let mut found = Collected::default();
+        let done = run(&mut self.connection, &query, &mut found, &mut self.interrupt).await;
+        report(done.map(|_| ()), &query)?;
+        let is_any_visible = !pattern.has_schema() && found.rows.iter().any(|row| is_visible(row));
+        let mut is_found = false;
+        for row in &found.rows {
+            let [Some(schema), Some(name), Some(kind), ..] = &row[..] else { continue };
+            if is_any_visible && !is_visible(row) {
+                continue;
+            }
+            is_found = true;
+            for question in describe::relation(schema, name, kind) {
+                self.ask(&question).await?;
+            }
+        }
+        if is_found { Ok(()) } else { Err(wrong(&not_found("relation", pattern))) }
+    }
+
+    /// Another session in place of this one, which ends, and its transaction with it.
+    async fn connect(&mut self, url: Option<&str>, user: Option<&str>) -> Result<(), Stop> {
+        let url = url.unwrap_or(self.connection.url()).to_owned();
+        let user = user.unwrap_or(self.connection.user()).to_owned();
+        let opened = tokio::select! {
+            opened = Connection::open(&url, &user) => opened,
+            () = self.interrupt.pressed() => Err(Failure::Interrupted),
+        };
+        match opened {
+            Ok(connection) => std::mem::replace(&mut self.connection, connection).close().await,
+            Err(failure) => {
+                return report(Err(failure), "").inspect_err(|_| eprintln!("The previous session is kept."));
+            }
+        }
+        if std::mem::take(&mut self.block) != Block::Outside {
+            eprintln!("Its transaction was rolled back.");
+        }
+        self.is_lost = false;
+        self.say(&self.connection_info());
         Ok(())
+    }
+
+    fn connection_info(&self) -> String {
+        let (url, user) = (self.connection.url(), self.connection.user());
+        let session = self.connection.session().map_or_else(String::new, |session| format!(", session {session}"));
+        format!("You are connected to database \"damson\" as user \"{user}\" at {url}{session}.")
     }
 
     async fn include(&mut self, file: &str) -> Result<Next, Stop> {
         if self.include_depth == INCLUDE_DEPTH_MAX {
-            eprintln!("ERROR:  files include each other more than {INCLUDE_DEPTH_MAX} deep at {file}");
-            return Err(Stop::Failed);
+            return Err(wrong(&format!("files include each other more than {INCLUDE_DEPTH_MAX} deep at {file}")));
         }
-        let script = match std::fs::read_to_string(file) {
-            Ok(script) => script,
-            Err(error) => {
-                eprintln!("ERROR:  {file}: {error}");
-                return Err(Stop::Failed);
-            }
-        };
+        let script = std::fs::read_to_string(file).map_err(|error| wrong(&format!("{file}: {error}")))?;
         self.include_depth += 1;
         let next = self.script(&script).await;
         self.include_depth -= 1;
@@ -181,61 +267,60 @@ impl Shell {
     /// After an error: a new session if the server forgot this one, or another master took over.
     pub(super) async fn revive(&mut self) {
         let others = self.connection.has_several_servers();
-        match self.connection.plan("SELECT 1").await {
+        let failure = match self.connection.plan("SELECT 1").await {
             Err(failure) if failure.is_lost_session() || others && failure.is_lost_server() => {
                 match self.connection.reopen().await {
                     Ok(()) => {
+                        self.is_lost = false;
                         eprintln!("The session was lost; this is a new one, with default settings.");
                         if std::mem::take(&mut self.block) != Block::Outside {
                             eprintln!("Its transaction was rolled back: begin it again.");
                         }
+                        return;
                     }
-                    Err(failure) => eprint!("{}", failure.report("")),
+                    Err(failure) => {
+                        eprint!("{}", failure.report(""));
+                        Some(failure)
+                    }
                 }
             }
-            _ => {}
+            done => done.err(),
+        };
+        let was_lost = self.is_lost;
+        self.is_lost = failure.is_some_and(|failure| failure.is_lost_server());
+        if self.is_lost && !was_lost {
+            eprintln!("The server is away; the next statement tries to reach it.");
         }
     }
 }
 
-/// A catalog answer under its title.
-struct Titled<'a> {
-    output: Box<dyn Output>,
-    title: &'a str,
-    only_with_rows: bool,
-    /// The schema until it is known whether there are rows.
-    header: Option<arrow::datatypes::Schema>,
+/// Tells what went wrong.
+fn report(done: Result<(), Failure>, statement: &str) -> Result<(), Stop> {
+    match done {
+        Ok(()) => Ok(()),
+        // `damson sql | head`: the reader has enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(Stop::Failed),
+        Err(failure) => {
+            eprint!("{}", failure.report(statement));
+            Err(if matches!(failure, Failure::Interrupted) { Stop::Interrupted } else { Stop::Failed })
+        }
+    }
 }
 
-impl Output for Titled<'_> {
-    fn begin(&mut self, schema: &arrow::datatypes::Schema) -> io::Result<()> {
-        if self.only_with_rows {
-            self.header = Some(schema.clone());
-            return Ok(());
-        }
-        if !self.is_shown_at_once() && !self.title.is_empty() {
-            writeln!(io::stdout(), "{}", self.title)?;
-        }
-        self.output.begin(schema)
-    }
+/// Tells what the user did wrong.
+fn wrong(message: &str) -> Stop {
+    eprintln!("ERROR:  {message}");
+    Stop::Failed
+}
 
-    fn batch(&mut self, batch: &arrow::array::RecordBatch) -> io::Result<()> {
-        if batch.num_rows() > 0
-            && let Some(schema) = self.header.take()
-        {
-            self.only_with_rows = false;
-            self.output.begin(&schema)?;
-        }
-        if self.only_with_rows { Ok(()) } else { self.output.batch(batch) }
-    }
+/// Of a row of [`describe::matches`].
+fn is_visible(row: &[Option<String>]) -> bool {
+    row.get(3).is_some_and(|visible| visible.as_deref() == Some("t"))
+}
 
-    fn end(&mut self) -> io::Result<()> {
-        if self.only_with_rows { Ok(()) } else { self.output.end() }
-    }
-
-    fn is_shown_at_once(&self) -> bool {
-        self.output.is_shown_at_once()
-    }
+/// None: stdout is no terminal.
+fn terminal_columns() -> Option<usize> {
+    console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
 }
 
 /// As psql says it.

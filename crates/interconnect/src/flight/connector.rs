@@ -8,10 +8,11 @@ use crate::wire::Integrity;
 use crate::{NodeConfig, Transport};
 use damson_cluster::Endpoint;
 use std::io;
+use std::net::UdpSocket;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 /// The way to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Connector {
             return Ok(PeerStream::new(stream, transport, &count));
         }
         if via == Via::None {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, HandshakeError::NoOwnCertificate));
+            return Err(no_way(&peer).await);
         }
         let stream = TcpStream::connect(&peer.0).await?;
         stream.set_nodelay(true)?;
@@ -84,6 +85,25 @@ impl Connector {
             _ => Ok(PeerStream::new(stream, transport, &count)),
         }
     }
+}
+
+/// What is said of a peer of this host. Another user's needs a certificate, which is seldom why.
+const NOT_THERE: &str = "no process of this user listens there yet";
+
+/// Why there is none: a peer of this host needs no certificate, only to be there.
+async fn no_way(peer: &Endpoint) -> io::Error {
+    if is_on_this_host(peer).await {
+        io::Error::new(io::ErrorKind::ConnectionRefused, NOT_THERE)
+    } else {
+        io::Error::new(io::ErrorKind::PermissionDenied, HandshakeError::NoOwnCertificate)
+    }
+}
+
+/// Whether an address is one that a socket of this machine can be bound to. A name that cannot be resolved is not.
+async fn is_on_this_host(peer: &Endpoint) -> bool {
+    let Ok(addresses) = lookup_host(&peer.0).await else { return false };
+    let mut addresses = addresses.peekable();
+    addresses.peek().is_some() && addresses.all(|address| UdpSocket::bind((address.ip(), 0)).is_ok())
 }
 
 /// A file that nobody listens behind was left by a process that was killed. Its successor at this address may be about to
@@ -151,6 +171,20 @@ mod tests {
         }
         drop(socket);
         assert_eq!(Via::to(&Endpoint(aliases[0].clone()), &config), Via::PlainTcp);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_asked_for_between_hosts_only() {
+        let no_way = async |peer: &str| {
+            let (via, peer) = (Via::None, Endpoint(peer.into()));
+            let connector = Connector { via, peer, tls: None, count: ConnectionCount::default() };
+            connector.connect().await.err().unwrap()
+        };
+        let here = no_way("127.0.0.1:1").await;
+        assert_eq!((here.kind(), here.to_string().as_str()), (io::ErrorKind::ConnectionRefused, NOT_THERE));
+        // An address of nobody's machine: reserved for documentation.
+        let elsewhere = no_way("192.0.2.1:1").await;
+        assert_eq!(HandshakeError::find(&elsewhere), Some(HandshakeError::NoOwnCertificate));
     }
 
     #[tokio::test]

@@ -81,11 +81,14 @@ impl http_body::Body for PutBody {
 
 /// A status and its causes: tonic's own message says only "transport error".
 pub(crate) fn describe(status: &Status) -> String {
-    let mut text = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
-    if let Some(cause) = std::error::Error::source(status) {
-        text = format!("{text}: {}", describe_error(cause));
+    let text = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
+    match std::error::Error::source(status).map(describe_error) {
+        None => text,
+        // tonic makes the message of its cause.
+        Some(cause) if cause.contains(&text) => cause,
+        Some(cause) if text.contains(&cause) => text,
+        Some(cause) => format!("{text}: {cause}"),
     }
-    text
 }
 
 pub(crate) fn describe_error(error: &dyn std::error::Error) -> String {
@@ -115,6 +118,14 @@ mod tests {
     use std::time::{Duration, Instant};
     use tokio::net::TcpListener;
     use tokio::runtime::Handle;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let gone = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "nobody is there");
+        let status = Status::from_error(Box::new(gone));
+        assert_eq!(describe(&status).matches("nobody is there").count(), 1, "{status:?}");
+        assert_eq!(describe(&Status::unavailable("away")), "away");
+    }
 
     /// As behind a cut link: the peer's host accepts connections, or a proxy does, but no handshake is answered.
     #[tokio::test]

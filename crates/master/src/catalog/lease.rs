@@ -62,7 +62,12 @@ pub struct LeaseHolder {
 /// `the master m1 at 10.0.0.1:7000 (epoch 7)`
 impl fmt::Display for LeaseHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the master {} at {} (epoch {})", self.holder, self.endpoint, self.epoch)
+        let LeaseHolder { holder, endpoint, epoch, .. } = self;
+        // Masters name themselves after where they are.
+        match holder.starts_with(endpoint.as_str()) {
+            true => write!(f, "the master {holder} (epoch {epoch})"),
+            false => write!(f, "the master {holder} at {endpoint} (epoch {epoch})"),
+        }
     }
 }
 

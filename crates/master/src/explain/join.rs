@@ -5,8 +5,10 @@
 
 use super::expression::Printer;
 use super::node::{Description, Inputs};
+use damson_motion::TableScanExec;
 use datafusion::common::JoinType;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
@@ -100,12 +102,41 @@ fn condition<'a>(
         ),
     >,
 ) -> String {
-    let side = |(expression, input): Side<'_>| Printer::of(input).sql(expression);
-    let equalities: Vec<String> = equalities
-        .map(|(a, a_input, b, b_input)| format!("({} = {})", side((a, a_input)), side((b, b_input))))
-        .collect();
+    let equality = |(a, a_input, b, b_input): (_, _, _, _)| {
+        let [a, b] = [(a, a_input), (b, b_input)].map(|side: Side<'a>| (side, Printer::of(side.1).sql(side.0)));
+        // Of one name: which is whose?
+        match a.1 == b.1 {
+            true => format!("({} = {})", qualified(a.0, &a.1), qualified(b.0, &b.1)),
+            false => format!("({} = {})", a.1, b.1),
+        }
+    };
+    let equalities: Vec<String> = equalities.map(equality).collect();
     match &equalities[..] {
         [one] => one.clone(),
         several => format!("({})", several.join(" AND ")),
+    }
+}
+
+/// A column with its table's name in front, if it is known.
+fn qualified((expression, input): Side<'_>, text: &str) -> String {
+    let table = expression.downcast_ref::<Column>().and_then(|column| table_of(column.name(), input));
+    table.map_or_else(|| text.to_owned(), |table| format!("{table}.{text}"))
+}
+
+/// The one table that is read here and has a column of that name.
+fn table_of<'a>(column: &str, plan: &'a Arc<dyn ExecutionPlan>) -> Option<&'a str> {
+    let mut tables = vec![];
+    tables_with(column, plan, &mut tables);
+    match tables[..] {
+        [one] => Some(one),
+        _ => None,
+    }
+}
+
+fn tables_with<'a>(column: &str, plan: &'a Arc<dyn ExecutionPlan>, tables: &mut Vec<&'a str>) {
+    match plan.downcast_ref::<TableScanExec>() {
+        Some(scan) if scan.schema().column_with_name(column).is_some() => tables.push(&scan.spec().name),
+        Some(_) => {}
+        None => plan.children().into_iter().for_each(|child| tables_with(column, child, tables)),
     }
 }

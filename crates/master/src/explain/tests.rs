@@ -362,7 +362,7 @@ fn a_run_adds_what_the_qes_reported() {
     assert_lines(
         shape(&analyzed(two_stages(), run_of_two_stages())),
         "
- Gather Motion 3:1  (slice1; segments: 3)  (actual time=0.000ms rows=3 loops=1)
+ Gather Motion 3:1  (slice1; segments: 3)  (actual rows=3 loops=1)
    Merge Key: g
    Sent: 3 batches, 48 bytes; blocked 0.0 ms avg, 0.0 ms max (seg0)
    Received: 3 batches, 48 bytes; waited 1.2 ms
@@ -373,7 +373,7 @@ fn a_run_adds_what_the_qes_reported() {
                Group Key: g
                Rows: avg 1 x 3 workers, min 0 (seg2), max 2 (seg0), skew 2.00
                Memory: 2K bytes
-               ->  Redistribute Motion 3:3  (slice2; segments: 3)  (actual time=0.000ms rows=6 loops=1)
+               ->  Redistribute Motion 3:3  (slice2; segments: 3)  (actual rows=6 loops=1)
                      Hash Key: g
                      Rows: avg 2 x 3 workers, min 0 (seg2), max 4 (seg0), skew 2.00
                      Sent: 6 batches, 47 kB; blocked 3.3 ms avg, 4.0 ms max (seg0)
@@ -409,7 +409,7 @@ fn missing_reports_leave_nodes_without_figures() {
     assert_lines(
         shape(&analyzed(two_stages(), metrics)).into_iter().take(15).collect(),
         "
- Gather Motion 3:1  (slice1; segments: 3)  (actual time=0.000ms rows=3 loops=1)
+ Gather Motion 3:1  (slice1; segments: 3)  (actual rows=3 loops=1)
    Merge Key: g
    Received: 3 batches, 48 bytes; waited 1.2 ms
    ->  Sort

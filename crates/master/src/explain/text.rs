@@ -60,8 +60,10 @@ fn title(node: &Node, costs: bool) -> String {
         title += &format!("  (cost={startup:.2}..{total:.2} rows={:.0} width={:.0})", cost.rows, cost.width);
     }
     if let Some(actual) = &node.actual {
+        // A motion's own time is its ends' waiting.
+        let is_untimed = |time: &f64| *time == 0.0 && (actual.sent.is_some() || actual.received.is_some());
         title += if costs { " " } else { "  " };
-        title += &match actual.time_ms {
+        title += &match actual.time_ms.filter(|time| !is_untimed(time)) {
             Some(time) => format!("(actual time={time:.3}ms rows={} loops=1)", actual.rows),
             None => format!("(actual rows={} loops=1)", actual.rows),
         };

@@ -37,3 +37,18 @@ pub struct CommandReport {
     pub rows: u64,
     pub notices: Vec<String>,
 }
+
+/// The SQLSTATE of a notice that PostgreSQL tells as a WARNING.
+pub(crate) fn warning_sqlstate(notice: &str) -> Option<&'static str> {
+    match notice {
+        "there is no transaction in progress" => Some("25P01"),
+        "there is already a transaction in progress" => Some("25001"),
+        text if text.ends_with("can only be used in transaction blocks") => Some("25P01"),
+        _ => None,
+    }
+}
+
+/// Whether a notice is shown as a WARNING.
+pub fn is_warning(notice: &str) -> bool {
+    warning_sqlstate(notice).is_some()
+}

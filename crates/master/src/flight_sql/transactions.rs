@@ -37,7 +37,7 @@ pub(super) async fn check(client: &Client, named: Option<&Bytes>, text: &str) ->
         let message = "the connection has a transaction, and the statement does not name it";
         return Err(status(&SqlError::new(SqlState::ACTIVE_TRANSACTION, message)));
     }
-    if let Ok(Statement::Transaction(TransactionStatement::Begin(_))) = sql::parse(text) {
+    if let Ok(Statement::Transaction(TransactionStatement::Begin { .. })) = sql::parse(text) {
         let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "BEGIN needs a session of the client's own");
         return Err(status(&error.with_hint("Connect with a user name, or use Flight SQL's BeginTransaction.")));
     }

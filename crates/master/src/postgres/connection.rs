@@ -10,6 +10,7 @@ use super::wire::{Wire, WireError};
 use crate::auth::Peer;
 use crate::catalog::RoleId;
 use crate::error::{SqlError, SqlResult, SqlState, task_ended};
+use crate::flight_sql::protocol::warning_sqlstate;
 use crate::master::Master;
 use crate::session::{Session, is_utc};
 use crate::shared::Shared;
@@ -349,11 +350,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// NOTICE and WARNING messages.
     pub(super) fn notices(&mut self, notices: &[String]) {
         for notice in notices {
-            let (severity, sqlstate) = match notice.as_str() {
-                "there is no transaction in progress" => (Severity::Warning, "25P01"),
-                "there is already a transaction in progress" => (Severity::Warning, "25001"),
-                text if text.ends_with("can only be used in transaction blocks") => (Severity::Warning, "25P01"),
-                _ => (Severity::Notice, "00000"),
+            let (severity, sqlstate) = match warning_sqlstate(notice) {
+                Some(sqlstate) => (Severity::Warning, sqlstate),
+                None => (Severity::Notice, "00000"),
             };
             let report = Report { severity, sqlstate, message: notice, detail: None, hint: None, position: None };
             self.wire.out.report(&report);

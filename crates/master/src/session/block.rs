@@ -365,9 +365,9 @@ impl Session {
             Ok(Outcome::Command { tag: tag.into(), rows: 0, notices })
         };
         match statement {
-            TransactionStatement::Begin(modes) => {
+            TransactionStatement::Begin { modes, tag } => {
                 *slot = Some(Box::new(self.begin(modes)));
-                Ok(Outcome::command("BEGIN"))
+                Ok(Outcome::command(tag))
             }
             TransactionStatement::Commit { chain: false } => nothing("COMMIT"),
             TransactionStatement::Rollback { chain: false } => nothing("ROLLBACK"),
@@ -586,13 +586,13 @@ impl Block {
         }
         let transaction = self.transaction.as_mut().ok_or_else(failed)?;
         let done = match statement {
-            TransactionStatement::Begin(modes) if self.is_implicit => {
+            TransactionStatement::Begin { modes, tag } if self.is_implicit => {
                 self.is_implicit = false;
-                set_modes(transaction, modes).map(|()| "BEGIN")
+                set_modes(transaction, modes).map(|()| tag)
             }
-            TransactionStatement::Begin(_) => {
+            TransactionStatement::Begin { tag, .. } => {
                 let notices = vec!["there is already a transaction in progress".into()];
-                return Ok(Outcome::Command { tag: "BEGIN".into(), rows: 0, notices });
+                return Ok(Outcome::Command { tag: tag.into(), rows: 0, notices });
             }
             TransactionStatement::Savepoint(name) => {
                 transaction.savepoint(&name.text);

@@ -12,6 +12,10 @@ pub(super) fn backup(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     // As `AS OF …` of a table is written out.
     let as_of = match cursor.words(&["FOR", "SYSTEM_TIME", "AS", "OF"]) {
         true => Some(query::expression(cursor)?),
+        // Written out, it would have been the other.
+        false if cursor.words(&["AS", "OF"]) => {
+            return Err(cursor.expected("SNAPSHOT number, RESTORE POINT name or TIMESTAMP 'time'"));
+        }
         false => None,
     };
     Ok(Statement::Backup(Backup { place, as_of }))

@@ -204,7 +204,11 @@ impl Statement {
 /// What begins, ends or divides a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransactionStatement {
-    Begin(TransactionModes),
+    Begin {
+        modes: TransactionModes,
+        /// `BEGIN` or `START TRANSACTION`, as it was written.
+        tag: &'static str,
+    },
     /// `chain`: another transaction of the same modes begins.
     Commit {
         chain: bool,

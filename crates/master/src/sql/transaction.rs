@@ -10,10 +10,10 @@ use sqlparser::tokenizer::Token;
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let statement = if cursor.word("BEGIN") {
         noise(cursor);
-        TransactionStatement::Begin(modes(cursor)?)
+        TransactionStatement::Begin { modes: modes(cursor)?, tag: "BEGIN" }
     } else if cursor.word("START") {
         cursor.expect_word("TRANSACTION")?;
-        TransactionStatement::Begin(modes(cursor)?)
+        TransactionStatement::Begin { modes: modes(cursor)?, tag: "START TRANSACTION" }
     } else if cursor.word("COMMIT") || cursor.word("END") {
         refuse_prepared(cursor)?;
         noise(cursor);

@@ -76,6 +76,10 @@ const OBJECTS: &[(&str, &str)] = &[
 
 /// The error for a statement that begins with `first`: 0A000 if it is known, else 42601.
 pub(super) fn statement(cursor: &Cursor<'_>, first: &str) -> SqlError {
+    if first == "PREPARE" && cursor.peek_word(1, "TRANSACTION") {
+        let hint = "COMMIT is all or nothing on all segments; there is no two-phase commit by the client.";
+        return refuse("PREPARE TRANSACTION", hint).at(cursor.position());
+    }
     match STATEMENTS.iter().find(|(word, _)| *word == first) {
         Some((word, hint)) => refuse(word, hint).at(cursor.position()),
         None => cursor.unexpected(),

@@ -6,6 +6,7 @@ mod check;
 mod copy_history;
 mod copy_progress;
 mod distribution;
+mod external_tables;
 mod files;
 pub(crate) mod functions;
 mod has_privilege;

@@ -2,9 +2,10 @@
 
 use super::cells::{Column, Row, batch_of, schema_of};
 use super::{
-    InterconnectNode, backup, check, copy_history, copy_progress, distribution, files, history, information_schema,
-    information_schema_more, interconnect, locks, pg_attribute, pg_catalog, pg_class, pg_constraint, pg_empty,
-    pg_roles, pg_settings, pg_stat_activity, pg_type, running, segments, sequences, table_options, tablespaces,
+    InterconnectNode, backup, check, copy_history, copy_progress, distribution, external_tables, files, history,
+    information_schema, information_schema_more, interconnect, locks, pg_attribute, pg_catalog, pg_class,
+    pg_constraint, pg_empty, pg_roles, pg_settings, pg_stat_activity, pg_type, running, segments, sequences,
+    table_options, tablespaces,
 };
 use crate::backup::TransferRow;
 use crate::catalog::{CatalogState, CopiedFile, History, RoleId};
@@ -137,6 +138,7 @@ static TABLES: &[SystemTable] = &[
     check::CHECK,
     distribution::DISTRIBUTION_POLICY,
     table_options::TABLE_OPTIONS,
+    external_tables::EXTERNAL_TABLES,
     tablespaces::TABLESPACES,
     tablespaces::SECRETS,
     files::FILES,

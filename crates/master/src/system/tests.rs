@@ -455,6 +455,25 @@ fn tablespaces_and_secrets() {
 }
 
 #[test]
+fn external_tables_with_their_places() {
+    let (_directory, mut context) = context();
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(directory.path(), 2).unwrap();
+    let mut workspace = Workspace::new(&catalog);
+    for sql in [
+        "create external table e (a int) location ('/data/a.csv', '/data/b.csv') format 'csv'",
+        "create writable external table w (a int) location ('/data/out') format 'parquet'",
+    ] {
+        ddl::execute(&mut workspace, &parse(sql).unwrap(), "public", None).unwrap().unwrap();
+    }
+    context.state = workspace.state();
+    assert_eq!(
+        text_of(&system_table(PG_CATALOG, "gp_external_tables").unwrap().rows(&context)),
+        ["public|e|[/data/a.csv, /data/b.csv]|-|csv|-|false", "public|w|[/data/out]|-|parquet|-|true"]
+    );
+}
+
+#[test]
 fn sequences_and_identity_columns() {
     assert_eq!(rows(INFORMATION_SCHEMA, "sequences"), ["damson|s|q|smallint|16|2|0|30|-32768|30|-3|YES"]);
     assert_eq!(rows(PG_CATALOG, "pg_sequences"), ["s|q|damson|smallint|30|-32768|30|-3|true|4|27"]);

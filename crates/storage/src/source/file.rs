@@ -6,7 +6,7 @@ use crate::StorageError;
 use crate::blocking;
 use crate::limits::{FOOTER_GUESS_BYTES, SOURCE_PART_BYTES, SOURCE_PARTS_AT_ONCE, SOURCE_WHOLE_BYTES_MAX};
 use crate::local_files;
-use crate::object_clients::{client, told};
+use crate::object_clients::{client, lacks_credentials, told};
 use crate::retry::{RetryPolicy, status_of};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -261,7 +261,9 @@ pub(crate) fn refused(operation: &'static str, url: &str, error: object_store::E
         // A bucket that is not there.
         other if status_of(other) == Some(404) => "58P01",
         // Listing has no error of its own for what may not be seen.
-        other if matches!(status_of(other), Some(401 | 403)) || is_redirect(other) => "42501",
+        other if matches!(status_of(other), Some(401 | 403)) || is_redirect(other) || lacks_credentials(other) => {
+            "42501"
+        }
         _ => "58030",
     };
     let message = match &error {

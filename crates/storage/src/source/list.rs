@@ -41,13 +41,15 @@ pub async fn list_sources(
     let filter = filter.map(|text| Regex::new(text).map_err(|error| bad_expression(text, &error))).transpose()?;
     let mut found = BTreeMap::new();
     for name in names {
-        let mut meant = 0;
+        let (mut meant, mut is_directory) = (0, false);
         let meant_by_name = if is_web(name) { vec![name.clone()] } else { alternatives(name)? };
         for alternative in meant_by_name {
             let files = match SourceName::parse(&alternative)? {
                 SourceName::Local(path) => {
                     let shown = PathBuf::from(&path);
-                    blocking::try_run("list", &shown, move || local(&path)).await?
+                    let (files, is_listed) = blocking::try_run("list", &shown, move || local(&path)).await?;
+                    is_directory |= is_listed;
+                    files
                 }
                 SourceName::Remote { bucket, key } => remote(&bucket, &key, access).await?,
                 SourceName::Web { server, path } => web::look_for(&server, &path).await?.into_iter().collect(),
@@ -60,7 +62,7 @@ pub async fn list_sources(
             }
         }
         if meant == 0 {
-            return Err(absent(name));
+            return Err(absent(name, is_directory));
         }
     }
     let is_wanted = |file: &CopyFile| filter.as_ref().is_none_or(|filter| filter.is_match(&file.url));
@@ -75,8 +77,12 @@ pub async fn list_sources(
     }
 }
 
-fn absent(name: &str) -> StorageError {
-    let message = if is_pattern(name) { "no file matches" } else { "there is no such file" };
+fn absent(name: &str, is_directory: bool) -> StorageError {
+    let message = match (is_pattern(name), is_directory) {
+        (true, _) => "no file matches",
+        (false, true) => "there is no file in the directory; those whose names begin with \".\" or \"_\" do not count",
+        (false, false) => "there is no such file",
+    };
     StorageError::File { path: shown_url(name).into(), message: message.into(), sqlstate: "58P01" }
 }
 
@@ -88,17 +94,17 @@ fn bad_expression(text: &str, error: &regex::Error) -> StorageError {
     }
 }
 
-/// A file on the disks of this host. Blocks.
-fn local(path: &str) -> Result<Vec<CopyFile>, StorageError> {
+/// Files on the disks of this host, and whether the path is a directory. Blocks.
+fn local(path: &str) -> Result<(Vec<CopyFile>, bool), StorageError> {
     let listed = if is_pattern(path) { literal_prefix(path) } else { path };
     local_files::check(Path::new(listed))?;
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
             let mut files = vec![];
             below(Path::new(path), 0, &mut files)?;
-            return Ok(files);
+            return Ok((files, true));
         }
-        Ok(metadata) if metadata.is_file() => return Ok(vec![local_file(PathBuf::from(path), &metadata)?]),
+        Ok(metadata) if metadata.is_file() => return Ok((vec![local_file(PathBuf::from(path), &metadata)?], false)),
         // A pipe or a device: it has no length, and cannot be read twice.
         Ok(_) => {
             let message = "it is not a regular file".into();
@@ -106,7 +112,7 @@ fn local(path: &str) -> Result<Vec<CopyFile>, StorageError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_pattern(path) => {}
         // Another one of a pattern's `{a,b}` may be there.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((vec![], false)),
         Err(error) => return Err(StorageError::io("read", path)(error)),
     }
     compile(path)?;
@@ -132,7 +138,7 @@ fn local(path: &str) -> Result<Vec<CopyFile>, StorageError> {
             files.push(local_file(entry, &metadata)?);
         }
     }
-    Ok(files)
+    Ok((files, false))
 }
 
 /// Directories that are links are followed, so that the depth is bounded.
@@ -203,7 +209,7 @@ async fn remote(bucket: &Bucket, key: &str, access: &SourceAccess) -> Result<Vec
 /// A file by its name; None if there is none.
 async fn head(store: &Arc<dyn ObjectStore>, bucket: &Bucket, key: &str) -> Result<Option<CopyFile>, StorageError> {
     let location = ObjectPath::parse(key).map_err(|error| bad_name(&bucket.url_of(key), error.to_string()))?;
-    match RetryPolicy::BUCKET.retry(key, || store.head(&location)).await {
+    match RetryPolicy::LOOK.retry(key, || store.head(&location)).await {
         Ok(meta) => Ok(Some(remote_file(bucket, meta))),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(super::file::refused("look for", &bucket.url_of(key), error)),
@@ -233,7 +239,7 @@ async fn list(
         }
         Ok(files)
     };
-    RetryPolicy::BUCKET.retry(&url, ask).await.map_err(|error| super::file::refused("list", &url, error))
+    RetryPolicy::LOOK.retry(&url, ask).await.map_err(|error| super::file::refused("list", &url, error))
 }
 
 /// The same whether the file was asked for or met in a listing: a header has whole seconds and quotes, a listing may have neither.

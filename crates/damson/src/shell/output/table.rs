@@ -13,6 +13,8 @@ const ROWS_MAX: usize = 100_000;
 pub(crate) struct TableOutput<W> {
     out: W,
     expanded: bool,
+    /// Where a row is wider, it is shown as after `\x`.
+    columns_max: Option<usize>,
     names: Vec<String>,
     is_number: Vec<bool>,
     rows: Vec<Vec<String>>,
@@ -24,23 +26,33 @@ impl<W: Write + Send> TableOutput<W> {
     /// With `expanded`, one line a value, as after `\x`.
     pub(crate) fn new(out: W, expanded: bool) -> Self {
         let (names, is_number, rows) = (vec![], vec![], vec![]);
-        TableOutput { out, expanded, names, is_number, rows, count: 0, rows_max: ROWS_MAX }
+        TableOutput { out, expanded, columns_max: None, names, is_number, rows, count: 0, rows_max: ROWS_MAX }
     }
 
-    fn print_aligned(&mut self) -> io::Result<()> {
+    /// Of aligned rows and of those with a line a value, what fits on a terminal so wide; None: aligned.
+    pub(in crate::shell) fn expanded_beyond(mut self, columns_max: Option<usize>) -> Self {
+        self.columns_max = columns_max;
+        self
+    }
+
+    fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = self.names.iter().map(|name| width(name)).collect();
         for row in &self.rows {
             for (widest, cell) in widths.iter_mut().zip(row) {
                 *widest = cell.split('\n').map(width).fold(*widest, usize::max);
             }
         }
-        let header = self.names.iter().zip(&widths).map(|(name, &width)| centred(name, width));
+        widths
+    }
+
+    fn print_aligned(&mut self, widths: &[usize]) -> io::Result<()> {
+        let header = self.names.iter().zip(widths).map(|(name, &width)| centred(name, width));
         let header = header.collect::<Vec<_>>().join("|");
         writeln!(self.out, "{}", header.trim_end())?;
         let line: Vec<_> = widths.iter().map(|&width| "-".repeat(width + 2)).collect();
         writeln!(self.out, "{}", line.join("+"))?;
         for at in 0..self.rows.len() {
-            self.print_row(at, &widths)?;
+            self.print_row(at, widths)?;
         }
         Ok(())
     }
@@ -113,10 +125,13 @@ impl<W: Write + Send> Output for TableOutput<W> {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        if self.expanded {
+        let widths = self.widths();
+        // A blank on each side, a line between.
+        let columns = widths.iter().map(|width| width + 3).sum::<usize>().saturating_sub(1);
+        if self.expanded || self.columns_max.is_some_and(|max| columns > max) {
             self.print_expanded()?;
         } else {
-            self.print_aligned()?;
+            self.print_aligned(&widths)?;
         }
         let plural = if self.count == 1 { "" } else { "s" };
         match self.count - self.rows.len() {
@@ -217,6 +232,23 @@ mod tests {
     fn records_have_a_line_a_value() {
         let expected = ["-[ RECORD 1 ]", "n | 1", "d | 1.50", "f | 0.1", "t | x,\"y", "b | t", "(1 row)", "", ""];
         assert_eq!(print(&sample().slice(0, 1), true, 10), expected.join("\n"));
+    }
+
+    #[test]
+    fn rows_that_are_too_wide_have_a_line_a_value() {
+        let first_line = |columns_max| {
+            let mut out = Vec::new();
+            let mut table = TableOutput::new(&mut out, false).expanded_beyond(columns_max);
+            table.begin(&sample().schema()).expect("memory");
+            table.batch(&sample()).expect("memory");
+            table.end().expect("memory");
+            String::from_utf8(out).expect("text").lines().next().map(str::to_owned)
+        };
+        // As wide as the line below it.
+        let aligned = "  n  |   d   |  f  |   t   | b";
+        assert_eq!(first_line(None).as_deref(), Some(aligned));
+        assert_eq!(first_line(Some(31)).as_deref(), Some(aligned));
+        assert!(first_line(Some(30)).is_some_and(|line| line.starts_with("-[ RECORD 1 ]")));
     }
 
     #[test]

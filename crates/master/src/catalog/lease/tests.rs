@@ -177,3 +177,16 @@ fn a_clock_that_was_set_back_does_not_keep_the_lease() {
         assert_eq!(holder.expires_in > LEASE, is_first, "{holder:?}");
     }
 }
+
+#[test]
+fn a_master_that_is_named_after_its_place_is_told_once() {
+    let holder = |holder: &str| LeaseHolder {
+        holder: holder.into(),
+        endpoint: "10.0.0.1:50051".into(),
+        epoch: 7,
+        expires_in: Duration::ZERO,
+    };
+    let told = |name| holder(name).to_string();
+    assert_eq!(told("10.0.0.1:50051 (process 3)"), "the master 10.0.0.1:50051 (process 3) (epoch 7)");
+    assert_eq!(told("m1"), "the master m1 at 10.0.0.1:50051 (epoch 7)");
+}

@@ -382,9 +382,22 @@ fn backups() {
     assert_eq!(err_at("backup '/b'", SqlState::SYNTAX_ERROR), "'/b'");
     assert_eq!(err_at("backup to b", SqlState::SYNTAX_ERROR), "b");
     assert_eq!(err_at("backup to '/b' '/c'", SqlState::SYNTAX_ERROR), "'/c'");
+    assert_eq!(err_at("backup to '/b' as of yesterday", SqlState::SYNTAX_ERROR), "yesterday");
+    assert!(err("backup to '/b' as of yesterday").detail.is_some_and(|detail| detail.contains("RESTORE POINT name")));
     assert_eq!(err_at("restore from", SqlState::SYNTAX_ERROR), "");
     assert_eq!(err_at("restore from '/b' backup", SqlState::SYNTAX_ERROR), "");
     assert_eq!(err_at("show backups in", SqlState::SYNTAX_ERROR), "");
+}
+
+#[test]
+fn two_phase_commit_by_the_client() {
+    let refused = err("prepare transaction 'x'");
+    assert_eq!(
+        (refused.state, refused.message.as_str()),
+        (SqlState::FEATURE_NOT_SUPPORTED, "PREPARE TRANSACTION is not supported")
+    );
+    assert!(refused.hint.is_some_and(|hint| hint.starts_with("COMMIT is all or nothing")));
+    assert!(err("prepare p as select 1").hint.is_some_and(|hint| hint.contains("prepared statements")));
 }
 
 #[test]
@@ -395,15 +408,16 @@ fn transactions() {
         other => panic!("{text}: {other:?}"),
     };
     let modes = |isolation, read_only| TransactionModes { isolation, read_only };
-    assert_eq!(parsed("begin"), T::Begin(TransactionModes::default()));
-    assert_eq!(parsed("begin work"), T::Begin(TransactionModes::default()));
+    let begin = |modes| T::Begin { modes, tag: "BEGIN" };
+    assert_eq!(parsed("begin"), begin(TransactionModes::default()));
+    assert_eq!(parsed("begin work"), begin(TransactionModes::default()));
     assert_eq!(
         parsed("start transaction isolation level repeatable read, read only"),
-        T::Begin(modes(Some(Isolation::RepeatableRead), Some(true)))
+        T::Begin { modes: modes(Some(Isolation::RepeatableRead), Some(true)), tag: "START TRANSACTION" }
     );
     assert_eq!(
         parsed("begin transaction isolation level read uncommitted read write not deferrable"),
-        T::Begin(modes(Some(Isolation::ReadCommitted), Some(false)))
+        begin(modes(Some(Isolation::ReadCommitted), Some(false)))
     );
     assert_eq!(
         parsed("set transaction isolation level serializable"),
