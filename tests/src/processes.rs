@@ -494,6 +494,11 @@ impl ProcessCluster {
         loopback(self.flight_port)
     }
 
+    /// Where clients of the PostgreSQL protocol reach the master.
+    pub fn postgres_address(&self) -> SocketAddr {
+        loopback(self.master_command.ports[2])
+    }
+
     /// Where peers reach the master without a proxy.
     pub fn master_peer_address(&self) -> SocketAddr {
         loopback(self.master_command.ports[0])
