@@ -9,6 +9,7 @@ mod bind;
 mod block;
 mod change;
 mod client_names;
+mod client_scopes;
 mod column_names;
 mod compact;
 mod constraints;

@@ -3,6 +3,7 @@
 use super::Session;
 use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::client_names::{SessionFacts, write_out_client_names};
+use super::client_scopes::write_out_scopes;
 use super::column_names::name_columns;
 use super::merged_columns::merge_columns;
 use super::read_error_log::{READ_ERROR_LOG, ReadErrorLog};
@@ -125,6 +126,7 @@ impl Session {
         let setting = |name: &str| self.settings.lock().get(name).ok().map(|(_, value, _)| value);
         let search_schema = names.search_schema();
         let facts = SessionFacts { user: &self.user, search_schema, session: self.id.0, setting: &setting };
+        write_out_scopes(query).map_err(external)?;
         let called = write_out_client_names(query, &facts).map_err(external)?;
         let lookup = Lookup { state: Arc::clone(names.state()), search_schema: search_schema.to_owned() };
         for function in called.iter().filter_map(|name| catalog_function(name, &lookup)) {
