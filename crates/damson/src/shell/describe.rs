@@ -76,7 +76,7 @@ pub(super) fn sequences() -> Vec<Question> {
 
 /// `\db`
 pub(super) fn tablespaces() -> Vec<Question> {
-    let query = "SELECT spcname AS \"Name\", spcowner AS \"Owner\", spclocation AS \"Location\", \
+    let query = "SELECT spcname AS \"Name\", pg_get_userbyid(spcowner) AS \"Owner\", spclocation AS \"Location\", \
                  spcsecret AS \"Secret\" FROM pg_catalog.pg_tablespace ORDER BY 1";
     vec![("Tablespaces".into(), query.into())]
 }
