@@ -3,9 +3,11 @@
 
 use super::pg_constraint::{index_definition, key_definition, quoted};
 use super::table::system_tables;
+use super::tablespaces::DEFAULT_OID;
 use super::{OWNER, PG_CATALOG, oids, pg_class, pg_type, pg_types};
 use crate::catalog::{CatalogState, Relation, TableEntry};
 use crate::error::{SqlError, SqlState};
+use crate::sql::DEFAULT_TABLESPACE;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -75,6 +77,14 @@ static FUNCTIONS: &[Definition] = &[
             _ => String::new(),
         })))
     }),
+    to_bigint("pg_char_to_encoding", |_, args| {
+        let number = |name: String| match name.to_ascii_uppercase().as_str() {
+            "SQL_ASCII" => 0,
+            "UTF8" | "UTF-8" | "UNICODE" => 6,
+            _ => -1,
+        };
+        Ok(ScalarValue::Int64(word(args, 0)?.map(number)))
+    }),
     to_text("pg_tablespace_location", |lookup, args| {
         let Some(oid) = int(args, 0)? else { return Ok(text(None)) };
         let location = lookup.state.tablespaces().find(|def| oids::of_id(def.id.0) == oid);
@@ -90,6 +100,11 @@ static FUNCTIONS: &[Definition] = &[
     to_bool("pg_collation_is_visible", exists),
     to_bool("pg_operator_is_visible", exists),
     to_bool("pg_opclass_is_visible", exists),
+    to_bool("pg_opfamily_is_visible", exists),
+    to_bool("pg_ts_config_is_visible", exists),
+    to_bool("pg_ts_dict_is_visible", exists),
+    to_bool("pg_ts_parser_is_visible", exists),
+    to_bool("pg_ts_template_is_visible", exists),
     to_bool("pg_conversion_is_visible", exists),
     to_bool("pg_statistics_obj_is_visible", exists),
     to_bool("pg_relation_is_publishable", |_, _| Ok(ScalarValue::Boolean(Some(false)))),
@@ -112,6 +127,7 @@ static FUNCTIONS: &[Definition] = &[
     to_bigint("pg_table_size", table_size),
     to_bigint("pg_total_relation_size", table_size),
     to_bigint("pg_indexes_size", |lookup, args| Ok(ScalarValue::Int64(table(lookup, args)?.map(|_| 0)))),
+    to_bigint("pg_tablespace_size", tablespace_size),
     to_bigint("pg_database_size", |lookup, args| {
         let all = lookup.state.tables().map(|entry| pg_class::bytes(entry)).sum::<u64>();
         Ok(ScalarValue::Int64((!args.iter().any(ScalarValue::is_null)).then_some(all.cast_signed())))
@@ -174,6 +190,11 @@ pub(crate) const REGROLE: &str = "damson_regrole";
 /// Whether there is such a function.
 pub(crate) fn is_catalog_function(name: &str) -> bool {
     FUNCTIONS.iter().any(|definition| definition.name == name)
+}
+
+/// Names of those that users call.
+pub(super) fn catalog_function_names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|definition| definition.name).filter(|name| !name.starts_with("damson_"))
 }
 
 /// The function of that name, over `lookup`.
@@ -431,6 +452,28 @@ fn table<'a>(lookup: &'a Lookup, args: &[ScalarValue]) -> Result<Option<&'a Arc<
 }
 
 /// NULL for an id that no relation has; 0 for one without files.
+fn tablespace_size(lookup: &Lookup, args: &[ScalarValue]) -> Result<ScalarValue> {
+    let asked = match args.first() {
+        Some(value) if is_text(value) => match word(args, 0)? {
+            Some(name) if name == DEFAULT_TABLESPACE => Some(DEFAULT_OID),
+            Some(name) => {
+                let known = lookup.state.tablespace(&name).map(|def| oids::of_id(def.id.0));
+                let missing = || undefined(SqlState::UNDEFINED_OBJECT, format!("tablespace \"{name}\" does not exist"));
+                Some(known.ok_or_else(missing)?)
+            }
+            None => None,
+        },
+        _ => int(args, 0)?,
+    };
+    let is_known =
+        |oid: &u64| *oid == DEFAULT_OID || lookup.state.tablespaces().any(|def| oids::of_id(def.id.0) == *oid);
+    let size = |oid: u64| {
+        let of = |entry: &&Arc<TableEntry>| entry.def.tablespace.map_or(DEFAULT_OID, |id| oids::of_id(id.0)) == oid;
+        lookup.state.tables().filter(of).map(|entry| pg_class::bytes(entry)).sum::<u64>().cast_signed()
+    };
+    Ok(ScalarValue::Int64(asked.filter(is_known).map(size)))
+}
+
 fn table_size(lookup: &Lookup, args: &[ScalarValue]) -> Result<ScalarValue> {
     if let Some(entry) = table(lookup, args)? {
         return Ok(ScalarValue::Int64(Some(pg_class::bytes(entry).cast_signed())));
