@@ -127,9 +127,13 @@ impl Session {
         let search_schema = names.search_schema();
         let facts = SessionFacts { user: &self.user, search_schema, session: self.id.0, setting: &setting };
         write_out_scopes(query).map_err(external)?;
-        let called = write_out_client_names(query, &facts).map_err(external)?;
+        let found = write_out_client_names(query, &facts).map_err(external)?;
+        if found.takes_fields {
+            // The pass that moves the taking of fields below joins forgets where a record is made of UNNEST.
+            state.config_mut().options_mut().optimizer.enable_leaf_expression_pushdown = false;
+        }
         let lookup = Lookup { state: Arc::clone(names.state()), search_schema: search_schema.to_owned() };
-        for function in called.iter().filter_map(|name| catalog_function(name, &lookup)) {
+        for function in found.called.iter().filter_map(|name| catalog_function(name, &lookup)) {
             state.register_udf(Arc::new(function))?;
         }
         Ok(())
