@@ -15,11 +15,11 @@ use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ParamValues};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
@@ -188,24 +188,47 @@ pub(super) fn parameter_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
     Ok((1..=count).map(|n| by_number.get(&n).cloned().unwrap_or(DataType::Null)).collect())
 }
 
-/// As [`parameter_types`], for who will bind them: one of which only a cast is known, as of those of VALUES, has its type. Values are not
-/// cast to it when they are bound: an assignment rounds where Arrow cuts.
+/// As [`parameter_types`], for who will bind them: one of which only a cast is known, as of those of VALUES, has its type, and that of
+/// `x = ANY ($1)` is a list. Values are not cast to it when they are bound: an assignment rounds where Arrow cuts.
 pub(super) fn described_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
     let mut types = parameter_types(plan)?;
-    let mut look = |expr: &Expr| {
-        if let Expr::Cast(Cast { expr, field }) = expr
-            && let Expr::Placeholder(placeholder) = expr.as_ref()
-            && let Ok(number) = placeholder.id.trim_start_matches('$').parse::<usize>()
-            && let Some(data_type) = number.checked_sub(1).and_then(|at| types.get_mut(at))
-            && *data_type == DataType::Null
-        {
-            data_type.clone_from(field.data_type());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    };
-    let looked = plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
+    let looked = plan.apply_with_subqueries(|node| {
+        let mut schema = DFSchema::empty();
+        node.inputs().into_iter().for_each(|input| schema.merge(input.schema()));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Some((placeholder, known)) = told_type(expr, &schema)
+                    && let Ok(number) = placeholder.id.trim_start_matches('$').parse::<usize>()
+                    && let Some(data_type) = number.checked_sub(1).and_then(|at| types.get_mut(at))
+                    && *data_type == DataType::Null
+                {
+                    *data_type = known;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
     looked.map_err(of_datafusion)?;
     Ok(types)
+}
+
+/// A parameter, and the type that an expression around it gives it.
+fn told_type<'a>(expr: &'a Expr, schema: &DFSchema) -> Option<(&'a Placeholder, DataType)> {
+    match expr {
+        Expr::Cast(Cast { expr, field }) => match expr.as_ref() {
+            Expr::Placeholder(placeholder) => Some((placeholder, field.data_type().clone())),
+            _ => None,
+        },
+        // The binder's word for ANY.
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "array_has" => match args.as_slice() {
+            [Expr::Placeholder(placeholder), item] => {
+                let item = item.get_type(schema).ok().filter(|item| *item != DataType::Null)?;
+                Some((placeholder, DataType::new_list(item, true)))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResult<Bound> {
