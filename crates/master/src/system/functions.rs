@@ -93,6 +93,7 @@ static FUNCTIONS: &[Definition] = &[
     to_text("quote_ident", |_, args| Ok(text(word(args, 0)?.map(|name| quoted(&name))))),
     to_text("quote_literal", |_, args| Ok(text(shown(args, 0).map(|value| literal(&value))))),
     to_text("quote_nullable", |_, args| Ok(text(Some(shown(args, 0).map_or("NULL".into(), |value| literal(&value)))))),
+    to_text("format", |_, args| filled(args)),
     to_text("pg_size_pretty", |_, args| Ok(text(signed(args, 0)?.map(pretty)))),
     to_bool("pg_table_is_visible", table_is_visible),
     to_bool("pg_type_is_visible", exists),
@@ -556,6 +557,51 @@ fn literal(value: &str) -> String {
     if value.contains('\\') { format!(" E'{}'", escaped.replace('\\', "\\\\")) } else { format!("'{escaped}'") }
 }
 
+/// `format('%s %I %L', …)`: texts, names and literals in their places; `%%`, `%2$s`, and no widths.
+fn filled(args: &[ScalarValue]) -> Result<ScalarValue> {
+    const NULL_VALUE_NOT_ALLOWED: SqlState = SqlState("22004");
+    let Some(form) = word(args, 0)? else { return Ok(text(None)) };
+    let wrong = |message: String| undefined(SqlState::INVALID_PARAMETER, message);
+    let (mut written, mut next) = (String::new(), 1);
+    let mut rest = form.as_str();
+    while let Some(at) = rest.find('%') {
+        written.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('%') {
+            written.push('%');
+            rest = after;
+            continue;
+        }
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        if let (Ok(position), Some(after)) = (rest[..digits].parse::<usize>(), rest[digits..].strip_prefix('$')) {
+            if position == 0 {
+                return Err(wrong("format specifies argument 0, but arguments are numbered from 1".into()));
+            }
+            (next, rest) = (position, after);
+        }
+        let Some(kind) = rest.chars().next() else {
+            return Err(wrong("unterminated format() type specifier".into()));
+        };
+        rest = &rest[kind.len_utf8()..];
+        if args.len() <= next {
+            return Err(wrong("too few arguments for format()".into()));
+        }
+        let value = shown(args, next);
+        next += 1;
+        match (kind, value) {
+            ('s', value) => written.push_str(&value.unwrap_or_default()),
+            ('I', Some(name)) => written.push_str(&quoted(&name)),
+            ('I', None) => {
+                let message = "null values cannot be formatted as an SQL identifier";
+                return Err(undefined(NULL_VALUE_NOT_ALLOWED, message.into()));
+            }
+            ('L', value) => written.push_str(&value.map_or_else(|| "NULL".into(), |value| literal(&value))),
+            (other, _) => return Err(wrong(format!("unrecognized format() type specifier \"{other}\""))),
+        }
+    }
+    Ok(text(Some(written + rest)))
+}
+
 /// As PostgreSQL writes sizes: the next unit from 10,240 on, rounded.
 fn pretty(bytes: i64) -> String {
     const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
@@ -593,6 +639,26 @@ mod tests {
         assert_eq!(parts("S.\"A.b\"").unwrap(), ["s", "A.b"]);
         assert_eq!(parts("t").unwrap(), ["t"]);
         assert!(parts("\"open").is_err());
+    }
+
+    #[test]
+    fn forms_are_filled() {
+        let format = |args: &[Option<&str>]| {
+            let args: Vec<ScalarValue> = args.iter().map(|arg| text(arg.map(str::to_owned))).collect();
+            filled(&args).map(|value| value.try_as_str().flatten().map(str::to_owned))
+        };
+        assert_eq!(
+            format(&[Some("100%% %s|%I|%L"), Some("a"), Some("B c"), Some("it's")]).unwrap().as_deref(),
+            Some("100% a|\"B c\"|'it''s'")
+        );
+        assert_eq!(format(&[Some("%2$s %1$s%s"), Some("a"), Some("b")]).unwrap().as_deref(), Some("b ab"));
+        assert_eq!(format(&[Some("%s%L"), None, None]).unwrap().as_deref(), Some("NULL"));
+        assert_eq!(format(&[None]).unwrap(), None);
+        for wrong in
+            [&[Some("%s")][..], &[Some("%")], &[Some("%x"), Some("a")], &[Some("%0$s"), Some("a")], &[Some("%I"), None]]
+        {
+            assert!(format(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]
