@@ -28,6 +28,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
+
 impl Session {
     /// The one-line pipeline of a query: bind, init plans, plan, dispatch.
     pub(super) async fn query(
@@ -234,8 +236,10 @@ fn told_type<'a>(expr: &'a Expr, schema: &DFSchema) -> Option<(&'a Placeholder, 
 pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResult<Bound> {
     let types = parameter_types(&bound.plan)?;
     if types.len() > values.len() {
-        let message = format!("the statement has {} parameters, {} were given", types.len(), values.len());
-        return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
+        let message = format!("there is no parameter ${}", values.len() + 1);
+        let error = SqlError::new(UNDEFINED_PARAMETER, message);
+        let hint = format!("The statement has {} parameters, {} were given.", types.len(), values.len());
+        return Err(error.with_hint(hint));
     }
     if types.is_empty() {
         return Ok(bound);
