@@ -22,6 +22,7 @@ mod files;
 mod history;
 mod identity;
 mod insert;
+mod keywords;
 mod lock;
 mod merge;
 mod merged_columns;

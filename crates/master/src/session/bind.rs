@@ -5,6 +5,7 @@ use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::client_names::{SessionFacts, write_out_client_names};
 use super::client_scopes::write_out_scopes;
 use super::column_names::name_columns;
+use super::keywords::{GET_KEYWORDS, GetKeywords};
 use super::merged_columns::merge_columns;
 use super::read_error_log::{READ_ERROR_LOG, ReadErrorLog};
 use super::relation_names::name_relations;
@@ -96,6 +97,7 @@ impl Session {
         Box::pin(async move {
             let mut state = statement_state(&self.master.base, names);
             state.register_udtf(READ_ERROR_LOG, Arc::new(self.read_error_log(names)));
+            state.register_udtf(GET_KEYWORDS, Arc::new(GetKeywords));
             let mut query = query.clone();
             self.name_files(names, &mut query).await?;
             self.find_past(names, &state, &mut query).await?;
