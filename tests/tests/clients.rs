@@ -1,4 +1,4 @@
-//! Clients that are not ours: the Arrow Flight SQL JDBC driver, ADBC from Python, and what drivers do that the shell does not.
+//! Clients that are not ours: two JDBC drivers, node-postgres, ADBC from Python, and what drivers do that the shell does not.
 
 use arrow_flight::Action;
 use arrow_flight::flight_service_client::FlightServiceClient;
@@ -12,14 +12,40 @@ use std::sync::Arc;
 use tonic::transport::{Channel, Endpoint};
 
 const STEPS: [&str; 7] = ["connect", "metadata", "batch", "parameters", "rows", "cancel", "close"];
+const PG_JDBC_STEPS: [&str; 24] = [
+    "connect",
+    "metadata",
+    "types",
+    "types simple",
+    "types binary",
+    "nulls",
+    "arrays",
+    "prepared",
+    "altered",
+    "batch",
+    "batch rewritten",
+    "fetch size",
+    "many rows",
+    "transactions",
+    "savepoints",
+    "autosave",
+    "errors",
+    "warnings",
+    "several statements",
+    "keys",
+    "copy",
+    "cancel",
+    "timeout",
+    "settings",
+];
 
-/// The JDBC driver's jar; None, loudly, where there is no Java.
+/// The jar of a JDBC driver, as `scripts/jdbc-driver` calls it; None, loudly, where there is no Java.
 ///
 /// # Panics
 /// Where there is none, and `DAMSON_REQUIRE_CLIENTS` is 1.
-fn jdbc_driver() -> Option<PathBuf> {
+fn jdbc_driver(name: &str) -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/jdbc-driver");
-    let output = Command::new(script).output().expect("scripts/jdbc-driver runs");
+    let output = Command::new(script).arg(name).output().expect("scripts/jdbc-driver runs");
     let jar = String::from_utf8(output.stdout).expect("a path");
     if !jar.trim().is_empty() {
         return Some(jar.trim().into());
@@ -32,7 +58,7 @@ fn jdbc_driver() -> Option<PathBuf> {
 
 #[test]
 fn jdbc_does_what_its_users_do() {
-    let Some(jar) = jdbc_driver() else { return };
+    let Some(jar) = jdbc_driver("flight-sql") else { return };
     let cluster = ProcessCluster::start(2);
     cluster.shell().execute("CREATE TABLE t (k int PRIMARY KEY, w text) DISTRIBUTED BY (k)");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/java/FlightJdbc.java");
@@ -49,6 +75,25 @@ fn jdbc_does_what_its_users_do() {
     assert!(output.status.success(), "{said}\n{failed}");
     let passed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("passed ")).collect();
     assert_eq!(passed, STEPS, "{failed}");
+}
+
+/// What a client's program said, once it has ended well.
+fn passed(mut program: Command) -> Vec<String> {
+    let output = program.output().expect("the program runs");
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{failed}");
+    said.lines().filter_map(|line| line.strip_prefix("passed ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_jdbc_driver_of_postgresql_does_what_its_users_do() {
+    let Some(jar) = jdbc_driver("postgresql") else { return };
+    let cluster = ProcessCluster::start(2);
+    let mut program = Command::new("java");
+    program.arg("-cp").arg(jar);
+    program.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/java/PgJdbc.java"));
+    program.arg(cluster.postgres_address().port().to_string());
+    assert_eq!(passed(program), PG_JDBC_STEPS);
 }
 
 /// A Python with ADBC's driver; None, loudly, where there is none.

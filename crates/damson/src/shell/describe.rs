@@ -190,7 +190,7 @@ fn sequences_where(condition: &str) -> String {
 /// `\db`
 pub(super) fn tablespaces(pattern: Option<&Pattern>) -> Question {
     let query = format!(
-        "SELECT spcname AS \"Name\", spcowner AS \"Owner\", spclocation AS \"Location\", spcsecret AS \"Secret\" \
+        "SELECT spcname AS \"Name\", pg_get_userbyid(spcowner) AS \"Owner\", spclocation AS \"Location\", spcsecret AS \"Secret\" \
          FROM pg_catalog.pg_tablespace WHERE {} ORDER BY 1",
         of_name(pattern, "spcname")
     );

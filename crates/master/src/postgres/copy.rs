@@ -40,7 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     async fn copy_out(&mut self, query: String, style: CopyStyle, has_header: bool) -> Result<Done, Failed> {
-        let job = Job { text: query, parameters: vec![], formats: Formats::default() };
+        let job = Job { text: query, parameters: vec![], formats: Formats::default(), told: None };
         let mut execution = self.start(job);
         let (mut columns, mut total) = (0, 0u64);
         loop {
@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     async fn insert(&mut self, text: String, parameters: Vec<ScalarValue>) -> Result<(), Failed> {
-        let mut execution = self.start(Job { text, parameters, formats: Formats::default() });
+        let mut execution = self.start(Job { text, parameters, formats: Formats::default(), told: None });
         loop {
             if let Event::Done(_) = self.next(&mut execution).await? {
                 return Ok(());

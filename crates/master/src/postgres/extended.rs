@@ -297,8 +297,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let Portal { statement, formats, state } = portal;
         if let PortalState::Bound(parameters) = state {
-            let job =
-                Job { text: statement.text.clone(), parameters: std::mem::take(parameters), formats: formats.clone() };
+            let job = Job {
+                text: statement.text.clone(),
+                parameters: std::mem::take(parameters),
+                formats: formats.clone(),
+                told: statement.columns.clone(),
+            };
             // Other statements may follow before Sync: they are one transaction.
             if matches!(statement.kind, Kind::Ordinary) && !self.wire.syncs_next() {
                 self.session.begin_implicit_block().await;

@@ -129,7 +129,11 @@ fn text(name: &str, data_type: &DataType, text: &str) -> SqlResult<ScalarValue> 
             ScalarValue::Decimal128(Some(unscaled), DECIMAL128_MAX_PRECISION, scale as i8)
         }
         "bytea" => ScalarValue::BinaryView(Some(values::bytea_from_text(text).ok_or_else(invalid)?)),
-        "text" | "character" | "character varying" | "json" | "uuid" => ScalarValue::Utf8View(Some(text.into())),
+        "text" | "character" | "character varying" | "json" => ScalarValue::Utf8View(Some(text.into())),
+        "uuid" => {
+            let uuid = uuid::Uuid::try_parse(text.trim()).map_err(|_| invalid())?;
+            ScalarValue::Utf8View(Some(uuid.hyphenated().to_string()))
+        }
         _ if name.ends_with("[]") => array_of_text(name, data_type, text)?,
         _ => {
             if text.trim().trim_start_matches('-').eq_ignore_ascii_case("infinity") {
@@ -298,6 +302,9 @@ mod tests {
         assert_eq!(text(1082, "infinity"), Err("22008"));
         assert_eq!(text(1082, "x"), Err("22007"));
         assert_eq!(text(25, "a\0b"), Err("22021"));
+        let uuid = "00112233-4455-6677-8899-aabbccddeeff";
+        assert_eq!(text(2950, "00112233445566778899AABBCCDDEEFF"), Ok(ScalarValue::Utf8View(Some(uuid.into()))));
+        assert_eq!(text(2950, "x"), Err("22P02"));
         assert!(matches!(text(1007, "{1,NULL}"), Ok(ScalarValue::List(list)) if list.value(0).len() == 2));
         assert_eq!(text(1007, "{1"), Err("22P02"));
     }

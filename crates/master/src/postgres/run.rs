@@ -1,6 +1,7 @@
 //! A statement that runs, off the threads that serve sockets, and its rows as messages.
 
 use super::cells::Rows;
+use super::columns::{as_told, cast_integers};
 use super::limits::{ROWS_AHEAD, ROWS_BYTES};
 use crate::error::{SqlError, SqlResult, internal, of_datafusion, task_ended};
 use crate::session::{Outcome, Session};
@@ -22,6 +23,8 @@ pub(super) struct Job {
     pub text: String,
     pub parameters: Vec<ScalarValue>,
     pub formats: Formats,
+    /// The columns that the client was told of before.
+    pub told: Option<SchemaRef>,
 }
 
 /// What happens in a statement, in this order: columns and rows only of those that have some, and Done at the end.
@@ -86,13 +89,14 @@ async fn work(
     cancel: CancellationToken,
     sender: &mpsc::Sender<SqlResult<Event>>,
 ) -> SqlResult<Done> {
-    let Job { text, parameters, formats } = job;
+    let Job { text, parameters, formats, told } = job;
     let kind = sql::parse(&text).map_or("", |statement| statement.name());
     let (schema, mut stream) = match session.execute_until(&text, parameters, cancel.clone()).boxed().await? {
         Outcome::Command { tag, notices, .. } => return Ok(Done { tag, notices }),
         Outcome::Rows { schema, stream } => (schema, stream),
     };
-    send(sender, Event::Columns(schema)).await?;
+    let changed = told.and_then(|told| as_told(&told, &schema));
+    send(sender, Event::Columns(changed.clone().unwrap_or(schema))).await?;
     let (mut messages, mut waiting, mut total) = (Messages::default(), 0, 0u64);
     loop {
         let batch = tokio::select! {
@@ -101,7 +105,11 @@ async fn work(
             batch = stream.next() => batch,
         };
         let Some(batch) = batch else { break };
-        let rows = Rows::new(&batch.map_err(of_datafusion)?)?;
+        let mut batch = batch.map_err(of_datafusion)?;
+        if let Some(schema) = &changed {
+            batch = cast_integers(&batch, schema)?;
+        }
+        let rows = Rows::new(&batch)?;
         let mut row = 0;
         loop {
             // The writer borrows what is no thing to keep while others run.

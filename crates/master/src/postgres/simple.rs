@@ -61,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if let Some(statement) = sql::portal_statement(&text) {
             return self.portal_statement(statement?, &formats, true).await;
         }
-        let mut execution = self.start(Job { text, parameters: vec![], formats: formats.clone() });
+        let mut execution = self.start(Job { text, parameters: vec![], formats: formats.clone(), told: None });
         loop {
             match self.next(&mut execution).await? {
                 Event::Columns(schema) => describe(&schema, &formats, &mut self.wire.out),

@@ -3,7 +3,9 @@
 use super::Session;
 use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::client_names::{SessionFacts, write_out_client_names};
+use super::client_scopes::write_out_scopes;
 use super::column_names::name_columns;
+use super::keywords::{GET_KEYWORDS, GetKeywords};
 use super::merged_columns::merge_columns;
 use super::privileges::check_read;
 use super::read_error_log::{READ_ERROR_LOG, ReadErrorLog};
@@ -98,6 +100,7 @@ impl Session {
         Box::pin(async move {
             let mut state = statement_state(&self.master.base, names);
             state.register_udtf(READ_ERROR_LOG, Arc::new(self.read_error_log(names)));
+            state.register_udtf(GET_KEYWORDS, Arc::new(GetKeywords));
             let mut query = query.clone();
             self.name_files(names, &mut query).await?;
             self.find_past(names, &state, &mut query).await?;
@@ -139,9 +142,14 @@ impl Session {
             session: self.id.0,
             setting: &setting,
         };
-        let called = write_out_client_names(query, &facts).map_err(external)?;
+        write_out_scopes(query).map_err(external)?;
+        let found = write_out_client_names(query, &facts).map_err(external)?;
+        if found.takes_fields {
+            // The pass that moves the taking of fields below joins forgets where a record is made of UNNEST.
+            state.config_mut().options_mut().optimizer.enable_leaf_expression_pushdown = false;
+        }
         let lookup = Lookup { state: Arc::clone(catalog), search_schema: search_schema.to_owned(), role: acting };
-        for function in called.iter().filter_map(|name| catalog_function(name, &lookup)) {
+        for function in found.called.iter().filter_map(|name| catalog_function(name, &lookup)) {
             state.register_udf(Arc::new(function))?;
         }
         Ok(())

@@ -315,8 +315,12 @@ impl Session {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let mut transaction =
-            Transaction::new(&self.master, self.id, Isolation::ReadCommitted, self.default_read_only());
+        // What is the default shows only here: one statement reads one snapshot.
+        let isolation = match statement {
+            Statement::Show(_) => self.settings.lock().default_isolation(),
+            _ => Isolation::ReadCommitted,
+        };
+        let mut transaction = Transaction::new(&self.master, self.id, isolation, self.default_read_only());
         let outcome = self.statement(statement, text, parameters, &mut transaction, cancel.clone()).boxed().await?;
         if cancel.is_cancelled() && !transaction.is_unchanged() {
             self.discard(&transaction.new_files()).await;

@@ -12,6 +12,7 @@ use sqlparser::ast::{
 };
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use uuid::Uuid;
 
 /// What is constant for a statement.
 pub(super) struct SessionFacts<'a> {
@@ -24,27 +25,34 @@ pub(super) struct SessionFacts<'a> {
     pub setting: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Rewrites a statement whose columns have their names already. Gives the names of the catalog's functions that it calls.
+/// What was found in a statement.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Names of the catalog's functions that it calls.
+    pub called: BTreeSet<String>,
+    /// Whether it takes fields out of records.
+    pub takes_fields: bool,
+}
+
+/// Rewrites a statement whose columns have their names already.
 ///
 /// # Errors
 /// 42704 for `current_setting` of what is none.
-pub(super) fn write_out_client_names(
-    statement: &mut ast::Statement,
-    facts: &SessionFacts<'_>,
-) -> SqlResult<BTreeSet<String>> {
-    let mut rewrite = ClientNames { facts, called: BTreeSet::new() };
+pub(super) fn write_out_client_names(statement: &mut ast::Statement, facts: &SessionFacts<'_>) -> SqlResult<Found> {
+    let mut rewrite = ClientNames { facts, called: BTreeSet::new(), takes_fields: false };
     if let ControlFlow::Break(error) = walk_mut(statement, &mut rewrite) {
         return Err(error);
     }
     if let ast::Statement::Query(query) = statement {
         show_names(&mut query.body, &mut rewrite.called);
     }
-    Ok(rewrite.called)
+    Ok(Found { called: rewrite.called, takes_fields: rewrite.takes_fields })
 }
 
 struct ClientNames<'a> {
     facts: &'a SessionFacts<'a>,
     called: BTreeSet<String>,
+    takes_fields: bool,
 }
 
 /// Types that stand for objects, and the function that a cast to each is.
@@ -86,7 +94,11 @@ impl ClientNames<'_> {
                 Ok(Some(text(self.facts.search_schema)))
             }
             Expr::Function(function) => self.function(function),
-            Expr::CompoundFieldAccess { root, access_chain } => Ok(field(root, access_chain)),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let field = field(root, access_chain);
+                self.takes_fields |= field.is_some();
+                Ok(field)
+            }
             Expr::Collate { expr, collation } if is_plain_collation(collation) => Ok(Some(expr.as_ref().clone())),
             Expr::BinaryOp { op, .. } => {
                 if let BinaryOperator::PGCustomBinaryOperator(parts) = op
@@ -109,6 +121,11 @@ impl ClientNames<'_> {
         }
         if let Some(known) = known_type(data_type)? {
             *data_type = known;
+        }
+        // Its values are texts.
+        if *data_type == DataType::Uuid {
+            *data_type = DataType::Text;
+            return literal_text(value).map(uuid).transpose();
         }
         let is_text = matches!(
             data_type,
@@ -167,8 +184,15 @@ impl ClientNames<'_> {
                 Some(elements) => expanded(elements.clone()),
                 None => return Ok(None),
             },
-            "current_setting" => match argument(function, 0).and_then(literal_text) {
+            "array_upper" | "array_lower" => match array_bound(function, name == "array_upper") {
+                Some(bound) => bound,
                 None => return Ok(None),
+            },
+            "current_setting" => match argument(function, 0).and_then(literal_text) {
+                None => match argument(function, 0) {
+                    Some(column @ Expr::CompoundIdentifier(_)) => setting_named(column)?,
+                    _ => return Ok(None),
+                },
                 Some(setting) => match (facts.setting)(&setting.to_ascii_lowercase()) {
                     Some(value) => text(&value),
                     None if argument(function, 1).is_some() => super::ast::null(),
@@ -341,9 +365,8 @@ fn array_of(query: &Query) -> Option<Expr> {
         return None;
     }
     let value = value.clone();
-    let is_first = |expr: &Expr| matches!(expr, Expr::Value(v) if v.value == Value::Number("1".into(), false));
     let keys = keys.into_iter().map(|key| {
-        let expr = if is_first(&key.expr) { value.clone() } else { key.expr };
+        let expr = if is_one(&key.expr) { value.clone() } else { key.expr };
         ast::OrderByExpr { expr, ..key }
     });
     let keys: Vec<_> = keys.collect();
@@ -369,6 +392,60 @@ fn expanded(elements: Expr) -> Expr {
     let numbers = call("generate_series", vec![number(1), count]);
     let [element, position] = [elements, numbers].map(|list| call("unnest", vec![list]));
     call("named_struct", vec![text("x"), element, text("n"), position])
+}
+
+/// A uuid as PostgreSQL writes it.
+fn uuid(written: &str) -> SqlResult<Expr> {
+    let invalid =
+        |_| SqlError::new(SqlState::INVALID_TEXT, format!("invalid input syntax for type uuid: \"{written}\""));
+    let uuid = Uuid::try_parse(written.trim()).map_err(invalid)?;
+    Ok(Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(text(&uuid.hyphenated().to_string())),
+        data_type: DataType::Text,
+        array: false,
+        format: None,
+    })
+}
+
+/// `array_upper(elements, 1)`, or the lower bound: arrays begin with 1.
+fn array_bound(function: &Function, is_upper: bool) -> Option<Expr> {
+    let (elements, dimension) = (argument(function, 0)?, argument(function, 1)?);
+    // The binder wants a number where a table function is called.
+    if let (Expr::Array(list), true) = (elements, is_one(dimension)) {
+        return Some(match list.elem.len() {
+            0 => super::ast::null(),
+            length => number(if is_upper { length as u64 } else { 1 }),
+        });
+    }
+    let length = call("array_length", vec![elements.clone(), dimension.clone()]);
+    // An empty array has no bounds.
+    let length = call("nullif", vec![length, number(0)]);
+    let bound = if is_upper {
+        length
+    } else {
+        let floor =
+            Expr::BinaryOp { left: Box::new(length.clone()), op: BinaryOperator::Minus, right: Box::new(length) };
+        Expr::BinaryOp { left: Box::new(number(1)), op: BinaryOperator::Plus, right: Box::new(floor) }
+    };
+    Some(Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(bound),
+        data_type: DataType::Integer(None),
+        array: false,
+        format: None,
+    })
+}
+
+fn is_one(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(v) if v.value == Value::Number("1".into(), false))
+}
+
+/// `current_setting(column)`
+fn setting_named(column: &Expr) -> SqlResult<Expr> {
+    parse_expression(&format!(
+        "(SELECT damson_setting.setting FROM pg_catalog.pg_settings AS damson_setting WHERE damson_setting.name = lower({column}))"
+    ))
 }
 
 /// `(record).name`; of a record that is made there, what is put in.
@@ -443,8 +520,8 @@ mod tests {
         let setting = |name: &str| (name == "timezone").then(|| "UTC".to_owned());
         let facts =
             SessionFacts { user: "ann", session_user: "bob", search_schema: "public", session: 7, setting: &setting };
-        let called = write_out_client_names(&mut statement, &facts)?;
-        Ok((statement.to_string(), called.into_iter().collect()))
+        let found = write_out_client_names(&mut statement, &facts)?;
+        Ok((statement.to_string(), found.called.into_iter().collect()))
     }
 
     #[test]
@@ -495,6 +572,22 @@ mod tests {
                 "SELECT 'UTC', NULL",
                 vec![],
             ),
+            (
+                "SELECT current_setting(s.name) FROM s",
+                "SELECT (SELECT damson_setting.setting FROM pg_catalog.pg_settings AS damson_setting WHERE damson_setting.name = lower(s.name)) FROM s",
+                vec![],
+            ),
+            (
+                "SELECT 1 FROM generate_series(1, array_upper(current_schemas(false), 1)) AS g(x)",
+                "SELECT 1 FROM generate_series(1, 1) AS g (x)",
+                vec![],
+            ),
+            ("SELECT array_upper(k, 1) FROM r", "SELECT CAST(nullif(array_length(k, 1), 0) AS INTEGER) FROM r", vec![]),
+            (
+                "SELECT NULL::uuid, k::uuid, '00112233445566778899AABBCCDDEEFF'::uuid FROM r",
+                "SELECT NULL::TEXT, k::TEXT, CAST('00112233-4455-6677-8899-aabbccddeeff' AS TEXT) FROM r",
+                vec![],
+            ),
         ] {
             let (text, functions) = rewritten(written).unwrap();
             assert_eq!(
@@ -503,6 +596,11 @@ mod tests {
                 "{written}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_uuid_is_refused() {
+        assert_eq!(rewritten("SELECT 'x'::uuid").unwrap_err().state, SqlState::INVALID_TEXT);
     }
 
     #[test]

@@ -19,12 +19,12 @@ use damson_functions::datetime_text;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, ParamValues};
+use datafusion::common::{DFSchema, DataFusionError, ParamValues};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
@@ -32,6 +32,8 @@ use sqlparser::ast;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
 
 impl Session {
     /// The one-line pipeline of a query: bind, init plans, plan, dispatch.
@@ -200,31 +202,56 @@ pub(super) fn parameter_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
     Ok((1..=count).map(|n| by_number.get(&n).cloned().unwrap_or(DataType::Null)).collect())
 }
 
-/// As [`parameter_types`], for who will bind them: one of which only a cast is known, as of those of VALUES, has its type. Values are not
-/// cast to it when they are bound: an assignment rounds where Arrow cuts.
+/// As [`parameter_types`], for who will bind them: one of which only a cast is known, as of those of VALUES, has its type, and that of
+/// `x = ANY ($1)` is a list. Values are not cast to it when they are bound: an assignment rounds where Arrow cuts.
 pub(super) fn described_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
     let mut types = parameter_types(plan)?;
-    let mut look = |expr: &Expr| {
-        if let Expr::Cast(Cast { expr, field }) = expr
-            && let Expr::Placeholder(placeholder) = expr.as_ref()
-            && let Ok(number) = placeholder.id.trim_start_matches('$').parse::<usize>()
-            && let Some(data_type) = number.checked_sub(1).and_then(|at| types.get_mut(at))
-            && *data_type == DataType::Null
-        {
-            data_type.clone_from(field.data_type());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    };
-    let looked = plan.apply_with_subqueries(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
+    let looked = plan.apply_with_subqueries(|node| {
+        let mut schema = DFSchema::empty();
+        node.inputs().into_iter().for_each(|input| schema.merge(input.schema()));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Some((placeholder, known)) = told_type(expr, &schema)
+                    && let Ok(number) = placeholder.id.trim_start_matches('$').parse::<usize>()
+                    && let Some(data_type) = number.checked_sub(1).and_then(|at| types.get_mut(at))
+                    && *data_type == DataType::Null
+                {
+                    *data_type = known;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
     looked.map_err(of_datafusion)?;
     Ok(types)
+}
+
+/// A parameter, and the type that an expression around it gives it.
+fn told_type<'a>(expr: &'a Expr, schema: &DFSchema) -> Option<(&'a Placeholder, DataType)> {
+    match expr {
+        Expr::Cast(Cast { expr, field }) => match expr.as_ref() {
+            Expr::Placeholder(placeholder) => Some((placeholder, field.data_type().clone())),
+            _ => None,
+        },
+        // The binder's word for ANY.
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "array_has" => match args.as_slice() {
+            [Expr::Placeholder(placeholder), item] => {
+                let item = item.get_type(schema).ok().filter(|item| *item != DataType::Null)?;
+                Some((placeholder, DataType::new_list(item, true)))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResult<Bound> {
     let types = parameter_types(&bound.plan)?;
     if types.len() > values.len() {
-        let message = format!("the statement has {} parameters, {} were given", types.len(), values.len());
-        return Err(SqlError::new(SqlState::INVALID_PARAMETER, message));
+        let message = format!("there is no parameter ${}", values.len() + 1);
+        let error = SqlError::new(UNDEFINED_PARAMETER, message);
+        let hint = format!("The statement has {} parameters, {} were given.", types.len(), values.len());
+        return Err(error.with_hint(hint));
     }
     if types.is_empty() {
         return Ok(bound);

@@ -48,7 +48,7 @@ pub(super) fn reset(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
 pub(super) fn set(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     cursor.expect_word("SET")?;
     if cursor.words(&["SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"]) {
-        return isolation(cursor);
+        return characteristics(cursor);
     }
     if cursor.peek_word(0, "TRANSACTION") && !cursor.peek_word(1, "TO") {
         cursor.word("TRANSACTION");
@@ -115,16 +115,17 @@ fn value(cursor: &mut Cursor<'_>) -> SqlResult<String> {
     Ok(value)
 }
 
-/// `ISOLATION LEVEL …` and the modes beside it, for the session's transactions.
-fn isolation(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
+/// `ISOLATION LEVEL …`, or `READ ONLY` and its contrary, for the session's transactions.
+fn characteristics(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let Statement::Transaction(TransactionStatement::Set(modes)) = transaction::set(cursor)? else {
         return Err(cursor.unexpected());
     };
-    let Some(isolation) = modes.isolation else {
-        return Err(cursor.unsupported("SET SESSION CHARACTERISTICS without an isolation level"));
+    let (name, value) = match (modes.isolation, modes.read_only) {
+        (Some(isolation), None) => ("default_transaction_isolation", isolation.name()),
+        (None, Some(read_only)) => ("default_transaction_read_only", if read_only { "on" } else { "off" }),
+        _ => return Err(cursor.unsupported("SET SESSION CHARACTERISTICS with several modes at once")),
     };
-    let (name, value) = ("default_transaction_isolation".into(), Some(isolation.name().into()));
-    Ok(Statement::Set(SetSetting { local: false, name, value }))
+    Ok(Statement::Set(SetSetting { local: false, name: name.into(), value: Some(value.into()) }))
 }
 
 pub(super) fn analyze(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {

@@ -4,9 +4,11 @@
 use super::pg_constraint::{index_definition, key_definition, quoted};
 use super::pg_roles::{of_role, role_of_oid};
 use super::table::system_tables;
+use super::tablespaces::DEFAULT_OID;
 use super::{PG_CATALOG, has_privilege, oids, pg_class, pg_type, pg_types};
 use crate::catalog::{CatalogState, Relation, RoleId, TableEntry};
 use crate::error::{SqlError, SqlState};
+use crate::sql::DEFAULT_TABLESPACE;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -76,6 +78,14 @@ static FUNCTIONS: &[Definition] = &[
             _ => String::new(),
         })))
     }),
+    to_bigint("pg_char_to_encoding", |_, args| {
+        let number = |name: String| match name.to_ascii_uppercase().as_str() {
+            "SQL_ASCII" => 0,
+            "UTF8" | "UTF-8" | "UNICODE" => 6,
+            _ => -1,
+        };
+        Ok(ScalarValue::Int64(word(args, 0)?.map(number)))
+    }),
     to_text("pg_tablespace_location", |lookup, args| {
         let Some(oid) = int(args, 0)? else { return Ok(text(None)) };
         let location = lookup.state.tablespaces().find(|def| oids::of_id(def.id.0) == oid);
@@ -84,6 +94,7 @@ static FUNCTIONS: &[Definition] = &[
     to_text("quote_ident", |_, args| Ok(text(word(args, 0)?.map(|name| quoted(&name))))),
     to_text("quote_literal", |_, args| Ok(text(shown(args, 0).map(|value| literal(&value))))),
     to_text("quote_nullable", |_, args| Ok(text(Some(shown(args, 0).map_or("NULL".into(), |value| literal(&value)))))),
+    to_text("format", |_, args| filled(args)),
     to_text("pg_size_pretty", |_, args| Ok(text(signed(args, 0)?.map(pretty)))),
     to_bool("pg_table_is_visible", table_is_visible),
     to_bool("pg_type_is_visible", exists),
@@ -91,6 +102,11 @@ static FUNCTIONS: &[Definition] = &[
     to_bool("pg_collation_is_visible", exists),
     to_bool("pg_operator_is_visible", exists),
     to_bool("pg_opclass_is_visible", exists),
+    to_bool("pg_opfamily_is_visible", exists),
+    to_bool("pg_ts_config_is_visible", exists),
+    to_bool("pg_ts_dict_is_visible", exists),
+    to_bool("pg_ts_parser_is_visible", exists),
+    to_bool("pg_ts_template_is_visible", exists),
     to_bool("pg_conversion_is_visible", exists),
     to_bool("pg_statistics_obj_is_visible", exists),
     to_bool("pg_relation_is_publishable", |_, _| Ok(ScalarValue::Boolean(Some(false)))),
@@ -113,6 +129,7 @@ static FUNCTIONS: &[Definition] = &[
     to_bigint("pg_table_size", table_size),
     to_bigint("pg_total_relation_size", table_size),
     to_bigint("pg_indexes_size", |lookup, args| Ok(ScalarValue::Int64(table(lookup, args)?.map(|_| 0)))),
+    to_bigint("pg_tablespace_size", tablespace_size),
     to_bigint("pg_database_size", |lookup, args| {
         let all = lookup.state.tables().map(|entry| pg_class::bytes(entry)).sum::<u64>();
         Ok(ScalarValue::Int64((!args.iter().any(ScalarValue::is_null)).then_some(all.cast_signed())))
@@ -177,6 +194,11 @@ pub(crate) const REGROLE: &str = "damson_regrole";
 /// Whether there is such a function.
 pub(crate) fn is_catalog_function(name: &str) -> bool {
     FUNCTIONS.iter().any(|definition| definition.name == name)
+}
+
+/// Names of those that users call.
+pub(super) fn catalog_function_names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|definition| definition.name).filter(|name| !name.starts_with("damson_"))
 }
 
 /// The function of that name, over `lookup`.
@@ -434,6 +456,28 @@ fn table<'a>(lookup: &'a Lookup, args: &[ScalarValue]) -> Result<Option<&'a Arc<
 }
 
 /// NULL for an id that no relation has; 0 for one without files.
+fn tablespace_size(lookup: &Lookup, args: &[ScalarValue]) -> Result<ScalarValue> {
+    let asked = match args.first() {
+        Some(value) if is_text(value) => match word(args, 0)? {
+            Some(name) if name == DEFAULT_TABLESPACE => Some(DEFAULT_OID),
+            Some(name) => {
+                let known = lookup.state.tablespace(&name).map(|def| oids::of_id(def.id.0));
+                let missing = || undefined(SqlState::UNDEFINED_OBJECT, format!("tablespace \"{name}\" does not exist"));
+                Some(known.ok_or_else(missing)?)
+            }
+            None => None,
+        },
+        _ => int(args, 0)?,
+    };
+    let is_known =
+        |oid: &u64| *oid == DEFAULT_OID || lookup.state.tablespaces().any(|def| oids::of_id(def.id.0) == *oid);
+    let size = |oid: u64| {
+        let of = |entry: &&Arc<TableEntry>| entry.def.tablespace.map_or(DEFAULT_OID, |id| oids::of_id(id.0)) == oid;
+        lookup.state.tables().filter(of).map(|entry| pg_class::bytes(entry)).sum::<u64>().cast_signed()
+    };
+    Ok(ScalarValue::Int64(asked.filter(is_known).map(size)))
+}
+
 fn table_size(lookup: &Lookup, args: &[ScalarValue]) -> Result<ScalarValue> {
     if let Some(entry) = table(lookup, args)? {
         return Ok(ScalarValue::Int64(Some(pg_class::bytes(entry).cast_signed())));
@@ -516,6 +560,51 @@ fn literal(value: &str) -> String {
     if value.contains('\\') { format!(" E'{}'", escaped.replace('\\', "\\\\")) } else { format!("'{escaped}'") }
 }
 
+/// `format('%s %I %L', …)`: texts, names and literals in their places; `%%`, `%2$s`, and no widths.
+fn filled(args: &[ScalarValue]) -> Result<ScalarValue> {
+    const NULL_VALUE_NOT_ALLOWED: SqlState = SqlState("22004");
+    let Some(form) = word(args, 0)? else { return Ok(text(None)) };
+    let wrong = |message: String| undefined(SqlState::INVALID_PARAMETER, message);
+    let (mut written, mut next) = (String::new(), 1);
+    let mut rest = form.as_str();
+    while let Some(at) = rest.find('%') {
+        written.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('%') {
+            written.push('%');
+            rest = after;
+            continue;
+        }
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        if let (Ok(position), Some(after)) = (rest[..digits].parse::<usize>(), rest[digits..].strip_prefix('$')) {
+            if position == 0 {
+                return Err(wrong("format specifies argument 0, but arguments are numbered from 1".into()));
+            }
+            (next, rest) = (position, after);
+        }
+        let Some(kind) = rest.chars().next() else {
+            return Err(wrong("unterminated format() type specifier".into()));
+        };
+        rest = &rest[kind.len_utf8()..];
+        if args.len() <= next {
+            return Err(wrong("too few arguments for format()".into()));
+        }
+        let value = shown(args, next);
+        next += 1;
+        match (kind, value) {
+            ('s', value) => written.push_str(&value.unwrap_or_default()),
+            ('I', Some(name)) => written.push_str(&quoted(&name)),
+            ('I', None) => {
+                let message = "null values cannot be formatted as an SQL identifier";
+                return Err(undefined(NULL_VALUE_NOT_ALLOWED, message.into()));
+            }
+            ('L', value) => written.push_str(&value.map_or_else(|| "NULL".into(), |value| literal(&value))),
+            (other, _) => return Err(wrong(format!("unrecognized format() type specifier \"{other}\""))),
+        }
+    }
+    Ok(text(Some(written + rest)))
+}
+
 /// As PostgreSQL writes sizes: the next unit from 10,240 on, rounded.
 fn pretty(bytes: i64) -> String {
     const UNITS: [&str; 6] = ["bytes", "kB", "MB", "GB", "TB", "PB"];
@@ -553,6 +642,26 @@ mod tests {
         assert_eq!(parts("S.\"A.b\"").unwrap(), ["s", "A.b"]);
         assert_eq!(parts("t").unwrap(), ["t"]);
         assert!(parts("\"open").is_err());
+    }
+
+    #[test]
+    fn forms_are_filled() {
+        let format = |args: &[Option<&str>]| {
+            let args: Vec<ScalarValue> = args.iter().map(|arg| text(arg.map(str::to_owned))).collect();
+            filled(&args).map(|value| value.try_as_str().flatten().map(str::to_owned))
+        };
+        assert_eq!(
+            format(&[Some("100%% %s|%I|%L"), Some("a"), Some("B c"), Some("it's")]).unwrap().as_deref(),
+            Some("100% a|\"B c\"|'it''s'")
+        );
+        assert_eq!(format(&[Some("%2$s %1$s%s"), Some("a"), Some("b")]).unwrap().as_deref(), Some("b ab"));
+        assert_eq!(format(&[Some("%s%L"), None, None]).unwrap().as_deref(), Some("NULL"));
+        assert_eq!(format(&[None]).unwrap(), None);
+        for wrong in
+            [&[Some("%s")][..], &[Some("%")], &[Some("%x"), Some("a")], &[Some("%0$s"), Some("a")], &[Some("%I"), None]]
+        {
+            assert!(format(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -245,6 +245,11 @@ fn key_columns(def: &TableDef, key: &KeyDef) -> String {
     key.columns.iter().map(|column| quoted(&def.columns[*column].name)).collect::<Vec<_>>().join(", ")
 }
 
+/// Words that the parser knows, in capitals, and whether they are reserved.
+pub(crate) fn keywords() -> impl Iterator<Item = (&'static str, bool)> {
+    ALL_KEYWORDS.iter().zip(ALL_KEYWORDS_INDEX).map(|(word, keyword)| (*word, RESERVED.contains(keyword)))
+}
+
 /// In quotes where it needs them, as `quote_ident` has it.
 pub(crate) fn quoted(name: &str) -> String {
     let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');

@@ -284,6 +284,74 @@ pub(super) const OPCLASS: SystemTable = empty(
     ],
 );
 
+pub(super) const OPFAMILY: SystemTable =
+    empty("pg_opfamily", &[oid("oid"), oid("opfmethod"), text("opfname"), oid("opfnamespace"), oid("opfowner")]);
+
+pub(super) const AMOP: SystemTable = empty(
+    "pg_amop",
+    &[
+        oid("oid"),
+        oid("amopfamily"),
+        oid("amoplefttype"),
+        oid("amoprighttype"),
+        smallint("amopstrategy"),
+        text("amoppurpose"),
+        oid("amopopr"),
+        oid("amopmethod"),
+        oid("amopsortfamily"),
+    ],
+);
+
+pub(super) const AMPROC: SystemTable = empty(
+    "pg_amproc",
+    &[
+        oid("oid"),
+        oid("amprocfamily"),
+        oid("amproclefttype"),
+        oid("amprocrighttype"),
+        smallint("amprocnum"),
+        oid("amproc"),
+    ],
+);
+
+pub(super) const LARGEOBJECT_METADATA: SystemTable =
+    empty("pg_largeobject_metadata", &[oid("oid"), oid("lomowner"), texts("lomacl")]);
+
+pub(super) const TS_CONFIG: SystemTable =
+    empty("pg_ts_config", &[oid("oid"), text("cfgname"), oid("cfgnamespace"), oid("cfgowner"), oid("cfgparser")]);
+
+pub(super) const TS_CONFIG_MAP: SystemTable =
+    empty("pg_ts_config_map", &[oid("mapcfg"), integer("maptokentype"), integer("mapseqno"), oid("mapdict")]);
+
+pub(super) const TS_DICT: SystemTable = empty(
+    "pg_ts_dict",
+    &[
+        oid("oid"),
+        text("dictname"),
+        oid("dictnamespace"),
+        oid("dictowner"),
+        oid("dicttemplate"),
+        text("dictinitoption"),
+    ],
+);
+
+pub(super) const TS_PARSER: SystemTable = empty(
+    "pg_ts_parser",
+    &[
+        oid("oid"),
+        text("prsname"),
+        oid("prsnamespace"),
+        oid("prsstart"),
+        oid("prstoken"),
+        oid("prsend"),
+        oid("prsheadline"),
+        oid("prslextype"),
+    ],
+);
+
+pub(super) const TS_TEMPLATE: SystemTable =
+    empty("pg_ts_template", &[oid("oid"), text("tmplname"), oid("tmplnamespace"), oid("tmplinit"), oid("tmpllexize")]);
+
 pub(super) const AGGREGATE: SystemTable = empty(
     "pg_aggregate",
     &[

@@ -1,6 +1,7 @@
 //! `pg_type`, `pg_proc` and what types and functions have beside.
 
 use super::cells::{Cell, Row, bigints, boolean, integer, oid, real, row, smallint, text, texts};
+use super::functions::catalog_function_names;
 use super::pg_attribute::{DEFAULT_COLLATION, alignment};
 use super::pg_types::{PgType, TYPES};
 use super::table::{SystemContext, SystemTable};
@@ -161,8 +162,10 @@ pub(super) const PROC: SystemTable = SystemTable {
 /// Ids, names and `prokind` of functions. An id is good for one build.
 pub(super) fn functions(context: &SystemContext) -> Vec<(u64, String, &'static str)> {
     let io = ARRAY_FUNCTIONS.iter().map(|(oid, name)| (*oid, (*name).to_owned(), "f"));
-    let own = context.functions.iter().zip(FIRST_FUNCTION..).map(|((name, kind), oid)| (oid, name.clone(), *kind));
-    io.chain(own).collect()
+    let own = context.functions.iter().map(|(name, kind)| (name.clone(), *kind));
+    let of_catalog = catalog_function_names().map(|name| (name.to_owned(), "f"));
+    let numbered = own.chain(of_catalog).zip(FIRST_FUNCTION..).map(|((name, kind), oid)| (oid, name, kind));
+    io.chain(numbered).collect()
 }
 
 /// Which of the functions that clients compare by id a name is.

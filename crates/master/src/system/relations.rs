@@ -92,6 +92,8 @@ fn view_columns(context: &SystemContext, view: &ViewDef) -> Vec<ColumnDef> {
     }
     let planned = context.view_schemas.get(&(view.schema.clone(), view.name.clone()));
     let mut columns = planned.map(|schema| columns_of(schema)).unwrap_or_default();
+    // What a view's rows cannot have is nobody's declaration.
+    columns.iter_mut().for_each(|column| column.nullable = true);
     for (column, name) in columns.iter_mut().zip(&view.columns) {
         column.name.clone_from(name);
     }

@@ -218,6 +218,15 @@ static TABLES: &[SystemTable] = &[
     pg_empty::DESCRIPTION,
     pg_empty::SHARED_DESCRIPTION,
     pg_empty::STATS,
+    pg_empty::OPFAMILY,
+    pg_empty::AMOP,
+    pg_empty::AMPROC,
+    pg_empty::LARGEOBJECT_METADATA,
+    pg_empty::TS_CONFIG,
+    pg_empty::TS_CONFIG_MAP,
+    pg_empty::TS_DICT,
+    pg_empty::TS_PARSER,
+    pg_empty::TS_TEMPLATE,
 ];
 
 pub fn system_tables() -> &'static [SystemTable] {

@@ -1,8 +1,8 @@
 //! Tablespaces, and the secrets by which object stores are reached.
 
-use super::cells::{Cell, Row, bigint, row, text, time};
+use super::cells::{Cell, Row, oid, row, text, texts, time};
 use super::table::{SystemContext, SystemTable};
-use super::{OWNER, PG_CATALOG, oids};
+use super::{PG_CATALOG, oids};
 use crate::catalog::{SecretDef, TablespaceDef};
 use crate::sql::DEFAULT_TABLESPACE;
 use std::sync::Arc;
@@ -13,15 +13,25 @@ pub(super) const DEFAULT_OID: u64 = 1663;
 pub(super) const TABLESPACES: SystemTable = SystemTable {
     schema_name: PG_CATALOG,
     name: "pg_tablespace",
-    columns: &[bigint("oid"), text("spcname"), text("spcowner"), text("spclocation"), text("spcsecret")],
+    columns: &[
+        oid("oid"),
+        text("spcname"),
+        oid("spcowner"),
+        texts("spcacl"),
+        texts("spcoptions"),
+        text("spclocation"),
+        text("spcsecret"),
+    ],
     rows: tablespaces,
 };
 
 /// `spclocation` is NULL for the segments' own disks; `spcsecret` where none was named.
 fn tablespaces(context: &SystemContext) -> Vec<Row> {
-    let default = row![DEFAULT_OID, DEFAULT_TABLESPACE, OWNER, Cell::Null, Cell::Null];
+    let (owner, none) = (oids::OWNER_OID, || Cell::Null);
+    let default = row![DEFAULT_OID, DEFAULT_TABLESPACE, owner, none(), none(), none(), none()];
     let row = |def: &Arc<TablespaceDef>| {
-        row![oids::of_id(def.id.0), def.name.as_str(), OWNER, def.location.as_str(), def.secret.as_deref()]
+        let (location, secret) = (def.location.as_str(), def.secret.as_deref());
+        row![oids::of_id(def.id.0), def.name.as_str(), owner, none(), none(), location, secret]
     };
     [default].into_iter().chain(context.state.tablespaces().map(row)).collect()
 }

@@ -445,9 +445,9 @@ fn tablespaces_and_secrets() {
     assert_eq!(
         rows("pg_tablespace"),
         [
-            "1663|pg_default|damson|-|-".to_owned(),
-            format!("{}|near|damson|s3://b/near|s", 16_384 + near.0),
-            format!("{}|far|damson|gs://c|-", 16_385 + near.0),
+            "1663|pg_default|10|-|-|-|-".to_owned(),
+            format!("{}|near|10|-|-|s3://b/near|s", 16_384 + near.0),
+            format!("{}|far|10|-|-|gs://c|-", 16_385 + near.0),
         ]
     );
     assert_eq!(rows("gp_secrets"), ["s|s3|s3://b|endpoint, region|1970-01-01T00:00:01Z"]);

@@ -345,6 +345,10 @@ fn settings_and_transactions() {
         set("set session characteristics as transaction isolation level read committed"),
         plain("default_transaction_isolation", "read committed")
     );
+    assert_eq!(
+        set("set session characteristics as transaction read only"),
+        plain("default_transaction_read_only", "on")
+    );
     assert!(matches!(ok("show all"), Statement::Show(ShowTarget::All)));
     assert!(matches!(ok("show time zone"), Statement::Show(ShowTarget::Name(name)) if name == "timezone"));
     assert!(matches!(
