@@ -456,8 +456,8 @@ def prepared(connection):
     equal(("w7",), connection.execute("SELECT w FROM p_t WHERE k = %s", (7,), prepare=True).fetchone(), "prepared at once")
     connection.execute("DROP TABLE p_t")
     connection.execute("CREATE TABLE p_t (k int, w int)")
-    error = raises(psycopg.errors.FeatureNotSupported, connection.execute, "SELECT w FROM p_t WHERE k = %s", (7,))
-    equal("cached plan must not change result type", error.diag.message_primary, "a table that has changed")
+    connection.execute("INSERT INTO p_t VALUES (7, 8)")
+    equal((8,), connection.execute("SELECT w FROM p_t WHERE k = %s", (7,)).fetchone(), "a table that has changed")
     connection.prepared_max = 3
     for n in range(10):
         equal((n,), connection.execute(f"SELECT {n} WHERE 1 = %s", (1,), prepare=True).fetchone(), "many statements")

@@ -61,12 +61,12 @@ fn type_of_name(name: &str) -> Option<DataType> {
     })
 }
 
-/// Parameter `number`'s value, from 1; None is NULL.
+/// The value of parameter `number`, from 1, or of no parameter but a column of COPY; None is NULL.
 ///
 /// # Errors
 /// 22P02, 22P03, 22003, 22007, 22021 for what is no value of the type.
 pub(super) fn decode(
-    number: usize,
+    number: Option<usize>,
     parameter: &Parameter,
     format: Format,
     value: Option<&[u8]>,
@@ -176,10 +176,11 @@ enum Wrong {
 }
 
 impl Wrong {
-    fn error(self, number: usize, name: &str) -> SqlError {
+    fn error(self, number: Option<usize>, name: &str) -> SqlError {
         match self {
             Wrong::Length => {
-                let message = format!("incorrect binary data format in bind parameter {number}");
+                let place = number.map_or_else(String::new, |number| format!(" in bind parameter {number}"));
+                let message = format!("incorrect binary data format{place}");
                 SqlError::new(BAD_BINARY, message).with_detail(format!("It is to be of type {name}."))
             }
             Wrong::Error(error) => error,
@@ -276,7 +277,7 @@ mod tests {
     }
 
     fn decoded(oid: u32, format: Format, value: &[u8]) -> Result<ScalarValue, &'static str> {
-        decode(1, &parameter(oid), format, Some(value)).map_err(|error| error.state.0)
+        decode(Some(1), &parameter(oid), format, Some(value)).map_err(|error| error.state.0)
     }
 
     #[test]
@@ -314,6 +315,6 @@ mod tests {
 
     #[test]
     fn null_has_its_type() {
-        assert_eq!(decode(1, &parameter(23), Format::Binary, None).unwrap(), ScalarValue::Int32(None));
+        assert_eq!(decode(Some(1), &parameter(23), Format::Binary, None).unwrap(), ScalarValue::Int32(None));
     }
 }
