@@ -11,6 +11,9 @@ use datafusion::scalar::ScalarValue;
 const BAD_BINARY: SqlState = SqlState("22P03");
 const UTC: &str = "+00:00";
 
+/// The OID of the type `oid`, whose values are of four bytes, without a sign.
+const OID: u32 = 26;
+
 /// Digits after the point of a numeric of which nothing else is known.
 const NUMERIC_SCALE: i8 = 10;
 
@@ -77,7 +80,10 @@ pub(super) fn decode(
     let name = damson_pg::name_of_oid(parameter.oid).unwrap_or_else(|| "text".into());
     match format {
         Format::Text => text(&name, &parameter.data_type, utf8(value)?),
-        Format::Binary => binary(&name, value).map_err(|wrong| wrong.error(number, &name)),
+        Format::Binary => {
+            let decoded = if parameter.oid == OID { oid(value) } else { binary(&name, value) };
+            decoded.map_err(|wrong| wrong.error(number, &name))
+        }
     }
 }
 
@@ -192,6 +198,11 @@ fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], Wrong> {
     value.try_into().map_err(|_| Wrong::Length)
 }
 
+/// PostgreSQL's type `oid`, which is a bigint here.
+fn oid(value: &[u8]) -> Result<ScalarValue, Wrong> {
+    Ok(ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(fixed(value)?)))))
+}
+
 fn binary(name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> {
     let datetime = |_| {
         let message = "date/time field value out of range";
@@ -201,8 +212,6 @@ fn binary(name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> {
         "boolean" => ScalarValue::Boolean(Some(fixed::<1>(value)? != [0])),
         "smallint" => ScalarValue::Int16(Some(i16::from_be_bytes(fixed(value)?))),
         "integer" => ScalarValue::Int32(Some(i32::from_be_bytes(fixed(value)?))),
-        // An oid is sent as four bytes.
-        "bigint" if value.len() == 4 => ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(fixed(value)?)))),
         "bigint" => ScalarValue::Int64(Some(i64::from_be_bytes(fixed(value)?))),
         "real" => ScalarValue::Float32(Some(f32::from_be_bytes(fixed(value)?))),
         "double precision" => ScalarValue::Float64(Some(f64::from_be_bytes(fixed(value)?))),
@@ -304,6 +313,9 @@ mod tests {
         let binary = |oid, value: &[u8]| decoded(oid, Format::Binary, value);
         assert_eq!(binary(20, &[0, 0, 0, 0, 0, 0, 0, 7]), Ok(ScalarValue::Int64(Some(7))));
         assert_eq!(binary(20, &[0]), Err("22P03"));
+        // An integer's bytes are no bigint: whoever sends -1 does not mean 4294967295.
+        assert_eq!(binary(20, &[0xff; 4]), Err("22P03"));
+        assert_eq!(binary(26, &[0xff; 4]), Ok(ScalarValue::Int64(Some(4_294_967_295))));
         assert_eq!(binary(1082, &[0xff, 0xff, 0xd5, 0x33]), Ok(ScalarValue::Date32(Some(0))));
         assert_eq!(binary(1700, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 7]), Ok(ScalarValue::Decimal128(Some(7), 38, 0)));
         assert_eq!(binary(25, &[0xff]), Err("22021"));
