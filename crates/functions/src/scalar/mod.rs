@@ -50,7 +50,7 @@ pub use numeric_modulo::NumericModulo;
 pub use numeric_multiply::NumericMultiply;
 pub use power::{exp, power};
 pub use rounding::{ceil, floor, round, trunc};
-pub use similar_to::{similar_to_regex, translate, with_backslash};
+pub use similar_to::{like_escape, similar_to_regex, translate, with_backslash};
 pub use single_row::single_row;
 pub use text_to_float::{text_to_float4, text_to_float8};
 pub use to_char::{to_char, to_date, to_timestamp};
