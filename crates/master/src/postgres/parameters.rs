@@ -4,11 +4,12 @@ use super::columns::pg_type;
 use crate::error::{SqlError, SqlResult, SqlState};
 use damson_pg::PgType;
 use damson_pg::frontend::Format;
-use damson_pg::values::{self, NumericError};
+use damson_pg::values::{self, IntervalError, NumericError};
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
 const BAD_BINARY: SqlState = SqlState("22P03");
+const INTERVAL_OUT_OF_RANGE: SqlState = SqlState("22015");
 const UTC: &str = "+00:00";
 
 /// The OID of the type `oid`, whose values are of four bytes, without a sign.
@@ -136,8 +137,15 @@ fn text(name: &str, data_type: &DataType, text: &str) -> SqlResult<ScalarValue> 
         "bytea" => ScalarValue::BinaryView(Some(values::bytea_from_text(text).ok_or_else(invalid)?)),
         "text" | "character" | "character varying" | "json" | "uuid" => ScalarValue::Utf8View(Some(text.into())),
         _ if name.ends_with("[]") => array_of_text(name, data_type, text)?,
+        "interval" => {
+            let (months, days, nanos) = values::interval_from_text(text).map_err(|error| match error {
+                IntervalError::Malformed => SqlError { state: SqlState::INVALID_DATETIME, ..invalid() },
+                IntervalError::OutOfRange => SqlError::new(INTERVAL_OUT_OF_RANGE, "interval out of range"),
+            })?;
+            ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))
+        }
         _ => {
-            // Dates, times and intervals.
+            // Dates and times.
             let special = text.trim().trim_start_matches('-').eq_ignore_ascii_case("infinity");
             let value = ScalarValue::Utf8View(Some(text.trim().into()));
             value.cast_to(data_type).map_err(|_| match special {
@@ -303,6 +311,10 @@ mod tests {
         assert_eq!(text(1082, "1970-01-02"), Ok(ScalarValue::Date32(Some(1))));
         assert_eq!(text(1082, "infinity"), Err("22008"));
         assert_eq!(text(1082, "x"), Err("22007"));
+        let interval = IntervalMonthDayNano::new(0, -1, 1_500_000_000);
+        assert_eq!(text(1186, "-1 day 0:00:01.5"), Ok(ScalarValue::IntervalMonthDayNano(Some(interval))));
+        assert_eq!(text(1186, "1 dax"), Err("22007"));
+        assert_eq!(text(1186, "99999999999 days"), Err("22015"));
         assert_eq!(text(25, "a\0b"), Err("22021"));
         assert!(matches!(text(1007, "{1,NULL}"), Ok(ScalarValue::List(list)) if list.value(0).len() == 2));
         assert_eq!(text(1007, "{1"), Err("22P02"));
