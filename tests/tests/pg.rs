@@ -298,6 +298,20 @@ async fn rows_are_copied_both_ways() {
     // By a simple query: of the extended one, tokio-postgres takes the answer to its second Sync for another's.
     assert_eq!(sqlstate(&client.simple_query("COPY no FROM STDIN").await.unwrap_err()), "42P01");
     assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("5"));
+    // In binary a row is the number of its values, and of each its length; the head comes with the first.
+    let binary =
+        b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+            .as_slice();
+    let stream = client.copy_out("COPY (SELECT * FROM t WHERE id = 2) TO STDOUT (FORMAT binary)").await.unwrap();
+    assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().concat(), binary);
+    let sink = client.copy_in("COPY t FROM STDIN (FORMAT binary)").await.unwrap();
+    tokio::pin!(sink);
+    for piece in binary.chunks(5) {
+        sink.send(bytes::Bytes::from_static(piece)).await.unwrap();
+    }
+    assert_eq!(sink.finish().await.unwrap(), 1);
+    assert_eq!(value(&client, "SELECT count(*) FROM t WHERE id = 2 AND name IS NULL").await.as_deref(), Some("2"));
+    client.batch_execute("DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (2)").await.unwrap();
     // More than one portion.
     let many: String = (0..30_000).map(|id| format!("{}\tm\t\\N\n", id + 100)).collect();
     assert_eq!(copy_in(&client, "COPY t FROM STDIN", &[&many]).await.unwrap(), 30_000);

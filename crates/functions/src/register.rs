@@ -60,6 +60,7 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         scalar::decode(),
         scalar::to_bytea(),
         scalar::similar_to_regex(),
+        scalar::like_escape(),
         scalar::to_varchar(),
         scalar::to_bpchar(),
         scalar::assign_varchar(),

@@ -270,28 +270,28 @@ impl Messages {
         self.message(b's', |_| {});
     }
 
-    /// Rows of so many columns are to come in text, in CopyData.
-    pub fn copy_in(&mut self, columns: u16) {
-        self.copy(b'G', columns);
+    /// Rows of so many columns are to come, in CopyData.
+    pub fn copy_in(&mut self, columns: u16, format: Format) {
+        self.copy(b'G', columns, format);
     }
 
-    /// Rows of so many columns come in text, in CopyData.
-    pub fn copy_out(&mut self, columns: u16) {
-        self.copy(b'H', columns);
+    /// Rows of so many columns come, in CopyData.
+    pub fn copy_out(&mut self, columns: u16, format: Format) {
+        self.copy(b'H', columns, format);
     }
 
-    fn copy(&mut self, kind: u8, columns: u16) {
+    fn copy(&mut self, kind: u8, columns: u16, format: Format) {
         self.message(kind, |out| {
-            out.push(0);
+            out.push(u8::from(format == Format::Binary));
             out.extend_from_slice(&columns.to_be_bytes());
-            (0..columns).for_each(|_| out.extend_from_slice(&0u16.to_be_bytes()));
+            (0..columns).for_each(|_| out.extend_from_slice(&format.code().to_be_bytes()));
         });
     }
 
-    /// One CopyData; `write` appends a line.
+    /// One CopyData; `write` appends a row.
     ///
     /// # Errors
-    /// Those of `write`, and a line of over 1 GiB.
+    /// Those of `write`, and a row of over 1 GiB.
     pub fn copy_data<E: From<MessageTooLong>>(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -350,21 +350,30 @@ pub fn bytes_of_messages(messages: &[u8], count: usize) -> usize {
     at.min(messages.len())
 }
 
-/// The rows of a buffer of whole DataRow messages; a value of None is NULL.
-pub fn values_of_rows(messages: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Option<&[u8]>>> {
+/// The rows of a buffer of whole DataRow messages, each as the message has it, which is how binary COPY has it too: the number of its
+/// values, and of each its length, or -1 for NULL.
+pub fn bodies_of_rows(messages: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = messages;
     iter::from_fn(move || {
         let (message, after) = rest.split_at_checked(bytes_of_messages(rest, 1)).filter(|(one, _)| !one.is_empty())?;
         rest = after;
-        // Kind, length, and how many values.
-        let mut values = message.get(7..).unwrap_or_default();
-        Some(iter::from_fn(move || {
+        // After kind and length.
+        message.get(5..)
+    })
+}
+
+/// The rows of a buffer of whole DataRow messages; a value of None is NULL.
+pub fn values_of_rows(messages: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Option<&[u8]>>> {
+    bodies_of_rows(messages).map(|body| {
+        // After how many there are.
+        let mut values = body.get(2..).unwrap_or_default();
+        iter::from_fn(move || {
             let (length, after): (&[u8; 4], &[u8]) = values.split_first_chunk()?;
             let bytes = i32::from_be_bytes(*length);
             let (value, after) = after.split_at_checked(usize::try_from(bytes).unwrap_or(0))?;
             values = after;
             Some((bytes >= 0).then_some(value))
-        }))
+        })
     })
 }
 
@@ -394,7 +403,8 @@ mod tests {
         assert_eq!(sent(|m| m.authentication_sasl_continue(b"r=1")), b"R\0\0\0\x0b\0\0\0\x0br=1");
         assert_eq!(sent(|m| m.authentication_sasl_final(b"v=2")), b"R\0\0\0\x0b\0\0\0\x0cv=2");
         assert_eq!(sent(|m| m.backend_key(1, [2, 3, 4, 5])), b"K\0\0\0\x0c\0\0\0\x01\x02\x03\x04\x05");
-        assert_eq!(sent(|m| m.copy_in(2)), b"G\0\0\0\x0b\0\0\x02\0\0\0\0");
+        assert_eq!(sent(|m| m.copy_in(2, Format::Text)), b"G\0\0\0\x0b\0\0\x02\0\0\0\0");
+        assert_eq!(sent(|m| m.copy_out(1, Format::Binary)), b"H\0\0\0\x09\x01\0\x01\0\x01");
     }
 
     #[test]
@@ -436,6 +446,8 @@ mod tests {
         assert_eq!(bytes_of_messages(messages.bytes(), 3), 2 * one);
         let rows: Vec<Vec<Option<&[u8]>>> = values_of_rows(messages.bytes()).map(|row| row.collect()).collect();
         assert_eq!(rows, [[Some(b"ab".as_slice()), None], [Some(b"ab".as_slice()), None]]);
+        let bodies: Vec<&[u8]> = bodies_of_rows(messages.bytes()).collect();
+        assert_eq!(bodies, [b"\0\x02\0\0\0\x02ab\xff\xff\xff\xff"; 2]);
         messages.row(1, |_| Err(MessageTooLong)).unwrap_err();
         assert_eq!(messages.len(), 2 * one);
     }

@@ -1,4 +1,8 @@
-//! Rows of COPY between a table and a client: PostgreSQL's text and CSV.
+//! Rows of COPY between a table and a client: PostgreSQL's text and CSV, and its binary format.
+
+mod binary;
+
+pub use binary::{BINARY_END, BINARY_HEAD, BinaryReader, BinaryRow};
 
 use std::mem;
 use thiserror::Error;
@@ -23,7 +27,7 @@ pub enum Quoting {
     },
 }
 
-/// 22P04, or 22021, or 54000: rows that cannot be read.
+/// 22P04, or 22021, or 54000: rows that cannot be read; worded as PostgreSQL does.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CopyError {
     #[error("unterminated CSV quoted field")]
@@ -32,12 +36,33 @@ pub enum CopyError {
     Encoding,
     #[error("a row of COPY is longer than {} MiB", ROW_BYTES_MAX >> 20)]
     TooLong,
+    #[error("COPY file signature not recognized")]
+    Signature,
+    #[error("invalid COPY file header ({0})")]
+    Head(&'static str),
+    #[error("unrecognized critical flags in COPY file header")]
+    Flags,
+    #[error("row field count is {found}, expected {expected}")]
+    FieldCount { found: i16, expected: usize },
+    #[error("invalid field size")]
+    FieldSize,
+    #[error("unexpected EOF in COPY data")]
+    Cut,
+    #[error("received copy data after EOF marker")]
+    AfterEnd,
 }
 
 impl CopyError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
-            CopyError::OpenQuote => "22P04",
+            CopyError::OpenQuote
+            | CopyError::Signature
+            | CopyError::Head(_)
+            | CopyError::Flags
+            | CopyError::FieldCount { .. }
+            | CopyError::FieldSize
+            | CopyError::Cut
+            | CopyError::AfterEnd => "22P04",
             CopyError::Encoding => "22021",
             CopyError::TooLong => "54000",
         }

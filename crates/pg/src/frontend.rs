@@ -126,6 +126,11 @@ impl Format {
 pub struct Formats(Vec<Format>);
 
 impl Formats {
+    /// `format` for all values.
+    pub fn all(format: Format) -> Self {
+        Formats(vec![format])
+    }
+
     /// Of value `at`, from 0. Text if there are several formats and none for it; see [`Formats::fits`].
     pub fn of(&self, at: usize) -> Format {
         match self.0.as_slice() {

@@ -5,7 +5,7 @@ use crate::register::scalar;
 use crate::scalar::{translate, with_backslash};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::Like;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
 
 /// `expr SIMILAR TO pattern` as a match of the regular expression that means the same.
 pub fn similar_to(like: Like) -> Result<Expr> {
@@ -28,15 +28,16 @@ pub fn similar_to(like: Like) -> Result<Expr> {
     Ok(Expr::BinaryExpr(BinaryExpr::new(expr, op, Box::new(regex))))
 }
 
-/// LIKE with a constant pattern and the backslash as its escape character.
+/// LIKE with the backslash as its escape character, the only one that DataFusion knows.
 pub fn like(mut like: Like) -> Result<Like> {
-    if let Some(escape) = like.escape_char.filter(|escape| *escape != '\\')
-        && let Expr::Literal(value, metadata) = like.pattern.as_ref()
-        && let Some(Some(text)) = value.try_as_str()
-    {
-        let pattern = ScalarValue::Utf8View(Some(with_backslash(text, escape)?));
-        like.pattern = Box::new(Expr::Literal(pattern, metadata.clone()));
-        like.escape_char = None;
-    }
+    let Some(escape) = like.escape_char.take_if(|escape| *escape != '\\') else { return Ok(like) };
+    *like.pattern = match *like.pattern {
+        Expr::Literal(value, metadata) => match value.try_as_str() {
+            Some(Some(text)) => Expr::Literal(ScalarValue::Utf8View(Some(with_backslash(text, escape)?)), metadata),
+            // NULL.
+            _ => Expr::Literal(value, metadata),
+        },
+        pattern => scalar("like_escape").call(vec![pattern, lit(escape.to_string())]),
+    };
     Ok(like)
 }

@@ -56,7 +56,7 @@ pub use numeric_multiply::NumericMultiply;
 pub use pg_typeof::pg_typeof;
 pub use power::{exp, power};
 pub use rounding::{ceil, floor, round, trunc};
-pub use similar_to::{similar_to_regex, translate, with_backslash};
+pub use similar_to::{like_escape, similar_to_regex, translate, with_backslash};
 pub use single_row::single_row;
 pub use text_to_datetime::{text_to_date, text_to_time, text_to_timestamp, text_to_timestamptz};
 pub use text_to_float::{text_to_float4, text_to_float8};

@@ -1,4 +1,4 @@
-//! SQL's patterns of SIMILAR TO as regular expressions.
+//! SQL's patterns: of SIMILAR TO as regular expressions, of LIKE with the backslash as their escape character.
 
 use super::function::{PlainFunction, is_text, over_arrays};
 use crate::FunctionError;
@@ -27,6 +27,38 @@ pub fn similar_to_regex() -> ScalarUDF {
         },
     }
     .udf()
+}
+
+/// `like_escape(pattern, escape)`, PostgreSQL's: the LIKE pattern as one with a backslash. No escape character is the empty text.
+pub fn like_escape() -> ScalarUDF {
+    PlainFunction {
+        name: "like_escape",
+        coerce: |types| match types {
+            [pattern, escape] if is_text(pattern) && is_text(escape) => Ok(vec![DataType::Utf8View; 2]),
+            _ => plan_err!("like_escape takes two texts, not {types:?}"),
+        },
+        returns: |_| Ok(DataType::Utf8View),
+        run: |args| {
+            over_arrays(args, |arrays| {
+                let rows = arrays[0].as_string_view().iter().zip(arrays[1].as_string_view().iter());
+                let patterns = rows.map(|(pattern, escape)| {
+                    pattern.zip(escape).map(|(pattern, escape)| escaped_by(pattern, escape)).transpose()
+                });
+                let patterns: Result<StringViewArray, FunctionError> = patterns.collect();
+                Ok(Arc::new(patterns?) as ArrayRef)
+            })
+        },
+    }
+    .udf()
+}
+
+fn escaped_by(pattern: &str, escape: &str) -> Result<String, FunctionError> {
+    let mut characters = escape.chars();
+    match (characters.next(), characters.next()) {
+        (Some(escape), None) => with_backslash(pattern, escape),
+        (None, _) => Ok(pattern.replace('\\', "\\\\")),
+        (Some(_), Some(_)) => Err(FunctionError::invalid("22025", "invalid escape string")),
+    }
 }
 
 /// The regular expression that matches the same whole strings. In a pattern `%` is any string, `_` any character,

@@ -20,8 +20,13 @@ async fn like_takes_any_escape_character() {
     expressions(&[
         ("'a%b' LIKE 'a!%b' ESCAPE '!', 'axb' LIKE 'a!%b' ESCAPE '!'", "true|false"),
         ("'a_' LIKE 'a\\_', 'ab' NOT LIKE 'a#_' ESCAPE '#'", "true|true"),
+        // A pattern that is no constant.
+        ("s LIKE s || '!%' ESCAPE '!', s || '%' LIKE s || '!%' ESCAPE '!', s LIKE NULL ESCAPE '!'", "false|true|"),
+        ("like_escape('a!%\\', '!'), like_escape('a\\%', ''), like_escape('a', NULL)", "a\\%\\\\|a\\\\%|"),
     ])
     .await;
+    assert_eq!(state("SELECT like_escape('a', 'bc')").await, "22025");
+    assert_eq!(state("SELECT s LIKE s || '!' ESCAPE '!' FROM t").await, "22025");
 }
 
 #[tokio::test]

@@ -216,6 +216,29 @@ impl Workspace {
         })
     }
 
+    /// Gives a view another name; it keeps its id.
+    ///
+    /// # Errors
+    /// [`CatalogError::RelationExists`]; [`CatalogError::Conflict`] if the view was dropped.
+    pub fn rename_view(&mut self, schema: &str, name: &str, to: &str) -> Result<(), CatalogError> {
+        self.change(|state| {
+            let view = state.view(schema, name).ok_or_else(|| CatalogError::Conflict {
+                table: format!("{schema}.{name}"),
+                reason: "the view was dropped",
+            })?;
+            if state.relation(schema, to).is_some() {
+                return Err(CatalogError::RelationExists(to.to_owned()));
+            }
+            let renamed = ViewDef { name: to.to_owned(), ..ViewDef::clone(view) };
+            let id = state.view_id(schema, name);
+            let object = ObjectName::View(schema.to_owned(), to.to_owned());
+            let dropped = Change::DropView { schema: schema.to_owned(), name: name.to_owned() };
+            let changes = [dropped, Change::PutView(renamed)];
+            let with_id = id.map(|id| Change::PutObjectId { object, id });
+            Ok((changes.into_iter().chain(with_id).collect(), ()))
+        })
+    }
+
     /// `checks` are the table's, with the new name.
     ///
     /// # Errors

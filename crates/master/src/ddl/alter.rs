@@ -6,7 +6,7 @@ use super::constraints::{self, Constraints};
 use super::layout::laid_out;
 use super::relation::{already_exists, find_relation, find_table};
 use super::{CommandDone, alter_constraints, distribution};
-use crate::catalog::{CatalogError, CatalogState, TableEntry, Workspace};
+use crate::catalog::{CatalogError, CatalogState, Relation, TableEntry, ViewDef, Workspace};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{AlterAction, AlterTable, CheckSpec, ColumnSpec, Name};
 use damson_cluster::{CheckDef, ColumnDef, TableDef};
@@ -20,6 +20,12 @@ const TAG: &str = "ALTER TABLE";
 /// 42P01, 42809, 42P07, 42701, 42703, 42704, 42710, 42P16, 2BP01, 0A000, and the catalog's.
 pub fn alter_table(workspace: &mut Workspace, alter: &AlterTable, search_schema: &str) -> SqlResult<CommandDone> {
     let state = workspace.state();
+    if let AlterAction::RenameTo(name) = &alter.action
+        && let Some(Relation::View(view)) = find_relation(&state, &alter.table, search_schema)
+        && view.external.is_none()
+    {
+        return rename_view(workspace, &state, view, name);
+    }
     let Some(entry) = target(&state, alter, search_schema)? else { return Ok(skipped(alter)) };
     match &alter.action {
         AlterAction::RenameTo(name) => rename_table(workspace, &state, &entry, name),
@@ -53,13 +59,13 @@ fn skipped(alter: &AlterTable) -> CommandDone {
 }
 
 /// A view keeps its query as text: names in it must stay.
-fn refuse_if_viewed(state: &CatalogState, entry: &TableEntry, what: &str) -> SqlResult<()> {
-    let views = state.dependent_views(&entry.def.schema, &entry.def.name);
+fn refuse_if_viewed(state: &CatalogState, relation: (&str, &str), what: &str) -> SqlResult<()> {
+    let views = state.dependent_views(relation.0, relation.1);
     let views: Vec<String> = views.map(|view| view.qualified_name()).collect();
     if views.is_empty() {
         return Ok(());
     }
-    let message = format!("cannot rename {what} because views use table \"{}\"", entry.def.name);
+    let message = format!("cannot rename {what} because views use \"{}\"", relation.1);
     Err(SqlError::new(SqlState::DEPENDENT_OBJECTS, message)
         .with_detail(format!("Views: {}.", views.join(", ")))
         .with_hint("Drop the views, and create them again after the change."))
@@ -71,12 +77,27 @@ fn rename_table(
     entry: &TableEntry,
     name: &Name,
 ) -> SqlResult<CommandDone> {
-    refuse_if_viewed(state, entry, &format!("table \"{}\"", entry.def.name))?;
-    workspace.rename_table(entry.def.id, &name.text).map_err(|error| match error {
+    refuse_if_viewed(state, names(&entry.def), &format!("table \"{}\"", entry.def.name))?;
+    workspace.rename_table(entry.def.id, &name.text).map_err(|error| cannot_rename(error, name))?;
+    Ok(CommandDone::new(TAG))
+}
+
+/// ALTER TABLE renames views, too, as PostgreSQL's does.
+fn rename_view(workspace: &mut Workspace, state: &CatalogState, view: &ViewDef, name: &Name) -> SqlResult<CommandDone> {
+    refuse_if_viewed(state, (&view.schema, &view.name), &format!("view \"{}\"", view.name))?;
+    workspace.rename_view(&view.schema, &view.name, &name.text).map_err(|error| cannot_rename(error, name))?;
+    Ok(CommandDone::new(TAG))
+}
+
+fn cannot_rename(error: CatalogError, name: &Name) -> SqlError {
+    match error {
         CatalogError::RelationExists(name_taken) => already_exists(&name_taken).at(name.position),
         error => error.into(),
-    })?;
-    Ok(CommandDone::new(TAG))
+    }
+}
+
+fn names(def: &TableDef) -> (&str, &str) {
+    (&def.schema, &def.name)
 }
 
 fn rename_column(
@@ -95,7 +116,7 @@ fn rename_column(
         return Err(SqlError::new(SqlState::UNDEFINED_COLUMN, message).at(from.position));
     };
     check_column(entry, to)?;
-    refuse_if_viewed(state, entry, &format!("column \"{}\"", from.text))?;
+    refuse_if_viewed(state, names(&entry.def), &format!("column \"{}\"", from.text))?;
     let renamed = |check| constraints::rename_column(check, &from.text, &to.text);
     let checks = entry.def.checks.iter().map(renamed).collect::<SqlResult<Vec<_>>>()?;
     workspace.rename_column(entry.def.id, position, &to.text, checks)?;

@@ -196,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(SqlError::new(DUPLICATE_CURSOR, format!("cursor \"{portal}\" already exists")).into());
         }
         let decoded = statement.parameters.iter().zip(values).enumerate();
-        let decoded = decoded.map(|(at, (parameter, value))| decode(at + 1, parameter, formats.of(at), *value));
+        let decoded = decoded.map(|(at, (parameter, value))| decode(Some(at + 1), parameter, formats.of(at), *value));
         let decoded = decoded.collect::<SqlResult<Vec<_>>>()?;
         let bound = Portal { statement, formats: results, state: PortalState::Bound(decoded) };
         self.insert_portal(portal.to_owned(), bound)?;

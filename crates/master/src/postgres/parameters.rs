@@ -5,12 +5,16 @@ use crate::error::{SqlError, SqlResult, SqlState};
 use damson_functions::datetime_text;
 use damson_pg::PgType;
 use damson_pg::frontend::Format;
-use damson_pg::values::{self, NumericError};
+use damson_pg::values::{self, IntervalError, NumericError};
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
 const BAD_BINARY: SqlState = SqlState("22P03");
+const INTERVAL_OUT_OF_RANGE: SqlState = SqlState("22015");
 const UTC: &str = "+00:00";
+
+/// The OID of the type `oid`, whose values are of four bytes, without a sign.
+const OID: u32 = 26;
 
 /// Digits after the point of a numeric of which nothing else is known.
 const NUMERIC_SCALE: i8 = 10;
@@ -62,12 +66,12 @@ fn type_of_name(name: &str) -> Option<DataType> {
     })
 }
 
-/// Parameter `number`'s value, from 1; None is NULL.
+/// The value of parameter `number`, from 1, or of no parameter but a column of COPY; None is NULL.
 ///
 /// # Errors
 /// 22P02, 22P03, 22003, 22007, 22021 for what is no value of the type.
 pub(super) fn decode(
-    number: usize,
+    number: Option<usize>,
     parameter: &Parameter,
     format: Format,
     value: Option<&[u8]>,
@@ -78,7 +82,10 @@ pub(super) fn decode(
     let name = damson_pg::name_of_oid(parameter.oid).unwrap_or_else(|| "text".into());
     match format {
         Format::Text => text(&name, &parameter.data_type, utf8(value)?),
-        Format::Binary => binary(&name, value).map_err(|wrong| wrong.error(number, &name)),
+        Format::Binary => {
+            let decoded = if parameter.oid == OID { oid(value) } else { binary(&name, value) };
+            decoded.map_err(|wrong| wrong.error(number, &name))
+        }
     }
 }
 
@@ -135,6 +142,13 @@ fn text(name: &str, data_type: &DataType, text: &str) -> SqlResult<ScalarValue> 
             ScalarValue::Utf8View(Some(uuid.hyphenated().to_string()))
         }
         _ if name.ends_with("[]") => array_of_text(name, data_type, text)?,
+        "interval" => {
+            let (months, days, nanos) = values::interval_from_text(text).map_err(|error| match error {
+                IntervalError::Malformed => SqlError { state: SqlState::INVALID_DATETIME, ..invalid() },
+                IntervalError::OutOfRange => SqlError::new(INTERVAL_OUT_OF_RANGE, "interval out of range"),
+            })?;
+            ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))
+        }
         _ => {
             if text.trim().trim_start_matches('-').eq_ignore_ascii_case("infinity") {
                 let message = "infinite dates and times are not supported";
@@ -143,8 +157,7 @@ fn text(name: &str, data_type: &DataType, text: &str) -> SqlResult<ScalarValue> 
             let wrong = || SqlError { state: SqlState::INVALID_DATETIME, ..invalid_text(name, text) };
             match datetime_text::scalar(text, data_type) {
                 Some(value) => value.map_err(|error| crate::error::of_datafusion(error.into()))?,
-                // Intervals.
-                None => ScalarValue::Utf8View(Some(text.trim().into())).cast_to(data_type).map_err(|_| wrong())?,
+                None => return Err(wrong()),
             }
         }
     })
@@ -184,10 +197,11 @@ enum Wrong {
 }
 
 impl Wrong {
-    fn error(self, number: usize, name: &str) -> SqlError {
+    fn error(self, number: Option<usize>, name: &str) -> SqlError {
         match self {
             Wrong::Length => {
-                let message = format!("incorrect binary data format in bind parameter {number}");
+                let place = number.map_or_else(String::new, |number| format!(" in bind parameter {number}"));
+                let message = format!("incorrect binary data format{place}");
                 SqlError::new(BAD_BINARY, message).with_detail(format!("It is to be of type {name}."))
             }
             Wrong::Error(error) => error,
@@ -199,6 +213,11 @@ fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], Wrong> {
     value.try_into().map_err(|_| Wrong::Length)
 }
 
+/// PostgreSQL's type `oid`, which is a bigint here.
+fn oid(value: &[u8]) -> Result<ScalarValue, Wrong> {
+    Ok(ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(fixed(value)?)))))
+}
+
 fn binary(name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> {
     let datetime = |_| {
         let message = "date/time field value out of range";
@@ -208,8 +227,6 @@ fn binary(name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> {
         "boolean" => ScalarValue::Boolean(Some(fixed::<1>(value)? != [0])),
         "smallint" => ScalarValue::Int16(Some(i16::from_be_bytes(fixed(value)?))),
         "integer" => ScalarValue::Int32(Some(i32::from_be_bytes(fixed(value)?))),
-        // An oid is sent as four bytes.
-        "bigint" if value.len() == 4 => ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(fixed(value)?)))),
         "bigint" => ScalarValue::Int64(Some(i64::from_be_bytes(fixed(value)?))),
         "real" => ScalarValue::Float32(Some(f32::from_be_bytes(fixed(value)?))),
         "double precision" => ScalarValue::Float64(Some(f64::from_be_bytes(fixed(value)?))),
@@ -284,7 +301,7 @@ mod tests {
     }
 
     fn decoded(oid: u32, format: Format, value: &[u8]) -> Result<ScalarValue, &'static str> {
-        decode(1, &parameter(oid), format, Some(value)).map_err(|error| error.state.0)
+        decode(Some(1), &parameter(oid), format, Some(value)).map_err(|error| error.state.0)
     }
 
     #[test]
@@ -301,6 +318,10 @@ mod tests {
         assert_eq!(text(1082, "1970-01-02"), Ok(ScalarValue::Date32(Some(1))));
         assert_eq!(text(1082, "infinity"), Err("22008"));
         assert_eq!(text(1082, "x"), Err("22007"));
+        let interval = IntervalMonthDayNano::new(0, -1, 1_500_000_000);
+        assert_eq!(text(1186, "-1 day 0:00:01.5"), Ok(ScalarValue::IntervalMonthDayNano(Some(interval))));
+        assert_eq!(text(1186, "1 dax"), Err("22007"));
+        assert_eq!(text(1186, "99999999999 days"), Err("22015"));
         assert_eq!(text(25, "a\0b"), Err("22021"));
         let uuid = "00112233-4455-6677-8899-aabbccddeeff";
         assert_eq!(text(2950, "00112233445566778899AABBCCDDEEFF"), Ok(ScalarValue::Utf8View(Some(uuid.into()))));
@@ -314,6 +335,9 @@ mod tests {
         let binary = |oid, value: &[u8]| decoded(oid, Format::Binary, value);
         assert_eq!(binary(20, &[0, 0, 0, 0, 0, 0, 0, 7]), Ok(ScalarValue::Int64(Some(7))));
         assert_eq!(binary(20, &[0]), Err("22P03"));
+        // An integer's bytes are no bigint: whoever sends -1 does not mean 4294967295.
+        assert_eq!(binary(20, &[0xff; 4]), Err("22P03"));
+        assert_eq!(binary(26, &[0xff; 4]), Ok(ScalarValue::Int64(Some(4_294_967_295))));
         assert_eq!(binary(1082, &[0xff, 0xff, 0xd5, 0x33]), Ok(ScalarValue::Date32(Some(0))));
         assert_eq!(binary(1700, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 7]), Ok(ScalarValue::Decimal128(Some(7), 38, 0)));
         assert_eq!(binary(25, &[0xff]), Err("22021"));
@@ -325,6 +349,6 @@ mod tests {
 
     #[test]
     fn null_has_its_type() {
-        assert_eq!(decode(1, &parameter(23), Format::Binary, None).unwrap(), ScalarValue::Int32(None));
+        assert_eq!(decode(Some(1), &parameter(23), Format::Binary, None).unwrap(), ScalarValue::Int32(None));
     }
 }

@@ -109,7 +109,25 @@ impl ClientNames<'_> {
                 Ok(None)
             }
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => {
+                if matches!(data_type, DataType::Interval { .. }) {
+                    write_out_interval(expr);
+                }
                 self.cast(expr, data_type)
+            }
+            Expr::Interval(interval) if interval.leading_field.is_none() => {
+                write_out_interval(&mut interval.value);
+                Ok(None)
+            }
+            Expr::AnyOp { right, .. } => {
+                // x = ANY('{a,b}')
+                let array = match right.as_ref() {
+                    Expr::Value(literal) => array_literal(&literal.value, &DataType::Text),
+                    _ => None,
+                };
+                if let Some(array) = array {
+                    **right = array;
+                }
+                Ok(None)
             }
             _ => Ok(None),
         }
@@ -331,6 +349,16 @@ fn known_type(data_type: &DataType) -> SqlResult<Option<DataType>> {
     })
 }
 
+/// A constant interval with a time of day, or in ISO 8601's form, in the words that the binder reads. What is wrong with others, it tells.
+fn write_out_interval(value: &mut Expr) {
+    let Expr::Value(literal) = value else { return };
+    let Value::SingleQuotedString(written) = &mut literal.value else { return };
+    let is_words = !written.contains([':', 'P', '@']) && !written.to_ascii_lowercase().contains("ago");
+    if !is_words && let Ok((months, days, nanos)) = damson_pg::values::interval_from_text(written) {
+        *written = format!("{months} months {days} days {nanos} nanoseconds");
+    }
+}
+
 /// `'{a,b}'` as an array of a type; None where its elements are not plain words.
 fn array_literal(literal: &Value, item: &DataType) -> Option<Expr> {
     let Value::SingleQuotedString(written) = literal else { return None };
@@ -541,6 +569,17 @@ mod tests {
                 "SELECT oid::regclass::text FROM pg_class",
                 "SELECT damson_regclass_name(damson_regclass(oid)) FROM pg_class",
                 vec!["damson_regclass", "damson_regclass_name"],
+            ),
+            (
+                "SELECT INTERVAL '-1 day 00:00:01.5', '3:00:00'::INTERVAL, INTERVAL '1 day'",
+                "SELECT INTERVAL '0 months -1 days 1500000000 nanoseconds', \
+                 '0 months 0 days 10800000000000 nanoseconds'::INTERVAL, INTERVAL '1 day'",
+                vec![],
+            ),
+            (
+                "SELECT 1 FROM pg_class WHERE relkind = ANY('{r,v}')",
+                "SELECT 1 FROM pg_class WHERE relkind = ANY(ARRAY[CAST('r' AS TEXT), CAST('v' AS TEXT)])",
+                vec![],
             ),
             (
                 "SELECT oid::regclass AS r FROM pg_class",

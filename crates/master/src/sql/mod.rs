@@ -48,7 +48,7 @@ mod wide_numbers;
 mod with;
 
 pub use as_of::Version;
-pub use copy::{ClientCopy, ClientRows, client_copy, format_of_name};
+pub use copy::{ClientCopy, ClientFormat, ClientRows, client_copy, format_of_name};
 pub use expression::{parse_expression, values_query};
 pub use files::{FilesInFrom, files_in_from};
 pub use names::{DATABASE, DEFAULT_SCHEMA, DEFAULT_TABLESPACE, fold};

@@ -2,6 +2,7 @@
 
 mod array;
 mod datetime;
+mod interval;
 mod numeric;
 mod parse;
 mod text;
@@ -10,6 +11,7 @@ pub use array::{TooLong, array_from_pg, array_to_pg, array_to_text};
 pub use datetime::{
     OutOfRange, date_from_pg, date_to_pg, interval_from_pg, interval_to_pg, timestamp_from_pg, timestamp_to_pg,
 };
+pub use interval::{IntervalError, interval_from_text};
 pub use numeric::{NumericError, numeric_from_pg, numeric_scale, numeric_to_pg};
 pub use parse::{array_from_text, bytea_from_text, numeric_from_text};
 pub use text::{

@@ -1,21 +1,29 @@
 //! COPY between a table and the client: FROM STDIN, TO STDOUT. Protocols that carry rows ask for it; the others' parser refuses it.
 
-use super::options::{Options, not_for_clients};
+use super::options::Options;
 use crate::error::SqlResult;
 use crate::sql::cursor::{Cursor, is_word, tokenize};
 use crate::sql::guard;
 use crate::sql::limits::STATEMENT_BYTES_MAX;
 use crate::sql::statement::{Name, RelationName};
 use crate::sql::text::Text;
-use damson_cluster::CopyFormat;
+use damson_cluster::{CsvOptions, TextOptions};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// `COPY t FROM STDIN`, `COPY {t | (query)} TO STDOUT`.
 #[derive(Clone, Debug)]
 pub struct ClientCopy {
     pub rows: ClientRows,
-    /// Text, which is what is not said, or CSV.
-    pub format: CopyFormat,
+    pub format: ClientFormat,
+}
+
+/// How rows travel; as text, if nothing else is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientFormat {
+    Text(TextOptions),
+    Csv(CsvOptions),
+    /// PostgreSQL's binary format.
+    Binary,
 }
 
 /// Which rows go to the client, or come from it.
@@ -76,13 +84,9 @@ pub fn client_copy(sql: &str) -> Option<SqlResult<ClientCopy>> {
 }
 
 fn with_options(cursor: &mut Cursor<'_>, rows: ClientRows) -> SqlResult<ClientCopy> {
-    let at = cursor.position();
     let format = Options::parse(cursor)?.of_client()?;
     cursor.end()?;
-    match format {
-        CopyFormat::Csv(_) | CopyFormat::Text(_) => Ok(ClientCopy { rows, format }),
-        CopyFormat::Json(_) | CopyFormat::Parquet(_) => Err(not_for_clients("FORMAT", at)),
-    }
+    Ok(ClientCopy { rows, format })
 }
 
 /// The parenthesis that closes the one at `open`.
@@ -103,7 +107,6 @@ fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::error::SqlState;
-    use damson_cluster::{CsvOptions, TextOptions};
 
     fn copy(sql: &str) -> ClientCopy {
         client_copy(sql).expect(sql).expect(sql)
@@ -112,14 +115,18 @@ mod tests {
     #[test]
     fn rows_of_clients_are_text_unless_they_say() {
         let plain = copy("COPY s.t (a, \"B\") FROM STDIN;");
-        assert_eq!(plain.format, CopyFormat::Text(TextOptions::default()));
+        assert_eq!(plain.format, ClientFormat::Text(TextOptions::default()));
         let ClientRows::From { table, columns } = plain.rows else { panic!("a table") };
         assert_eq!((table.name.as_str(), columns.len(), columns[1].text.as_str()), ("t", 2, "B"));
         let csv = copy("copy t from stdin with (format csv, header, delimiter '|')");
         let want = CsvOptions { header: true, delimiter: b'|', ..CsvOptions::default() };
-        assert_eq!(csv.format, CopyFormat::Csv(want));
+        assert_eq!(csv.format, ClientFormat::Csv(want));
         let old = copy("COPY t FROM STDIN DELIMITER ';'");
-        assert_eq!(old.format, CopyFormat::Text(TextOptions { delimiter: b';', ..TextOptions::default() }));
+        assert_eq!(old.format, ClientFormat::Text(TextOptions { delimiter: b';', ..TextOptions::default() }));
+        for binary in ["COPY t FROM STDIN (FORMAT 'BINARY')", "COPY t TO STDOUT WITH BINARY", "copy t to stdout binary"]
+        {
+            assert_eq!(copy(binary).format, ClientFormat::Binary, "{binary}");
+        }
         let query = copy("COPY (SELECT (1) AS \"é)\") TO STDOUT CSV");
         assert!(matches!(query.rows, ClientRows::OfQuery(query) if query == "SELECT (1) AS \"é)\""));
         assert!(matches!(copy("COPY t TO STDOUT").rows, ClientRows::To { .. }));
@@ -138,6 +145,8 @@ mod tests {
             ("COPY t FROM STDIN LOG ERRORS SEGMENT REJECT LIMIT 5", SqlState::FEATURE_NOT_SUPPORTED),
             ("COPY t TO STDOUT (SINGLE_FILE)", SqlState::FEATURE_NOT_SUPPORTED),
             ("COPY t FROM STDIN (NOTHING)", SqlState::SYNTAX_ERROR),
+            ("COPY t FROM STDIN (FORMAT binary, DELIMITER ',')", SqlState::SYNTAX_ERROR),
+            ("COPY t TO STDOUT BINARY CSV", SqlState::SYNTAX_ERROR),
         ] {
             assert_eq!(client_copy(sql).expect(sql).unwrap_err().state, state, "{sql}");
         }

@@ -7,6 +7,9 @@ use damson_cluster::{Codec, CopyFormat, CsvOptions, Encoding, JsonOptions, Parqu
 /// Characters that mean something after a backslash, or begin a number: no delimiters of PostgreSQL's text format.
 const NO_TEXT_DELIMITERS: &[u8] = b"\\.abcdefghijklmnopqrstuvwxyz0123456789";
 
+/// The hint of errors about formats of files.
+pub(super) const FORMATS: &str = "Use csv, text, json or parquet.";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Csv,
@@ -29,21 +32,16 @@ impl Kind {
     /// Of FORMAT's value.
     ///
     /// # Errors
-    /// 22023, 0A000; without a position.
+    /// 22023; without a position.
     pub fn of(format: &str) -> SqlResult<Kind> {
-        let hint = "Use csv, text, json or parquet.";
         match format.to_ascii_lowercase().as_str() {
             "csv" => Ok(Kind::Csv),
             "text" => Ok(Kind::Text),
             "json" | "jsonl" | "ndjson" => Ok(Kind::Json),
             "parquet" => Ok(Kind::Parquet),
-            "binary" => {
-                let message = "COPY format binary is not supported";
-                Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint(hint))
-            }
             other => {
                 let message = format!("COPY format \"{other}\" not recognized");
-                Err(SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(hint))
+                Err(SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(FORMATS))
             }
         }
     }
@@ -104,7 +102,12 @@ pub(super) struct FormatOptions {
 impl FormatOptions {
     /// Whether one was written that belongs to a format.
     pub fn is_any(&self) -> bool {
-        self.names().into_iter().flatten().next().is_some()
+        self.first().is_some()
+    }
+
+    /// One that was written that belongs to a format, and where.
+    pub fn first(&self) -> Option<(&'static str, usize)> {
+        self.names().into_iter().flatten().next()
     }
 
     /// What was written, with positions; but not the encoding UTF-8, which every format has.

@@ -6,7 +6,7 @@ mod format;
 mod options;
 mod reject;
 
-pub use client::{ClientCopy, ClientRows, client_copy};
+pub use client::{ClientCopy, ClientFormat, ClientRows, client_copy};
 pub use format::format_of_name;
 
 use super::cursor::Cursor;

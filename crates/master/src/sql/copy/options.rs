@@ -1,7 +1,8 @@
 //! COPY's options, in parentheses or in the old style, and what they make of a statement.
 
+use super::client::ClientFormat;
 use super::encoding::encoding;
-use super::format::{FormatOptions, Kind, codec_to_read, kind_of_name};
+use super::format::{FORMATS, FormatOptions, Kind, codec_to_read, kind_of_name};
 use super::reject::Reject;
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::bytes_of_size;
@@ -17,6 +18,8 @@ pub(super) type Slot<T> = Option<(T, usize)>;
 #[derive(Default)]
 pub(super) struct Options {
     kind: Slot<Kind>,
+    /// FORMAT binary, which only clients have.
+    binary: Slot<()>,
     format: FormatOptions,
     /// None within: `auto`.
     compression: Slot<Option<Codec>>,
@@ -226,6 +229,9 @@ impl Options {
     fn kind(&mut self, cursor: &mut Cursor<'_>) -> SqlResult<()> {
         let at = cursor.position();
         let format = word(cursor)?;
+        if format.eq_ignore_ascii_case("binary") {
+            return put(&mut self.binary, (), at);
+        }
         put(&mut self.kind, Kind::of(&format).map_err(|error| error.at(at))?, at)
     }
 
@@ -236,6 +242,7 @@ impl Options {
 
     pub fn copy_from(self, table: RelationName, columns: Vec<Name>, sources: Vec<String>) -> SqlResult<CopyFrom> {
         self.refuse("FROM", &self.only_to())?;
+        self.refuse_binary()?;
         let on_bad_row = self.reject.on_bad_row()?;
         let named = kind_of_names(&sources)?;
         let format_by_files = self.kind.is_none() && named.is_none() && !self.format.is_any();
@@ -257,6 +264,7 @@ impl Options {
             return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(at));
         }
         self.refuse_other_encodings()?;
+        self.refuse_binary()?;
         let kind = self.kind.map_or(Kind::Csv, |(kind, _)| kind);
         let copy = CopyFrom {
             table,
@@ -284,11 +292,23 @@ impl Options {
         }
     }
 
+    /// # Errors
+    /// 0A000.
+    fn refuse_binary(&self) -> SqlResult<()> {
+        match self.binary {
+            Some(((), at)) => {
+                let message = "COPY format binary is not supported for files";
+                Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint(FORMATS).at(at))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The format of rows between the server and a client.
     ///
     /// # Errors
-    /// 0A000 for what only files have.
-    pub fn of_client(self) -> SqlResult<CopyFormat> {
+    /// 0A000 for what only files have; 42601 for what lines have and the binary format has not.
+    pub fn of_client(self) -> SqlResult<ClientFormat> {
         let of_files = [
             self.compression.as_ref().map(|(_, at)| ("COMPRESSION", *at)),
             self.secret.as_ref().map(|(_, at)| ("SECRET", *at)),
@@ -298,12 +318,25 @@ impl Options {
         if let Some((name, at)) = others.flatten().next() {
             return Err(not_for_clients(name, at));
         }
-        let kind = self.kind.map_or(Kind::Text, |(kind, _)| kind);
-        self.format.format(kind, "")
+        let syntax_error = |message: String, at| Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(at));
+        match (self.binary, self.kind, self.format.first()) {
+            (Some(_), Some((_, at)), _) => syntax_error("conflicting or redundant options".to_owned(), at),
+            (Some(_), None, Some((name, at))) => syntax_error(format!("cannot specify {name} in BINARY mode"), at),
+            (Some(_), None, None) => Ok(ClientFormat::Binary),
+            (None, kind, _) => {
+                let (kind, at) = kind.unwrap_or((Kind::Text, 0));
+                match self.format.format(kind, "")? {
+                    CopyFormat::Text(options) => Ok(ClientFormat::Text(options)),
+                    CopyFormat::Csv(options) => Ok(ClientFormat::Csv(options)),
+                    CopyFormat::Json(_) | CopyFormat::Parquet(_) => Err(not_for_clients("FORMAT", at)),
+                }
+            }
+        }
     }
 
     pub fn copy_to(self, source: CopySource, path: String) -> SqlResult<CopyTo> {
         self.refuse("TO", &self.only_from())?;
+        self.refuse_binary()?;
         self.refuse_other_encodings()?;
         let single_file = self.single_file.is_some_and(|(single, _)| single);
         if single_file {
