@@ -27,7 +27,6 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -86,8 +85,6 @@ pub(super) struct Connection<S> {
     told: HashMap<&'static str, String>,
     /// After an error in the extended protocol, up to Sync.
     is_skipping: bool,
-    /// When the statement that runs has taken too long.
-    deadline: Option<Instant>,
 }
 
 /// Serves a client until it goes, or `shutdown`.
@@ -125,7 +122,6 @@ pub(super) async fn serve(
         backend,
         told: HashMap::new(),
         is_skipping: false,
-        deadline: None,
     };
     connection.welcome();
     let session = connection.session.clone();
@@ -218,14 +214,6 @@ pub(super) fn sql_error(malformed: &Malformed) -> SqlError {
 /// Runs planning or a command off the threads that serve sockets. Dropping the future aborts it.
 async fn on_cpu<T: Send + 'static>(cpu: &Handle, work: BoxFuture<'static, SqlResult<T>>) -> SqlResult<T> {
     AbortOnDropHandle::new(cpu.spawn(work)).await.map_err(task_ended)?
-}
-
-/// Never, without a deadline.
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -372,21 +360,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Starts a statement, which cancel requests end from now on.
-    pub(super) fn start(&mut self, job: Job) -> Execution {
-        self.deadline = self.next_deadline();
+    pub(super) fn start(&self, job: Job) -> Execution {
         let cancel = self.cancellable();
         Execution::start(&self.session, &self.master.cpu, job, cancel)
     }
 
     /// A statement goes on that was left for others: cancel requests end it again.
-    pub(super) fn resume(&mut self, execution: &Execution) {
-        self.deadline = self.next_deadline();
+    pub(super) fn resume(&self, execution: &Execution) {
         self.backend.runs(Some(execution.cancellation()));
-    }
-
-    /// Of a statement that begins, or goes on, now.
-    fn next_deadline(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.session.statement_timeout()?)
     }
 
     /// What the next cancel request cancels.
@@ -396,24 +377,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         cancel
     }
 
-    /// What happens next in a statement, unless the client goes meanwhile. What takes too long is cancelled.
+    /// What happens next in a statement, unless the client goes meanwhile.
     pub(super) async fn next(&mut self, execution: &mut Execution) -> Result<Event, Failed> {
         tokio::select! {
             biased;
-            event = execution.next() => return Ok(event?),
-            gone = self.wire.gone() => return Err(gone.into()),
-            () = until(self.deadline) => execution.cancellation().cancel(),
-        }
-        // What commits already ends well.
-        tokio::select! {
-            biased;
-            event = execution.next() => match event {
-                Err(error) if error.state == SqlState::QUERY_CANCELED => {
-                    let message = "canceling statement due to statement timeout";
-                    Err(SqlError::new(SqlState::QUERY_CANCELED, message).into())
-                }
-                event => Ok(event?),
-            },
+            event = execution.next() => Ok(event?),
             gone = self.wire.gone() => Err(gone.into()),
         }
     }

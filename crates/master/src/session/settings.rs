@@ -50,11 +50,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("standard_conforming_strings", "on", "Always on."),
     ("statement_timeout", "0", "How long a statement may take, its rows included; 0 is as long as it takes."),
     (
-        "statement_timeout",
-        "0",
-        "How long a statement of the PostgreSQL protocol may take until it, or a portion of its rows, is there; 0 is as long as it takes.",
-    ),
-    (
         "synchronous_commit",
         "on",
         "off: COMMIT does not wait for the disk, and a loss of power can lose the last ones. group is on: they share a wait.",
@@ -168,10 +163,6 @@ impl Settings {
         self.duration("lock_timeout")
     }
 
-    pub(super) fn statement_timeout(&self) -> Option<Duration> {
-        self.duration("statement_timeout")
-    }
-
     pub(super) fn idle_in_transaction_timeout(&self) -> Option<Duration> {
         self.duration("idle_in_transaction_session_timeout")
     }
@@ -256,7 +247,7 @@ fn boolean(text: &str) -> Option<bool> {
 /// 22023.
 fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
     let (fits, hint) = match name {
-        "lock_timeout" | "statement_timeout" | "idle_in_transaction_session_timeout" => {
+        "lock_timeout" | "idle_in_transaction_session_timeout" => {
             (duration(value).is_some(), "It is a time: milliseconds, or a number with ms, s, min, h or d.")
         }
         "expand_max_rate" => (
@@ -358,11 +349,6 @@ impl Session {
     /// A setting's value; None for what is no setting.
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
         self.settings.lock().get(name).ok().map(|(_, value, _)| value)
-    }
-
-    /// None where a statement may take as long as it takes.
-    pub(crate) fn statement_timeout(&self) -> Option<Duration> {
-        self.settings.lock().statement_timeout()
     }
 
     pub(super) fn reset(&self, name: Option<&str>) -> SqlResult<Outcome> {
