@@ -163,6 +163,10 @@ impl Settings {
         self.duration("lock_timeout")
     }
 
+    pub(super) fn statement_timeout(&self) -> Option<Duration> {
+        self.duration("statement_timeout")
+    }
+
     pub(super) fn idle_in_transaction_timeout(&self) -> Option<Duration> {
         self.duration("idle_in_transaction_session_timeout")
     }
@@ -247,7 +251,7 @@ fn boolean(text: &str) -> Option<bool> {
 /// 22023.
 fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
     let (fits, hint) = match name {
-        "lock_timeout" | "idle_in_transaction_session_timeout" => {
+        "lock_timeout" | "statement_timeout" | "idle_in_transaction_session_timeout" => {
             (duration(value).is_some(), "It is a time: milliseconds, or a number with ms, s, min, h or d.")
         }
         "expand_max_rate" => (
