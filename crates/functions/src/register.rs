@@ -50,6 +50,7 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         scalar::now(),
         scalar::localtimestamp(),
         scalar::pg_typeof(),
+        scalar::text_to_json(),
         scalar::round(),
         scalar::trunc(),
         scalar::ceil(),
