@@ -5,6 +5,7 @@
 //! literals, which is all that DataFusion's table function reads, becomes a subquery.
 
 use super::ast::select_of;
+use super::column_names::name_of_item;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::sql::{self, SERIES, UNNEST, fold, is_set, refuse_sets, returns_set, set_not_allowed, walk, walk_mut};
 use sqlparser::ast::{
@@ -63,8 +64,13 @@ impl Rows<'_> {
             return Ok(());
         }
         for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                let _: ControlFlow<()> = walk_mut(expr, &mut Unnested { queries: 0, unnests: 0 });
+            let name = name_of_item(item);
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                && unnest_series(expr)
+                && let SelectItem::UnnamedExpr(expr) = item
+            {
+                // The name that it had without.
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
             }
         }
         Ok(())
@@ -160,7 +166,7 @@ fn derived(args: &[FunctionArg], alias: Option<TableAlias>) -> SqlResult<TableFa
             if let SetExpr::Select(select) = subquery.body.as_mut() {
                 for item in &mut select.projection {
                     if let SelectItem::ExprWithAlias { expr, .. } = item {
-                        let _: ControlFlow<()> = walk_mut(expr, &mut Unnested { queries: 0, unnests: 0 });
+                        unnest_series(expr);
                     }
                 }
             }
@@ -205,10 +211,18 @@ fn name_column(alias: &mut Option<TableAlias>, function: &str) {
     }
 }
 
-/// Puts `unnest` around series that have none, and a type on a step that is a text.
+/// Puts `unnest` around series that have none, and a type on a step that is a text. Whether there were any.
+fn unnest_series(expr: &mut Expr) -> bool {
+    let mut unnested = Unnested { queries: 0, unnests: 0, has_changed: false };
+    let _: ControlFlow<()> = walk_mut(expr, &mut unnested);
+    unnested.has_changed
+}
+
 struct Unnested {
+    /// Around what is looked at.
     queries: usize,
     unnests: usize,
+    has_changed: bool,
 }
 
 impl VisitorMut for Unnested {
@@ -238,6 +252,7 @@ impl VisitorMut for Unnested {
             if self.unnests == 0 {
                 let series = expr.clone();
                 *expr = unnest(series);
+                self.has_changed = true;
             }
         }
         ControlFlow::Continue(())
@@ -463,16 +478,23 @@ mod tests {
     #[test]
     fn other_series_are_unnested() {
         for (text, expected) in [
-            ("SELECT generate_series(1, a) FROM t", "SELECT unnest(generate_series(1, a)) FROM t"),
-            ("SELECT unnest(generate_series(1, a)) FROM t", "SELECT unnest(generate_series(1, a)) FROM t"),
-            ("SELECT count(*), generate_series(1, 2)", "SELECT count(*), unnest(generate_series(1, 2))"),
             (
-                "SELECT generate_series(1, 2), generate_series(1, 3)",
-                "SELECT unnest(generate_series(1, 2)), unnest(generate_series(1, 3))",
+                "SELECT generate_series(1, a) FROM t",
+                "SELECT unnest(generate_series(1, a)) AS \"generate_series\" FROM t",
+            ),
+            ("SELECT unnest(generate_series(1, a)) FROM t", "SELECT unnest(generate_series(1, a)) FROM t"),
+            (
+                "SELECT count(*), generate_series(1, 2) + 1",
+                "SELECT count(*), unnest(generate_series(1, 2)) + 1 AS \"?column?\"",
             ),
             (
-                "SELECT generate_series(a, b, '1 day') FROM t",
-                "SELECT unnest(generate_series(a, b, CAST('1 day' AS INTERVAL))) FROM t",
+                "SELECT generate_series(1, 2), generate_series(1, 3)",
+                "SELECT unnest(generate_series(1, 2)) AS \"generate_series\", \
+                 unnest(generate_series(1, 3)) AS \"generate_series\"",
+            ),
+            (
+                "SELECT generate_series(a, b, '1 day') AS d FROM t",
+                "SELECT unnest(generate_series(a, b, CAST('1 day' AS INTERVAL))) AS d FROM t",
             ),
         ] {
             assert_eq!(rewritten(text).unwrap(), expected);
