@@ -258,6 +258,29 @@ async fn a_cancel_request_ends_the_statement_and_nothing_else() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_ends_at_its_timeout() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    client.batch_execute("SET statement_timeout = '300ms'").await.unwrap();
+    for sql in [LONG, "SELECT pg_sleep(3600)"] {
+        let ended = tokio::time::timeout(ANSWER_MAX, client.simple_query(sql)).await.expect("it ends").unwrap_err();
+        let error = ended.as_db_error().expect("the server's");
+        assert_eq!((error.code().code(), error.message()), ("57014", "canceling statement due to statement timeout"));
+        let ended = tokio::time::timeout(ANSWER_MAX, client.query(sql, &[])).await.expect("it ends").unwrap_err();
+        assert_eq!(sqlstate(&ended), "57014");
+    }
+    // Of rows that have begun to come, too, and the block has failed.
+    client.batch_execute("BEGIN").await.unwrap();
+    let rows = "SELECT x FROM generate_series(1, 100000000000) AS g(x)";
+    let ended = tokio::time::timeout(ANSWER_MAX, client.query(rows, &[])).await.expect("it ends").unwrap_err();
+    assert_eq!(sqlstate(&ended), "57014");
+    assert_eq!(sqlstate(&client.simple_query("SELECT 1").await.unwrap_err()), "25P02");
+    client.batch_execute("ROLLBACK; SET statement_timeout = 0").await.unwrap();
+    assert_eq!(value(&client, "SELECT pg_sleep(0.5)").await.as_deref(), Some(""));
+    server.stop().await;
+}
+
 /// What COPY TO STDOUT gives.
 async fn copied(client: &Client, sql: &str) -> String {
     let stream = client.copy_out(sql).await.expect(sql);

@@ -4,12 +4,13 @@ use crate::aggregate::{Average, Sum, SumFlavour};
 use crate::rules::{PostgresRule, PostgresTypes, WideOperators};
 use crate::scalar::{
     self, AddOperator, FloatDivide, IntArithmetic, IntCast, IntNegate, IntOperator, Lengthening, Logarithm, Modulo,
-    NumericAdd, NumericCast, NumericDivide, NumericModulo, NumericMultiply,
+    NumericAdd, NumericCast, NumericDivide, NumericModulo, NumericMultiply, Series,
 };
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::{math, string, unicode};
+use datafusion::functions_nested::range;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
@@ -40,6 +41,7 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         ScalarUDF::from(Lengthening::new(string::repeat())),
         ScalarUDF::from(Lengthening::new(unicode::lpad())),
         ScalarUDF::from(Lengthening::new(unicode::rpad())),
+        ScalarUDF::from(Series::new(range::gen_series_udf())),
         scalar::text_to_float4(),
         scalar::text_to_float8(),
         scalar::text_to_date(),
@@ -50,6 +52,7 @@ static SCALARS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         scalar::now(),
         scalar::localtimestamp(),
         scalar::pg_typeof(),
+        scalar::text_to_json(),
         scalar::round(),
         scalar::trunc(),
         scalar::ceil(),

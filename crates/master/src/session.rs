@@ -19,6 +19,7 @@ mod copy_history;
 mod create_as;
 mod expand;
 mod explain;
+mod fetch;
 mod files;
 mod history;
 mod identity;

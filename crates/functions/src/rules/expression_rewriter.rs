@@ -9,7 +9,7 @@ use crate::FunctionError;
 use crate::limits::NUMERIC_DIGITS_MAX;
 use crate::numeric_type::digits_of;
 use crate::register::{aggregate, scalar};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNodeRewriter};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
@@ -241,7 +241,20 @@ impl ExpressionRewriter<'_> {
             return self.binary(BinaryExpr::new(left, Operator::Modulo, right));
         }
         let call = function_calls::rewritten(ScalarFunction { func, args }, self.schema)?;
-        self.coerce(Expr::ScalarFunction(call))
+        let is_series = call.func.name() == "generate_series";
+        let coerced = self.coerce(Expr::ScalarFunction(call))?;
+        match if is_series { coerced.data.get_type(self.schema)? } else { DataType::Null } {
+            // Of nanoseconds, as DataFusion makes it.
+            DataType::List(item) if matches!(item.data_type(), DataType::Timestamp(..)) => {
+                let micros = match item.data_type() {
+                    DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+                    other => other.clone(),
+                };
+                let list = DataType::List(Arc::new(item.as_ref().clone().with_data_type(micros)));
+                Ok(Transformed::yes(cast(coerced.data, list)))
+            }
+            _ => Ok(coerced),
+        }
     }
 
     fn aggregate(&self, mut function: AggregateFunction) -> Result<Transformed<Expr>> {

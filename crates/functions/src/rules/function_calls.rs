@@ -54,6 +54,7 @@ pub fn rewritten(call: ScalarFunction, schema: &DFSchema) -> Result<ScalarFuncti
         "to_char" | "date_trunc" => {
             args = args.into_iter().map(|arg| local_time(arg, schema)).collect::<Result<_>>()?
         }
+        "generate_series" => args = args.into_iter().map(|arg| date_as_instant(arg, schema)).collect::<Result<_>>()?,
         "timezone" => {
             args = args.into_iter().enumerate().map(|(at, arg)| instant(at, arg, schema)).collect::<Result<_>>()?
         }
@@ -78,6 +79,12 @@ pub fn literals_for(function: &str, args: Vec<Expr>) -> Vec<Expr> {
         other => other,
     };
     args.into_iter().map(widen).collect()
+}
+
+/// A series of dates is one of instants.
+fn date_as_instant(arg: Expr, schema: &DFSchema) -> Result<Expr> {
+    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+    Ok(if arg.get_type(schema)? == DataType::Date32 { cast(arg, instant) } else { arg })
 }
 
 /// The second argument of `timezone`, which is an instant where it is a text.

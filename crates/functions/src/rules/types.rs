@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The zone of `timestamptz`, as DataFusion writes it: values are instants.
 const UTC: &str = "+00:00";
 
-/// In the name of the field that a cast to `varchar(n)` or `char(n)` has as its type, between the function that cuts and
+/// In the name of the field that a cast to `varchar(n)`, `char(n)` or `json` has as its type, between the function that cuts or checks and
 /// n. Metadata would become part of the types of columns, and make VALUES and UNION refuse them next to text.
 const SEPARATOR: char = ':';
 
@@ -37,6 +37,7 @@ impl TypePlanner for PostgresTypes {
             Sql::Char(None) | Sql::Character(None) => {
                 text("to_bpchar", &CharacterLength::IntegerLength { length: 1, unit: None })
             }
+            Sql::JSON => Some(Arc::new(Field::new(format!("text_to_json{SEPARATOR}0"), DataType::Utf8View, true))),
             Sql::Timestamp(None | Some(6), zone) => {
                 let zone = match zone {
                     TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => Some(Arc::from(UTC)),
@@ -63,11 +64,14 @@ fn text(function: &str, length: &CharacterLength) -> Option<FieldRef> {
     Some(Arc::new(Field::new(format!("{function}{SEPARATOR}{length}"), DataType::Utf8View, true)))
 }
 
-/// The function call in place of a cast to `varchar(n)` or `char(n)`, of what is cast as `text`; None for a
+/// The function call in place of a cast to `varchar(n)`, `char(n)` or `json`, of what is cast as `text`; None for a
 /// cast to another type.
 pub fn cut(cast: &Cast, text: impl FnOnce() -> Expr) -> Option<Expr> {
     let (function, length) = cast.field.name().split_once(SEPARATOR)?;
     let length: i32 = length.parse().ok()?;
+    if function == "text_to_json" {
+        return Some(scalar(function).call(vec![text()]));
+    }
     matches!(function, "to_varchar" | "to_bpchar").then(|| scalar(function).call(vec![text(), lit(length)]))
 }
 

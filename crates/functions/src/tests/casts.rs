@@ -52,6 +52,7 @@ async fn what_does_not_fit() {
         ("SELECT s::numeric(5,2) FROM t", "22P02"),
         ("SELECT s::float8 FROM t", "22P02"),
         ("SELECT s::boolean FROM t", "22P02"),
+        ("SELECT '{a}'::json", "22P02"),
         ("SELECT 'x'::date", "22007"),
         ("SELECT s::date FROM t", "22007"),
         ("SELECT s::timestamp FROM t", "22007"),
@@ -105,6 +106,7 @@ async fn casts_to_varchar_cut() {
         ("12345::varchar(3), n::varchar(3)", "123|1.5"),
         ("'ab   '::char(5) = 'ab', length('ab'::char(5)), 'xy'::char, 'abc'::char(2)", "true|2|x|ab"),
         ("'abcdef'::varchar, CAST(NULL AS varchar(2))", "abcdef|"),
+        ("'{\"a\": [1, null]}'::json, CAST(NULL AS json)", "{\"a\": [1, null]}|"),
     ])
     .await;
 }

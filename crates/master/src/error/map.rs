@@ -94,6 +94,7 @@ fn of_datafusion_ref(error: &DataFusionError) -> SqlError {
         DataFusionError::NotImplemented(what) => SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, first_line(what)),
         DataFusionError::SchemaError(schema, _) => of_schema(schema),
         DataFusionError::Plan(message) => of_plan(message),
+        DataFusionError::Execution(message) if no_function(message).is_some() => of_plan(message),
         DataFusionError::ResourcesExhausted(what) => SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory")
             .with_detail(first_line(what))
             .with_hint("run fewer statements at once, or raise --memory"),
@@ -142,6 +143,16 @@ fn of_schema(error: &SchemaError) -> SqlError {
 /// DataFusion's binder has one error for everything: what it says tells which.
 fn of_plan(message: &str) -> SqlError {
     let message = first_line(message);
+    if let Some(error) = no_function(&message) {
+        return error;
+    }
+    if let Some((_, rest)) = message.split_once("column \"")
+        && let Some((column, _)) = rest.split_once("\" must appear in the GROUP BY clause")
+    {
+        let message =
+            format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+        return SqlError::new(SqlState::GROUPING_ERROR, message);
+    }
     if let Some(table) = quoted_after(&message, "table '").filter(|_| message.contains("not found")) {
         let name = table.strip_prefix("damson.public.").or_else(|| table.strip_prefix("damson.")).unwrap_or(table);
         return SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
@@ -173,6 +184,23 @@ fn of_plan(message: &str) -> SqlError {
         SqlState::SYNTAX_OR_ACCESS_RULE
     };
     SqlError::new(state, message)
+}
+
+/// `Function 'sum' user-defined coercion failed with "… function sum(Utf8View) does not exist"`: one of ours refuses a type.
+fn no_function(message: &str) -> Option<SqlError> {
+    let (_, reason) = message.split_once("user-defined coercion failed with")?;
+    let (_, call) = reason.split_once("function ")?;
+    let (call, _) = call.split_once(" does not exist")?;
+    let (name, types) = call.split_once('(')?;
+    let types = types.trim_matches(['(', ')', '[', ']']).split(", ");
+    let sql_name = |word: &str| word.parse::<DataType>().map_or_else(|_| word.into(), |t| sql_type_name(&t));
+    let types = types.map(sql_name).collect::<Vec<_>>().join(", ");
+    let error = SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {name}({types}) does not exist"));
+    Some(
+        error.with_hint(
+            "No function matches the given name and argument types. You might need to add explicit type casts.",
+        ),
+    )
 }
 
 /// `Utf8View + Int64`, in DataFusion's words.
@@ -219,6 +247,22 @@ fn find<E: Error + 'static>(error: &DataFusionError) -> Option<&E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_binders_words_become_postgresql_s() {
+        let text = "Function 'sum' user-defined coercion failed with \"Error during planning: function sum(Utf8View) does not exist\"";
+        let error = of_datafusion(DataFusionError::Execution(text.into()));
+        assert_eq!(
+            (error.state, error.message.as_str()),
+            (SqlState::UNDEFINED_FUNCTION, "function sum(text) does not exist")
+        );
+        let text = "Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \"t.v\" \
+                    must appear in the GROUP BY clause or must be part of an aggregate function, currently only \"t.k\" \
+                    appears in the SELECT clause satisfies this requirement";
+        let error = of_datafusion(DataFusionError::Plan(text.into()));
+        let message = "column \"t.v\" must appear in the GROUP BY clause or be used in an aggregate function";
+        assert_eq!((error.state, error.message.as_str()), (SqlState::GROUPING_ERROR, message));
+    }
 
     #[tokio::test]
     async fn what_a_master_that_ends_cut_short_can_be_asked_of_another() {

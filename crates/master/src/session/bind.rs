@@ -5,6 +5,7 @@ use super::ast::{has_natural_join, hide_segment_id, mentions_segment_id};
 use super::client_names::{SessionFacts, write_out_client_names};
 use super::client_scopes::write_out_scopes;
 use super::column_names::name_columns;
+use super::fetch::limit_by_fetch;
 use super::keywords::{GET_KEYWORDS, GetKeywords};
 use super::merged_columns::merge_columns;
 use super::privileges::check_read;
@@ -104,6 +105,7 @@ impl Session {
             let mut query = query.clone();
             self.name_files(names, &mut query).await?;
             self.find_past(names, &state, &mut query).await?;
+            limit_by_fetch(&mut query).map_err(external)?;
             let is_aggregate = |name: &str| state.aggregate_functions().contains_key(name);
             give_rows(&mut query, &is_aggregate).map_err(external)?;
             name_relations(&mut query, names.search_schema(), None).map_err(external)?;

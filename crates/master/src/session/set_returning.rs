@@ -2,9 +2,10 @@
 //!
 //! In a select list `generate_series(…)` becomes a table of FROM where it can, which makes its rows one after the other, and else
 //! `unnest(generate_series(…))`, which makes an array first. In FROM its column gets PostgreSQL's name, and what is no series of integer
-//! literals, which is all that DataFusion's table function reads, becomes a subquery.
+//! constants, which is all that DataFusion's table function reads, becomes a subquery.
 
 use super::ast::select_of;
+use super::column_names::name_of_item;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::sql::{self, SERIES, UNNEST, fold, is_set, refuse_sets, returns_set, set_not_allowed, walk, walk_mut};
 use sqlparser::ast::{
@@ -63,14 +64,19 @@ impl Rows<'_> {
             return Ok(());
         }
         for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                let _: ControlFlow<()> = walk_mut(expr, &mut Unnested { queries: 0, unnests: 0 });
+            let name = name_of_item(item);
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                && unnest_series(expr)
+                && let SelectItem::UnnamedExpr(expr) = item
+            {
+                // The name that it had without.
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
             }
         }
         Ok(())
     }
 
-    /// A select list without FROM whose only set is a series of integer literals: rows then need no array. Aggregates and windows
+    /// A select list without FROM whose only set is a series of integer constants: rows then need no array. Aggregates and windows
     /// would see the rows, where PostgreSQL computes them before.
     fn move_to_from(&self, select: &mut Select) -> SqlResult<bool> {
         let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
@@ -87,7 +93,7 @@ impl Rows<'_> {
             }
         }
         let [series] = calls.sets.as_slice() else { return Ok(false) };
-        if calls.blocks_move || !is_named(series, SERIES) || !has_integer_literals(series) {
+        if calls.blocks_move || !is_named(series, SERIES) || !has_integer_constants(series) {
             return Ok(false);
         }
         let text = format!("SELECT 1 FROM {series} AS {SERIES}({SERIES})");
@@ -116,20 +122,21 @@ fn expr_of(item: &SelectItem) -> Option<&Expr> {
 fn in_from(factor: &mut TableFactor) -> SqlResult<()> {
     match factor {
         TableFactor::Table { args: Some(_), with_ordinality: true, .. }
+        | TableFactor::Function { with_ordinality: true, .. }
         | TableFactor::UNNEST { with_ordinality: true, .. } => {
             let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "WITH ORDINALITY is not supported");
             Err(error.with_hint("row_number() over () numbers rows."))
         }
         TableFactor::Table { name, args: Some(args), alias, .. } if last_name(name).as_deref() == Some(SERIES) => {
             name_column(alias, SERIES);
-            if !args.args.iter().all(is_integer_literal) {
+            if !args.args.iter().all(is_integer_constant) {
                 *factor = derived(&args.args, alias.take())?;
             }
             Ok(())
         }
         TableFactor::Function { name, args, alias, .. } if last_name(name).as_deref() == Some(SERIES) => {
             name_column(alias, SERIES);
-            if !args.iter().all(is_integer_literal) {
+            if !args.iter().all(is_integer_constant) {
                 *factor = derived(args, alias.take())?;
             }
             Ok(())
@@ -160,7 +167,7 @@ fn derived(args: &[FunctionArg], alias: Option<TableAlias>) -> SqlResult<TableFa
             if let SetExpr::Select(select) = subquery.body.as_mut() {
                 for item in &mut select.projection {
                     if let SelectItem::ExprWithAlias { expr, .. } = item {
-                        let _: ControlFlow<()> = walk_mut(expr, &mut Unnested { queries: 0, unnests: 0 });
+                        unnest_series(expr);
                     }
                 }
             }
@@ -205,10 +212,18 @@ fn name_column(alias: &mut Option<TableAlias>, function: &str) {
     }
 }
 
-/// Puts `unnest` around series that have none, and a type on a step that is a text.
+/// Puts `unnest` around series that have none, and a type on a step that is a text. Whether there were any.
+fn unnest_series(expr: &mut Expr) -> bool {
+    let mut unnested = Unnested { queries: 0, unnests: 0, has_changed: false };
+    let _: ControlFlow<()> = walk_mut(expr, &mut unnested);
+    unnested.has_changed
+}
+
 struct Unnested {
+    /// Around what is looked at.
     queries: usize,
     unnests: usize,
+    has_changed: bool,
 }
 
 impl VisitorMut for Unnested {
@@ -238,6 +253,7 @@ impl VisitorMut for Unnested {
             if self.unnests == 0 {
                 let series = expr.clone();
                 *expr = unnest(series);
+                self.has_changed = true;
             }
         }
         ControlFlow::Continue(())
@@ -406,16 +422,24 @@ fn arguments(function: &Function) -> Vec<&Expr> {
     arguments.collect()
 }
 
-fn has_integer_literals(function: &Function) -> bool {
+fn has_integer_constants(function: &Function) -> bool {
     let FunctionArguments::List(list) = &function.args else { return false };
-    list.clauses.is_empty() && list.args.iter().all(is_integer_literal)
+    list.clauses.is_empty() && list.args.iter().all(is_integer_constant)
 }
 
-fn is_integer_literal(argument: &FunctionArg) -> bool {
+/// What DataFusion's table function computes to a bigint.
+fn is_integer_constant(argument: &FunctionArg) -> bool {
     fn is_integer(expr: &Expr) -> bool {
+        use ast::BinaryOperator::{Divide, Minus, Modulo, Multiply, Plus};
         match expr {
             Expr::Value(v) => matches!(&v.value, Value::Number(text, _) if text.parse::<i64>().is_ok()),
-            Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => is_integer(expr),
+            Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } | Expr::Nested(expr) => is_integer(expr),
+            Expr::BinaryOp { left, op: Plus | Minus | Multiply | Divide | Modulo, right } => {
+                is_integer(left) && is_integer(right)
+            }
+            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => {
+                matches!(data_type, DataType::BigInt(None) | DataType::Int8(None)) && is_integer(expr)
+            }
             _ => false,
         }
     }
@@ -463,16 +487,23 @@ mod tests {
     #[test]
     fn other_series_are_unnested() {
         for (text, expected) in [
-            ("SELECT generate_series(1, a) FROM t", "SELECT unnest(generate_series(1, a)) FROM t"),
-            ("SELECT unnest(generate_series(1, a)) FROM t", "SELECT unnest(generate_series(1, a)) FROM t"),
-            ("SELECT count(*), generate_series(1, 2)", "SELECT count(*), unnest(generate_series(1, 2))"),
             (
-                "SELECT generate_series(1, 2), generate_series(1, 3)",
-                "SELECT unnest(generate_series(1, 2)), unnest(generate_series(1, 3))",
+                "SELECT generate_series(1, a) FROM t",
+                "SELECT unnest(generate_series(1, a)) AS \"generate_series\" FROM t",
+            ),
+            ("SELECT unnest(generate_series(1, a)) FROM t", "SELECT unnest(generate_series(1, a)) FROM t"),
+            (
+                "SELECT count(*), generate_series(1, 2) + 1",
+                "SELECT count(*), unnest(generate_series(1, 2)) + 1 AS \"?column?\"",
             ),
             (
-                "SELECT generate_series(a, b, '1 day') FROM t",
-                "SELECT unnest(generate_series(a, b, CAST('1 day' AS INTERVAL))) FROM t",
+                "SELECT generate_series(1, 2), generate_series(1, 3)",
+                "SELECT unnest(generate_series(1, 2)) AS \"generate_series\", \
+                 unnest(generate_series(1, 3)) AS \"generate_series\"",
+            ),
+            (
+                "SELECT generate_series(a, b, '1 day') AS d FROM t",
+                "SELECT unnest(generate_series(a, b, CAST('1 day' AS INTERVAL))) AS d FROM t",
             ),
         ] {
             assert_eq!(rewritten(text).unwrap(), expected);
@@ -483,6 +514,10 @@ mod tests {
     fn columns_of_from_are_called_as_their_tables() {
         for (text, expected) in [
             ("SELECT i FROM generate_series(1, 3) AS i", "SELECT i FROM generate_series(1, 3) AS i (i)"),
+            (
+                "SELECT g FROM generate_series(1, (10 * 5)::bigint) AS g",
+                "SELECT g FROM generate_series(1, (10 * 5)::BIGINT) AS g (g)",
+            ),
             ("SELECT g FROM generate_series(1, 3) AS i (g)", "SELECT g FROM generate_series(1, 3) AS i (g)"),
             (
                 "SELECT * FROM generate_series(1, 3)",

@@ -54,7 +54,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "on",
         "off: COMMIT does not wait for the disk, and a loss of power can lose the last ones. group is on: they share a wait.",
     ),
-    ("timezone", "UTC", "Always UTC."),
+    ("timezone", "UTC", "Always UTC; by any of its names."),
     ("transaction_isolation", "read committed", "The transaction's isolation level."),
     ("transaction_read_only", "off", "Whether the transaction may change anything."),
     ("transaction_snapshot", "", "The snapshot that the next statement reads, for AS OF SNAPSHOT."),
@@ -67,7 +67,7 @@ const SYNCHRONOUS: [&str; 4] = ["group", "local", "remote_write", "remote_apply"
 const ROLES: [&str; 2] = ["role", "session_authorization"];
 
 /// What is UTC by its names, and by its offset.
-const UTC_NAMES: [&str; 16] = [
+const UTC_NAMES: [&str; 17] = [
     "utc",
     "gmt",
     "z",
@@ -84,6 +84,7 @@ const UTC_NAMES: [&str; 16] = [
     "0",
     "+00:00",
     "default",
+    "local",
 ];
 
 /// What may be SHOWn and not SET.

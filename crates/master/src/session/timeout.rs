@@ -68,12 +68,17 @@ pub(crate) fn too_late() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::arrow::array::RecordBatch;
     use datafusion::arrow::datatypes::Schema;
+    use datafusion::error::DataFusionError;
 
     #[tokio::test]
     async fn rows_end_at_the_deadline() {
         let schema = Arc::new(Schema::empty());
-        let never = RecordBatchStreamAdapter::new(Arc::clone(&schema), stream::pending());
+        let never = RecordBatchStreamAdapter::new(
+            Arc::clone(&schema),
+            stream::pending::<Result<RecordBatch, DataFusionError>>(),
+        );
         let outcome = Outcome::Rows { schema, stream: Box::pin(never) };
         let cancel = CancellationToken::new();
         let deadline = Deadline::after(Some(Duration::from_millis(50)));

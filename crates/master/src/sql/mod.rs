@@ -37,6 +37,7 @@ mod size;
 mod split;
 mod statement;
 mod table_options;
+mod table_query;
 mod tablespace;
 mod text;
 mod transaction;

@@ -6,7 +6,7 @@ use super::statement::Statement;
 use super::text::Text;
 use super::{
     alter, as_of, backup, copy, create, distributed, drop, explain, guard, insert, merge, modify, query, role, secret,
-    settings, transaction, unsupported, with,
+    settings, table_query, transaction, unsupported, with,
 };
 use crate::error::{SqlError, SqlResult, SqlState};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -47,7 +47,7 @@ fn parse_tokens(text: &Text<'_>, mut tokens: Vec<TokenWithSpan>) -> SqlResult<St
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement is empty"));
     }
     check_relations(text, &tokens)?;
-    let mut tokens = as_of::write_out(tokens);
+    let mut tokens = as_of::write_out(table_query::write_out(tokens));
     let clauses = distributed::cut(text, &mut tokens)?;
     let mut cursor = Cursor::new(text, tokens);
     let statement = statement(&mut cursor, clauses)?;
@@ -92,7 +92,7 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, clauses: distributed::Clauses) 
     };
     match first.as_str() {
         "WITH" => with::parse(cursor),
-        "SELECT" | "VALUES" | "TABLE" => query::parse(cursor).map(Statement::Query),
+        "SELECT" | "VALUES" => query::parse(cursor).map(Statement::Query),
         "INSERT" => insert::parse(cursor),
         "UPDATE" => modify::update(cursor),
         "DELETE" => modify::delete(cursor),

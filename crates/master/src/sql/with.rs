@@ -15,8 +15,7 @@ use sqlparser::parser::Parser;
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
     let at = cursor.position();
     let with = cursor.run(|parser| {
-        parser.expect_keyword(Keyword::WITH)?;
-        let with_token = parser.get_current_token().clone().into();
+        let with_token = parser.expect_keyword(Keyword::WITH)?.into();
         let recursive = parser.parse_keyword(Keyword::RECURSIVE);
         Ok(With { with_token, recursive, cte_tables: parser.parse_comma_separated(Parser::parse_cte)? })
     })?;
