@@ -290,7 +290,8 @@ mod tests {
 
     #[test]
     fn an_external_table_is_described_with_its_place() {
-        let [columns, place] = &relation("s", "e", "FOREIGN")[..] else { panic!("two parts") };
+        let parts = relation("s", "e", "FOREIGN");
+        let [columns, place] = &parts[..] else { panic!("{parts:?}") };
         assert_eq!(columns.title, "External table \"s.e\"");
         assert!(place.query.contains("gp_external_tables") && place.no_rows == NoRows::Nothing);
         assert_eq!(relation("s", "t", "BASE TABLE").len(), 5);

@@ -26,14 +26,14 @@ impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Sink::Stdout => io::stdout().write(bytes),
-            Sink::File(file) => file.as_ref().write(bytes),
+            Sink::File(file) => (&**file).write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Sink::Stdout => io::stdout().flush(),
-            Sink::File(file) => file.as_ref().flush(),
+            Sink::File(file) => (&**file).flush(),
         }
     }
 }

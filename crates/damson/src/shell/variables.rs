@@ -22,9 +22,10 @@ impl Variables {
             return Err(format!("invalid variable name: \"{name}\""));
         }
         let is_on = ["on", "1", "true", "yes", ""].contains(&value.to_ascii_lowercase().as_str());
-        match FIXED.iter().find(|(fixed, ..)| *fixed == name) {
-            Some((name, only, why)) if !is_on => return Err(format!("{name} can only be {only}: {why}")),
-            _ => {}
+        if let Some((name, only, why)) = FIXED.iter().find(|(fixed, ..)| *fixed == name)
+            && !is_on
+        {
+            return Err(format!("{name} can only be {only}: {why}"));
         }
         self.0.insert(name.to_owned(), value.to_owned());
         Ok(())

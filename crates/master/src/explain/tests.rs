@@ -208,6 +208,21 @@ fn a_join_shows_the_probe_side_first_and_the_build_side_under_hash() {
 }
 
 #[test]
+fn columns_of_one_name_are_told_with_their_tables() {
+    let condition = |build: Plan, probe: Plan| {
+        let on = vec![(column(&build, "k"), column(&probe, "k"))];
+        let mode = PartitionMode::CollectLeft;
+        let equality = NullEquality::NullEqualsNothing;
+        let join =
+            HashJoinExec::try_new(build, probe, on, None, &JoinType::Inner, None, mode, equality, false).unwrap();
+        shape(&planned(gather(1, Gang::All(3), Arc::new(join))))[2].trim().to_owned()
+    };
+    let (t, u) = (|| scan("t", &["k", "v"], 10), || scan("u", &["k"], 1000));
+    assert_eq!(condition(t(), u()), "Hash Cond: (u.k = t.k)");
+    assert_eq!(condition(redistribute(2, "k", t()), u()), "Hash Cond: (u.k = t.k)");
+}
+
+#[test]
 fn joins_are_named_from_the_probe_side() {
     let title = |join_type, null_aware| shape(&planned(join(join_type, null_aware)))[1].trim().to_owned();
     for (join_type, expected) in [
