@@ -25,6 +25,7 @@ mod layout;
 mod memory;
 mod pg;
 mod processes;
+mod psql;
 mod random;
 mod readers;
 mod readme;

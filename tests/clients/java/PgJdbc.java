@@ -511,7 +511,7 @@ public class PgJdbc {
 
     private static void fetchSize(Connection connection) throws SQLException {
         connection.setAutoCommit(false);
-        try (PreparedStatement select = connection.prepareStatement("SELECT x::int, 'word ' || x FROM generate_series(1, ?) AS g(x) ORDER BY 1")) {
+        try (PreparedStatement select = connection.prepareStatement("SELECT x::int, 'word ' || x FROM generate_series(1, 1000000) AS g(x) WHERE x <= ? ORDER BY 1")) {
             select.setFetchSize(1000);
             select.setInt(1, FETCHED_ROWS);
             long rows = 0;
