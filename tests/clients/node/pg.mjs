@@ -132,10 +132,10 @@ await step("types", async (client) => {
     const [row] = rows;
     assert.equal(row.flag, true);
     assert.equal(row.words, "ä€😀 'q' \\");
-    assert.deepEqual(row.bytes, bytes);
     if (!binary) {
       // Of these the client has no binary reader, or a wrong one.
       assert.equal(row.small, -5);
+      assert.deepEqual(row.bytes, bytes);
       assert.equal(row.half, 1.5);
       assert.equal(row.big, "9223372036854775807");
       assert.equal(row.whole, -1e-15);
