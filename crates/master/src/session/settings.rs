@@ -40,6 +40,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("search_path", "public", "Schema in which unqualified names are looked up and made; the first one counts."),
     ("server_encoding", "UTF8", "Always UTF8."),
     ("server_version", "12.12 (Damson)", "The PostgreSQL version whose SQL is followed."),
+    ("server_version_num", "120012", "The same as a number."),
     (
         "snapshot_retention",
         "0",
@@ -70,6 +71,7 @@ const READ_ONLY: &[&str] = &[
     BUCKET_MAP,
     "server_encoding",
     "server_version",
+    "server_version_num",
     SNAPSHOT_RETENTION,
     "transaction_isolation",
     "transaction_read_only",
