@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 /// A psql, or its answer at a prompt, that takes longer hangs.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
-/// Takes an hour, if nobody ends it.
-const LONG: &str = "SELECT count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(y) \
-                    WHERE x * 7 % 11 = y % 13";
+/// Takes days, if nobody ends it, on all segments.
+const LONG: &str = "SELECT count(*) FROM long_t a, long_t b, long_t c, long_t d WHERE a.k + b.k + c.k + d.k = -1";
+
+/// Makes what [`LONG`] reads.
+const OF_LONG: &str = "CREATE TABLE long_t AS SELECT x AS k FROM generate_series(1, 1000) AS g(x) DISTRIBUTED BY (k)";
 
 /// psql's options for a cluster.
 struct Psql {
@@ -254,17 +256,23 @@ fn options_files_and_copies() {
     assert!(run(&["-d", "nothing", "-c", "SELECT 1"], 2).contains("database \"nothing\" does not exist"));
 }
 
-/// Ctrl-C, of a statement, of one that is watched, and of FETCH_COUNT.
+/// For a statement of others on the segments.
+fn wait_until_it_runs(cluster: &ProcessCluster) {
+    let slices = || cluster.shell().value("SELECT count(*) FROM gp_running_slices");
+    wait_for("the statement", ANSWER_MAX, || (slices() != "0").then_some(()));
+}
+
+/// Ctrl-C, of a statement that gives its rows at once, and of FETCH_COUNT.
 #[test]
 fn an_interrupt_ends_the_statement() {
     let cluster = ProcessCluster::start(2);
     let Some(psql) = Psql::of(&cluster) else { return };
+    cluster.shell().execute(OF_LONG);
     for before in [&[][..], &["-v", "FETCH_COUNT=100"][..]] {
         let mut output = tempfile::tempfile().expect("a temporary file");
         let arguments = [before, &["-v", "VERBOSITY=verbose", "-c", LONG][..]].concat();
         let mut running = psql.spawn(&arguments, &output);
-        let slices = || cluster.shell().value("SELECT count(*) FROM gp_running_slices");
-        wait_for("the statement", ANSWER_MAX, || (slices() != "0").then_some(()));
+        wait_until_it_runs(&cluster);
         let began = Instant::now();
         kill(Pid::from_raw(i32::try_from(running.0.id()).expect("a process id")), Signal::SIGINT).expect("it runs");
         let said = Said::when_ended(&mut running, &mut output);
@@ -377,9 +385,9 @@ fn at_a_prompt() {
     terminal.line("2);", "42", "damson=# ");
 
     // Ctrl-C, of a statement and of one that is repeated.
+    cluster.shell().execute(OF_LONG);
     terminal.send(&format!("{LONG};\n"));
-    let slices = || cluster.shell().value("SELECT count(*) FROM gp_running_slices");
-    wait_for("the statement", ANSWER_MAX, || (slices() != "0").then_some(()));
+    wait_until_it_runs(&cluster);
     terminal.send("\x03");
     terminal.expect("canceling statement due to user request");
     terminal.expect("damson=# ");
