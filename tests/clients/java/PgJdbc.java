@@ -67,8 +67,8 @@ public class PgJdbc {
         // Nothing here takes long: what hangs must not take the other tests' time.
         Thread watchdog = new Thread(() -> {
             try {
-                TimeUnit.SECONDS.sleep(240);
-                System.err.println("still running after 240 s");
+                TimeUnit.SECONDS.sleep(600);
+                System.err.println("still running after 600 s");
             } catch (InterruptedException interrupted) {
                 System.err.println("interrupted");
             }
