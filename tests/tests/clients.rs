@@ -96,6 +96,35 @@ fn the_jdbc_driver_of_postgresql_does_what_its_users_do() {
     assert_eq!(passed(program), PG_JDBC_STEPS);
 }
 
+/// node-postgres' program with its packages; None, loudly, where there is no Node.js.
+///
+/// # Panics
+/// Where there is none, and `DAMSON_REQUIRE_CLIENTS` is 1.
+fn node_postgres() -> Option<PathBuf> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(tests.join("../scripts/node-client")).arg(tests.join("clients/node")).output();
+    let output = output.expect("scripts/node-client runs");
+    let directory = String::from_utf8(output.stdout).expect("a path");
+    if !directory.trim().is_empty() {
+        return Some(Path::new(directory.trim()).join("pg.mjs"));
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(std::env::var("DAMSON_REQUIRE_CLIENTS").as_deref() != Ok("1"), "no node-postgres: {said}");
+    eprintln!("\nNO NODE-POSTGRES HERE: its test is SKIPPED: {said}\n");
+    None
+}
+
+#[test]
+fn node_postgres_does_what_its_users_do() {
+    let Some(program) = node_postgres() else { return };
+    let cluster = ProcessCluster::start(2);
+    let mut node = Command::new("node");
+    node.arg(program).arg(cluster.postgres_address().port().to_string());
+    let steps =
+        ["connect", "parameters", "types", "cursor", "transactions", "errors", "cancel", "timeout", "copy", "pool"];
+    assert_eq!(passed(node), steps);
+}
+
 /// A Python with ADBC's driver; None, loudly, where there is none.
 ///
 /// # Panics

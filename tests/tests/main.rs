@@ -26,6 +26,7 @@ mod memory;
 mod pg;
 mod pg_roles;
 mod processes;
+mod psql;
 mod random;
 mod readers;
 mod readme;

@@ -1,10 +1,9 @@
-//! The PostgreSQL protocol, from outside: tokio-postgres, psql where there is one, and bytes that no client sends.
+//! The PostgreSQL protocol, from outside: tokio-postgres, and bytes that no client sends.
 
 use damson_tests::TestCluster;
 use futures::{SinkExt, TryStreamExt};
 use std::error::Error;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -525,38 +524,5 @@ async fn who_goes_leaves_nothing() {
     until(true).await.expect("it runs");
     drop(stream);
     until(false).await.expect("the statement ends with its client");
-    server.stop().await;
-}
-
-/// psql where there is one; None, loudly, where there is none.
-///
-/// # Panics
-/// Where there is none, and `DAMSON_REQUIRE_PSQL` is 1.
-fn psql() -> Option<Command> {
-    if Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        let mut command = Command::new("psql");
-        command.env("PGCLIENTENCODING", "UTF8").env_remove("PGOPTIONS");
-        return Some(command);
-    }
-    assert!(std::env::var("DAMSON_REQUIRE_PSQL").as_deref() != Ok("1"), "no psql: install postgresql-client");
-    eprintln!("\nNO PSQL HERE: its test is SKIPPED\n");
-    None
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn psql_is_at_home() {
-    let Some(mut psql) = psql() else { return };
-    let server = Server::start().await;
-    let port = server.address.port().to_string();
-    psql.args(["-X", "-h", "127.0.0.1", "-p", &port, "-U", "bob", "-d", "postgres", "-v", "VERBOSITY=verbose"]);
-    psql.args(["-c", "CREATE TABLE t (id int, name text)", "-c", "INSERT INTO t VALUES (1, 'a'), (2, NULL)"]);
-    psql.args(["-c", "SELECT * FROM t ORDER BY id", "-c", "SELECT nothing FROM t", "-c", "\\dt"]);
-    let output = tokio::task::spawn_blocking(move || psql.output().expect("psql runs")).await.expect("it ends");
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("CREATE TABLE\nINSERT 0 2\n"), "{said}\n{failed}");
-    assert!(said.contains(" id | name \n----+------\n  1 | a\n  2 | \n(2 rows)"), "{said}\n{failed}");
-    assert!(failed.contains("NOTICE:"), "the default distribution key's: {failed}");
-    assert!(failed.contains("42703"), "{failed}");
-    assert!(said.contains("public | t"), "\\dt: {said}\n{failed}");
     server.stop().await;
 }

@@ -67,8 +67,8 @@ public class PgJdbc {
         // Nothing here takes long: what hangs must not take the other tests' time.
         Thread watchdog = new Thread(() -> {
             try {
-                TimeUnit.SECONDS.sleep(240);
-                System.err.println("still running after 240 s");
+                TimeUnit.SECONDS.sleep(600);
+                System.err.println("still running after 600 s");
             } catch (InterruptedException interrupted) {
                 System.err.println("interrupted");
             }
@@ -511,7 +511,7 @@ public class PgJdbc {
 
     private static void fetchSize(Connection connection) throws SQLException {
         connection.setAutoCommit(false);
-        try (PreparedStatement select = connection.prepareStatement("SELECT x::int, 'word ' || x FROM generate_series(1, ?) AS g(x) ORDER BY 1")) {
+        try (PreparedStatement select = connection.prepareStatement("SELECT x::int, 'word ' || x FROM generate_series(1, 1000000) AS g(x) WHERE x <= ? ORDER BY 1")) {
             select.setFetchSize(1000);
             select.setInt(1, FETCHED_ROWS);
             long rows = 0;

@@ -56,7 +56,7 @@ INSERT INTO orders VALUES (1, 'a', 1.5, NULL), (2, DEFAULT, 20, NULL);
 
 \d cheap
 --> View "psd.cheap"
---> note | character varying(25) |
+--> note |
 
 \d+ cheap
 --> View "psd.cheap"
@@ -282,8 +282,8 @@ INSERT INTO orders VALUES (1, 'a', 1.5, NULL), (2, DEFAULT, 20, NULL);
 \encoding
 --> UTF8
 
-\dtS pg_class
---> pg_catalog | pg_class | table |
+\dvtS pg_class
+--> pg_catalog | pg_class |
 
 \d pg_class
 --> "pg_catalog.pg_class"

@@ -26,9 +26,8 @@ SELECT 'ä', 'ä' FROM pse_nothing;
 -->|                             ^
 
 SELECT nothing(1);
---> ERROR: function nothing(
+--> ERROR: function nothing
 --> LINE 1: SELECT nothing(1);
---> HINT:
 
 SELECT 'x'::int;
 --> ERROR: invalid input syntax for type integer: "x"

@@ -51,7 +51,7 @@ SELECT k, w, 1 AS n FROM pss_t WHERE k < 3 ORDER BY k \crosstabview k w n
 --> 1 | 1 |
 --> 2 | | 1
 
-SELECT k AS number, w AS word, 1.5::numeric(5,2) AS exact, now() AS at FROM pss_t \gdesc
+SELECT k AS number, w AS word, 1.5::numeric(5,2) AS exact, timestamptz '2026-01-01' AS at FROM pss_t \gdesc
 --> Column | Type
 --> number | integer
 --> word | text
@@ -139,13 +139,6 @@ SELECT count(*) AS still FROM pss_t;
 SELECT 1 AS one\; SELECT 2 AS two;
 --> one
 --> two
-
-PREPARE by_key (int) AS SELECT w FROM pss_t WHERE k = $1;
---> PREPARE
-EXECUTE by_key (2);
---> two
-DEALLOCATE by_key;
---> DEALLOCATE
 
 BEGIN;
 DECLARE c CURSOR FOR SELECT k FROM pss_t ORDER BY k;

@@ -108,6 +108,14 @@ impl ClientNames<'_> {
                 }
                 Ok(None)
             }
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+                if let Expr::Value(literal) = right.as_ref()
+                    && let Some(list) = untyped_list(&literal.value)
+                {
+                    **right = list;
+                }
+                Ok(None)
+            }
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, .. } => {
                 if matches!(data_type, DataType::Interval { .. }) {
                     write_out_interval(expr);
@@ -374,6 +382,14 @@ fn array_literal(literal: &Value, item: &DataType) -> Option<Expr> {
     Some(array(words.map(element).collect()))
 }
 
+/// `'{a,b}'` where only an array can be: of numbers if all are some.
+fn untyped_list(literal: &Value) -> Option<Expr> {
+    let Value::SingleQuotedString(written) = literal else { return None };
+    let mut words = written.trim().trim_matches(['{', '}']).split(',').map(str::trim);
+    let item = if words.all(|word| word.parse::<i64>().is_ok()) { DataType::BigInt(None) } else { DataType::Text };
+    array_literal(literal, &item)
+}
+
 /// `ARRAY(SELECT x …)` as a subquery that gathers its rows; None where the query is not a plain SELECT of one column.
 fn array_of(query: &Query) -> Option<Expr> {
     let mut query = query.clone();
@@ -609,6 +625,11 @@ mod tests {
             (
                 "SELECT pg_catalog.current_setting('TimeZone'), current_setting('no', true)",
                 "SELECT 'UTC', NULL",
+                vec![],
+            ),
+            (
+                "SELECT a = ANY ('{x,y}'), b <> ALL ('{1,2}') FROM s",
+                "SELECT a = ANY(ARRAY[CAST('x' AS TEXT), CAST('y' AS TEXT)]), b <> ALL(ARRAY[CAST('1' AS BIGINT), CAST('2' AS BIGINT)]) FROM s",
                 vec![],
             ),
             (

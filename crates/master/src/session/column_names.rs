@@ -5,7 +5,10 @@
 
 use crate::sql::walk_mut;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use sqlparser::ast::{self, CastKind, DataType, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, VisitorMut};
+use sqlparser::ast::{
+    self, CastKind, DataType, Expr, Ident, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor,
+    VisitorMut,
+};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -63,7 +66,10 @@ impl VisitorMut for Names {
 
 fn name_body(body: &mut SetExpr, is_table: bool) {
     match body {
-        SetExpr::Select(select) => name_items(&mut select.projection, is_table),
+        SetExpr::Select(select) => {
+            let is_single = matches!(select.from.as_slice(), [only] if only.joins.is_empty());
+            name_items(&mut select.projection, is_table, is_single);
+        }
         SetExpr::SetOperation { left, right, .. } => {
             name_body(left, is_table);
             name_body(right, is_table);
@@ -72,7 +78,18 @@ fn name_body(body: &mut SetExpr, is_table: bool) {
     }
 }
 
-fn name_items(items: &mut [SelectItem], is_table: bool) {
+/// `is_single`: there is one table in the FROM.
+fn name_items(items: &mut [SelectItem], is_table: bool, is_single: bool) {
+    // Columns that a `*` gives, too. The qualifier of each; None for the one that gives all.
+    let stars: Vec<Option<Vec<String>>> = items.iter().filter_map(star).collect();
+    let is_in_star = |column: &Vec<String>| {
+        stars.iter().any(|star| match (star, column.as_slice()) {
+            (None, _) => true,
+            (Some(_), [_]) => is_single,
+            (Some(table), [qualifier @ .., _]) => table.as_slice() == qualifier,
+            (Some(_), []) => false,
+        })
+    };
     let mut seen: HashMap<String, usize> = HashMap::new();
     // Names without a qualifier: the binder takes a qualified column of the same name for ambiguous.
     let mut aliases: HashSet<String> = HashSet::new();
@@ -93,12 +110,13 @@ fn name_items(items: &mut [SelectItem], is_table: bool) {
                 let column = column_of(expr);
                 let repeated =
                     written.contains(&column) || aliases.contains(&name) || (is_table && seen.contains_key(&name));
+                let is_in_star = column.as_ref().is_some_and(is_in_star);
                 let count = seen.entry(name.clone()).or_default();
                 *count += 1;
                 let alias = match *count {
                     // A column keeps its qualifier, by which ORDER BY may name it.
-                    _ if column.is_some() && !repeated => None,
-                    1 => Some(name),
+                    _ if column.is_some() && !repeated && !is_in_star => None,
+                    1 if !is_in_star => Some(name),
                     n => Some(format!("{name}{SUFFIX}{n}")),
                 };
                 if let Some(alias) = alias {
@@ -109,6 +127,17 @@ fn name_items(items: &mut [SelectItem], is_table: bool) {
             }
             _ => {}
         }
+    }
+}
+
+/// `*`, or the qualifier of `t.*`; None for what is no star.
+fn star(item: &SelectItem) -> Option<Option<Vec<String>>> {
+    match item {
+        SelectItem::Wildcard(_) => Some(None),
+        SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+            Some(Some(name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect()))
+        }
+        _ => None,
     }
 }
 
@@ -236,6 +265,10 @@ mod tests {
         assert_eq!(named("SELECT x, X, x FROM t"), "SELECT x, X AS \"x#2\", x AS \"x#3\" FROM t");
         assert_eq!(named("SELECT x AS a, y AS a FROM t"), "SELECT x AS a, y AS \"a#2\" FROM t");
         assert_eq!(named("SELECT a::int, a FROM t"), "SELECT a::INT AS \"a\", a AS \"a#2\" FROM t");
+        assert_eq!(named("SELECT t.a, t.* FROM t"), "SELECT t.a AS \"a#1\", t.* FROM t");
+        assert_eq!(named("SELECT a, t.*, b FROM t"), "SELECT a AS \"a#1\", t.*, b AS \"b#1\" FROM t");
+        assert_eq!(named("SELECT a, * FROM t, s"), "SELECT a AS \"a#1\", * FROM t, s");
+        assert_eq!(named("SELECT a, s.b, t.* FROM t, s"), "SELECT a, s.b, t.* FROM t, s");
         // Qualified columns are told apart already, but not as columns of a table.
         assert_eq!(named("SELECT a.k, b.k FROM a, b"), "SELECT a.k, b.k FROM a, b");
         let derived = named("SELECT * FROM (SELECT a.k, b.k FROM a, b) AS s");

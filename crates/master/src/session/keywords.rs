@@ -2,7 +2,8 @@
 
 use crate::system::pg_constraint::keywords;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
-use datafusion::catalog::{MemTable, TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
 use std::sync::Arc;
 

@@ -41,6 +41,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("role", "none", "The role whose rights count, SET ROLE's."),
     ("server_encoding", "UTF8", "Always UTF8."),
     ("server_version", "12.12 (Damson)", "The PostgreSQL version whose SQL is followed."),
+    ("server_version_num", "120012", "The same as a number."),
     ("session_authorization", "", "The role that has logged in, or SET SESSION AUTHORIZATION's."),
     (
         "snapshot_retention",
@@ -92,6 +93,7 @@ const READ_ONLY: &[&str] = &[
     BUCKET_MAP,
     "server_encoding",
     "server_version",
+    "server_version_num",
     SNAPSHOT_RETENTION,
     "transaction_isolation",
     "transaction_read_only",
