@@ -206,10 +206,14 @@ impl ClientNames<'_> {
                 Some(bound) => bound,
                 None => return Ok(None),
             },
+            "generate_subscripts" => match subscripts(function) {
+                Some(subscripts) => subscripts,
+                None => return Ok(None),
+            },
             "current_setting" => match argument(function, 0).and_then(literal_text) {
                 None => match argument(function, 0) {
-                    Some(column @ Expr::CompoundIdentifier(_)) => setting_named(column)?,
-                    _ => return Ok(None),
+                    Some(name) => setting_named(name)?,
+                    None => return Ok(None),
                 },
                 Some(setting) => match (facts.setting)(&setting.to_ascii_lowercase()) {
                     Some(value) => text(&value),
@@ -349,6 +353,29 @@ fn known_type(data_type: &DataType) -> SqlResult<Option<DataType>> {
     })
 }
 
+/// `generate_subscripts(elements, dimension)`: a row for each element. Vectors of the catalog begin with 0, arrays with 1.
+fn subscripts(function: &Function) -> Option<Expr> {
+    const VECTORS: [&str; 5] = ["indkey", "indclass", "indcollation", "indoption", "proargtypes"];
+    let (elements, dimension) = (argument(function, 0)?, argument(function, 1)?);
+    let name = match elements {
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    let is_vector = name.is_some_and(|name| VECTORS.contains(&fold(name).as_str()));
+    let first = number(u64::from(!is_vector));
+    let length = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(call("array_length", vec![elements.clone(), dimension.clone()])),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    };
+    // Not the last one.
+    let end = Expr::BinaryOp { left: Box::new(length), op: BinaryOperator::Plus, right: Box::new(first.clone()) };
+    Some(call("unnest", vec![call("range", vec![first, end])]))
+}
+
 /// A constant interval with a time of day, or in ISO 8601's form, in the words that the binder reads. What is wrong with others, it tells.
 fn write_out_interval(value: &mut Expr) {
     let Expr::Value(literal) = value else { return };
@@ -469,7 +496,7 @@ fn is_one(expr: &Expr) -> bool {
     matches!(expr, Expr::Value(v) if v.value == Value::Number("1".into(), false))
 }
 
-/// `current_setting(column)`
+/// `current_setting(name)` of a name that is no constant.
 fn setting_named(column: &Expr) -> SqlResult<Expr> {
     parse_expression(&format!(
         "(SELECT damson_setting.setting FROM pg_catalog.pg_settings AS damson_setting WHERE damson_setting.name = lower({column}))"
@@ -574,6 +601,12 @@ mod tests {
                 "SELECT INTERVAL '-1 day 00:00:01.5', '3:00:00'::INTERVAL, INTERVAL '1 day'",
                 "SELECT INTERVAL '0 months -1 days 1500000000 nanoseconds', \
                  '0 months 0 days 10800000000000 nanoseconds'::INTERVAL, INTERVAL '1 day'",
+                vec![],
+            ),
+            (
+                "SELECT generate_subscripts(i.indkey, 1) AS n, pg_catalog.generate_subscripts(a, 1) AS m FROM pg_index AS i",
+                "SELECT unnest(range(0, CAST(array_length(i.indkey, 1) AS BIGINT) + 0)) AS n, \
+                 unnest(range(1, CAST(array_length(a, 1) AS BIGINT) + 1)) AS m FROM pg_index AS i",
                 vec![],
             ),
             (
