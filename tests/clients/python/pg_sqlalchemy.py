@@ -256,7 +256,7 @@ def of_pandas(engine):
     chunks = list(pandas.read_sql("SELECT i FROM s_frame", engine, chunksize=4))
     equal([4, 2], [len(chunk) for chunk in chunks], "chunks")
     large = pandas.DataFrame({"k": range(5000), "w": [f"w{n}" for n in range(5000)]})
-    equal(5000, large.to_sql("s_large", engine, if_exists="replace", method="multi", chunksize=1000), "rows of to_sql")
+    equal(5000, large.to_sql("s_large", engine, if_exists="replace", index=False, method="multi", chunksize=1000), "rows of to_sql")
     equal(1, len(pandas.read_sql("SELECT * FROM s_large WHERE k = %(k)s", engine, params={"k": 77})), "a parameter")
     raises(ValueError, large.to_sql, "s_large", engine, if_exists="fail")
     script(engine, "DROP TABLE s_frame; DROP TABLE s_large")

@@ -229,11 +229,22 @@ impl ClientNames<'_> {
     }
 }
 
-/// A value of an object's type is shown by its name, in the rows of the whole statement.
+/// A value of an object's type is shown by its name, in the rows of the whole statement, and a vector as its elements with spaces between.
 fn show_names(body: &mut SetExpr, called: &mut BTreeSet<String>) {
     match body {
         SetExpr::Select(select) => {
+            let has_vectors = select
+                .from
+                .iter()
+                .map(ToString::to_string)
+                .any(|from| ["pg_index", "pg_proc"].iter().any(|table| from.contains(table)));
             for item in &mut select.projection {
+                if let (true, SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) =
+                    (has_vectors, &mut *item)
+                    && is_vector(expr)
+                {
+                    *expr = call("array_to_string", vec![expr.clone(), text(" ")]);
+                }
                 if let SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) = item
                     && let Some(function) = object_function(expr)
                 {
@@ -353,17 +364,21 @@ fn known_type(data_type: &DataType) -> SqlResult<Option<DataType>> {
     })
 }
 
-/// `generate_subscripts(elements, dimension)`: a row for each element. Vectors of the catalog begin with 0, arrays with 1.
-fn subscripts(function: &Function) -> Option<Expr> {
+/// Whether it is a column of the catalog that PostgreSQL has as int2vector or oidvector, and Damson as an array.
+fn is_vector(expr: &Expr) -> bool {
     const VECTORS: [&str; 5] = ["indkey", "indclass", "indcollation", "indoption", "proargtypes"];
-    let (elements, dimension) = (argument(function, 0)?, argument(function, 1)?);
-    let name = match elements {
+    let name = match expr {
         Expr::Identifier(name) => Some(name),
         Expr::CompoundIdentifier(parts) => parts.last(),
         _ => None,
     };
-    let is_vector = name.is_some_and(|name| VECTORS.contains(&fold(name).as_str()));
-    let first = number(u64::from(!is_vector));
+    name.is_some_and(|name| VECTORS.contains(&fold(name).as_str()))
+}
+
+/// `generate_subscripts(elements, dimension)`: a row for each element. Vectors of the catalog begin with 0, arrays with 1.
+fn subscripts(function: &Function) -> Option<Expr> {
+    let (elements, dimension) = (argument(function, 0)?, argument(function, 1)?);
+    let first = number(u64::from(!is_vector(elements)));
     let length = Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(call("array_length", vec![elements.clone(), dimension.clone()])),
@@ -603,6 +618,12 @@ mod tests {
                  '0 months 0 days 10800000000000 nanoseconds'::INTERVAL, INTERVAL '1 day'",
                 vec![],
             ),
+            (
+                "SELECT i.indoption AS o, unnest(i.indkey) AS k FROM pg_catalog.pg_index AS i",
+                "SELECT array_to_string(i.indoption, ' ') AS o, unnest(i.indkey) AS k FROM pg_catalog.pg_index AS i",
+                vec![],
+            ),
+            ("SELECT indkey FROM t", "SELECT indkey FROM t", vec![]),
             (
                 "SELECT generate_subscripts(i.indkey, 1) AS n, pg_catalog.generate_subscripts(a, 1) AS m FROM pg_index AS i",
                 "SELECT unnest(range(0, CAST(array_length(i.indkey, 1) AS BIGINT) + 0)) AS n, \
