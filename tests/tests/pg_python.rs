@@ -54,7 +54,7 @@ fn psycopg_does_what_its_users_do() {
 fn sqlalchemy_pandas_and_polars_do_what_their_users_do() {
     let Some(python) = python("python") else { return };
     for driver in ["postgresql+psycopg", "postgresql+psycopg2"] {
-        run(&python, "pg_sqlalchemy.py", driver, &[]);
+        run(&python, "pg_sqlalchemy.py", driver, &["documents_and_uuids"]);
     }
 }
 
