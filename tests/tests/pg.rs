@@ -231,6 +231,12 @@ async fn cursors_go_on_where_they_were() {
     client.batch_execute("CLOSE c; DECLARE d CURSOR FOR SELECT 7::int").await.unwrap();
     let binary = client.query("FETCH FORWARD 5 FROM d", &[]).await.unwrap();
     assert_eq!(binary.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [7]);
+    // The values that DECLARE is bound to are its query's.
+    client
+        .execute("DECLARE e CURSOR FOR SELECT x FROM generate_series(1, 9) AS g(x) WHERE x > $1 ORDER BY 1", &[&7i64])
+        .await
+        .unwrap();
+    assert_eq!(fetched("FETCH ALL FROM e").await, ["8", "9"]);
     client.batch_execute("COMMIT; BEGIN").await.unwrap();
     assert_eq!(sqlstate(&client.simple_query("FETCH d").await.unwrap_err()), "34000");
     client.batch_execute("ROLLBACK").await.unwrap();

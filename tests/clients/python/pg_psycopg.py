@@ -40,7 +40,6 @@ VALUES = [
     ("timestamp", "'1999-12-31 23:59:59.5'", dt.datetime(1999, 12, 31, 23, 59, 59, 500000)),
     ("timestamptz", "'2026-01-02 03:04:05.000006+02'", dt.datetime(2026, 1, 2, 1, 4, 5, 6, UTC)),
     ("interval", "'-1 day 00:00:01.5'", dt.timedelta(days=-1, seconds=1.5)),
-    ("json", "'{\"a\": [1, null]}'", {"a": [1, None]}),
 ]
 
 
@@ -92,6 +91,16 @@ def results(connection):
 
 
 @step
+def json(connection):
+    """Documents are Python's objects, as their type says."""
+    table(connection, "k int, j json")
+    connection.execute("INSERT INTO p_t VALUES (1, %s), (2, NULL)", (Json({"a": [1, None]}),))
+    found = connection.execute("SELECT j FROM p_t ORDER BY k").fetchall()
+    connection.execute("DROP TABLE p_t")
+    equal([({"a": [1, None]},), (None,)], found, "documents")
+
+
+@step
 def arrays(connection):
     for binary in (False, True):
         with connection.cursor(binary=binary) as cursor:
@@ -111,15 +120,14 @@ def parameters(connection):
         if value is None:
             continue
         table(connection, f"k int, v {kind}")
-        sent = Json(value) if isinstance(value, dict) else value
         for k, place in enumerate(("%s", "%t", "%b")):
-            connection.execute(f"INSERT INTO p_t VALUES ({k}, {place})", (sent,))
+            connection.execute(f"INSERT INTO p_t VALUES ({k}, {place})", (value,))
         connection.execute("INSERT INTO p_t (k, v) VALUES (%s, %s)", (9, None))
         found = connection.execute("SELECT v FROM p_t ORDER BY k").fetchall()
         equal([(value,)] * 3 + [(None,)], found, f"{kind} that was sent")
-        if kind not in ("json", "real"):
+        if kind != "real":
             for place in ("%s", "%t", "%b"):
-                found = connection.execute(f"SELECT count(*) FROM p_t WHERE v = {place}", (sent,)).fetchone()
+                found = connection.execute(f"SELECT count(*) FROM p_t WHERE v = {place}", (value,)).fetchone()
                 equal((3,), found, f"{kind} that is {place}")
     connection.execute("DROP TABLE p_t")
 
@@ -403,6 +411,18 @@ def errors(connection):
             if position:
                 equal(position, error.diag.statement_position, statement)
     equal(psycopg.errors.UndefinedTable, type(failing("SELECT 1 FROM no")), "class")
+    equal("22P02", failing("SELECT %s::int", ("x",)).sqlstate, "a parameter")
+    table(connection, "k int")
+    equal("42P07", failing("CREATE TABLE p_t (k int)").sqlstate, "duplicate table")
+    connection.execute("DROP TABLE p_t")
+
+
+@step
+def error_fields(connection):
+    """Names of what an error is about, in fields of their own."""
+    def failing(statement):
+        return raises(psycopg.Error, connection.execute, statement)
+
     table(connection, "k int PRIMARY KEY, w text NOT NULL, CONSTRAINT short CHECK (length(w) < 5)")
     connection.execute("INSERT INTO p_t VALUES (1, 'a')")
     diag = failing("INSERT INTO p_t VALUES (1, 'b')").diag
@@ -412,8 +432,6 @@ def errors(connection):
     equal(("23502", "w", "p_t"), (diag.sqlstate, diag.column_name, diag.table_name), "not null")
     diag = failing("INSERT INTO p_t VALUES (2, 'too long')").diag
     equal(("23514", "short", "p_t"), (diag.sqlstate, diag.constraint_name, diag.table_name), "check")
-    equal("42P07", failing("CREATE TABLE p_t (k int)").sqlstate, "duplicate table")
-    equal("22P02", failing("SELECT %s::int", ("x",)).sqlstate, "a parameter")
     connection.execute("DROP TABLE p_t")
 
 
@@ -441,6 +459,10 @@ def cancel(connection):
         if time.monotonic() - began > 10:
             raise AssertionError("a cancel took more than ten seconds")
         equal((1,), connection.execute("SELECT 1").fetchone(), "after a cancel")
+
+
+@step
+def statement_timeout(connection):
     connection.execute("SET statement_timeout = '300ms'")
     raises(psycopg.errors.QueryCanceled, connection.execute, LONG)
     connection.execute("RESET statement_timeout")

@@ -38,7 +38,7 @@ def main(argument):
         except Exception:
             failed = True
             traceback.print_exc()
-            print(f"FAILED {run.__name__}", file=sys.stderr, flush=True)
+            print(f"failed {run.__name__}", flush=True)
         else:
             print(f"passed {run.__name__}", flush=True)
     sys.exit(failed)

@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr_rewriter::replace_col;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Distinct, Expr, ExprFunctionExt, Filter, Limit, LogicalPlan, LogicalPlanBuilder, Projection, SkipType, Subquery,
-    WindowFunctionDefinition, lit,
+    WindowFunctionDefinition, lit, when,
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 use std::collections::HashMap;
@@ -125,6 +125,13 @@ impl<'a> Joined<'a> {
             }
             other => (other.clone(), false),
         };
+        // A value that is made of columns around, too, is made when the rows are joined.
+        let (rows, computed) = match rows {
+            LogicalPlan::Projection(Projection { expr, input, .. }) if expr.len() == 1 && expr[0].contains_outer() => {
+                (input.as_ref().clone(), Some(expr[0].clone().unalias()))
+            }
+            other => (other, None),
+        };
         if !can_be_chosen_later(&rows)? {
             return Ok(None);
         }
@@ -138,14 +145,20 @@ impl<'a> Joined<'a> {
         let old: Vec<Column> = rows.schema().columns();
         let new: Vec<Column> = (0..old.len()).map(|n| Column::new(Some(alias.clone()), format!("c{n}"))).collect();
         let renamed = old.iter().zip(&new).map(|(old, new)| Expr::Column(old.clone()).alias(new.name.clone()));
-        let rows = LogicalPlanBuilder::from(rows).project(renamed.collect::<Vec<_>>())?.alias(alias)?.build()?;
+        // Tells a row from none.
+        let there = Column::new(Some(alias.clone()), "there");
+        let columns = renamed.chain([lit(true).alias(there.name.clone())]);
+        let rows = LogicalPlanBuilder::from(rows).project(columns.collect::<Vec<_>>())?.alias(alias)?.build()?;
         let by_old: HashMap<&Column, &Column> = old.iter().zip(&new).collect();
         let filters = pull_up.join_filters.into_iter().map(|filter| replace_col(filter, &by_old));
         let condition = conjunction(filters.collect::<Result<Vec<_>>>()?).unwrap_or_else(|| lit(true));
         let joined = LogicalPlanBuilder::from(self.plan.clone());
         let joined = joined.join_on(rows, JoinType::Left, Some(condition))?.build()?;
         let of_row = vec![Expr::Column(self.number.clone())];
-        let value = Expr::Column(new[0].clone());
+        let value = match computed {
+            None => Expr::Column(new[0].clone()),
+            Some(computed) => when(Expr::Column(there).is_not_null(), around(computed, &by_old)?).end()?,
+        };
         let rows = unique("__rows");
         if takes_first {
             let plan = with_window(joined, row_number().partition_by(of_row).build()?, &rows)?;
@@ -158,6 +171,21 @@ impl<'a> Joined<'a> {
         let single_row = self.functions.udf("single_row")?;
         Ok(Some(single_row.call(vec![value, Expr::Column(Column::new_unqualified(rows))])))
     }
+}
+
+/// An expression of the subquery in columns of the join.
+fn around(expr: Expr, by_old: &HashMap<&Column, &Column>) -> Result<Expr> {
+    let renamed = expr.transform(|expr| {
+        Ok(match expr {
+            Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+            Expr::Column(column) => match by_old.get(&column) {
+                Some(new) => Transformed::yes(Expr::Column((*new).clone())),
+                None => Transformed::no(Expr::Column(column)),
+            },
+            other => Transformed::no(other),
+        })
+    });
+    renamed.data()
 }
 
 fn is_one(limit: &Limit) -> Result<bool> {

@@ -8,20 +8,22 @@ use crate::error::{SqlError, SqlState};
 use crate::sql::PortalStatement;
 use damson_pg::backend::TransactionState;
 use damson_pg::frontend::Formats;
+use datafusion::scalar::ScalarValue;
 use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use uuid::Uuid;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
-    /// Carries one out; `describes` where its rows' columns were not told before.
+    /// Carries one out, bound to values of types; `describes` where its rows' columns were not told before.
     pub(super) async fn portal_statement(
         &mut self,
         statement: PortalStatement,
+        bound: (&[u32], Vec<ScalarValue>),
         formats: &Formats,
         describes: bool,
     ) -> Result<Done, Failed> {
         match statement {
-            PortalStatement::Declare { name, query } => self.declare(name, &query).await,
+            PortalStatement::Declare { name, query } => self.declare(name, &query, bound).await,
             PortalStatement::Fetch { name, rows, is_move } => {
                 self.fetch(&name, rows, is_move, formats, describes).await
             }
@@ -63,7 +65,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    async fn declare(&mut self, name: String, query: &str) -> Result<Done, Failed> {
+    async fn declare(
+        &mut self,
+        name: String,
+        query: &str,
+        (types, values): (&[u32], Vec<ScalarValue>),
+    ) -> Result<Done, Failed> {
         if self.session.transaction_state().await == TransactionState::Idle {
             let message = "DECLARE CURSOR can only be used in transaction blocks";
             let error = SqlError::new(SqlState::NO_ACTIVE_TRANSACTION, message);
@@ -72,8 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.portals.contains_key(&name) {
             return Err(SqlError::new(DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")).into());
         }
-        let statement = self.prepare(query, &[]).await?;
-        let portal = Portal::cursor(statement)?;
+        let statement = self.prepare(query, types).await?;
+        let portal = Portal::cursor(statement, values)?;
         self.insert_portal(name, portal)?;
         Ok(done("DECLARE CURSOR"))
     }

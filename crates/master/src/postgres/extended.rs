@@ -6,6 +6,7 @@ use super::limits::{PORTALS_MAX, STATEMENTS_MAX};
 use super::parameters::{Parameter, decode, type_of_oid};
 use super::run::{Done, Event, Execution, Job};
 use crate::error::{SqlError, SqlResult, SqlState};
+use crate::session::Prepared;
 use crate::sql::{self, ClientCopy, PortalStatement};
 use damson_pg::backend::{TransactionState, bytes_of_messages};
 use damson_pg::frontend::{Formats, Target};
@@ -67,19 +68,20 @@ pub(super) enum Ran {
 }
 
 impl Portal {
-    /// A cursor's, which is not run yet.
+    /// A cursor's, which is not run yet; `values` are those of its query's parameters.
     ///
     /// # Errors
-    /// 42P11 for what is no query.
-    pub(super) fn cursor(statement: Statement) -> SqlResult<Self> {
+    /// 42P11 for what is no query; 42P02 for parameters that DECLARE was not bound to.
+    pub(super) fn cursor(statement: Statement, values: Vec<ScalarValue>) -> SqlResult<Self> {
         const INVALID_CURSOR_DEFINITION: SqlState = SqlState("42P11");
         if !matches!(statement.kind, Kind::Ordinary) || statement.columns.is_none() {
             return Err(SqlError::new(INVALID_CURSOR_DEFINITION, "a cursor needs a query"));
         }
-        if !statement.parameters.is_empty() {
-            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "a cursor's query cannot have parameters"));
+        if statement.parameters.len() > values.len() {
+            const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
+            return Err(SqlError::new(UNDEFINED_PARAMETER, format!("there is no parameter ${}", values.len() + 1)));
         }
-        let state = PortalState::Bound(vec![]);
+        let state = PortalState::Bound(values);
         Ok(Portal { statement: Arc::new(statement), formats: Formats::default(), state })
     }
 
@@ -136,7 +138,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 _ => None,
             };
-            return Ok(Statement { text: String::new(), columns, parameters: vec![], kind: Kind::Portal(statement) });
+            // A cursor's query has those of DECLARE.
+            let parameters = match &statement {
+                PortalStatement::Declare { query, .. } => self.described(query, types).await?.1,
+                _ => vec![],
+            };
+            return Ok(Statement { text: String::new(), columns, parameters, kind: Kind::Portal(statement) });
         }
         let kind = match sql::parse(text) {
             Ok(sql::Statement::Transaction(_) | sql::Statement::LockTable(_)) => Kind::Alone,
@@ -144,23 +151,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             // An error is told below.
             _ => Kind::Ordinary,
         };
+        let (prepared, parameters) = self.described(text, types).await?;
+        Ok(Statement {
+            text: text.to_owned(),
+            columns: (!prepared.is_update).then_some(prepared.schema),
+            parameters,
+            kind,
+        })
+    }
+
+    /// What a statement's columns and parameters are, of which the client says `types`.
+    async fn described(&mut self, text: &str, types: &[u32]) -> Result<(Prepared, Vec<Parameter>), Failed> {
         let given: Vec<Option<DataType>> = types.iter().map(|oid| type_of_oid(*oid)).collect();
         let (session, asked) = (self.session.clone(), text.to_owned());
         let prepared = async move { session.prepare_typed(&asked, &given).await };
-        let prepared = self.on_cpu(prepared.boxed()).await?;
-        let parameters = prepared.parameters.into_iter().enumerate().map(|(at, inferred)| {
+        let mut prepared = self.on_cpu(prepared.boxed()).await?;
+        let inferred = std::mem::take(&mut prepared.parameters);
+        let parameters = inferred.into_iter().enumerate().map(|(at, inferred)| {
             let given = types.get(at).and_then(|oid| Some((*oid, type_of_oid(*oid)?)));
             match given {
                 Some((oid, data_type)) => Parameter { oid, data_type },
                 None => Parameter::inferred(inferred),
             }
         });
-        Ok(Statement {
-            text: text.to_owned(),
-            columns: (!prepared.is_update).then_some(prepared.schema),
-            parameters: parameters.collect(),
-            kind,
-        })
+        let parameters = parameters.collect();
+        Ok((prepared, parameters))
     }
 
     pub(super) fn bind(
@@ -252,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         // An error ends it.
         let mut portal = self.portals.remove(name).ok_or_else(|| unknown_portal(name))?;
         let statement = Arc::clone(&portal.statement);
-        match (&statement.kind, &portal.state) {
+        match (&statement.kind, &mut portal.state) {
             (Kind::Empty, _) => self.wire.out.empty_query(),
             (_, PortalState::Done) => {
                 let message = "portal has been run to its end";
@@ -263,9 +278,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.complete(&done);
                 portal.state = PortalState::Done;
             }
-            (Kind::Portal(about), _) => {
+            (Kind::Portal(about), state) => {
+                let values = match state {
+                    PortalState::Bound(values) => std::mem::take(values),
+                    PortalState::Running { .. } | PortalState::Done => vec![],
+                };
+                let types: Vec<u32> = statement.parameters.iter().map(|parameter| parameter.oid).collect();
                 let formats = portal.formats.clone();
-                let done = self.portal_statement(about.clone(), &formats, false).await?;
+                let done = self.portal_statement(about.clone(), (&types, values), &formats, false).await?;
                 self.complete(&done);
                 portal.state = PortalState::Done;
             }

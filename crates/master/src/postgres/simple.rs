@@ -59,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let formats = Formats::default();
         if let Some(statement) = sql::portal_statement(&text) {
-            return self.portal_statement(statement?, &formats, true).await;
+            return self.portal_statement(statement?, (&[], vec![]), &formats, true).await;
         }
         let mut execution = self.start(Job { text, parameters: vec![], formats: formats.clone(), told: None });
         loop {

@@ -214,10 +214,14 @@ impl ClientNames<'_> {
                 Some(bound) => bound,
                 None => return Ok(None),
             },
+            "generate_subscripts" => match subscripts(function) {
+                Some(subscripts) => subscripts,
+                None => return Ok(None),
+            },
             "current_setting" => match argument(function, 0).and_then(literal_text) {
                 None => match argument(function, 0) {
-                    Some(column @ Expr::CompoundIdentifier(_)) => setting_named(column)?,
-                    _ => return Ok(None),
+                    Some(name) => setting_named(name)?,
+                    None => return Ok(None),
                 },
                 Some(setting) => match (facts.setting)(&setting.to_ascii_lowercase()) {
                     Some(value) => text(&value),
@@ -233,11 +237,22 @@ impl ClientNames<'_> {
     }
 }
 
-/// A value of an object's type is shown by its name, in the rows of the whole statement.
+/// A value of an object's type is shown by its name, in the rows of the whole statement, and a vector as its elements with spaces between.
 fn show_names(body: &mut SetExpr, called: &mut BTreeSet<String>) {
     match body {
         SetExpr::Select(select) => {
+            let has_vectors = select
+                .from
+                .iter()
+                .map(ToString::to_string)
+                .any(|from| ["pg_index", "pg_proc"].iter().any(|table| from.contains(table)));
             for item in &mut select.projection {
+                if let (true, SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) =
+                    (has_vectors, &mut *item)
+                    && is_vector(expr)
+                {
+                    *expr = call("array_to_string", vec![expr.clone(), text(" ")]);
+                }
                 if let SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) = item
                     && let Some(function) = object_function(expr)
                 {
@@ -355,6 +370,33 @@ fn known_type(data_type: &DataType) -> SqlResult<Option<DataType>> {
         }
         _ => None,
     })
+}
+
+/// Whether it is a column of the catalog that PostgreSQL has as int2vector or oidvector, and Damson as an array.
+fn is_vector(expr: &Expr) -> bool {
+    const VECTORS: [&str; 5] = ["indkey", "indclass", "indcollation", "indoption", "proargtypes"];
+    let name = match expr {
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    name.is_some_and(|name| VECTORS.contains(&fold(name).as_str()))
+}
+
+/// `generate_subscripts(elements, dimension)`: a row for each element. Vectors of the catalog begin with 0, arrays with 1.
+fn subscripts(function: &Function) -> Option<Expr> {
+    let (elements, dimension) = (argument(function, 0)?, argument(function, 1)?);
+    let first = number(u64::from(!is_vector(elements)));
+    let length = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(call("array_length", vec![elements.clone(), dimension.clone()])),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    };
+    // Not the last one.
+    let end = Expr::BinaryOp { left: Box::new(length), op: BinaryOperator::Plus, right: Box::new(first.clone()) };
+    Some(call("unnest", vec![call("range", vec![first, end])]))
 }
 
 /// A constant interval with a time of day, or in ISO 8601's form, in the words that the binder reads. What is wrong with others, it tells.
@@ -485,7 +527,7 @@ fn is_one(expr: &Expr) -> bool {
     matches!(expr, Expr::Value(v) if v.value == Value::Number("1".into(), false))
 }
 
-/// `current_setting(column)`
+/// `current_setting(name)` of a name that is no constant.
 fn setting_named(column: &Expr) -> SqlResult<Expr> {
     parse_expression(&format!(
         "(SELECT damson_setting.setting FROM pg_catalog.pg_settings AS damson_setting WHERE damson_setting.name = lower({column}))"
@@ -590,6 +632,18 @@ mod tests {
                 "SELECT INTERVAL '-1 day 00:00:01.5', '3:00:00'::INTERVAL, INTERVAL '1 day'",
                 "SELECT INTERVAL '0 months -1 days 1500000000 nanoseconds', \
                  '0 months 0 days 10800000000000 nanoseconds'::INTERVAL, INTERVAL '1 day'",
+                vec![],
+            ),
+            (
+                "SELECT i.indoption AS o, unnest(i.indkey) AS k FROM pg_catalog.pg_index AS i",
+                "SELECT array_to_string(i.indoption, ' ') AS o, unnest(i.indkey) AS k FROM pg_catalog.pg_index AS i",
+                vec![],
+            ),
+            ("SELECT indkey FROM t", "SELECT indkey FROM t", vec![]),
+            (
+                "SELECT generate_subscripts(i.indkey, 1) AS n, pg_catalog.generate_subscripts(a, 1) AS m FROM pg_index AS i",
+                "SELECT unnest(range(0, CAST(array_length(i.indkey, 1) AS BIGINT) + 0)) AS n, \
+                 unnest(range(1, CAST(array_length(a, 1) AS BIGINT) + 1)) AS m FROM pg_index AS i",
                 vec![],
             ),
             (

@@ -20,6 +20,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("client_encoding", "UTF8", "Always UTF8."),
     ("client_min_messages", "notice", "Accepted; notices are always sent."),
     ("datestyle", "ISO, MDY", "Always ISO."),
+    ("default_table_access_method", "parquet", "Accepted; all tables are parquet."),
     ("default_tablespace", "", "Tablespace of tables that CREATE TABLE gives none; empty: the segments' own disks."),
     ("default_transaction_isolation", "read committed", "Isolation level of a transaction that BEGIN gives none."),
     ("default_transaction_read_only", "off", "Whether transactions may change anything, unless BEGIN says."),

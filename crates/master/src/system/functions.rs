@@ -95,6 +95,7 @@ static FUNCTIONS: &[Definition] = &[
     to_text("quote_literal", |_, args| Ok(text(shown(args, 0).map(|value| literal(&value))))),
     to_text("quote_nullable", |_, args| Ok(text(Some(shown(args, 0).map_or("NULL".into(), |value| literal(&value)))))),
     to_text("format", |_, args| filled(args)),
+    to_text("json_build_object", json_object),
     to_text("pg_size_pretty", |_, args| Ok(text(signed(args, 0)?.map(pretty)))),
     to_bool("pg_table_is_visible", table_is_visible),
     to_bool("pg_type_is_visible", exists),
@@ -279,6 +280,33 @@ impl ScalarUDFImpl for CatalogFunction {
 
 fn text(value: Option<String>) -> ScalarValue {
     ScalarValue::Utf8View(value)
+}
+
+/// Names and values in turn, as PostgreSQL writes them.
+fn json_object(_: &Lookup, args: &[ScalarValue]) -> Result<ScalarValue> {
+    let wrong = |message: &str| undefined(SqlState::INVALID_PARAMETER, message.to_owned());
+    if args.len() % 2 == 1 {
+        return Err(wrong("argument list must have even number of elements"));
+    }
+    let mut members = Vec::with_capacity(args.len() / 2);
+    for n in (0..args.len()).step_by(2) {
+        let name = word(args, n)?.ok_or_else(|| wrong("null value not allowed for object key"))?;
+        members.push(format!("{} : {}", serde_json::Value::from(name), json_value(args, n + 1)?));
+    }
+    Ok(text(Some(format!("{{{}}}", members.join(", ")))))
+}
+
+fn json_value(args: &[ScalarValue], n: usize) -> Result<String> {
+    let value = &args[n];
+    let Some(written) = word(args, n)? else { return Ok("null".to_owned()) };
+    let is_number =
+        value.data_type().is_numeric() && written.bytes().all(|byte| !byte.is_ascii_alphabetic() || byte == b'e');
+    Ok(match value {
+        ScalarValue::Boolean(_) => written,
+        // NaN and infinities are texts.
+        _ if is_number => written,
+        _ => serde_json::Value::from(written).to_string(),
+    })
 }
 
 fn nothing(_: &Lookup, _: &[ScalarValue]) -> Result<ScalarValue> {
