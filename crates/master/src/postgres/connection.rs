@@ -165,7 +165,7 @@ async fn begin(
 ) -> SqlResult<(Shared<Session>, Backend)> {
     let session: Shared<Session> = master.client_session(&client.user, role, Some(peer))?.into();
     let backend = backends.enter(session.id)?;
-    for (name, value) in client.into_settings()? {
+    for (name, value) in &client.into_settings()? {
         let name = name.to_ascii_lowercase();
         if name == "client_encoding" {
             if ENCODINGS.contains(&value.trim_matches(['\'', '"']).to_ascii_lowercase().as_str()) {
