@@ -126,17 +126,6 @@ impl ClientNames<'_> {
                 write_out_interval(&mut interval.value);
                 Ok(None)
             }
-            Expr::AnyOp { right, .. } => {
-                // x = ANY('{a,b}')
-                let array = match right.as_ref() {
-                    Expr::Value(literal) => array_literal(&literal.value, &DataType::Text),
-                    _ => None,
-                };
-                if let Some(array) = array {
-                    **right = array;
-                }
-                Ok(None)
-            }
             _ => Ok(None),
         }
     }
