@@ -175,7 +175,7 @@ async fn begin(
             let error = SqlError::new(SqlState::INVALID_PARAMETER, message);
             return Err(error.with_hint("The encoding is always UTF8."));
         }
-        if name == "timezone" && !is_utc(&value) {
+        if name == "timezone" && !is_utc(value) {
             // Drivers send that of their machine without being asked; the client is told which one holds.
             continue;
         }

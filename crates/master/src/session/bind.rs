@@ -318,6 +318,8 @@ impl Session {
         let functions = if table.needs_functions() { functions_of(&self.master.base) } else { vec![] };
         let mut segments = vec![self.master.registry.master_definition()];
         segments.extend(self.master.registry.definitions());
+        // Not within the value below: a lock that is taken there is held until its end.
+        let settings = self.settings.lock().all().map(|(name, value, about)| (name.into(), value, about.into())).collect();
         Ok(SystemContext {
             state: Arc::clone(names.state()),
             segments,
@@ -332,12 +334,7 @@ impl Session {
             copies,
             copied,
             findings,
-            settings: self
-                .settings
-                .lock()
-                .all()
-                .map(|(name, value, about)| (name.into(), value, about.into()))
-                .collect(),
+            settings,
             functions,
             role: self.acting_role(names.state()),
             sessions: if table.needs_sessions() { self.master.sessions.activity() } else { vec![] },

@@ -84,7 +84,7 @@ impl Session {
             // Everybody may change their own password.
             let only_password = RoleOptions { password: None, ..options.clone() } == RoleOptions::default();
             let creates = state.role_by_id(acting).is_some_and(|role| role.createrole);
-            if !creates && !(only_password && id == acting) {
+            if !(creates || only_password && id == acting) {
                 return Err(denied("permission denied"));
             }
         }
