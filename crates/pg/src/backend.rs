@@ -433,7 +433,11 @@ mod tests {
         let mut messages = Messages::default();
         let row = |messages: &mut Messages| {
             messages.row::<MessageTooLong>(2, |out| {
-                value(out, Some(|out: &mut Vec<u8>| Ok::<_, MessageTooLong>(out.extend_from_slice(b"ab"))))?;
+                let ab = |out: &mut Vec<u8>| {
+                    out.extend_from_slice(b"ab");
+                    Ok::<_, MessageTooLong>(())
+                };
+                value(out, Some(ab))?;
                 value(out, None::<fn(&mut Vec<u8>) -> Result<(), MessageTooLong>>)
             })
         };

@@ -182,17 +182,20 @@ mod tests {
     async fn opened(sent: &[&[u8]]) -> (Result<Opened, Refused>, Vec<u8>) {
         let (mut client, server) = duplex(1 << 14);
         let mut wire = Wire::new(server);
+        let mut answer = vec![];
         let talk = async {
-            for packet in sent {
+            for (at, packet) in sent.iter().enumerate() {
                 client.write_all(packet).await.unwrap();
-                tokio::task::yield_now().await;
+                // What comes before the answer is refused.
+                if at + 1 < sent.len() {
+                    answer.push(client.read_u8().await.unwrap());
+                }
             }
         };
         let backends = Backends::default();
         let (opened, ()) = tokio::join!(open(&mut wire, &backends), talk);
         wire.flush().await.unwrap();
         drop(wire);
-        let mut answer = vec![];
         client.read_to_end(&mut answer).await.unwrap();
         (opened, answer)
     }

@@ -56,6 +56,8 @@ fn a_file_that_gets_a_reader_has_a_vector_of_its_own() {
     let paths: Vec<_> = vectors.iter().map(|vector| vector.path.as_str()).collect();
     assert_eq!(paths, ["from/seg0/x/a.1", "b.2"]);
     assert!(vectors.iter().all(|vector| vector.created == state.snapshot));
+    // Who holds a snapshot needs its vectors.
+    drop(state);
     // Each deletes for itself from now on.
     let deleted = deleting(t, key(1, "from/seg0/x/b"), vector("b.3", 5));
     fixture.catalog.commit_on(&fixture.catalog.current(), deleted).unwrap();
