@@ -293,58 +293,65 @@ fn csv_row(line: &[u8], style: &CopyStyle, quote: u8, escape: u8) -> Result<Copy
 impl CopyStyle {
     /// Appends a row of values in text, and its line end. None is NULL.
     pub fn write_row<'a>(&self, row: impl IntoIterator<Item = Option<&'a [u8]>>, out: &mut Vec<u8>) {
-        let start = out.len();
-        for (at, value) in row.into_iter().enumerate() {
+        let mut row = row.into_iter().enumerate().peekable();
+        while let Some((at, value)) = row.next() {
             if at > 0 {
                 out.push(self.delimiter);
             }
             match (value, self.quoting) {
                 (None, _) => out.extend_from_slice(self.null.as_bytes()),
                 (Some(value), Quoting::Backslash(None)) => out.extend_from_slice(value),
-                (Some(value), Quoting::Backslash(Some(escape))) => self.write_text(value, escape, out),
-                (Some(value), Quoting::Csv { quote, escape }) => self.write_csv(value, quote, escape, out),
+                (Some(value), Quoting::Backslash(Some(escape))) => append_escaped(self.delimiter, escape, value, out),
+                (Some(value), Quoting::Csv { quote, escape }) => {
+                    let alone = at == 0 && row.peek().is_none();
+                    append_quoted(self.delimiter, &self.null, (quote, escape), value, alone, out);
+                }
             }
-        }
-        if let (Quoting::Csv { quote, .. }, b"\\.") = (self.quoting, &out[start..]) {
-            // It would be the end.
-            out.insert(start, quote);
-            out.push(quote);
         }
         out.push(b'\n');
     }
+}
 
-    fn write_text(&self, value: &[u8], escape: u8, out: &mut Vec<u8>) {
-        for byte in value {
-            let name = match byte {
-                8 => b'b',
-                12 => b'f',
-                b'\n' => b'n',
-                b'\r' => b'r',
-                b'\t' => b't',
-                11 => b'v',
-                byte if *byte == escape || *byte == self.delimiter => *byte,
-                byte => {
-                    out.push(*byte);
-                    continue;
-                }
-            };
-            out.extend_from_slice(&[escape, name]);
-        }
+/// A value of CSV, in quotes where it must be: where it would end early, or be read as NULL, or, `alone` in its row, as the end of the data.
+pub fn append_quoted(
+    delimiter: u8,
+    null: &str,
+    (quote, escape): (u8, u8),
+    value: &[u8],
+    alone: bool,
+    out: &mut Vec<u8>,
+) {
+    let special = |&byte: &u8| byte == delimiter || byte == quote || matches!(byte, b'\n' | b'\r');
+    if value != null.as_bytes() && !value.iter().any(special) && !(alone && value == b"\\.") {
+        return out.extend_from_slice(value);
     }
+    out.push(quote);
+    for &byte in value {
+        if byte == quote || byte == escape {
+            out.push(escape);
+        }
+        out.push(byte);
+    }
+    out.push(quote);
+}
 
-    fn write_csv(&self, value: &[u8], quote: u8, escape: u8, out: &mut Vec<u8>) {
-        let special = |byte: &u8| [self.delimiter, quote, b'\n', b'\r'].contains(byte);
-        if value != self.null.as_bytes() && !value.iter().any(special) {
-            return out.extend_from_slice(value);
-        }
-        out.push(quote);
-        for byte in value {
-            if *byte == quote || *byte == escape {
-                out.push(escape);
+/// A value of the text format, with the escape before what would end it.
+pub fn append_escaped(delimiter: u8, escape: u8, value: &[u8], out: &mut Vec<u8>) {
+    for &byte in value {
+        let letter = match byte {
+            8 => b'b',
+            12 => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            11 => b'v',
+            byte if byte == escape || byte == delimiter => byte,
+            byte => {
+                out.push(byte);
+                continue;
             }
-            out.push(*byte);
-        }
-        out.push(quote);
+        };
+        out.extend_from_slice(&[escape, letter]);
     }
 }
 

@@ -52,17 +52,11 @@ impl RetryPolicy {
     }
 
     /// Asks again and again, until there is an answer that will not change.
-    pub(crate) async fn retry<T, F>(self, what: &str, mut ask: impl FnMut() -> F) -> Result<T>
+    pub(crate) async fn retry<T, F>(self, what: &str, ask: impl FnMut() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
-        let mut patience = self.begin(what);
-        loop {
-            match ask().await {
-                Err(error) if is_transient(&error) && patience.wait(&error).await => {}
-                answer => return answer,
-            }
-        }
+        self.retry_until(&CancellationToken::new(), what, ask).await
     }
 
     /// As [`RetryPolicy::retry`], until `ended`: what is asked then is answered, and not asked again.

@@ -1,7 +1,7 @@
 //! The files of one table as of one snapshot.
 
 use damson_cluster::{ContentId, DeleteVector, FileEntry, SnapshotId, is_shared, stored_at};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What names a file in the cluster: its path is relative to its content's data directory.
@@ -71,9 +71,10 @@ impl FileList {
         }
     }
 
-    fn remove(&mut self, is_dropped: impl Fn(&FileEntry) -> bool) {
+    fn remove(&mut self, paths: &HashSet<&str>) {
+        let is_dropped = |file: &Arc<FileEntry>| paths.contains(file.path.as_str());
         for chunk in &mut self.chunks {
-            if chunk.iter().any(|file| is_dropped(file)) {
+            if chunk.iter().any(is_dropped) {
                 Arc::make_mut(chunk).retain(|file| !is_dropped(file));
             }
         }
@@ -177,9 +178,13 @@ impl TableFiles {
 
     /// Removes the files that `dropped` holds.
     pub(super) fn remove(&mut self, dropped: &HashSet<FileKey>) {
-        for content in dropped.iter().map(|key| key.content).collect::<BTreeSet<_>>() {
+        let mut paths: BTreeMap<ContentId, HashSet<&str>> = BTreeMap::new();
+        for key in dropped {
+            paths.entry(key.content).or_default().insert(&key.path);
+        }
+        for (content, paths) in paths {
             if let Some(files) = self.by_content.get_mut(&content) {
-                Arc::make_mut(files).remove(|file| dropped.contains(&FileKey::of(file)));
+                Arc::make_mut(files).remove(&paths);
                 if files.is_empty() {
                     self.by_content.remove(&content);
                 }
@@ -192,6 +197,7 @@ impl TableFiles {
 mod tests {
     use super::*;
     use damson_cluster::TableId;
+    use std::collections::BTreeSet;
     use std::iter;
 
     fn file(number: u64) -> Arc<FileEntry> {

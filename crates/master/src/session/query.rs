@@ -273,13 +273,21 @@ pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResu
 
 /// A literal that fits integer is one, as SQL has it; a value of bigint is to stay what it is, and so stands in a cast.
 fn keeping_bigints(plan: LogicalPlan, values: &[ScalarValue]) -> PlanResult<LogicalPlan> {
-    let is_bigint = |id: &str| {
-        let number = id.trim_start_matches('$').parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        number.and_then(|at| values.get(at)).is_some_and(|value| matches!(value, ScalarValue::Int64(Some(_))))
+    let is_bigint = |value: &ScalarValue| matches!(value, ScalarValue::Int64(Some(_)));
+    if !values.iter().any(is_bigint) {
+        return Ok(plan);
+    }
+    let stands_for_bigint = |expr: &Expr| {
+        let Expr::Placeholder(placeholder) = expr else { return false };
+        let number = placeholder.id.trim_start_matches('$').parse::<usize>().ok();
+        number.and_then(|number| values.get(number.checked_sub(1)?)).is_some_and(is_bigint)
     };
     let in_cast = |expr: Expr| match &expr {
-        Expr::Placeholder(placeholder) if is_bigint(&placeholder.id) => {
-            Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(expr), DataType::Int64))))
+        // Its type is said already.
+        Expr::Cast(cast) if stands_for_bigint(&cast.expr) => Ok(Transformed::new(expr, false, TreeNodeRecursion::Jump)),
+        _ if stands_for_bigint(&expr) => {
+            let cast = Expr::Cast(Cast::new(Box::new(expr), DataType::Int64));
+            Ok(Transformed::new(cast, true, TreeNodeRecursion::Jump))
         }
         _ => Ok(Transformed::no(expr)),
     };
@@ -290,7 +298,7 @@ fn keeping_bigints(plan: LogicalPlan, values: &[ScalarValue]) -> PlanResult<Logi
             let names = NamePreserver::new(&node);
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
-                Ok(expr.transform_up(in_cast)?.update_data(|expr| name.restore(expr)))
+                Ok(expr.transform_down(in_cast)?.update_data(|expr| name.restore(expr)))
             })
         }
     };

@@ -196,7 +196,7 @@ impl Upload {
         request: impl Future<Output = Result<(), StorageError>> + Send + 'static,
     ) -> Result<(), StorageError> {
         let (export, url) = (Arc::clone(&self.export), self.object.url.clone());
-        let answer = tokio::spawn(async move {
+        let answer = self.export.spawn(async move {
             let too_late = async {
                 export.ended.cancelled().await;
                 tokio::time::sleep(UPLOAD_ANSWER_WAIT).await;
