@@ -27,6 +27,8 @@ impl ScaledCluster {
             command.arg(role).arg("--data").arg(path.join(format!("{name}-data"))).env("DAMSON_BUILD", BUILD);
             command.args(["--listen", &format!("127.0.0.1:{port}")]);
             command.args(["--memory", "2048", "--interconnect-motion-memory", &motion_memory_mib.to_string()]);
+            // All of them begin at once on few cores: a node may have no turn for longer than the default.
+            command.args(["--interconnect-peer-timeout", "20000"]);
             command
         };
         let mut command = node("master", "master", ports[0]);

@@ -286,6 +286,7 @@ async fn credit_is_a_share_of_the_querys_memory() {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(to.stats().buffered_bytes <= 2 << 20, "{:?}", to.stats());
+        assert!(routes.iter().all(|(sending, _)| !sending.is_finished()), "a route was lost");
         to.close_query(QueryId(1), Some(RouteError::Cancelled { query: QueryId(1) }));
         assert_idle(&to);
     }
