@@ -6,12 +6,15 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo, Ticket};
+use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo, HandshakeRequest, Ticket};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use damson_master::flight_sql::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, CommandReport, StatementInfo};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use prost::Message;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,6 +24,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 
+/// The header of logins and of all that follows.
+const AUTHORIZATION: &str = "authorization";
 /// Where the password is: neither in the arguments nor in the URL, which others see.
 const PASSWORD_VARIABLE: &str = "DAMSON_PASSWORD";
 
@@ -35,8 +40,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and logs in, by the password of the environment if there is one. `url` is `flight://host:port`, or has several of these with commas between: masters of which one is
-    /// active.
+    /// Connects and logs in, by the password of the environment if there is one. `url` is `flight://host:port`, or has
+    /// several of these with commas between: masters of which one is active.
     ///
     /// # Errors
     /// A URL that is none, or no server that can be reached.
@@ -63,10 +68,11 @@ impl Connection {
             .keep_alive_timeout(Duration::from_secs(10));
         let channel = endpoint.connect().await;
         let channel = channel.map_err(|e| Failure::Unreachable(format!("cannot connect to {url}: {}", root(&e))))?;
-        let inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
-        let mut client = FlightSqlServiceClient::new_from_inner(inner);
+        let mut inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
-        client.handshake(user, &password).await?;
+        let token = log_in(&mut inner, user, &password).await?;
+        let mut client = FlightSqlServiceClient::new_from_inner(inner);
+        client.set_token(token);
         Ok(Connection { url: url.into(), user: user.into(), client, session: Arc::default() })
     }
 
@@ -195,6 +201,20 @@ impl Rows {
         }
         Ok(None)
     }
+}
+
+/// The session's token. Unlike arrow-flight's `handshake`, whose error is one text, it tells the server's words in their
+/// parts.
+///
+/// # Errors
+/// Who is not let in.
+async fn log_in(client: &mut FlightServiceClient<Channel>, user: &str, password: &str) -> Result<String, Failure> {
+    let mut request = Request::new(stream::iter([HandshakeRequest::default()]));
+    let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    request.metadata_mut().insert(AUTHORIZATION, basic.parse().expect("base64 is ASCII"));
+    let answer = client.handshake(request).await?;
+    let bearer = answer.metadata().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    bearer.map(str::to_owned).ok_or_else(|| Failure::Connection("the server gave no session".into()))
 }
 
 /// The URLs of each host of a URL.

@@ -1,8 +1,9 @@
 //! One client's proof that it knows a password: SCRAM-SHA-256 from the server's side. A state machine: it reads and writes messages.
 
-use super::base64;
 use super::scram::ScramVerifier;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use damson_pg::scram::{ClientFinal, ClientFirst, ScramError, auth_message, server_final, server_first};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -28,12 +29,12 @@ impl ScramExchange {
         let mut random = [0; NONCE_BYTES];
         let filled = SystemRandom::new().fill(&mut random);
         filled.map_err(|_| -> SqlError { internal("the system gives no random bytes") })?;
-        Self::begin_with(verifier, client_first, &base64::encode(&random))
+        Self::begin_with(verifier, client_first, &STANDARD.encode(&random))
     }
 
     fn begin_with(verifier: ScramVerifier, client_first: &[u8], own_nonce: &str) -> SqlResult<(Self, String)> {
         let first = ClientFirst::parse(client_first).map_err(refused)?;
-        let (salt, iterations) = (base64::encode(&verifier.salt), verifier.iterations.get());
+        let (salt, iterations) = (STANDARD.encode(&verifier.salt), verifier.iterations.get());
         let server_first = server_first(first.nonce, own_nonce, &salt, iterations);
         let exchange = ScramExchange {
             verifier,
@@ -52,11 +53,11 @@ impl ScramExchange {
     pub fn finish(self, client_final: &[u8]) -> SqlResult<Option<String>> {
         let last = ClientFinal::parse(client_final, self.channel_binding, &self.nonce).map_err(refused)?;
         let malformed = || refused(ScramError::Malformed { detail: "Malformed proof in client-final-message." });
-        let proof = base64::decode(last.proof).ok_or_else(malformed)?;
+        let proof = STANDARD.decode(last.proof).map_err(|_| malformed())?;
         let signed = auth_message(&self.client_first, &self.server_first, last.without_proof);
         let is_right = self.verifier.accepts(signed.as_bytes(), &proof);
         let signature = self.verifier.server_signature(signed.as_bytes());
-        Ok(is_right.then(|| server_final(&base64::encode(&signature))))
+        Ok(is_right.then(|| server_final(&STANDARD.encode(&signature))))
     }
 }
 
@@ -76,7 +77,7 @@ mod tests {
     const NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
 
     fn begun() -> (ScramExchange, String) {
-        let salt = base64::decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let verifier = ScramVerifier::of_password("pencil", &salt, ITERATIONS);
         ScramExchange::begin_with(verifier, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO", NONCE).unwrap()
     }

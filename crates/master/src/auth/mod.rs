@@ -1,7 +1,6 @@
 //! Who a client is: rules, passwords, and what they are checked by. Every protocol asks [`Authenticator`].
 
 mod authenticator;
-mod base64;
 mod exchange;
 mod hba;
 mod scram;

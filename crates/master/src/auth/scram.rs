@@ -1,8 +1,9 @@
 //! SCRAM-SHA-256 (RFC 5802, RFC 7677): what the catalog keeps of a password, in PostgreSQL's form
 //! `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`.
 
-use super::base64;
 use crate::error::{SqlError, SqlResult, internal};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ring::rand::SecureRandom;
 use ring::{digest, hmac, pbkdf2, rand};
 use std::fmt;
@@ -52,15 +53,16 @@ impl ScramVerifier {
         let iterations = iterations.parse::<NonZeroU32>().ok().filter(|count| count.get() <= ITERATIONS_MAX)?;
         Some(ScramVerifier {
             iterations,
-            salt: base64::decode(salt).filter(|salt| !salt.is_empty())?,
-            stored_key: base64::decode(stored_key)?.try_into().ok()?,
-            server_key: base64::decode(server_key)?.try_into().ok()?,
+            salt: STANDARD.decode(salt).ok().filter(|salt| !salt.is_empty())?,
+            stored_key: STANDARD.decode(stored_key).ok()?.try_into().ok()?,
+            server_key: STANDARD.decode(server_key).ok()?.try_into().ok()?,
         })
     }
 
     /// As the catalog keeps it.
     pub fn text(&self) -> String {
-        let [salt, stored, server] = [&self.salt, &self.stored_key[..], &self.server_key[..]].map(base64::encode);
+        let [salt, stored, server] =
+            [&self.salt, &self.stored_key[..], &self.server_key[..]].map(|bytes| STANDARD.encode(bytes));
         format!("{PREFIX}{}:{salt}${stored}:{server}", self.iterations)
     }
 
@@ -120,14 +122,14 @@ mod tests {
     /// RFC 7677, section 3.
     #[test]
     fn the_rfcs_client_is_accepted() {
-        let salt = base64::decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let verifier = ScramVerifier::of_password("pencil", &salt, ITERATIONS);
         let message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
             r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,\
             c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-        let proof = base64::decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
+        let proof = STANDARD.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
         assert!(verifier.accepts(message.as_bytes(), &proof));
-        let signature = base64::encode(&verifier.server_signature(message.as_bytes()));
+        let signature = STANDARD.encode(&verifier.server_signature(message.as_bytes()));
         assert_eq!(signature, "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
         let mut wrong = proof.clone();
         wrong[0] ^= 1;
