@@ -319,7 +319,8 @@ impl Session {
         let mut segments = vec![self.master.registry.master_definition()];
         segments.extend(self.master.registry.definitions());
         // Not within the value below: a lock that is taken there is held until its end.
-        let settings = self.settings.lock().all().map(|(name, value, about)| (name.into(), value, about.into())).collect();
+        let settings =
+            self.settings.lock().all().map(|(name, value, about)| (name.into(), value, about.into())).collect();
         Ok(SystemContext {
             state: Arc::clone(names.state()),
             segments,
