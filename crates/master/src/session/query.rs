@@ -1,7 +1,7 @@
 //! SELECT.
 
 use super::backup::until;
-use super::bind::{Bound, located};
+use super::bind::{Bound, external, located};
 use super::column_names::plain;
 use super::setval::Setval;
 use super::signal_backend::SignalBackend;
@@ -29,11 +29,13 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use sqlparser::ast;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
+/// Parameters of a statement: the PostgreSQL protocol counts them in 16 bits.
+const PARAMETERS_MAX: usize = 65_535;
 
 impl Session {
     /// The one-line pipeline of a query: bind, init plans, plan, dispatch.
@@ -187,33 +189,57 @@ fn with_plain_names(rows: SendableRecordBatchStream) -> (SchemaRef, SendableReco
     (Arc::clone(&schema), Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
 }
 
-/// Types of `$1`, `$2`, …, in order.
+/// Types of `$1`, `$2`, …, in order; Null where nothing tells. DataFusion's own `get_parameter_types` refuses a parameter that stands at
+/// two places of which one tells nothing, or another type; PostgreSQL takes the first.
 pub(super) fn parameter_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
-    let named = plan.get_parameter_types().map_err(of_datafusion)?;
-    let mut by_number = BTreeMap::new();
-    for (name, data_type) in named {
-        let number: usize = name
-            .trim_start_matches('$')
-            .parse()
-            .map_err(|_| SqlError::new(SqlState::SYNTAX_ERROR, format!("parameter {name} is not of the form $1")))?;
-        by_number.insert(number, data_type.unwrap_or(DataType::Null));
-    }
-    let count = by_number.keys().next_back().copied().unwrap_or(0);
-    Ok((1..=count).map(|n| by_number.get(&n).cloned().unwrap_or(DataType::Null)).collect())
+    let mut types: Vec<DataType> = vec![];
+    let looked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Placeholder(placeholder) = expr {
+                    let at = place_of(placeholder)?;
+                    types.resize(types.len().max(at + 1), DataType::Null);
+                    if let (DataType::Null, Some(field)) = (&types[at], &placeholder.field) {
+                        types[at] = field.data_type().clone();
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    looked.map_err(of_datafusion)?;
+    Ok(types)
 }
 
-/// As [`parameter_types`], for who will bind them: one of which only a cast is known, as of those of VALUES, has its type, and that of
-/// `x = ANY ($1)` is a list. Values are not cast to it when they are bound: an assignment rounds where Arrow cuts.
+/// 0 for `$1`.
+fn place_of(placeholder: &Placeholder) -> PlanResult<usize> {
+    let digits = placeholder.id.strip_prefix('$').unwrap_or(&placeholder.id);
+    let number: usize = digits.parse().map_err(|_| {
+        let message = format!("parameter {} is not of the form $1", placeholder.id);
+        external(SqlError::new(SqlState::SYNTAX_ERROR, message))
+    })?;
+    let place = number.checked_sub(1).filter(|_| number <= PARAMETERS_MAX);
+    place.ok_or_else(|| external(SqlError::new(UNDEFINED_PARAMETER, format!("there is no parameter ${number}"))))
+}
+
+/// As [`parameter_types`], for who will bind them: one of which only a cast is known, as of those of VALUES, has its type,
+/// and that of `x = ANY ($1)` is a list. Values are not cast to it when they are bound: an assignment rounds where Arrow
+/// cuts.
 pub(super) fn described_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
     let mut types = parameter_types(plan)?;
     let looked = plan.apply_with_subqueries(|node| {
+        let is_limit = matches!(node, LogicalPlan::Limit(_));
         let mut schema = DFSchema::empty();
         node.inputs().into_iter().for_each(|input| schema.merge(input.schema()));
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                if let Some((placeholder, known)) = told_type(expr, &schema)
-                    && let Ok(number) = placeholder.id.trim_start_matches('$').parse::<usize>()
-                    && let Some(data_type) = number.checked_sub(1).and_then(|at| types.get_mut(at))
+                let told = match expr {
+                    // How many rows there are to be.
+                    Expr::Placeholder(placeholder) if is_limit => Some((placeholder, DataType::Int64)),
+                    _ => told_type(expr, &schema),
+                };
+                if let Some((placeholder, known)) = told
+                    && let Some(data_type) = types.get_mut(place_of(placeholder)?)
                     && *data_type == DataType::Null
                 {
                     *data_type = known;
@@ -261,7 +287,8 @@ pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResu
         match (data_type, text.and_then(|text| datetime_text::scalar(text, data_type))) {
             (DataType::Null, _) => Ok(value),
             (_, Some(read)) => Ok(read?),
-            (_, None) => value.cast_to(data_type),
+            (_, None) if text.is_some() => value.cast_to(data_type),
+            (_, None) => Ok(without_loss(value, data_type)),
         }
     };
     let values = values.into_iter().zip(&types).map(cast).collect::<Result<Vec<_>, DataFusionError>>();
@@ -269,6 +296,15 @@ pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResu
     let plan = keeping_bigints(bound.plan.clone(), &values).map_err(of_datafusion)?;
     let plan = plan.with_param_values(ParamValues::from(values)).map_err(of_datafusion)?;
     Ok(Bound { plan, ..bound })
+}
+
+/// The value as one of the type that the statement's other operand has; where that cannot hold it, as it is: 2.75 stays so beside
+/// 1.5, and a bigint beside an integer is no error.
+fn without_loss(value: ScalarValue, data_type: &DataType) -> ScalarValue {
+    match value.cast_to(data_type) {
+        Ok(cast) if cast.cast_to(&value.data_type()).is_ok_and(|back| back == value) => cast,
+        _ => value,
+    }
 }
 
 /// A literal that fits integer is one, as SQL has it; a value of bigint is to stay what it is, and so stands in a cast.
@@ -279,8 +315,7 @@ fn keeping_bigints(plan: LogicalPlan, values: &[ScalarValue]) -> PlanResult<Logi
     }
     let stands_for_bigint = |expr: &Expr| {
         let Expr::Placeholder(placeholder) = expr else { return false };
-        let number = placeholder.id.trim_start_matches('$').parse::<usize>().ok();
-        number.and_then(|number| values.get(number.checked_sub(1)?)).is_some_and(is_bigint)
+        place_of(placeholder).ok().and_then(|at| values.get(at)).is_some_and(is_bigint)
     };
     let in_cast = |expr: Expr| match &expr {
         // Its type is said already.
