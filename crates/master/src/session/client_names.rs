@@ -4,7 +4,8 @@
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{DATABASE, fold, parse_expression, walk_mut};
 use crate::system::PG_CATALOG;
-use crate::system::functions::{REGCLASS, REGNAMESPACE, REGPROC, REGROLE, REGTYPE, is_catalog_function};
+use crate::system::functions::{REGCLASS, REGNAMESPACE, REGOPERATOR, REGPROC, REGROLE, REGTYPE, is_catalog_function};
+use damson_pg::values::array_from_text;
 use sqlparser::ast::{
     self, AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName, OrderByKind,
@@ -56,11 +57,13 @@ struct ClientNames<'a> {
 }
 
 /// Types that stand for objects, and the function that a cast to each is.
-const OBJECT_TYPES: [(&str, &str); 6] = [
+const OBJECT_TYPES: [(&str, &str); 8] = [
     ("regclass", REGCLASS),
     ("regtype", REGTYPE),
     ("regproc", REGPROC),
     ("regprocedure", REGPROC),
+    ("regoper", REGOPERATOR),
+    ("regoperator", REGOPERATOR),
     ("regnamespace", REGNAMESPACE),
     ("regrole", REGROLE),
 ];
@@ -146,7 +149,8 @@ impl ClientNames<'_> {
             data_type,
             DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::CharVarying(_)
         );
-        if is_text && let Some(function) = object_function(value) {
+        let function = object_function(value).or_else(|| is_function_column(value).then_some(REGPROC));
+        if is_text && let Some(function) = function {
             return Ok(Some(self.call(&format!("{function}_name"), value.clone())));
         }
         match (value, &*data_type) {
@@ -226,15 +230,14 @@ impl ClientNames<'_> {
     }
 }
 
-/// A value of an object's type is shown by its name, in the rows of the whole statement, and a vector as its elements with spaces between.
+/// A value of an object's type is shown by its name, in the rows of the whole statement, and a vector as its elements
+/// with spaces between.
 fn show_names(body: &mut SetExpr, called: &mut BTreeSet<String>) {
     match body {
         SetExpr::Select(select) => {
-            let has_vectors = select
-                .from
-                .iter()
-                .map(ToString::to_string)
-                .any(|from| ["pg_index", "pg_proc"].iter().any(|table| from.contains(table)));
+            let from: Vec<_> = select.from.iter().map(ToString::to_string).collect();
+            let reads = |table: &str| from.iter().any(|from| from.contains(table));
+            let (has_vectors, has_functions) = (reads("pg_index") || reads("pg_proc"), reads("pg_type"));
             for item in &mut select.projection {
                 if let (true, SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) =
                     (has_vectors, &mut *item)
@@ -243,7 +246,8 @@ fn show_names(body: &mut SetExpr, called: &mut BTreeSet<String>) {
                     *expr = call("array_to_string", vec![expr.clone(), text(" ")]);
                 }
                 if let SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) = item
-                    && let Some(function) = object_function(expr)
+                    && let Some(function) =
+                        object_function(expr).or_else(|| (has_functions && is_function_column(expr)).then_some(REGPROC))
                 {
                     let name = format!("{function}_name");
                     *expr = call(&name, vec![expr.clone()]);
@@ -260,6 +264,9 @@ fn show_names(body: &mut SetExpr, called: &mut BTreeSet<String>) {
     }
 }
 
+/// Columns of `pg_type` that are of type regproc.
+const FUNCTION_COLUMNS: [&str; 4] = ["typinput", "typoutput", "typreceive", "typsend"];
+
 /// The function of an expression that is a cast to an object's type.
 fn object_function(expr: &Expr) -> Option<&'static str> {
     match expr {
@@ -270,6 +277,16 @@ fn object_function(expr: &Expr) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+fn is_function_column(expr: &Expr) -> bool {
+    let name = match expr {
+        Expr::Nested(inner) => return is_function_column(inner),
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    name.is_some_and(|name| FUNCTION_COLUMNS.contains(&fold(name).as_str()))
 }
 
 /// Takes `pg_catalog.` away, and `information_schema.`, whose functions have names of their own.
@@ -400,25 +417,24 @@ fn write_out_interval(value: &mut Expr) {
 
 /// `'{a,b}'` as an array of a type; None where its elements are not plain words.
 fn array_literal(literal: &Value, item: &DataType) -> Option<Expr> {
-    let Value::SingleQuotedString(written) = literal else { return None };
-    let inner = written.trim().strip_prefix('{')?.strip_suffix('}')?;
-    if inner.contains(['{', '"', '\\']) {
-        return None;
-    }
-    let words = inner.split(',').map(str::trim).filter(|word| !word.is_empty());
-    let element = |word: &str| {
-        let expr = if word.eq_ignore_ascii_case("null") { super::ast::null() } else { text(word) };
+    let element = |word: Option<String>| {
+        let expr = word.map_or_else(super::ast::null, |word| text(&word));
         Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type: item.clone(), array: false, format: None }
     };
-    Some(array(words.map(element).collect()))
+    Some(array(items(literal)?.into_iter().map(element).collect()))
+}
+
+/// The items of `'{a,"b c",NULL}'`; None for what is no list, and for a list of lists.
+fn items(literal: &Value) -> Option<Vec<Option<String>>> {
+    let Value::SingleQuotedString(written) = literal else { return None };
+    array_from_text(written)
 }
 
 /// `'{a,b}'` where only an array can be: of numbers if all are some.
 fn untyped_list(literal: &Value) -> Option<Expr> {
-    let Value::SingleQuotedString(written) = literal else { return None };
-    let mut words = written.trim().trim_matches(['{', '}']).split(',').map(str::trim);
-    let item = if words.all(|word| word.parse::<i64>().is_ok()) { DataType::BigInt(None) } else { DataType::Text };
-    array_literal(literal, &item)
+    let is_number = |word: &String| word.parse::<i64>().is_ok();
+    let is_numbers = items(literal)?.iter().flatten().all(is_number);
+    array_literal(literal, &if is_numbers { DataType::BigInt(None) } else { DataType::Text })
 }
 
 /// `ARRAY(SELECT x …)` as a subquery that gathers its rows; None where the query is not a plain SELECT of one column.

@@ -36,7 +36,10 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "A transaction block without a statement for so long is rolled back; 0 is never.",
     ),
     ("intervalstyle", "postgres", "Always postgres."),
+    ("integer_datetimes", "on", "Always on."),
     ("lock_timeout", "0", "How long a statement waits for a lock; 0 is as long as it takes."),
+    ("max_identifier_length", "63", "PostgreSQL's; longer names are kept whole."),
+    ("max_index_keys", "32", "PostgreSQL's; a key may have more columns."),
     ("optimizer", "on", "Accepted; there is one planner."),
     ("search_path", "public", "Schema in which unqualified names are looked up and made; the first one counts."),
     ("role", "none", "The role whose rights count, SET ROLE's."),
@@ -92,6 +95,9 @@ const UTC_NAMES: [&str; 17] = [
 /// What may be SHOWn and not SET.
 const READ_ONLY: &[&str] = &[
     BUCKET_MAP,
+    "integer_datetimes",
+    "max_identifier_length",
+    "max_index_keys",
     "server_encoding",
     "server_version",
     "server_version_num",

@@ -162,6 +162,10 @@ static FUNCTIONS: &[Definition] = &[
             |name: &str| undefined(SqlState::UNDEFINED_FUNCTION, format!("function \"{name}\" does not exist"));
         object(args, |name| pg_type::function_oid(name).ok_or_else(|| missing(name)))
     }),
+    to_bigint(REGOPERATOR, |_, args| {
+        let missing = |name: &str| format!("operator does not exist: {name}");
+        object(args, |name| Err(undefined(SqlState::UNDEFINED_FUNCTION, missing(name))))
+    }),
     to_bigint(REGNAMESPACE, |lookup, args| {
         let missing = |name: &str| undefined(SqlState::UNDEFINED_SCHEMA, format!("schema \"{name}\" does not exist"));
         object(args, |name| oids::of_schema(&lookup.state, name).ok_or_else(|| missing(name)))
@@ -176,7 +180,12 @@ static FUNCTIONS: &[Definition] = &[
     to_text("damson_regtype_name", |_, args| {
         named(args, |oid| Some(pg_types::formatted(oid, None)).filter(|name| name != "???"))
     }),
-    to_text("damson_regproc_name", |_, args| named(args, |_| None)),
+    to_text("damson_regproc_name", |_, args| match args.first() {
+        // A column of that name in a table of a user's.
+        Some(value) if is_text(value) => Ok(text(word(args, 0)?)),
+        _ => named(args, pg_type::function_name),
+    }),
+    to_text("damson_regoperator_name", |_, args| named(args, |_| None)),
     to_text("damson_regnamespace_name", |lookup, args| {
         named(args, |oid| {
             oids::schemas(&lookup.state).into_iter().find(|(of, _)| *of == oid).map(|(_, name)| quoted(&name))
@@ -191,6 +200,7 @@ static FUNCTIONS: &[Definition] = &[
 pub(crate) const REGCLASS: &str = "damson_regclass";
 pub(crate) const REGTYPE: &str = "damson_regtype";
 pub(crate) const REGPROC: &str = "damson_regproc";
+pub(crate) const REGOPERATOR: &str = "damson_regoperator";
 pub(crate) const REGNAMESPACE: &str = "damson_regnamespace";
 pub(crate) const REGROLE: &str = "damson_regrole";
 
@@ -391,22 +401,30 @@ fn named(args: &[ScalarValue], find: impl FnOnce(u64) -> Option<String>) -> Resu
 
 /// Parts of a name as it is written in SQL.
 pub(super) fn parts(name: &str) -> Result<Vec<String>> {
+    let invalid = || undefined(SqlState::SYNTAX_ERROR, "invalid name syntax".to_owned());
     let mut parts = vec![];
-    let mut rest = name.trim();
+    let mut chars = name.trim().chars().peekable();
     loop {
-        let end = if let Some(quoted) = rest.strip_prefix('"') {
-            let end =
-                quoted.find('"').ok_or_else(|| undefined(SqlState::SYNTAX_ERROR, "invalid name syntax".to_owned()))?;
-            parts.push(quoted[..end].to_owned());
-            end + 2
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let mut part = String::new();
+        if chars.next_if_eq(&'"').is_some() {
+            loop {
+                match chars.next().ok_or_else(invalid)? {
+                    '"' if chars.next_if_eq(&'"').is_none() => break,
+                    other => part.push(other),
+                }
+            }
         } else {
-            let end = rest.find('.').unwrap_or(rest.len());
-            parts.push(rest[..end].to_ascii_lowercase());
-            end
-        };
-        match rest[end..].strip_prefix('.') {
-            Some(after) => rest = after,
+            while let Some(next) = chars.next_if(|c| *c != '.' && *c != '"' && !c.is_whitespace()) {
+                part.extend(next.to_lowercase());
+            }
+        }
+        parts.push(part);
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        match chars.next() {
             None => return Ok(parts),
+            Some('.') => {}
+            Some(_) => return Err(invalid()),
         }
     }
 }
@@ -531,7 +549,10 @@ fn constraint_definition(lookup: &Lookup, args: &[ScalarValue]) -> Result<Scalar
     }
     let check = lookup.state.tables().find_map(|entry| {
         let n = (0..entry.def.checks.len()).find(|n| oids::of_check(entry.def.id.0, *n) == Some(oid))?;
-        Some(format!("CHECK (({}))", entry.def.checks[n].expression))
+        let expression = &entry.def.checks[n].expression;
+        // With fewer parentheses where the second argument asks for it.
+        let is_pretty = matches!(args.get(1), Some(ScalarValue::Boolean(Some(true))));
+        Some(if is_pretty { format!("CHECK ({expression})") } else { format!("CHECK (({expression}))") })
     });
     Ok(text(check))
 }

@@ -11,6 +11,10 @@ use super::{PG_CATALOG, oids};
 const ARRAY_FUNCTIONS: [(u64, &str); 4] =
     [(750, "array_in"), (751, "array_out"), (2400, "array_recv"), (2401, "array_send")];
 
+/// The first id of the functions that read and write a type: four each, in the order of [`TYPES`]. PostgreSQL's own are all over
+/// the ids below [`FIRST_FUNCTION`]; clients know these by their names.
+const FIRST_IO_FUNCTION: u64 = 9_000;
+
 /// The first id of a function of Damson's, among functions.
 const FIRST_FUNCTION: u64 = 10_000;
 
@@ -66,7 +70,24 @@ fn type_row(known: &PgType) -> Row {
         "name" => 18,
         _ => 0,
     };
-    cells(known, known.name.to_owned(), (known.oid, known.length, known.category), (element, known.array), [0; 4])
+    let functions = io_functions(known).map(|ids| ids.map(|(oid, _)| oid)).unwrap_or_default();
+    cells(known, known.name.to_owned(), (known.oid, known.length, known.category), (element, known.array), functions)
+}
+
+/// Input, output, receive, send: with PostgreSQL's names, by which clients tell what a type's values are. None for
+/// pseudo-types.
+fn io_functions(known: &PgType) -> Option<[(u64, String); 4]> {
+    if known.category == "P" {
+        return None;
+    }
+    let place = TYPES.iter().position(|other| other.oid == known.oid)?;
+    // Later types have an underscore.
+    let is_late = ["json", "date", "time", "timestamp", "timestamptz", "interval", "numeric", "uuid", "pg_node_tree"]
+        .contains(&known.name);
+    let name = if is_late { format!("{}_", known.name) } else { known.name.to_owned() };
+    let first = FIRST_IO_FUNCTION + 4 * place as u64;
+    let function = |(n, verb): (u64, &str)| (first + n, format!("{name}{verb}"));
+    Some([(0, "in"), (1, "out"), (2, "recv"), (3, "send")].map(function))
 }
 
 fn array_row(item: &PgType) -> Row {
@@ -162,6 +183,7 @@ pub(super) const PROC: SystemTable = SystemTable {
 /// Ids, names and `prokind` of functions. An id is good for one build.
 pub(super) fn functions(context: &SystemContext) -> Vec<(u64, String, &'static str)> {
     let io = ARRAY_FUNCTIONS.iter().map(|(oid, name)| (*oid, (*name).to_owned(), "f"));
+    let io = io.chain(TYPES.iter().filter_map(io_functions).flatten().map(|(oid, name)| (oid, name, "f")));
     let own = context.functions.iter().map(|(name, kind)| (name.clone(), *kind));
     let of_catalog = catalog_function_names().map(|name| (name.to_owned(), "f"));
     let numbered = own.chain(of_catalog).zip(FIRST_FUNCTION..).map(|((name, kind), oid)| (oid, name, kind));
@@ -171,7 +193,16 @@ pub(super) fn functions(context: &SystemContext) -> Vec<(u64, String, &'static s
 /// Which of the functions that clients compare by id a name is.
 pub(crate) fn function_oid(name: &str) -> Option<u64> {
     let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
-    ARRAY_FUNCTIONS.iter().find(|(_, known)| *known == name).map(|(oid, _)| *oid)
+    let of_type = || TYPES.iter().filter_map(io_functions).flatten().find(|(_, known)| known == name);
+    let of_arrays = ARRAY_FUNCTIONS.iter().find(|(_, known)| *known == name).map(|(oid, _)| *oid);
+    of_arrays.or_else(|| of_type().map(|(oid, _)| oid))
+}
+
+/// The name of a function that reads or writes a type.
+pub(crate) fn function_name(oid: u64) -> Option<String> {
+    let of_type = || TYPES.iter().filter_map(io_functions).flatten().find(|(known, _)| *known == oid);
+    let of_arrays = ARRAY_FUNCTIONS.iter().find(|(known, _)| *known == oid).map(|(_, name)| (*name).to_owned());
+    of_arrays.or_else(|| of_type().map(|(_, name)| name))
 }
 
 /// A function takes what its overloads do, which one row cannot say: it is variadic of "any".
