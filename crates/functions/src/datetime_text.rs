@@ -168,7 +168,7 @@ impl Cursor<'_> {
         days(year, month, day)
     }
 
-    /// What may follow a date: nothing, or a time and perhaps a zone.
+    /// What may follow a date: nothing, a zone, or a time and perhaps a zone.
     fn rest_of_timestamp(&mut self) -> Result<(i64, Zone), DatetimeTextError> {
         if self.0.is_empty() {
             return Ok((0, UTC));
@@ -177,8 +177,9 @@ impl Cursor<'_> {
             return Err(Invalid);
         }
         self.0 = self.0.trim_ascii_start();
-        let time = self.time()?;
-        let zone = self.zone()?;
+        let has_time = self.0.first().is_some_and(u8::is_ascii_digit);
+        let time = if has_time { self.time()? } else { 0 };
+        let zone = if self.0.is_empty() && !has_time { Err(Invalid) } else { self.zone() }?;
         self.end()?;
         Ok((time, zone))
     }
@@ -315,6 +316,11 @@ mod tests {
             ("1994/2/28", Ok(8824)),
             (" 1994-02-28 ", Ok(8824)),
             ("1994-02-28T23:59:59Z", Ok(8824)),
+            ("1994-02-28 +00", Ok(8824)),
+            ("1994-02-28 -08:30", Ok(8824)),
+            ("1994-02-28 UTC", Ok(8824)),
+            ("1994-02-28T", Err(Invalid)),
+            ("1994-02-28 nowhere", Err(Invalid)),
             ("1994-02-28 25:00", Err(OutOfRange)),
             ("epoch", Ok(0)),
             ("infinity", Err(OutOfRange)),
