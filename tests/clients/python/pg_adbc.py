@@ -130,21 +130,34 @@ def metadata(connection):
     equal(["k", "w", "n"], schema.names, "columns of a table in a schema")
     if "table" not in connection.adbc_get_table_types():
         raise AssertionError(f"types of tables: {connection.adbc_get_table_types()}")
-    objects = connection.adbc_get_objects(depth="all", db_schema_filter="public", table_name_filter="a_m").read_all().to_pylist()
-    current = [catalog for catalog in objects if catalog["catalog_name"] == connection.adbc_current_catalog]
-    tables = current[0]["catalog_db_schemas"][0]["db_schema_tables"]
-    equal(["a_m"], [table["table_name"] for table in tables], "tables")
-    columns = sorted(tables[0]["table_columns"], key=lambda column: column["ordinal_position"])
-    equal(["k", "w", "n"], [column["column_name"] for column in columns], "columns of adbc_get_objects")
-    keys = [(key["constraint_type"], key["constraint_column_names"]) for key in tables[0]["table_constraints"]]
-    if ("PRIMARY KEY", ["k"]) not in keys:
-        raise AssertionError(f"constraints {keys}")
     equal("public", connection.adbc_current_db_schema, "schema")
     with connection.cursor() as cursor:
         schema = cursor.adbc_execute_schema("SELECT k, w FROM a_m")
         equal(["k", "w"], schema.names, "columns of a statement that is not run")
         cursor.execute("DROP TABLE a_m")
     connection.commit()
+
+
+@step
+def objects(connection):
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE a_o (k int PRIMARY KEY, w text NOT NULL, n numeric(6,2))")
+    connection.commit()
+    try:
+        objects = connection.adbc_get_objects(depth="all", db_schema_filter="public", table_name_filter="a_o").read_all().to_pylist()
+        current = [catalog for catalog in objects if catalog["catalog_name"] == connection.adbc_current_catalog]
+        tables = current[0]["catalog_db_schemas"][0]["db_schema_tables"]
+        equal(["a_o"], [table["table_name"] for table in tables], "tables")
+        columns = sorted(tables[0]["table_columns"], key=lambda column: column["ordinal_position"])
+        equal(["k", "w", "n"], [column["column_name"] for column in columns], "columns of adbc_get_objects")
+        keys = [(key["constraint_type"], key["constraint_column_names"]) for key in tables[0]["table_constraints"]]
+        if ("PRIMARY KEY", ["k"]) not in keys:
+            raise AssertionError(f"constraints {keys}")
+    finally:
+        connection.rollback()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE a_o")
+        connection.commit()
 
 
 @step
