@@ -359,7 +359,7 @@ mod tests {
             ("local all all scram-sha-256 unknown=x", 1, "unrecognized authentication option"),
             ("local all all a,b", 1, "a list stands where one value is wanted"),
             ("local all, # x", 1, "a list ends with a comma"),
-            ("local ,all all trust", 1, "a comma stands where a value is wanted"),
+            ("local all,,b all trust", 1, "a comma stands where a value is wanted"),
             ("local \"all all trust", 1, "a quote does not end"),
         ] {
             let error = HbaRules::parse(text).unwrap_err();

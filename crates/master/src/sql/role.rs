@@ -15,7 +15,7 @@ pub(super) fn kind(cursor: &mut Cursor<'_>) -> bool {
 
 /// After CREATE ROLE. CREATE USER is one that can log in.
 pub(super) fn create(cursor: &mut Cursor<'_>) -> SqlResult<Statement> {
-    let is_user = is_word(&cursor.parser.get_previous_token().token, "USER");
+    let is_user = is_word(&cursor.parser.get_current_token().token, "USER");
     let role = new_name(cursor)?;
     let mut create =
         CreateRole { role, options: RoleOptions::default(), in_roles: vec![], members: vec![], admins: vec![] };

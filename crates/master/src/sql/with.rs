@@ -102,7 +102,7 @@ mod tests {
             ("WITH s AS (SELECT 1) INSERT INTO t SELECT * FROM s", "WITH s AS (SELECT 1) SELECT * FROM s"),
             (
                 "WITH s AS (SELECT 1) INSERT INTO t WITH s AS (SELECT 2) SELECT * FROM s",
-                "WITH s AS (SELECT 1) WITH s AS (SELECT 2) SELECT * FROM s",
+                "WITH s AS (SELECT 1) (WITH s AS (SELECT 2) SELECT * FROM s)",
             ),
         ] {
             let Statement::Insert(insert) = parse(text).unwrap() else { panic!("{text}") };

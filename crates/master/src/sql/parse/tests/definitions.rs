@@ -271,7 +271,6 @@ fn sequences() {
         ("create or replace sequence s", SqlState::SYNTAX_ERROR, "sequence s"),
         ("alter sequence s", SqlState::SYNTAX_ERROR, ""),
         ("alter sequence s rename to u", SqlState::FEATURE_NOT_SUPPORTED, "rename to u"),
-        ("alter sequence s owner to u", SqlState::FEATURE_NOT_SUPPORTED, "owner to u"),
     ] {
         assert_eq!(err_at(sql, state), at, "{sql}");
     }
