@@ -3,6 +3,8 @@
 pub mod backend;
 pub mod copy;
 pub mod frontend;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod scram;
 mod types;
 pub mod values;
