@@ -79,6 +79,8 @@ pub type CopyRow = Vec<Option<String>>;
 #[derive(Debug)]
 pub struct CopyReader {
     style: CopyStyle,
+    /// Of a row so many values are cut: of more, one shows that they are too many.
+    values_max: usize,
     buffer: Vec<u8>,
     /// Where the row begins whose end is looked for, and what of it was looked at.
     start: usize,
@@ -90,8 +92,11 @@ pub struct CopyReader {
 }
 
 impl CopyReader {
-    pub fn new(style: CopyStyle) -> Self {
-        CopyReader { style, buffer: vec![], start: 0, looked_at: 0, in_quotes: false, has_ended: false, rows: 0 }
+    /// Of rows with so many values; one that has more is given with one more, whatever follows it.
+    pub fn new(style: CopyStyle, columns: usize) -> Self {
+        let values_max = columns + 1;
+        let (buffer, in_quotes, has_ended) = (vec![], false, false);
+        CopyReader { style, values_max, buffer, start: 0, looked_at: 0, in_quotes, has_ended, rows: 0 }
     }
 
     /// Rows that were given, which is the number of the last one.
@@ -182,8 +187,8 @@ impl CopyReader {
             return Ok(None);
         }
         let row = match self.style.quoting {
-            Quoting::Backslash(escape) => text_row(line, &self.style, escape),
-            Quoting::Csv { quote, escape } => csv_row(line, &self.style, quote, escape),
+            Quoting::Backslash(escape) => text_row(line, &self.style, self.values_max, escape),
+            Quoting::Csv { quote, escape } => csv_row(line, &self.style, self.values_max, quote, escape),
         };
         self.rows += 1;
         row.map(Some)
@@ -195,7 +200,7 @@ fn utf8(value: Vec<u8>) -> Result<String, CopyError> {
     if value.contains('\0') { Err(CopyError::Encoding) } else { Ok(value) }
 }
 
-fn text_row(line: &[u8], style: &CopyStyle, escape: Option<u8>) -> Result<CopyRow, CopyError> {
+fn text_row(line: &[u8], style: &CopyStyle, values_max: usize, escape: Option<u8>) -> Result<CopyRow, CopyError> {
     let mut row = vec![];
     let mut rest = line;
     loop {
@@ -217,7 +222,7 @@ fn text_row(line: &[u8], style: &CopyStyle, escape: Option<u8>) -> Result<CopyRo
         let is_null = &rest[..end] == style.null.as_bytes();
         row.push(if is_null { None } else { Some(utf8(value)?) });
         match rest.get(end + 1..) {
-            Some(after) if end < rest.len() => rest = after,
+            Some(after) if end < rest.len() && row.len() < values_max => rest = after,
             _ => return Ok(row),
         }
     }
@@ -252,7 +257,7 @@ fn unescaped(after: &[u8]) -> (Option<u8>, usize) {
     }
 }
 
-fn csv_row(line: &[u8], style: &CopyStyle, quote: u8, escape: u8) -> Result<CopyRow, CopyError> {
+fn csv_row(line: &[u8], style: &CopyStyle, values_max: usize, quote: u8, escape: u8) -> Result<CopyRow, CopyError> {
     let mut row = vec![];
     let mut at = 0;
     loop {
@@ -282,7 +287,7 @@ fn csv_row(line: &[u8], style: &CopyStyle, quote: u8, escape: u8) -> Result<Copy
         }
         let is_null = !was_quoted && value == style.null.as_bytes();
         row.push(if is_null { None } else { Some(utf8(value)?) });
-        if at == line.len() {
+        if at == line.len() || row.len() == values_max {
             return Ok(row);
         }
         // The delimiter.
@@ -369,7 +374,7 @@ mod tests {
 
     /// Rows of what comes in pieces of so many bytes.
     fn rows(style: CopyStyle, sent: &[u8], piece: usize) -> Result<Vec<CopyRow>, CopyError> {
-        let mut reader = CopyReader::new(style);
+        let mut reader = CopyReader::new(style, 3);
         let mut rows = vec![];
         for piece in sent.chunks(piece) {
             reader.push(piece);
@@ -422,12 +427,22 @@ mod tests {
         }
     }
 
+    /// A value takes more memory than its delimiter did.
+    #[test]
+    fn of_a_row_that_is_too_long_one_value_shows_it() {
+        for (style, delimiter) in [(text(), b'\t'), (csv(), b',')] {
+            let line = [vec![delimiter; 1_000], b"\n1\n".to_vec()].concat();
+            let rows = rows(style, &line, 100).unwrap();
+            assert_eq!((rows[0].len(), rows[1].len()), (4, 1));
+        }
+    }
+
     #[test]
     fn what_is_no_row_is_refused() {
         assert_eq!(rows(csv(), b"1,\"2\n", 3), Err(CopyError::OpenQuote));
         assert_eq!(rows(text(), b"\xff\n", 1), Err(CopyError::Encoding));
         assert_eq!(rows(text(), b"\\0\n", 1), Err(CopyError::Encoding));
-        let mut reader = CopyReader::new(text());
+        let mut reader = CopyReader::new(text(), 1);
         reader.push(&vec![b'x'; ROW_BYTES_MAX + 1]);
         assert_eq!(reader.next_row(), Err(CopyError::TooLong));
     }

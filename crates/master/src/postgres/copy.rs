@@ -229,7 +229,7 @@ enum Reader {
 impl Reader {
     fn new(style: Style, columns: usize) -> Self {
         match style {
-            Style::Lines { style, .. } => Reader::Lines(CopyReader::new(style)),
+            Style::Lines { style, .. } => Reader::Lines(CopyReader::new(style, columns)),
             Style::Binary => Reader::Binary(BinaryReader::new(columns)),
         }
     }

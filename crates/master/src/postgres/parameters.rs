@@ -5,7 +5,7 @@ use crate::error::{SqlError, SqlResult, SqlState};
 use damson_functions::datetime_text;
 use damson_pg::PgType;
 use damson_pg::frontend::Format;
-use damson_pg::values::{self, IntervalError, NumericError};
+use damson_pg::values::{self, ArrayError, IntervalError, NumericError};
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
@@ -15,6 +15,9 @@ const UTC: &str = "+00:00";
 
 /// The OID of the type `oid`, whose values are of four bytes, without a sign.
 const OID: u32 = 26;
+
+/// Microseconds of a day; `24:00:00` is a time.
+const DAY_US: i64 = 86_400_000_000;
 
 /// Digits after the point of a numeric of which nothing else is known.
 const NUMERIC_SCALE: i8 = 10;
@@ -179,7 +182,10 @@ fn array_of_text(name: &str, data_type: &DataType, text: &str) -> SqlResult<Scal
     let malformed = || SqlError::new(SqlState::INVALID_TEXT, format!("malformed array literal: \"{text}\""));
     let DataType::List(item) = data_type else { return Err(malformed()) };
     let item_name = name.trim_end_matches("[]");
-    let items = values::array_from_text(text).ok_or_else(malformed)?;
+    let items = values::array_from_text(text).map_err(|error| match error {
+        ArrayError::Malformed => malformed(),
+        ArrayError::TooLong => too_many_items(),
+    })?;
     let items = items.iter().map(|value| match value {
         None => ScalarValue::try_from(item.data_type()).map_err(crate::error::of_datafusion),
         Some(value) => self::text(item_name, item.data_type(), value)?
@@ -219,7 +225,7 @@ fn oid(value: &[u8]) -> Result<ScalarValue, Wrong> {
 }
 
 fn binary(name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> {
-    let datetime = |_| {
+    let datetime = |_: values::OutOfRange| {
         let message = "date/time field value out of range";
         Wrong::Error(SqlError::new(SqlState::DATETIME_OUT_OF_RANGE, message))
     };
@@ -240,7 +246,13 @@ fn binary(name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> {
         }
         "bytea" => ScalarValue::BinaryView(Some(value.into())),
         "date" => ScalarValue::Date32(Some(values::date_from_pg(fixed(value)?).map_err(datetime)?)),
-        "time without time zone" => ScalarValue::Time64Microsecond(Some(i64::from_be_bytes(fixed(value)?))),
+        "time without time zone" => {
+            let micros = i64::from_be_bytes(fixed(value)?);
+            if !(0..=DAY_US).contains(&micros) {
+                return Err(datetime(values::OutOfRange));
+            }
+            ScalarValue::Time64Microsecond(Some(micros))
+        }
         "timestamp without time zone" => {
             ScalarValue::TimestampMicrosecond(Some(values::timestamp_from_pg(fixed(value)?).map_err(datetime)?), None)
         }
@@ -264,7 +276,10 @@ fn binary(name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> {
 }
 
 fn array_of_binary(item_name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> {
-    let (oid, items) = values::array_from_pg(value).ok_or(Wrong::Length)?;
+    let (oid, items) = values::array_from_pg(value).map_err(|error| match error {
+        ArrayError::Malformed => Wrong::Length,
+        ArrayError::TooLong => Wrong::Error(too_many_items()),
+    })?;
     let item_type = type_of_name(item_name).ok_or(Wrong::Length)?;
     if PgType::of_name(item_name).is_none_or(|item| item.oid != oid) {
         return Err(Wrong::Length);
@@ -278,6 +293,11 @@ fn array_of_binary(item_name: &str, value: &[u8]) -> Result<ScalarValue, Wrong> 
     });
     let items = items.collect::<Result<Vec<_>, _>>()?;
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&items, &item_type)))
+}
+
+fn too_many_items() -> SqlError {
+    let message = format!("array size exceeds the maximum allowed ({})", values::ITEMS_MAX);
+    SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
 }
 
 fn of_numeric(error: NumericError) -> SqlError {
@@ -294,7 +314,10 @@ fn of_numeric(error: NumericError) -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use damson_pg::fuzzing::edited;
     use datafusion::arrow::array::Array;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
 
     fn parameter(oid: u32) -> Parameter {
         Parameter { oid, data_type: type_of_oid(oid).unwrap() }
@@ -345,6 +368,52 @@ mod tests {
         assert!(matches!(binary(1007, &array), Ok(ScalarValue::List(list)) if list.value(0).len() == 1));
         assert_eq!(binary(1016, &array), Err("22P03"));
         assert_eq!(binary(1007, &array[..20]), Err("22P03"));
+    }
+
+    /// Whatever comes is a value of the parameter's type or refused, in both formats of every type.
+    #[test]
+    fn values_of_any_kind() {
+        const ROUNDS: usize = 3_000;
+        let mut random = StdRng::seed_from_u64(30);
+        let good: [&[u8]; 14] = [
+            b"7",
+            b" -1.5e3 ",
+            b"true",
+            b"\\x00ff",
+            b"2026-01-02 03:04:05.6+07",
+            b"1 year -2 mons 04:05:06.7",
+            b"{1,NULL,\"a\"}",
+            b"00112233-4455-6677-8899-aabbccddeeff",
+            &[0, 1],
+            &[0xff, 0xff, 0xd5, 0x33],
+            &[0, 0, 0, 0x14, 0x1d, 0xd7, 0x60, 0],
+            &[0, 1, 0, 0, 0, 0, 0, 0, 0, 7],
+            &[0, 0, 0, 0, 0, 0x2d, 0xc6, 0xc0, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 1],
+            &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7],
+        ];
+        let known = (0..3_000).chain([OID]).filter(|oid| type_of_oid(*oid).is_some());
+        let (mut types, mut taken) = (0, 0);
+        for oid in known {
+            let parameter = parameter(oid);
+            types += 1;
+            for _ in 0..ROUNDS {
+                let changes: Vec<u8> = (0..4 * random.random_range(0..4)).map(|_| random.random()).collect();
+                let value = edited(good[random.random_range(0..good.len())], &changes);
+                for format in [Format::Text, Format::Binary] {
+                    match decode(Some(1), &parameter, format, Some(&value)) {
+                        // Numerics come with the digits that they were sent with.
+                        Ok(ScalarValue::Decimal128(..)) => taken += 1,
+                        Ok(scalar) => {
+                            taken += 1;
+                            assert_eq!(scalar.data_type(), parameter.data_type, "{oid} {value:?}");
+                            scalar.to_array().expect("a value is an array of one");
+                        }
+                        Err(error) => assert!(error.state.0.starts_with("22") || error.state.0 == "0A000", "{error}"),
+                    }
+                }
+            }
+        }
+        assert!(types > 30 && taken > types * ROUNDS / 20, "{taken} of {types} types");
     }
 
     #[test]

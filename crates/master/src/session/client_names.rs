@@ -427,7 +427,7 @@ fn array_literal(literal: &Value, item: &DataType) -> Option<Expr> {
 /// The items of `'{a,"b c",NULL}'`; None for what is no list, and for a list of lists.
 fn items(literal: &Value) -> Option<Vec<Option<String>>> {
     let Value::SingleQuotedString(written) = literal else { return None };
-    array_from_text(written)
+    array_from_text(written).ok()
 }
 
 /// `'{a,b}'` where only an array can be: of numbers if all are some.

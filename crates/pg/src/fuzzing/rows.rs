@@ -7,6 +7,9 @@ use crate::copy::{
 /// Styles of [`lines`].
 pub const LINE_STYLES: usize = 5;
 
+/// Of the table that lines go into: the values of a row that are cut.
+const COLUMNS: usize = 4;
+
 /// What rows in text have: PostgreSQL's two styles, and what users make of them.
 fn style(which: usize) -> CopyStyle {
     let csv = |quote, escape| Quoting::Csv { quote, escape };
@@ -14,7 +17,7 @@ fn style(which: usize) -> CopyStyle {
         0 => (b'\t', "\\N", Quoting::Backslash(Some(b'\\'))),
         1 => (b',', "", csv(b'"', b'"')),
         2 => (b';', "null", csv(b'\'', b'\\')),
-        3 => (b'|', "\\N", Quoting::Backslash(Some(b'^'))),
+        3 => (b'|', "^N", Quoting::Backslash(Some(b'^'))),
         _ => (b'\t', "\\N", Quoting::Backslash(None)),
     };
     CopyStyle { delimiter, null: null.into(), quoting }
@@ -44,12 +47,15 @@ fn read_lines(
     bytes: &[u8],
     pieces: impl IntoIterator<Item = usize>,
 ) -> (Vec<CopyRow>, Option<CopyError>) {
-    let (mut reader, mut rows) = (CopyReader::new(style.clone()), vec![]);
+    let (mut reader, mut rows) = (CopyReader::new(style.clone(), COLUMNS), vec![]);
     for piece in cut(bytes, pieces) {
         reader.push(piece);
         loop {
             match reader.next_row() {
-                Ok(Some(row)) => rows.push(row),
+                Ok(Some(row)) => {
+                    assert!((1..=COLUMNS + 1).contains(&row.len()), "{row:?}");
+                    rows.push(row);
+                }
                 Ok(None) => break,
                 Err(error) => return (rows, Some(error)),
             }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Inputs of a round.
-const ROUNDS: usize = 60_000;
+const ROUNDS: usize = 20_000;
 /// Changes of an input, at most.
 const CHANGES_MAX: usize = 6;
 

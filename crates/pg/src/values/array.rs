@@ -1,5 +1,17 @@
 //! One-dimensional arrays, of items that are in the wanted format already.
 
+/// Items of an array that a client sends. Each takes some dozens of bytes, however few it was sent in.
+pub const ITEMS_MAX: usize = 1 << 22;
+
+/// Why a client's value is no array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArrayError {
+    /// 22P02, 22P03: it is none, or has more dimensions.
+    Malformed,
+    /// 54000: it has over [`ITEMS_MAX`] items.
+    TooLong,
+}
+
 /// 54000: more items, or a longer item, than a length of the wire counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
@@ -65,13 +77,20 @@ pub fn array_to_pg(item_oid: u32, items: &[Option<&[u8]>], out: &mut Vec<u8>) ->
     Ok(())
 }
 
-/// OID and items of a binary array, each in binary; None is NULL. None for what is no array, or has more dimensions than one.
-pub fn array_from_pg(value: &[u8]) -> Option<(u32, Vec<Option<&[u8]>>)> {
-    fn word<'a>(rest: &mut &'a [u8]) -> Option<i32> {
-        let (word, after): (&'a [u8; 4], &'a [u8]) = rest.split_first_chunk()?;
+/// Items of an array, each in binary; None is NULL.
+pub type ArrayItems<'a> = Vec<Option<&'a [u8]>>;
+
+/// OID and items of a binary array.
+///
+/// # Errors
+/// For what is no array, has more dimensions than one, or more items than there may be.
+pub fn array_from_pg(value: &[u8]) -> Result<(u32, ArrayItems<'_>), ArrayError> {
+    fn word<'a>(rest: &mut &'a [u8]) -> Result<i32, ArrayError> {
+        let (word, after): (&'a [u8; 4], &'a [u8]) = rest.split_first_chunk().ok_or(ArrayError::Malformed)?;
         *rest = after;
-        Some(i32::from_be_bytes(*word))
+        Ok(i32::from_be_bytes(*word))
     }
+    let length = |bytes: i32| usize::try_from(bytes).map_err(|_| ArrayError::Malformed);
     let mut rest = value;
     let (dimensions, _has_nulls, item_oid) = (word(&mut rest)?, word(&mut rest)?, word(&mut rest)? as u32);
     let mut items = vec![];
@@ -79,20 +98,24 @@ pub fn array_from_pg(value: &[u8]) -> Option<(u32, Vec<Option<&[u8]>>)> {
         0 => {}
         1 => {
             let (count, _first_subscript) = (word(&mut rest)?, word(&mut rest)?);
-            for _ in 0..u32::try_from(count).ok()? {
+            let count = length(count)?;
+            if count > ITEMS_MAX {
+                return Err(ArrayError::TooLong);
+            }
+            for _ in 0..count {
                 items.push(match word(&mut rest)? {
                     -1 => None,
                     bytes => {
-                        let (item, after) = rest.split_at_checked(usize::try_from(bytes).ok()?)?;
+                        let (item, after) = rest.split_at_checked(length(bytes)?).ok_or(ArrayError::Malformed)?;
                         rest = after;
                         Some(item)
                     }
                 });
             }
         }
-        _ => return None,
+        _ => return Err(ArrayError::Malformed),
     }
-    rest.is_empty().then_some((item_oid, items))
+    if rest.is_empty() { Ok((item_oid, items)) } else { Err(ArrayError::Malformed) }
 }
 
 #[cfg(test)]
@@ -124,11 +147,14 @@ mod tests {
         let head = [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 21, 0, 0, 0, 2, 0, 0, 0, 1];
         let items = [0, 0, 0, 2, 0, 7, 0xff, 0xff, 0xff, 0xff];
         assert_eq!(out, [head.as_slice(), &items].concat());
-        assert_eq!(array_from_pg(&out), Some((21, vec![Some([0, 7].as_slice()), None])));
+        assert_eq!(array_from_pg(&out), Ok((21, vec![Some([0, 7].as_slice()), None])));
         for end in 0..out.len() {
-            assert_eq!(array_from_pg(&out[..end]), None, "{end}");
+            assert_eq!(array_from_pg(&out[..end]), Err(ArrayError::Malformed), "{end}");
         }
+        out[12..16].copy_from_slice(&(ITEMS_MAX as u32 + 1).to_be_bytes());
+        assert_eq!(array_from_pg(&out), Err(ArrayError::TooLong));
+        out[12..16].copy_from_slice(&2u32.to_be_bytes());
         out.push(0);
-        assert_eq!(array_from_pg(&out), None);
+        assert_eq!(array_from_pg(&out), Err(ArrayError::Malformed));
     }
 }

@@ -7,7 +7,7 @@ mod numeric;
 mod parse;
 mod text;
 
-pub use array::{TooLong, array_from_pg, array_to_pg, array_to_text};
+pub use array::{ArrayError, ArrayItems, ITEMS_MAX, TooLong, array_from_pg, array_to_pg, array_to_text};
 pub use datetime::{
     OutOfRange, date_from_pg, date_to_pg, interval_from_pg, interval_to_pg, timestamp_from_pg, timestamp_to_pg,
 };

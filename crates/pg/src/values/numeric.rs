@@ -1,6 +1,8 @@
 //! `numeric`: digits of base 10,000, of which the first has the weight `10,000^weight`.
 
 const BASE: u128 = 10_000;
+/// Digits that decimals have at most.
+const DIGITS_MAX: u32 = 38;
 const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xC000;
 const INFINITIES: [u16; 2] = [0xD000, 0xF000];
@@ -65,7 +67,7 @@ pub fn numeric_to_pg(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
 /// The decimal of scale `scale` nearest to a `numeric`, halves away from zero, as PostgreSQL rounds.
 ///
 /// # Errors
-/// For bytes that are no `numeric`, NaN and infinities, and numbers that 128 bits do not hold.
+/// For bytes that are no `numeric`, NaN and infinities, and numbers of over 38 digits.
 pub fn numeric_from_pg(value: &[u8], scale: u8) -> Result<i128, NumericError> {
     let (head, digits) = value.split_at_checked(8).ok_or(NumericError::Malformed)?;
     let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
@@ -101,7 +103,10 @@ pub fn numeric_from_pg(value: &[u8], scale: u8) -> Result<i128, NumericError> {
         exponent -= 4;
     }
     magnitude = magnitude.checked_add(u128::from(round_up)).ok_or(NumericError::OutOfRange)?;
-    let magnitude = i128::try_from(magnitude).map_err(|_| NumericError::OutOfRange)?;
+    if magnitude >= 10u128.pow(DIGITS_MAX) {
+        return Err(NumericError::OutOfRange);
+    }
+    let magnitude = magnitude as i128;
     Ok(if negative { -magnitude } else { magnitude })
 }
 
@@ -138,7 +143,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let numbers = [0, 1, -1, 9_999, 10_000, 123_456_789_012_345, i128::MAX, -i128::MAX];
+        let most = 10i128.pow(38) - 1;
+        let numbers = [0, 1, -1, 9_999, 10_000, 123_456_789_012_345, most, -most];
         for unscaled in numbers {
             for scale in 0..=38 {
                 let mut out = Vec::new();
@@ -169,5 +175,7 @@ mod tests {
         assert_eq!(numeric_from_pg(&bytes(&[0, 0, 0xF000, 0]), 0), Err(NotFinite));
         assert_eq!(numeric_from_pg(&bytes(&[1, 0x7fff, 0, 0, 1]), 38), Err(OutOfRange));
         assert_eq!(numeric_from_pg(&bytes(&[1, 10, 0, 0, 1]), 0), Err(OutOfRange));
+        // 10^38, which 128 bits hold.
+        assert_eq!(numeric_from_pg(&bytes(&[1, 9, 0, 0, 100]), 0), Err(OutOfRange));
     }
 }

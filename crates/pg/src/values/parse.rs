@@ -1,6 +1,6 @@
 //! Texts of clients → values.
 
-use super::NumericError;
+use super::{ArrayError, ITEMS_MAX, NumericError};
 
 /// `numeric`: `-1.50`, `1.5e3` → the unscaled number and its digits after the point, as many as were written; none for `1.5e3`.
 ///
@@ -85,23 +85,30 @@ fn escaped(mut text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// A one-dimensional array's items; None is NULL. None for what is no array, or has more dimensions.
-pub fn array_from_text(text: &str) -> Option<Vec<Option<String>>> {
-    let inner = text.trim_ascii().strip_prefix('{')?.strip_suffix('}')?;
+/// A one-dimensional array's items; None is NULL.
+///
+/// # Errors
+/// For what is no array, has more dimensions, or more items than there may be.
+pub fn array_from_text(text: &str) -> Result<Vec<Option<String>>, ArrayError> {
+    let malformed = ArrayError::Malformed;
+    let inner = text.trim_ascii().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or(malformed)?;
     if inner.trim_ascii().is_empty() {
-        return Some(vec![]);
+        return Ok(vec![]);
     }
     let mut items = vec![];
     let mut chars = inner.chars().peekable();
     loop {
+        if items.len() == ITEMS_MAX {
+            return Err(ArrayError::TooLong);
+        }
         while chars.next_if(char::is_ascii_whitespace).is_some() {}
         let mut item = String::new();
         let is_quoted = chars.next_if_eq(&'"').is_some();
         if is_quoted {
             loop {
-                match chars.next()? {
+                match chars.next().ok_or(malformed)? {
                     '"' => break,
-                    '\\' => item.push(chars.next()?),
+                    '\\' => item.push(chars.next().ok_or(malformed)?),
                     other => item.push(other),
                 }
             }
@@ -111,9 +118,9 @@ pub fn array_from_text(text: &str) -> Option<Vec<Option<String>>> {
             let mut kept = 0;
             while let Some(next) = chars.next_if(|c| *c != ',') {
                 match next {
-                    '"' | '{' | '}' => return None,
+                    '"' | '{' | '}' => return Err(malformed),
                     '\\' => {
-                        item.push(chars.next()?);
+                        item.push(chars.next().ok_or(malformed)?);
                         kept = item.len();
                     }
                     other => item.push(other),
@@ -121,15 +128,15 @@ pub fn array_from_text(text: &str) -> Option<Vec<Option<String>>> {
             }
             item.truncate(kept.max(item.trim_ascii_end().len()));
             if item.is_empty() {
-                return None;
+                return Err(malformed);
             }
         }
         let is_null = !is_quoted && item.eq_ignore_ascii_case("null");
         items.push((!is_null).then_some(item));
         match chars.next() {
-            None => return Some(items),
+            None => return Ok(items),
             Some(',') => {}
-            Some(_) => return None,
+            Some(_) => return Err(malformed),
         }
     }
 }
@@ -178,13 +185,16 @@ mod tests {
     #[test]
     fn arrays() {
         let items = |text| array_from_text(text);
-        let some = |items: &[Option<&str>]| Some(items.iter().map(|item| item.map(str::to_owned)).collect::<Vec<_>>());
+        let some = |items: &[Option<&str>]| Ok(items.iter().map(|item| item.map(str::to_owned)).collect::<Vec<_>>());
         assert_eq!(items("{}"), some(&[]));
         assert_eq!(items(" { 1 , NULL,-2 } "), some(&[Some("1"), None, Some("-2")]));
         assert_eq!(items(r#"{"","null","a \"b\\"}"#), some(&[Some(""), Some("null"), Some(r#"a "b\"#)]));
         assert_eq!(items(r"{a\,b,c d}"), some(&[Some("a,b"), Some("c d")]));
         for wrong in ["", "{", "1,2", "{1,}", "{,1}", "{{1},{2}}", r#"{"a}"#, r#"{a"b"}"#, r#"{"a"b}"#, "[0:1]={1,2}"] {
-            assert_eq!(items(wrong), None, "{wrong:?}");
+            assert_eq!(items(wrong), Err(ArrayError::Malformed), "{wrong:?}");
         }
+        let many = |count: usize| format!("{{{}1}}", "1,".repeat(count - 1));
+        assert_eq!(array_from_text(&many(ITEMS_MAX)).map(|items| items.len()), Ok(ITEMS_MAX));
+        assert_eq!(array_from_text(&many(ITEMS_MAX + 1)), Err(ArrayError::TooLong));
     }
 }
