@@ -45,6 +45,6 @@ pub use sender::{RouteSender, Sent};
 pub use ticket::{NoRandomness, QuerySecret, Ticket};
 pub use tls::{
     ALPN_FLIGHT, ALPN_QUIC, AUTHORITY_FILE, AUTHORITY_KEY_FILE, CERTIFICATE_FILE, ClusterAuthority, Day,
-    HandshakeError, KEY_FILE, NodeTls, TlsError, TlsStream,
+    HandshakeError, KEY_FILE, NodeTls, TlsError, TlsStream, certified_key,
 };
 pub use wire::{TooDeep, refuse_deep_nesting};

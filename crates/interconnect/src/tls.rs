@@ -16,7 +16,7 @@ mod stream;
 pub use authority::ClusterAuthority;
 pub use day::Day;
 pub use error::TlsError;
-pub use files::{AUTHORITY_FILE, AUTHORITY_KEY_FILE, CERTIFICATE_FILE, KEY_FILE};
+pub use files::{AUTHORITY_FILE, AUTHORITY_KEY_FILE, CERTIFICATE_FILE, KEY_FILE, certified_key};
 pub use handshake_error::HandshakeError;
 pub use node_tls::{ALPN_FLIGHT, ALPN_QUIC, NodeTls};
 pub use stream::TlsStream;

@@ -1,6 +1,9 @@
-//! The four files of certificates and keys: read with clear errors, written durably and for their owner only.
+//! Files of certificates and keys: read with clear errors, written durably and for their owner only.
 
 use super::TlsError;
+use super::node_tls::crypto_provider;
+use rustls::sign::CertifiedKey;
+use rustls::{Error as RustlsError, InconsistentKeys};
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -22,6 +25,24 @@ const CERTIFICATE_MODE: u32 = 0o644;
 const KEY_MODE: u32 = 0o600;
 /// A key may be read by its group, as secrets that a container is handed are; by nobody else, and changed by its owner only.
 const KEY_MODE_FORBIDDEN: u32 = 0o027;
+
+/// What a server shows: the certificates of a file, its own first, and the key of another.
+///
+/// # Errors
+/// A missing or unusable file, a key that others can read or that is of another certificate.
+pub fn certified_key(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(certificate)?;
+    let private = crypto_provider().key_provider.load_private_key(self::key(key)?);
+    let private = private.map_err(|error| bad_pem(key, &error.to_string()))?;
+    let certified = CertifiedKey::new(chain, private);
+    certified.keys_match().map_err(|error| match error {
+        RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsError::KeyMismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+        }
+        error => TlsError::Unusable { path: certificate.to_owned(), reason: error.to_string() },
+    })?;
+    Ok(certified)
+}
 
 /// The certificates of a file, its own first.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, ring as provider};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::{CertificateError, ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore, ServerConfig};
 use rustls_pki_types::{ServerName, UnixTime};
 use std::fmt;
 use std::path::Path;
@@ -44,19 +44,9 @@ impl NodeTls {
         let (certificate_path, key_path) = (directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE));
         let authority_path = directory.join(AUTHORITY_FILE);
         let anchor = Anchor::read(&authority_path)?;
-        let chain = files::certificates(&certificate_path)?;
-        let key = files::key(&key_path)?;
-
+        let certified = files::certified_key(&certificate_path, &key_path)?;
         let provider = crypto_provider();
         let unusable = |error: Error| TlsError::Unusable { path: certificate_path.clone(), reason: error.to_string() };
-        let key = provider.key_provider.load_private_key(key).map_err(|e| files::bad_pem(&key_path, &e.to_string()))?;
-        let certified = CertifiedKey::new(chain, key);
-        certified.keys_match().map_err(|error| match error {
-            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                TlsError::KeyMismatch { certificate: certificate_path.clone(), key: key_path.clone() }
-            }
-            error => unusable(error),
-        })?;
 
         let roots = anchor.roots();
         let server_name = anchor.server_name();
