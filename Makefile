@@ -9,7 +9,7 @@ DATA ?= $(HOME)/.local/share/damson/demo
 SEEDS ?= $(shell seq 1 20)
 # Seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := route_stream opening
+FUZZ_TARGETS := route_stream opening pg_messages pg_rows pg_values
 # More arguments for the benchmarks: make tpch ARGS="--queries 1,9 --runs 5"
 ARGS ?=
 # make bench-interconnect QUICK=1: a few seconds, without TPC-H and without a report.
@@ -80,7 +80,7 @@ nightly: rust fuzz ## Longer tests: the SF1 answers, random queries from SEEDS, 
 	DAMSON_COPIES=200 $(CARGO) test --release --locked -p damson-tests --test main -- --nocapture copy_once::
 
 # The sanitizer is not stable, but in every stable compiler.
-fuzz: rust ## Feeds damaged bytes to what reads from peers, for FUZZ_SECONDS a target.
+fuzz: rust ## Feeds damaged bytes to what reads from peers and clients, for FUZZ_SECONDS a target.
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
 	@set -e; for target in $(FUZZ_TARGETS); do \
 	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --release $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
