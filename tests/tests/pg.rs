@@ -1,11 +1,12 @@
 //! The PostgreSQL protocol, from outside: tokio-postgres, and bytes that no client sends.
 
+use crate::pg_bytes::{error_of, message, opening, read_to};
 use damson_tests::TestCluster;
 use futures::{SinkExt, TryStreamExt};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
@@ -377,41 +378,6 @@ async fn settings_come_with_the_opening() {
     config.options("-c no_such_setting=1");
     assert_eq!(sqlstate(&refused(config).await), "42704");
     server.stop().await;
-}
-
-/// A message with its length.
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    [&[kind], (body.len() as u32 + 4).to_be_bytes().as_slice(), body].concat()
-}
-
-fn opening() -> Vec<u8> {
-    message(b' ', b"\0\x03\0\0user\0alice\0database\0damson\0\0")[1..].to_vec()
-}
-
-/// Reads up to the kind that is waited for, or the end; gives each message.
-async fn read_to(stream: &mut TcpStream, last: Option<u8>) -> Vec<(u8, Vec<u8>)> {
-    let mut messages = vec![];
-    loop {
-        let mut head = [0; 5];
-        if stream.read_exact(&mut head).await.is_err() {
-            assert_eq!(last, None, "{messages:?}");
-            return messages;
-        }
-        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-        let mut body = vec![0; length as usize - 4];
-        stream.read_exact(&mut body).await.expect("all of it");
-        messages.push((head[0], body));
-        if last == Some(head[0]) {
-            return messages;
-        }
-    }
-}
-
-/// The SQLSTATE of the first error.
-fn error_of(messages: &[(u8, Vec<u8>)]) -> Option<String> {
-    let (_, body) = messages.iter().find(|(kind, _)| *kind == b'E')?;
-    let mut fields = body.split(|byte| *byte == 0);
-    fields.find_map(|field| field.strip_prefix(b"C")).map(|code| String::from_utf8_lossy(code).into_owned())
 }
 
 /// The number that a client is told at first is the one by which others end its session.

@@ -168,7 +168,7 @@ impl Step<'_> {
 ///
 /// # Panics
 /// Where there is none, and `DAMSON_REQUIRE_PSQL` or `DAMSON_REQUIRE_CLIENTS` is 1.
-fn there_is(program: &str) -> bool {
+pub(crate) fn there_is(program: &str) -> bool {
     if Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
         return true;
     }

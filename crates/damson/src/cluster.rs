@@ -168,7 +168,7 @@ impl LocalCluster {
     /// As [`LocalCluster::serve_flight_sql`].
     pub fn serve_postgres(&self, listener: std::net::TcpListener) -> io::Result<()> {
         let listener = to_tokio(listener, &self.runtimes.io())?;
-        let serve = postgres::serve(Arc::clone(&self.master), listener, self.stop.child_token());
+        let serve = postgres::serve(Arc::clone(&self.master), None, listener, self.stop.child_token());
         self.serve(async move {
             serve.await;
             Ok(())

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         return failed(&format!("--log: {error}"));
     }
     damson::use_small_pages();
+    damson::open_many_files();
     match command {
         Command::Demo(args) => serve(demo::run(args)),
         Command::Master(args) => serve(master_process::run(args)),

@@ -12,8 +12,9 @@ use crate::resources::{default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::{hangup, stop_signal};
 use damson_cluster::Endpoint;
-use damson_interconnect::{InterconnectError, Node, NodeConfig};
+use damson_interconnect::{InterconnectError, Node, NodeConfig, TlsError};
 use damson_master::auth::{Authenticator, HbaRules, HbaSource};
+use damson_master::client_tls::ClientTls;
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{
     CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SECRET_KEY_FILE, SqlError, Waiting,
@@ -94,6 +95,13 @@ struct MasterOptions {
     /// DAMSON_ADMIN_PASSWORD.
     #[arg(long, value_name = "FILE")]
     admin_password_file: Option<PathBuf>,
+    /// Certificate that clients of the PostgreSQL protocol are shown that ask for TLS, with those that issued it after it, in PEM; read
+    /// again when it changes, and on SIGHUP. Needs --client-tls-key.
+    #[arg(long, value_name = "FILE")]
+    client_tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM, which nobody else may read.
+    #[arg(long, value_name = "FILE")]
+    client_tls_key: Option<PathBuf>,
     #[command(flatten)]
     interconnect: InterconnectOptions,
     /// Directory of this node's certificate [default: the data directory's tls]; the cluster's
@@ -121,6 +129,8 @@ impl MasterOptions {
             secret_key_file: self.secret_key_file.or(file.secret_key_file),
             hba_file: self.hba_file.or(file.hba_file),
             admin_password_file: self.admin_password_file.or(file.admin_password_file),
+            client_tls_cert: self.client_tls_cert.or(file.client_tls_cert),
+            client_tls_key: self.client_tls_key.or(file.client_tls_key),
             interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
@@ -157,6 +167,8 @@ pub enum MasterProcessError {
     Lock(#[from] DirectoryLockError),
     #[error(transparent)]
     AdminPassword(#[from] AdminPasswordError),
+    #[error("cannot show clients a certificate: {0}")]
+    ClientTls(#[source] TlsError),
     #[error("a server died: {0}")]
     Died(#[from] tokio::task::JoinError),
     #[error("a server ended by itself")]
@@ -185,6 +197,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let admin_password = admin_password::read(options.admin_password_file.as_deref())?;
     let hba = options.hba_file.map_or_else(|| HbaSource::Fixed(HbaRules::passwords()), HbaSource::File);
     let has_rules = matches!(hba, HbaSource::File(_));
+    let client_tls = client_tls(options.client_tls_cert, options.client_tls_key)?;
 
     let unusable = |source| MasterProcessError::DataDir { path: data_dir.clone(), source };
     std::fs::create_dir_all(&data_dir).map_err(unusable)?;
@@ -252,7 +265,12 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let (peers, clients) = (to_tokio(peers, &io)?, to_tokio(clients, &io)?);
     let token = stop.child_token();
     servers.spawn_on(async move { node.serve(peers, token).await.map_err(MasterProcessError::from) }, &io);
-    servers.spawn_on(reload_rules(Arc::clone(&master.auth), hangup()?, stop.child_token()), &io);
+    let has_tls = client_tls.is_some();
+    warn_of_hostssl(&master.auth, has_tls);
+    servers.spawn_on(reload_rules(Arc::clone(&master.auth), has_tls, hangup()?, stop.child_token()), &io);
+    if let Some(tls) = &client_tls {
+        servers.spawn_on(keep_certificate(Arc::clone(tls), hangup()?, stop.child_token()), &io);
+    }
     let (token, flight_master) = (stop.child_token(), Arc::clone(&master));
     servers.spawn_on(
         async move { flight_sql::serve(flight_master, clients, token).await.map_err(MasterProcessError::from) },
@@ -263,7 +281,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
         let address = psql.local_addr()?;
         let (psql, token) = (to_tokio(psql, &io)?, stop.child_token());
         let serve = async move {
-            postgres::serve(master, psql, token).await;
+            postgres::serve(master, client_tls, psql, token).await;
             Ok(())
         };
         servers.spawn_on(serve, &io);
@@ -301,15 +319,49 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     ended
 }
 
+/// The certificate for clients; None if there is to be none.
+fn client_tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<Arc<ClientTls>>, MasterProcessError> {
+    if certificate.is_none() && key.is_none() {
+        return Ok(None);
+    }
+    let (certificate, key) = (required(certificate, "client-tls-cert")?, required(key, "client-tls-key")?);
+    let tls = ClientTls::load(certificate, key).map_err(MasterProcessError::ClientTls)?;
+    Ok(Some(Arc::new(tls)))
+}
+
+/// Reads the clients' certificate again when it changes, and at every SIGHUP.
+async fn keep_certificate(
+    tls: Arc<ClientTls>,
+    mut hangup: Signal,
+    stop: CancellationToken,
+) -> Result<(), MasterProcessError> {
+    tls.keep(&mut hangup, stop).await;
+    Ok(())
+}
+
+/// Rules that fit nobody are a mistake: whoever wrote them thinks that there is TLS.
+fn warn_of_hostssl(auth: &Authenticator, has_tls: bool) {
+    if auth.has_hostssl_rules() && !has_tls {
+        tracing::warn!("hostssl lines of --hba-file fit nobody: TLS for clients needs --client-tls-cert");
+    }
+}
+
 /// Reads the rules again at every SIGHUP.
 async fn reload_rules(
     auth: Arc<Authenticator>,
+    has_tls: bool,
     mut hangup: Signal,
     stop: CancellationToken,
 ) -> Result<(), MasterProcessError> {
     while let Some(Some(())) = stop.run_until_cancelled(hangup.recv()).await {
         match auth.reload() {
-            Ok(()) => tracing::info!("the rules of --hba-file were read again"),
+            Ok(()) => {
+                tracing::info!("the rules of --hba-file were read again");
+                warn_of_hostssl(&auth, has_tls);
+            }
             Err(error) => {
                 tracing::error!(%error, "the rules of --hba-file were not read again: the old ones stay in force")
             }
@@ -356,6 +408,18 @@ mod tests {
         assert_ne!(file.interconnect, InterconnectOptions::default());
         let options = flags.or(file);
         assert_eq!((options.data, options.segments, options.flight_port), (Some("/a".into()), Some(3), Some(2)));
+    }
+
+    #[test]
+    fn a_certificate_for_clients_needs_its_key() {
+        let refused = |certificate: Option<PathBuf>, key: Option<PathBuf>| {
+            client_tls(certificate, key).expect_err("a half").to_string()
+        };
+        let path = || Some(PathBuf::from("/nowhere"));
+        assert!(client_tls(None, None).expect("none is wanted").is_none());
+        assert!(refused(path(), None).contains("--client-tls-key is missing"));
+        assert!(refused(None, path()).contains("--client-tls-cert is missing"));
+        assert_eq!(refused(path(), path()), "cannot show clients a certificate: /nowhere is missing");
     }
 
     #[test]

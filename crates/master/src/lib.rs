@@ -4,6 +4,7 @@ pub mod auth;
 mod backup;
 mod blocks;
 mod catalog;
+pub mod client_tls;
 mod compaction;
 mod copies;
 mod ddl;

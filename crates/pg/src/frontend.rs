@@ -160,6 +160,15 @@ pub enum Target<'a> {
     Portal(&'a str),
 }
 
+/// How long messages of a kind can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// They have names and numbers.
+    Short,
+    /// They have texts of statements, values, or rows.
+    Long,
+}
+
 /// A client's message after its opening.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
@@ -196,6 +205,18 @@ pub enum Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Of messages that begin with that byte.
+    ///
+    /// # Errors
+    /// For a kind that no client sends: what follows it is no message, whatever length it says.
+    pub fn size_of(kind: u8) -> Result<Size, Malformed> {
+        match kind {
+            b'Q' | b'P' | b'B' | b'd' => Ok(Size::Long),
+            b'D' | b'C' | b'E' | b'S' | b'H' | b'X' | b'c' | b'f' | b'p' => Ok(Size::Short),
+            other => Err(Malformed::UnknownMessage(other)),
+        }
+    }
+
     /// `body` is the message without its kind and length.
     ///
     /// # Errors
@@ -384,7 +405,11 @@ mod tests {
             let longer = [body, b"\0"].concat();
             assert_eq!(Request::parse(kind, &longer), Err(Malformed::TooLong), "{}", kind as char);
         }
-        assert_eq!(Request::parse(b'!', b""), Err(Malformed::UnknownMessage(b'!')));
+        for kind in 0..=u8::MAX {
+            let is_unknown = matches!(Request::parse(kind, b""), Err(Malformed::UnknownMessage(_)));
+            assert_eq!(Request::size_of(kind).is_err(), is_unknown, "{kind}");
+        }
+        assert_eq!(Request::size_of(b'!'), Err(Malformed::UnknownMessage(b'!')));
         assert_eq!(Request::parse(b'Q', b"\xff\0"), Err(Malformed::Encoding));
         assert_eq!(Request::parse(b'B', b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0"), Err(Malformed::TooShort));
     }

@@ -1,11 +1,27 @@
-//! What SCRAM's messages say (RFC 5802, section 7): the texts, without the cryptography. The server binds no channel, and lets nobody act
-//! for another.
+//! What SCRAM's messages say (RFC 5802, section 7): the texts, without the cryptography. The server lets nobody act for another.
 
 use std::str;
 use thiserror::Error;
 
-/// The one mechanism, as SASL names it (RFC 7677).
+/// The mechanism, as SASL names it (RFC 7677).
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+
+/// The same, bound to the connection's TLS: who stands between client and server cannot pass it on.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+
+/// How a client's first message begins that binds to the server's certificate (RFC 5929).
+const END_POINT: &str = "p=tls-server-end-point";
+
+/// Whether an exchange is bound to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// It cannot be.
+    Impossible,
+    /// The server has offered it, and the client has chosen the mechanism without.
+    Declined,
+    /// The client has chosen [`MECHANISM_PLUS`].
+    Chosen,
+}
 
 /// A client's message that is not what SCRAM says, or wants what there is not. In PostgreSQL's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -18,6 +34,12 @@ pub enum ScramError {
     OtherNonce,
     #[error("unexpected SCRAM channel-binding attribute in client-final-message")]
     ChannelBinding,
+    #[error("SCRAM channel binding check failed")]
+    OtherChannel,
+    #[error("SCRAM channel binding negotiation error")]
+    Downgraded,
+    #[error("unsupported SCRAM channel-binding type")]
+    BindingType,
     #[error("client uses authorization identity, but it is not supported")]
     Identity,
     #[error("client requires an unsupported SCRAM extension")]
@@ -28,6 +50,7 @@ impl ScramError {
     pub fn sqlstate(self) -> &'static str {
         match self {
             ScramError::Identity | ScramError::Extension => "0A000",
+            ScramError::OtherChannel | ScramError::Downgraded => "28000",
             _ => "08P01",
         }
     }
@@ -36,6 +59,10 @@ impl ScramError {
         match self {
             ScramError::Malformed { detail } => Some(detail),
             ScramError::OtherNonce => Some("Nonce does not match."),
+            ScramError::Downgraded => Some(
+                "The client supports SCRAM channel binding but thinks the server does not. However, this server does \
+                 support channel binding.",
+            ),
             _ => None,
         }
     }
@@ -48,8 +75,8 @@ fn malformed(detail: &'static str) -> ScramError {
 /// `n,,n=user,r=nonce`. The name in it says nothing: the user is the one that opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientFirst<'a> {
-    /// What the last message must repeat, in base64: this server has no channel to bind.
-    pub channel_binding: &'static str,
+    /// What the last message must repeat, followed by the channel's data if it is bound, in base64.
+    pub header: &'a str,
     /// Of AuthMessage.
     pub bare: &'a str,
     pub nonce: &'a str,
@@ -58,13 +85,23 @@ pub struct ClientFirst<'a> {
 impl<'a> ClientFirst<'a> {
     /// # Errors
     /// What is no such message, and what it asks for in vain.
-    pub fn parse(data: &'a [u8]) -> Result<Self, ScramError> {
+    pub fn parse(data: &'a [u8], binding: Binding) -> Result<Self, ScramError> {
         let comma = || malformed("Comma expected, but not found.");
-        let (flag, rest) = text(data)?.split_once(',').ok_or_else(comma)?;
-        let channel_binding = match flag {
-            // Base64 of `n,,` and of `y,,`: who could bind one sees that the server cannot.
-            "n" => "biws",
-            "y" => "eSws",
+        let data = text(data)?;
+        let (flag, rest) = data.split_once(',').ok_or_else(comma)?;
+        let is_bound = binding == Binding::Chosen;
+        match flag {
+            // `y`: who could bind one sees that the server cannot. If it can, somebody has taken that out of its offer.
+            "y" if binding == Binding::Declined => return Err(ScramError::Downgraded),
+            "n" | "y" if is_bound => {
+                return Err(malformed(
+                    "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding \
+                     data.",
+                ));
+            }
+            "n" | "y" => {}
+            END_POINT if is_bound => {}
+            flag if flag.starts_with("p=") && is_bound => return Err(ScramError::BindingType),
             flag if flag.starts_with("p=") => {
                 return Err(malformed(
                     "The client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes channel \
@@ -72,7 +109,7 @@ impl<'a> ClientFirst<'a> {
                 ));
             }
             _ => return Err(malformed("Unexpected channel-binding flag.")),
-        };
+        }
         let (identity, bare) = rest.split_once(',').ok_or_else(comma)?;
         match identity {
             "" => {}
@@ -89,7 +126,7 @@ impl<'a> ClientFirst<'a> {
             return Err(ScramError::Nonce);
         }
         attributes.try_for_each(extension)?;
-        Ok(ClientFirst { channel_binding, bare, nonce })
+        Ok(ClientFirst { header: &data[..data.len() - bare.len()], bare, nonce })
     }
 }
 
@@ -108,18 +145,20 @@ pub struct ClientFinal<'a> {
 }
 
 impl<'a> ClientFinal<'a> {
-    /// An answer to [`server_first`], whose nonce it must repeat, and the first message's channel binding.
+    /// An answer to [`server_first`], whose nonce it must repeat, and `channel`, in base64 the first message's header and what it
+    /// is bound to.
     ///
     /// # Errors
-    /// What is no such message, or answers another.
-    pub fn parse(data: &'a [u8], channel_binding: &str, nonce: &str) -> Result<Self, ScramError> {
+    /// What is no such message, or answers another, or came through another connection.
+    pub fn parse(data: &'a [u8], channel: &str, binding: Binding, nonce: &str) -> Result<Self, ScramError> {
         let text = text(data)?;
         let no_proof = || malformed("Attribute \"p\" expected.");
         let (without_proof, proof) = text.rsplit_once(',').ok_or_else(no_proof)?;
         let proof = proof.strip_prefix("p=").ok_or_else(no_proof)?;
         let mut attributes = without_proof.split(',');
-        if attribute(attributes.next(), 'c')? != channel_binding {
-            return Err(ScramError::ChannelBinding);
+        if attribute(attributes.next(), 'c')? != channel {
+            let is_bound = binding == Binding::Chosen;
+            return Err(if is_bound { ScramError::OtherChannel } else { ScramError::ChannelBinding });
         }
         if attribute(attributes.next(), 'r')? != nonce {
             return Err(ScramError::OtherNonce);
@@ -178,11 +217,11 @@ mod tests {
 
     #[test]
     fn the_rfcs_messages_have_their_parts() {
-        let first = ClientFirst::parse(FIRST.as_bytes()).unwrap();
-        assert_eq!((first.channel_binding, first.bare), ("biws", "n=user,r=rOprNGfwEbeRWgbNEkqO"));
+        let first = ClientFirst::parse(FIRST.as_bytes(), Binding::Impossible).unwrap();
+        assert_eq!((first.header, first.bare), ("n,,", "n=user,r=rOprNGfwEbeRWgbNEkqO"));
         let server = server_first(first.nonce, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0", "W22ZaJ0SNY7soEsUEjb6gQ==", 4096);
         assert_eq!(server, SERVER_FIRST);
-        let last = ClientFinal::parse(FINAL.as_bytes(), first.channel_binding, NONCE).unwrap();
+        let last = ClientFinal::parse(FINAL.as_bytes(), "biws", Binding::Impossible, NONCE).unwrap();
         assert_eq!(last.proof, "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
         assert_eq!(last.without_proof, FINAL.split_once(",p=").unwrap().0);
         let signed = auth_message(first.bare, &server, last.without_proof);
@@ -192,15 +231,32 @@ mod tests {
     /// As libpq sends them: no name, and over TLS a word that it could bind the channel.
     #[test]
     fn names_and_extensions_are_passed_over() {
-        assert_eq!(ClientFirst::parse(b"y,,n=,r=abc").unwrap().channel_binding, "eSws");
-        assert_eq!(ClientFirst::parse(b"n,,n=a=2Cb,r=abc,x=1,y=").unwrap().nonce, "abc");
-        let last = ClientFinal::parse(b"c=eSws,r=abcdef,x=1,p=", "eSws", "abcdef").unwrap();
+        assert_eq!(ClientFirst::parse(b"y,,n=,r=abc", Binding::Impossible).unwrap().header, "y,,");
+        assert_eq!(ClientFirst::parse(b"n,,n=a=2Cb,r=abc,x=1,y=", Binding::Declined).unwrap().nonce, "abc");
+        let last = ClientFinal::parse(b"c=eSws,r=abcdef,x=1,p=", "eSws", Binding::Impossible, "abcdef").unwrap();
         assert_eq!((last.without_proof, last.proof), ("c=eSws,r=abcdef,x=1", ""));
     }
 
     #[test]
+    fn who_binds_says_so_in_both_messages() {
+        let first = ClientFirst::parse(b"p=tls-server-end-point,,n=,r=abc", Binding::Chosen).unwrap();
+        assert_eq!((first.header, first.bare), ("p=tls-server-end-point,,", "n=,r=abc"));
+        let refused = |message: &str| ClientFirst::parse(message.as_bytes(), Binding::Chosen).unwrap_err();
+        for message in ["n,,n=,r=abc", "y,,n=,r=abc"] {
+            assert!(refused(message).detail().unwrap().contains("does not include channel binding"), "{message}");
+        }
+        assert_eq!(refused("p=tls-unique,,n=,r=abc"), ScramError::BindingType);
+        // What the server offers has been changed on its way.
+        let downgraded = ClientFirst::parse(b"y,,n=,r=abc", Binding::Declined).unwrap_err();
+        assert_eq!((downgraded, downgraded.sqlstate()), (ScramError::Downgraded, "28000"));
+        let last = |channel| ClientFinal::parse(b"c=YWJj,r=abcdef,p=x", channel, Binding::Chosen, "abcdef");
+        assert_eq!(last("YWJj").unwrap().proof, "x");
+        assert_eq!(last("YWJk").unwrap_err(), ScramError::OtherChannel);
+    }
+
+    #[test]
     fn what_is_no_first_message_is_refused() {
-        let refused = |message: &str| ClientFirst::parse(message.as_bytes()).unwrap_err();
+        let refused = |message: &str| ClientFirst::parse(message.as_bytes(), Binding::Impossible).unwrap_err();
         for message in
             ["", "n", "n,", "n,,", "n,,n=a", "n,,r=abc", "n,,n=a,x=abc", "x,,n=,r=a", "n,x,n=,r=a", "n,,n=,r=a,"]
         {
@@ -214,12 +270,16 @@ mod tests {
         for message in ["n,,n=,r=", "n,,n=,r=a b", "n,,n=,r=é"] {
             assert_eq!(refused(message), ScramError::Nonce, "{message}");
         }
-        assert!(ClientFirst::parse(b"n,,n=\0,r=a").is_err() && ClientFirst::parse(b"n,,n=\xff,r=a").is_err());
+        for message in [b"n,,n=\0,r=a", b"n,,n=\xff,r=a"] {
+            assert!(ClientFirst::parse(message, Binding::Impossible).is_err());
+        }
     }
 
     #[test]
     fn what_is_no_answer_is_refused() {
-        let refused = |message: &str| ClientFinal::parse(message.as_bytes(), "biws", "abcdef").unwrap_err();
+        let parsed =
+            |message: &'static str| ClientFinal::parse(message.as_bytes(), "biws", Binding::Impossible, "abcdef");
+        let refused = |message| parsed(message).unwrap_err();
         for message in ["", "c=biws", "c=biws,r=abcdef", "r=abcdef,p=x", "c=biws,p=x", "c=biws,r=abcdef,p=x,p=y"] {
             assert!(refused(message).detail().is_some(), "{message}");
         }

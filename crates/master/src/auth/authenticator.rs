@@ -90,6 +90,11 @@ impl Authenticator {
         Ok(())
     }
 
+    /// Whether there are rules that fit nobody where there is no TLS for clients.
+    pub fn has_hostssl_rules(&self) -> bool {
+        self.rules.read().have_hostssl()
+    }
+
     /// What a client must show that says that it is `user`.
     ///
     /// # Errors

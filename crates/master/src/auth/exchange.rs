@@ -4,7 +4,7 @@ use super::scram::ScramVerifier;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use damson_pg::scram::{ClientFinal, ClientFirst, ScramError, auth_message, server_final, server_first};
+use damson_pg::scram::{Binding, ClientFinal, ClientFirst, ScramError, auth_message, server_final, server_first};
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// As PostgreSQL's: 24 characters of base64, which has no comma.
@@ -14,31 +14,46 @@ const NONCE_BYTES: usize = 18;
 #[derive(Debug)]
 pub struct ScramExchange {
     verifier: ScramVerifier,
-    channel_binding: &'static str,
+    binding: Binding,
+    /// What the client's last message must repeat.
+    channel: String,
     client_first: String,
     server_first: String,
     nonce: String,
 }
 
 impl ScramExchange {
-    /// With the server's first message.
+    /// With the server's first message. `end_point` is what the exchange is bound to if the client has chosen that.
     ///
     /// # Errors
-    /// 08P01 and 0A000 for a message that is none, or asks for what there is not; a system without random bytes.
-    pub fn begin(verifier: ScramVerifier, client_first: &[u8]) -> SqlResult<(Self, String)> {
+    /// 08P01, 28000 and 0A000 for a message that is none, or asks for what there is not; a system without random bytes.
+    pub fn begin(
+        verifier: ScramVerifier,
+        client_first: &[u8],
+        binding: Binding,
+        end_point: Option<&[u8]>,
+    ) -> SqlResult<(Self, String)> {
         let mut random = [0; NONCE_BYTES];
         let filled = SystemRandom::new().fill(&mut random);
         filled.map_err(|_| -> SqlError { internal("the system gives no random bytes") })?;
-        Self::begin_with(verifier, client_first, &STANDARD.encode(&random))
+        Self::begin_with(verifier, client_first, binding, end_point, &STANDARD.encode(&random))
     }
 
-    fn begin_with(verifier: ScramVerifier, client_first: &[u8], own_nonce: &str) -> SqlResult<(Self, String)> {
-        let first = ClientFirst::parse(client_first).map_err(refused)?;
+    fn begin_with(
+        verifier: ScramVerifier,
+        client_first: &[u8],
+        binding: Binding,
+        end_point: Option<&[u8]>,
+        own_nonce: &str,
+    ) -> SqlResult<(Self, String)> {
+        let first = ClientFirst::parse(client_first, binding).map_err(refused)?;
+        let bound = end_point.filter(|_| binding == Binding::Chosen).unwrap_or_default();
         let (salt, iterations) = (STANDARD.encode(&verifier.salt), verifier.iterations.get());
         let server_first = server_first(first.nonce, own_nonce, &salt, iterations);
         let exchange = ScramExchange {
             verifier,
-            channel_binding: first.channel_binding,
+            binding,
+            channel: STANDARD.encode([first.header.as_bytes(), bound].concat()),
             client_first: first.bare.to_owned(),
             server_first: server_first.clone(),
             nonce: format!("{}{own_nonce}", first.nonce),
@@ -49,9 +64,9 @@ impl ScramExchange {
     /// The server's last message, if the client's proof is right; None if it is not.
     ///
     /// # Errors
-    /// 08P01 for a message that is no answer to the first one.
+    /// 08P01 for a message that is no answer to the first one; 28000 for one that is bound to another connection.
     pub fn finish(self, client_final: &[u8]) -> SqlResult<Option<String>> {
-        let last = ClientFinal::parse(client_final, self.channel_binding, &self.nonce).map_err(refused)?;
+        let last = ClientFinal::parse(client_final, &self.channel, self.binding, &self.nonce).map_err(refused)?;
         let malformed = || refused(ScramError::Malformed { detail: "Malformed proof in client-final-message." });
         let proof = STANDARD.decode(last.proof).map_err(|_| malformed())?;
         let signed = auth_message(&self.client_first, &self.server_first, last.without_proof);
@@ -79,7 +94,8 @@ mod tests {
     fn begun() -> (ScramExchange, String) {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let verifier = ScramVerifier::of_password("pencil", &salt, ITERATIONS);
-        ScramExchange::begin_with(verifier, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO", NONCE).unwrap()
+        let first = b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
+        ScramExchange::begin_with(verifier, first, Binding::Impossible, None, NONCE).unwrap()
     }
 
     fn last(proof: &str) -> String {
@@ -110,14 +126,36 @@ mod tests {
         assert_eq!(begun().0.finish(old.as_bytes()).unwrap_err().message, "invalid SCRAM response");
     }
 
+    /// Who stands between the client and the server has another certificate.
+    #[test]
+    fn a_bound_exchange_is_of_one_certificate() {
+        let verifier = ScramVerifier::of_password("pencil", b"salt", ITERATIONS);
+        let header = "p=tls-server-end-point,,";
+        let first = format!("{header}n=,r=abc");
+        let begin = |end_point: &[u8]| {
+            let (verifier, first) = (verifier.clone(), first.as_bytes());
+            ScramExchange::begin_with(verifier, first, Binding::Chosen, Some(end_point), NONCE).unwrap().0
+        };
+        let last = |end_point: &[u8]| {
+            let channel = STANDARD.encode([header.as_bytes(), end_point].concat());
+            format!("c={channel},r=abc{NONCE},p=dHzb")
+        };
+        assert_eq!(begin(b"own").finish(last(b"own").as_bytes()).unwrap(), None, "it is looked at, and wrong");
+        let refused = begin(b"own").finish(last(b"other").as_bytes()).unwrap_err();
+        assert_eq!(
+            (refused.state, refused.message.as_str()),
+            (SqlState::INVALID_AUTHORIZATION, "SCRAM channel binding check failed")
+        );
+    }
+
     #[test]
     fn each_exchange_has_a_nonce_of_its_own() {
         let verifier = ScramVerifier::of_password("x", b"salt", ITERATIONS);
-        let begin = || ScramExchange::begin(verifier.clone(), b"n,,n=,r=abc").unwrap().1;
+        let begin = || ScramExchange::begin(verifier.clone(), b"n,,n=,r=abc", Binding::Impossible, None).unwrap().1;
         let (one, other) = (begin(), begin());
         assert!(one.starts_with("r=abc") && one != other);
         assert_eq!(one.split(',').next().unwrap().len(), "r=abc".len() + 24);
-        let refused = ScramExchange::begin(verifier, b"n,,m=1,n=,r=abc").unwrap_err();
+        let refused = ScramExchange::begin(verifier, b"n,,m=1,n=,r=abc", Binding::Impossible, None).unwrap_err();
         assert_eq!(refused.state, SqlState::FEATURE_NOT_SUPPORTED);
     }
 }

@@ -126,6 +126,11 @@ impl HbaRules {
         Ok(HbaRules(rules))
     }
 
+    /// Whether there are rules for clients with TLS alone.
+    pub fn have_hostssl(&self) -> bool {
+        self.0.iter().any(|rule| rule.kind == Kind::HostSsl)
+    }
+
     /// What the first rule asks for that fits; `is_member` says whether the user belongs to a role, for `+role`. None: no rule fits.
     pub fn method(&self, peer: Peer, database: &str, user: &str, is_member: impl Fn(&str) -> bool) -> Option<&Method> {
         let fits = |rule: &&Rule| {
@@ -326,6 +331,7 @@ mod tests {
              host all all fe80::/10 reject\n",
         )
         .unwrap();
+        assert!(rules.have_hostssl() && !HbaRules::passwords().have_hostssl());
         let trust = |unknown: Option<&str>| Some(Method::Trust { unknown: unknown.map(str::to_owned) });
         let socket = Peer { address: None, is_encrypted: false };
         assert_eq!(asked(&rules, socket, "damson", "x"), trust(None));

@@ -8,10 +8,10 @@ use crate::catalog::RoleId;
 use crate::error::SqlError;
 use bytes::BytesMut;
 use damson_pg::frontend::{SaslInitial, password};
-use damson_pg::scram::MECHANISM;
+use damson_pg::scram::{Binding, MECHANISM, MECHANISM_PLUS};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// The role that the client is from now on.
+/// The role that the client is from now on. `end_point` is what its TLS connection is known by.
 ///
 /// # Errors
 /// 28000 for whom no rule lets in, 28P01 for the wrong password, 53300 after too many of these, 08P01 for what is no answer.
@@ -20,6 +20,7 @@ pub(super) async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     auth: &Authenticator,
     opened: &Opened,
     peer: Peer,
+    end_point: Option<&[u8]>,
 ) -> Result<RoleId, Refused> {
     let Opened { user, database, .. } = opened;
     let role = match auth.demand(user, database, peer)? {
@@ -30,32 +31,43 @@ pub(super) async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
             let shown = password(&answer).map_err(|malformed| sql_error(&malformed))?;
             auth.log_in(user, database, peer, Some(shown)).await?
         }
-        Demand::Scram => scram(wire, auth, user, peer).await?,
+        Demand::Scram => scram(wire, auth, user, peer, end_point).await?,
     };
     wire.out.authentication_ok();
     Ok(role)
 }
 
-/// SCRAM-SHA-256: the client proves that it knows the password, which it does not send. A user that is none is asked as any other.
+/// SCRAM-SHA-256: the client proves that it knows the password, which it does not send; with TLS it may prove, too, that it sees the server's own
+/// certificate. A user that is none is asked as any other.
 async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     auth: &Authenticator,
     user: &str,
     peer: Peer,
+    end_point: Option<&[u8]>,
 ) -> Result<RoleId, Refused> {
     let verifier = auth.verifier(user, peer)?;
-    wire.out.authentication_sasl(&[MECHANISM]);
+    match end_point {
+        Some(_) => wire.out.authentication_sasl(&[MECHANISM_PLUS, MECHANISM]),
+        None => wire.out.authentication_sasl(&[MECHANISM]),
+    }
     let asked = answer(wire, "SASL").await?;
     let initial = SaslInitial::parse(&asked).map_err(|malformed| sql_error(&malformed))?;
-    if initial.mechanism != MECHANISM {
-        let message = "client selected an invalid SASL authentication mechanism";
-        return Err(SqlError::new(PROTOCOL_VIOLATION, message).into());
-    }
+    let binding = match (initial.mechanism, end_point) {
+        (MECHANISM, None) => Binding::Impossible,
+        (MECHANISM, Some(_)) => Binding::Declined,
+        (MECHANISM_PLUS, Some(_)) => Binding::Chosen,
+        _ => {
+            let message = "client selected an invalid SASL authentication mechanism";
+            return Err(SqlError::new(PROTOCOL_VIOLATION, message).into());
+        }
+    };
+    let begin = |first: &[u8]| ScramExchange::begin(verifier, first, binding, end_point);
     let (exchange, challenge) = match initial.data {
-        Some(first) => ScramExchange::begin(verifier, first)?,
+        Some(first) => begin(first)?,
         None => {
             wire.out.authentication_sasl_continue(&[]);
-            ScramExchange::begin(verifier, &answer(wire, "SASL").await?)?
+            begin(&answer(wire, "SASL").await?)?
         }
     };
     wire.out.authentication_sasl_continue(challenge.as_bytes());
@@ -76,10 +88,8 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>, what: &st
             let message = format!("expected {what} response, got message type {kind}");
             Err(SqlError::new(PROTOCOL_VIOLATION, message).into())
         }
-        Err(error @ (WireError::Length | WireError::TooLong { .. })) => {
-            Err(SqlError::new(PROTOCOL_VIOLATION, error.to_string()).into())
-        }
-        Err(gone) => Err(gone.into()),
+        Err(gone @ (WireError::Closed | WireError::Io(_))) => Err(gone.into()),
+        Err(error) => Err(SqlError::new(PROTOCOL_VIOLATION, error.to_string()).into()),
     }
 }
 
@@ -118,7 +128,7 @@ mod tests {
         let mut wire = Wire::new(server);
         let opened = opened(user);
         let serve = async {
-            let role = authenticate(&mut wire, auth, &opened, PEER).await;
+            let role = authenticate(&mut wire, auth, &opened, PEER, None).await;
             wire.flush().await.unwrap();
             drop(wire);
             match role {

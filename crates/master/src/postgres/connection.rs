@@ -2,13 +2,16 @@
 
 use super::authentication::authenticate;
 use super::backends::{Backend, Backends};
+use super::encryption::ClientStream;
 use super::extended::{Portal, Statement};
-use super::limits::OPENING;
+use super::limits::{FAREWELL, KEEPALIVE_EVERY, KEEPALIVE_IDLE, OPENING};
 use super::opening::{Opened, Refused, open};
+use super::openings::Opens;
 use super::run::{Event, Execution, Job};
 use super::wire::{Wire, WireError};
-use crate::auth::Peer;
+use crate::auth::{Authenticator, Peer};
 use crate::catalog::RoleId;
+use crate::client_tls::ClientTls;
 use crate::error::{SqlError, SqlResult, SqlState, task_ended};
 use crate::flight_sql::protocol::warning_sqlstate;
 use crate::master::Master;
@@ -18,6 +21,7 @@ use damson_pg::backend::{Messages, Report, Severity, TransactionState};
 use damson_pg::frontend::{Malformed, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use socket2::{SockRef, TcpKeepalive};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future;
@@ -91,27 +95,36 @@ pub(super) struct Connection<S> {
 pub(super) async fn serve(
     stream: TcpStream,
     peer: IpAddr,
+    opens: Opens,
     master: Shared<Master>,
+    tls: Option<Arc<ClientTls>>,
     backends: Arc<Backends>,
     shutdown: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a client's socket cannot send at once");
+    if let Err(error) = prepare(&stream) {
+        tracing::debug!(%error, "a client's socket has not the options that it should");
     }
-    let mut wire = Wire::new(stream);
+    let mut wire = Wire::new(ClientStream::Plain(stream));
+    let opening = let_in(&mut wire, peer, &master.auth, tls.as_deref(), &backends);
     let opened = tokio::select! {
-        opened = tokio::time::timeout(OPENING, let_in(&mut wire, peer, &master, &backends)) => opened,
+        opened = tokio::time::timeout(OPENING, opening) => opened,
+        () = opens.evicted() => return,
         () = shutdown.cancelled() => return,
     };
-    let (client, role) = match opened {
-        Ok(Ok(client)) => client,
-        Ok(Err(Refused::Told(error))) => return farewell(&mut wire, &error).await,
-        Ok(Err(Refused::Silently)) | Err(_) => return,
+    drop(opens);
+    let begun = match opened {
+        Ok(Ok((client, role))) => begin(client, role, peer, &master, &backends).await.map_err(Refused::Told),
+        Ok(Err(refused)) => Err(refused),
+        Err(_late) => Err(Refused::Silently),
     };
-    let begun = begin(client, role, peer, &master, &backends).await;
     let (session, backend) = match begun {
         Ok(begun) => begun,
-        Err(error) => return farewell(&mut wire, &error).await,
+        Err(refused) => {
+            if let Refused::Told(error) = refused {
+                farewell(&mut wire, &error).await;
+            }
+            return wire.close().await;
+        }
     };
     let mut connection = Connection {
         wire,
@@ -128,24 +141,43 @@ pub(super) async fn serve(
     let ended = tokio::select! {
         ended = connection.answer() => ended,
         never = end_with_server(&shutdown, &session) => match never {},
+        () = long_ended(&session) => Ok(()),
     };
     if let Err(error) = ended {
         tracing::debug!(%error, session_id = connection.session.id.0, "a client of the PostgreSQL protocol went");
     }
     connection.clean_up().await;
+    // The session's place is free before the client has gone.
+    drop(session);
+    connection.into_wire().close().await;
+}
+
+/// Small messages go at once, and the system finds out when a client's machine is gone that cannot say so any more.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_EVERY);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// Who it is, and the role that it has shown to be.
-async fn let_in(
-    wire: &mut Wire<TcpStream>,
+async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<ClientStream<S>>,
     peer: IpAddr,
-    master: &Shared<Master>,
+    auth: &Authenticator,
+    tls: Option<&ClientTls>,
     backends: &Backends,
 ) -> Result<(Opened, RoleId), Refused> {
-    let opened = open(wire, backends).await?;
-    let peer = Peer { address: Some(peer), is_encrypted: false };
-    let role = authenticate(wire, &master.auth, &opened, peer).await?;
+    let opened = open(wire, tls, backends).await?;
+    let peer = Peer { address: Some(peer), is_encrypted: wire.is_encrypted() };
+    let end_point = wire.end_point();
+    let role = authenticate(wire, auth, &opened, peer, end_point.as_deref()).await?;
     Ok((opened, role))
+}
+
+/// Ends a little later than the session: a client that reads nothing is not waited for any longer.
+async fn long_ended(session: &Shared<Session>) {
+    session.until_ended().await;
+    tokio::time::sleep(FAREWELL).await;
 }
 
 /// The server's end is that of its sessions: what runs is cancelled, and clients are told why. Goes on until the connection has ended.
@@ -252,13 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             let (kind, body) = match message {
                 Ok(message) => message,
-                Err(WireError::Closed) => return Ok(()),
-                Err(error @ WireError::Io(_)) => return Err(error),
-                Err(error @ (WireError::Length | WireError::TooLong { .. })) => {
-                    let error = SqlError::new(PROTOCOL_VIOLATION, error.to_string());
-                    farewell(&mut self.wire, &error).await;
-                    return Ok(());
-                }
+                Err(error) => return self.end(error).await,
             };
             if self.is_skipping && !matches!(kind, b'S' | b'X') {
                 continue;
@@ -285,12 +311,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             match self.handle(request).await {
                 Ok(()) => self.wire.send().await?,
-                Err(Failed::Wire(WireError::Closed)) => return Ok(()),
-                Err(Failed::Wire(error)) => return Err(error),
+                Err(Failed::Wire(error)) => return self.end(error).await,
                 Err(Failed::Statement(error)) => {
                     self.fail(&error, 0).await;
                     self.is_skipping = true;
                 }
+            }
+        }
+    }
+
+    /// Who has not gone is told why there are no more messages.
+    async fn end(&mut self, error: WireError) -> Result<(), WireError> {
+        match error {
+            WireError::Closed => Ok(()),
+            WireError::Io(_) => Err(error),
+            WireError::Length | WireError::TooLong { .. } | WireError::Kind(_) => {
+                farewell(&mut self.wire, &SqlError::new(PROTOCOL_VIOLATION, error.to_string())).await;
+                Ok(())
             }
         }
     }
@@ -397,6 +434,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             () = cancel.cancelled() => Err(SqlError::canceled().into()),
             gone = self.wire.gone() => Err(gone.into()),
         }
+    }
+
+    fn into_wire(self) -> Wire<S> {
+        self.wire
     }
 
     /// Ends what the client has left.

@@ -2,7 +2,7 @@
 
 use super::columns::{describe, is_same};
 use super::connection::{Connection, Failed, PROTOCOL_VIOLATION};
-use super::limits::{PORTALS_MAX, STATEMENTS_MAX};
+use super::limits::{KEPT_BYTES_MAX, PORTALS_MAX, STATEMENTS_MAX};
 use super::parameters::{Parameter, decode, type_of_oid};
 use super::run::{Done, Event, Execution, Job};
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -89,6 +89,14 @@ impl Portal {
         self.statement.columns.as_ref()
     }
 
+    /// Of what the client has sent for it.
+    fn bytes(&self) -> usize {
+        match &self.state {
+            PortalState::Bound(values) => values.iter().map(ScalarValue::size).sum(),
+            PortalState::Running { .. } | PortalState::Done => 0,
+        }
+    }
+
     /// # Errors
     /// 0A000 if it gives rows in others already.
     pub(super) fn set_formats(&mut self, formats: &Formats) -> SqlResult<()> {
@@ -116,6 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let message = format!("a connection can have at most {STATEMENTS_MAX} prepared statements");
             return Err(SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message).into());
         }
+        self.check_room(name.len() + text.len())?;
         let statement = self.prepare(text, types).await?;
         self.statements.insert(name.to_owned(), Arc::new(statement));
         self.wire.out.parse_complete();
@@ -224,8 +233,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let message = format!("a connection can have at most {PORTALS_MAX} portals");
             return Err(SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message));
         }
+        self.check_room(name.len() + portal.bytes())?;
         self.portals.insert(name, portal);
         Ok(())
+    }
+
+    /// Whether the client may have so many bytes more kept for it.
+    fn check_room(&self, more: usize) -> SqlResult<()> {
+        let statements = self.statements.iter().map(|(name, statement)| name.len() + statement.text.len());
+        let portals = self.portals.iter().map(|(name, portal)| name.len() + portal.bytes());
+        if statements.chain(portals).sum::<usize>() + more <= KEPT_BYTES_MAX {
+            return Ok(());
+        }
+        let mib = KEPT_BYTES_MAX >> 20;
+        let message = format!("a connection can have at most {mib} MiB of prepared statements and bound values");
+        Err(SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message))
     }
 
     fn statement(&self, name: &str) -> SqlResult<&Arc<Statement>> {

@@ -3,11 +3,25 @@
 use crate::sessions::SESSIONS_MAX;
 use std::time::Duration;
 
-/// Connections at once: all sessions that there may be, and those that have not shown who they are yet; more are closed without a word.
-pub(super) const ACCEPTED_MAX: usize = SESSIONS_MAX + 500;
+/// Connections that have not shown who they are yet; of more the oldest is closed without a word.
+pub(super) const OPENINGS_MAX: usize = 1_000;
+
+/// Connections at once: all sessions that there may be, those that open, and as many that close; more are closed without a word.
+pub(super) const ACCEPTED_MAX: usize = SESSIONS_MAX + 2 * OPENINGS_MAX;
 
 /// A connection that has not shown who it is for so long is closed.
 pub(super) const OPENING: Duration = Duration::from_secs(60);
+
+/// Of that, a handshake of TLS: some packets there and back.
+pub(super) const TLS_HANDSHAKE: Duration = Duration::from_secs(15);
+
+/// A client that reads nothing any more has so long to take what its session's end tells it.
+pub(super) const FAREWELL: Duration = Duration::from_secs(3);
+
+/// A client that was not heard of for so long is asked whether it is there, and so often again; after nine times without an answer, which is
+/// Linux's own number, the connection has ended.
+pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
+pub(super) const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// The first packet of a connection, whose sender nobody knows: PostgreSQL's own bound.
 pub(super) const OPENING_BYTES_MAX: usize = 10_000;
@@ -17,6 +31,9 @@ pub(super) const AUTHENTICATION_BYTES_MAX: usize = 4 << 10;
 
 /// A message of a client: a statement's text, or its parameters.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// A message of a kind that has names and numbers: PostgreSQL's own bound.
+pub(super) const SHORT_MESSAGE_BYTES_MAX: usize = 10_000;
 
 /// Room that is made to read into: little for idle clients, more for a message that is longer.
 pub(super) const READ_BYTES: usize = 8 << 10;
@@ -36,8 +53,12 @@ pub(super) const ROWS_AHEAD: usize = 2;
 pub(super) const STATEMENTS_MAX: usize = 10_000;
 pub(super) const PORTALS_MAX: usize = 1_000;
 
+/// Bytes of their texts, names and values.
+pub(super) const KEPT_BYTES_MAX: usize = 256 << 20;
+
 /// How long nothing is accepted when the process has no file descriptors left.
 pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 const _: () = assert!(OPENING_BYTES_MAX < MESSAGE_BYTES_MAX && AUTHENTICATION_BYTES_MAX < OPENING_BYTES_MAX);
-const _: () = assert!(READ_BYTES <= READ_BYTES_MAX);
+const _: () = assert!(READ_BYTES <= READ_BYTES_MAX && MESSAGE_BYTES_MAX < KEPT_BYTES_MAX);
+const _: () = assert!(TLS_HANDSHAKE.as_secs() < OPENING.as_secs());

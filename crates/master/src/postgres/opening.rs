@@ -2,7 +2,9 @@
 
 use super::backends::Backends;
 use super::connection::{PROTOCOL_VIOLATION, sql_error};
+use super::encryption::{ClientStream, TLS_RECORD};
 use super::wire::{Wire, WireError};
+use crate::client_tls::ClientTls;
 use crate::error::{SqlError, SqlState};
 use crate::sql::DATABASE;
 use damson_pg::frontend::Opening;
@@ -62,28 +64,41 @@ impl From<WireError> for Refused {
     fn from(error: WireError) -> Self {
         match error {
             WireError::Closed | WireError::Io(_) => Refused::Silently,
-            WireError::Length | WireError::TooLong { .. } => {
+            WireError::Length | WireError::TooLong { .. } | WireError::Kind(_) => {
                 Refused::Told(SqlError::new(PROTOCOL_VIOLATION, "invalid length of startup packet"))
             }
         }
     }
 }
 
-/// Reads the opening; carries a cancel request out.
+/// Reads the opening; encrypts the connection if the client asks for it and there is a certificate; carries a cancel request out.
 ///
 /// # Errors
 /// What is no opening of this protocol.
 pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
-    wire: &mut Wire<S>,
+    wire: &mut Wire<ClientStream<S>>,
+    tls: Option<&ClientTls>,
     backends: &Backends,
 ) -> Result<Opened, Refused> {
+    if let Some(tls) = tls
+        && wire.first_byte().await? == TLS_RECORD
+        && !wire.encrypt(tls).await?
+    {
+        let message = "received direct SSL connection request without ALPN protocol negotiation extension";
+        return Err(SqlError::new(PROTOCOL_VIOLATION, message).into());
+    }
     // A client may ask for each kind of encryption once.
-    let mut asked = [false; 2];
+    let mut asked = [wire.is_encrypted(), false];
     let (minor, mut settings) = loop {
         let body = wire.opening().await?;
         match Opening::parse(&body).map_err(|malformed| sql_error(&malformed))? {
-            Opening::Tls => refuse_encryption(wire, &mut asked[0]).await?,
-            Opening::Gss => refuse_encryption(wire, &mut asked[1]).await?,
+            Opening::Tls => {
+                answer_encryption(wire, &mut asked[0], if tls.is_some() { b'S' } else { b'N' }).await?;
+                if let Some(tls) = tls {
+                    wire.encrypt(tls).await?;
+                }
+            }
+            Opening::Gss => answer_encryption(wire, &mut asked[1], b'N').await?,
             Opening::Cancel { process, secret } => {
                 backends.cancel(process, &secret);
                 return Err(Refused::Silently);
@@ -120,10 +135,11 @@ fn database_of(asked: Option<String>, user: &str) -> String {
     }
 }
 
-/// There is none: the client goes on without, or ends the connection.
-async fn refuse_encryption<S: AsyncRead + AsyncWrite + Unpin>(
+/// `N`: the client goes on without, or ends the connection.
+async fn answer_encryption<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     asked: &mut bool,
+    answer: u8,
 ) -> Result<(), Refused> {
     if std::mem::replace(asked, true) {
         return Err(SqlError::new(PROTOCOL_VIOLATION, "encryption was asked for twice").into());
@@ -132,7 +148,7 @@ async fn refuse_encryption<S: AsyncRead + AsyncWrite + Unpin>(
         let message = "received unencrypted data after an encryption request";
         return Err(SqlError::new(PROTOCOL_VIOLATION, message).into());
     }
-    wire.send_byte(b'N').await.map_err(|_| Refused::Silently)
+    wire.send_byte(answer).await.map_err(|_| Refused::Silently)
 }
 
 /// `-c name=value --other-name=value`; a backslash takes the meaning of what follows it.
@@ -168,6 +184,7 @@ fn options_of(text: &str) -> Result<Vec<(String, String)>, SqlError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_tls::certificates;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     #[test]
@@ -181,7 +198,7 @@ mod tests {
 
     async fn opened(sent: &[&[u8]]) -> (Result<Opened, Refused>, Vec<u8>) {
         let (mut client, server) = duplex(1 << 14);
-        let mut wire = Wire::new(server);
+        let mut wire = Wire::new(ClientStream::Plain(server));
         let mut answer = vec![];
         let talk = async {
             for (at, packet) in sent.iter().enumerate() {
@@ -193,7 +210,7 @@ mod tests {
             }
         };
         let backends = Backends::default();
-        let (opened, ()) = tokio::join!(open(&mut wire, &backends), talk);
+        let (opened, ()) = tokio::join!(open(&mut wire, None, &backends), talk);
         wire.flush().await.unwrap();
         drop(wire);
         client.read_to_end(&mut answer).await.unwrap();
@@ -256,8 +273,73 @@ mod tests {
             (b"\0\0\0\x03\0\x02\0\0".to_vec(), "08P01"),
             (b"GET / HTTP/1.1\r\n".to_vec(), "08P01"),
             (b"\0\0\0\x05\0".to_vec(), "08P01"),
+            // TLS, where there is none.
+            (b"\x16\x03\x01\x02\0\x01".to_vec(), "08P01"),
         ] {
             assert_eq!(sqlstate(opened(&[&packet]).await.0), want, "{packet:?}");
         }
+    }
+
+    /// What becomes of a client that speaks TLS from the first byte, or after it has asked.
+    async fn encrypted(asks: bool, protocols: &[&[u8]]) -> (Result<(bool, Opened), Refused>, Vec<u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        let trusted = certificates::write(directory.path());
+        let tls = certificates::load(directory.path()).unwrap();
+        let (mut client, server) = duplex(1 << 14);
+        let talk = async {
+            if asks {
+                client.write_all(b"\0\0\0\x08\x04\xd2\x16\x2f").await.unwrap();
+                assert_eq!(client.read_u8().await.unwrap(), b'S');
+            }
+            let connector = certificates::client(&trusted, protocols);
+            let mut client = connector.connect(certificates::localhost(), client).await.unwrap();
+            client.write_all(&start(&[("user", "alice")])).await.unwrap();
+            let mut answer = vec![];
+            // It ends as TLS wants it.
+            client.read_to_end(&mut answer).await.unwrap();
+            answer
+        };
+        let backends = Backends::default();
+        let serve = async {
+            let mut wire = Wire::new(ClientStream::Plain(server));
+            let opened = open(&mut wire, Some(&tls), &backends).await;
+            if opened.is_ok() {
+                wire.out.authentication_ok();
+                wire.flush().await.unwrap();
+            }
+            let is_encrypted = wire.is_encrypted() && wire.end_point().is_some();
+            wire.close().await;
+            opened.map(|opened| (is_encrypted, opened))
+        };
+        tokio::join!(serve, talk)
+    }
+
+    #[tokio::test]
+    async fn what_follows_is_encrypted() {
+        let protocols: [&[&[u8]]; 2] = [&[], &[b"postgresql"]];
+        for (asks, protocols) in [(true, protocols[0]), (true, protocols[1]), (false, protocols[1])] {
+            let (opened, answer) = encrypted(asks, protocols).await;
+            let Ok((is_encrypted, opened)) = opened else { panic!("refused") };
+            assert!(is_encrypted && opened.user == "alice");
+            assert_eq!(answer, b"R\0\0\0\x08\0\0\0\0");
+        }
+        // Whoever begins with TLS must say what for: other protocols do so, too.
+        let (refused, answer) = encrypted(false, protocols[0]).await;
+        assert!(matches!(refused, Err(Refused::Told(error)) if error.message.contains("without ALPN")));
+        assert_eq!(answer, b"");
+    }
+
+    /// What came before the handshake is not taken for what came in it.
+    #[tokio::test]
+    async fn nothing_goes_ahead_of_the_handshake() {
+        let directory = tempfile::tempdir().unwrap();
+        certificates::write(directory.path());
+        let tls = certificates::load(directory.path()).unwrap();
+        let (mut client, server) = duplex(1 << 14);
+        let request = b"\0\0\0\x08\x04\xd2\x16\x2f";
+        client.write_all(&[request, start(&[("user", "alice")]).as_slice()].concat()).await.unwrap();
+        let mut wire = Wire::new(ClientStream::Plain(server));
+        let refused = open(&mut wire, Some(&tls), &Backends::default()).await;
+        assert!(matches!(refused, Err(Refused::Told(error)) if error.message.contains("unencrypted data")));
     }
 }

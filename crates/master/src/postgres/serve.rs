@@ -3,6 +3,8 @@
 use super::backends::Backends;
 use super::connection;
 use super::limits::{ACCEPT_AGAIN, ACCEPTED_MAX};
+use super::openings::Openings;
+use crate::client_tls::ClientTls;
 use crate::master::Master;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -10,27 +12,41 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Serves the protocol until `shutdown`; then statements that run are cancelled and clients told why they are closed. A listener that
-/// cannot accept is tried again.
-pub async fn serve(master: Arc<Master>, listener: TcpListener, shutdown: CancellationToken) {
+/// Serves the protocol until `shutdown`, with TLS to whom wants it, if there is a certificate; then statements that run are cancelled and
+/// clients told why they are closed. A listener that cannot accept is tried again.
+pub async fn serve(
+    master: Arc<Master>,
+    tls: Option<Arc<ClientTls>>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) {
     let master = Shared::from(master);
-    let backends = Arc::new(Backends::default());
+    let (backends, openings) = (Arc::new(Backends::default()), Arc::new(Openings::default()));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            // Those that have ended are not kept.
+            Some(ended) = connections.join_next() => {
+                log(ended);
+                continue;
+            }
             () = shutdown.cancelled() => break,
         };
-        // Those that have ended are not kept.
-        while let Some(ended) = connections.try_join_next() {
-            log(ended);
-        }
         match accepted {
             // Of those that never say who they are there may be some more.
             Ok(_) if connections.len() >= ACCEPTED_MAX => {}
             Ok((stream, peer)) => {
                 let (master, backends, shutdown) = (master.clone(), Arc::clone(&backends), shutdown.child_token());
-                connections.spawn(connection::serve(stream, peer.ip(), master, backends, shutdown));
+                connections.spawn(connection::serve(
+                    stream,
+                    peer.ip(),
+                    openings.enter(),
+                    master,
+                    tls.clone(),
+                    backends,
+                    shutdown,
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a client of the PostgreSQL protocol");

@@ -1,11 +1,12 @@
 //! A connection's bytes as messages.
 
 use super::limits::{
-    AHEAD_BYTES_MAX, AUTHENTICATION_BYTES_MAX, MESSAGE_BYTES_MAX, OPENING_BYTES_MAX, READ_BYTES, READ_BYTES_MAX,
-    SEND_BYTES,
+    AHEAD_BYTES_MAX, AUTHENTICATION_BYTES_MAX, FAREWELL, MESSAGE_BYTES_MAX, OPENING_BYTES_MAX, READ_BYTES,
+    READ_BYTES_MAX, SEND_BYTES, SHORT_MESSAGE_BYTES_MAX,
 };
 use bytes::BytesMut;
 use damson_pg::backend::Messages;
+use damson_pg::frontend::{Malformed, Request, Size};
 use std::future;
 use std::io;
 use thiserror::Error;
@@ -23,6 +24,9 @@ pub(super) enum WireError {
     Length,
     #[error("a message of {bytes} bytes is longer than {max}")]
     TooLong { bytes: usize, max: usize },
+    /// No message begins so.
+    #[error(transparent)]
+    Kind(#[from] Malformed),
 }
 
 /// Reads messages and gathers answers.
@@ -41,6 +45,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Wire { stream, input: BytesMut::new(), out: Messages::default() }
     }
 
+    /// The first byte of what the client sends next, which stays.
+    ///
+    /// # Errors
+    /// A client that goes.
+    pub(super) async fn first_byte(&mut self) -> Result<u8, WireError> {
+        while self.input.is_empty() {
+            self.read(READ_BYTES).await?;
+        }
+        Ok(self.input[0])
+    }
+
     /// The packet that opens a connection, without its length.
     ///
     /// # Errors
@@ -52,9 +67,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// A message's kind and body. Can be dropped and called again: nothing is lost.
     ///
     /// # Errors
-    /// A client that goes, or sends a length that no message has.
+    /// A client that goes, or sends a kind or a length that no message has.
     pub(super) async fn message(&mut self) -> Result<(u8, BytesMut), WireError> {
-        self.message_up_to(MESSAGE_BYTES_MAX).await
+        let max = match Request::size_of(self.first_byte().await?)? {
+            Size::Short => SHORT_MESSAGE_BYTES_MAX,
+            Size::Long => MESSAGE_BYTES_MAX,
+        };
+        self.message_up_to(max).await
     }
 
     /// As [`Wire::message`], of a client that nobody knows yet: no long one.
@@ -66,10 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     async fn message_up_to(&mut self, max: usize) -> Result<(u8, BytesMut), WireError> {
-        while self.input.is_empty() {
-            self.read(READ_BYTES).await?;
-        }
-        let kind = self.input[0];
+        let kind = self.first_byte().await?;
         Ok((kind, self.body(1, max).await?))
     }
 
@@ -85,9 +101,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return Err(WireError::TooLong { bytes, max });
         }
         while self.input.len() < head + bytes {
-            // Memory comes with the bytes, not with a length that anybody can send.
+            // Memory comes with the bytes, as much again at most, not with a length that anybody can send.
             let missing = head + bytes - self.input.len();
-            self.read(missing.clamp(READ_BYTES, READ_BYTES_MAX)).await?;
+            self.read(missing.min(self.input.len()).clamp(READ_BYTES, READ_BYTES_MAX)).await?;
         }
         let mut message = self.input.split_to(head + bytes);
         Ok(message.split_off(head))
@@ -143,6 +159,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn has_input(&self) -> bool {
         !self.input.is_empty()
     }
+
+    /// What was read and is no message yet: of something else than messages.
+    pub(super) fn take_input(&mut self) -> BytesMut {
+        self.input.split()
+    }
+
+    pub(super) fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// Says that nothing more comes, and waits a little until the client has gone: what it sends to a socket that is closed would have its
+    /// system drop what it was told last.
+    pub(super) async fn close(mut self) {
+        let gone = async {
+            self.stream.shutdown().await?;
+            loop {
+                self.input.clear();
+                self.input.reserve(READ_BYTES);
+                if self.stream.read_buf(&mut self.input).await? == 0 {
+                    return io::Result::Ok(());
+                }
+            }
+        };
+        match tokio::time::timeout(FAREWELL, gone).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a client went before its connection was closed"),
+            Err(late) => tracing::debug!(%late, "a client does not go when its connection is closed"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -166,15 +211,18 @@ mod tests {
 
     #[tokio::test]
     async fn lengths_are_checked_before_memory_is_taken() {
-        for (sent, is_long) in [(b"Q\0\0\0\x03", false), (b"Q\xff\xff\xff\xff", true)] {
+        for (sent, want) in [
+            (b"Q\0\0\0\x03", "invalid message length"),
+            (b"Q\xff\xff\xff\xff", "a message of 4294967291 bytes is longer than 67108864"),
+            (b"S\0\0\xff\xff", "a message of 65531 bytes is longer than 10000"),
+            // As it is where the first packet comes again.
+            (b"\0\0\0\x08\x04", "invalid frontend message type 0"),
+        ] {
             let (mut client, server) = duplex(1 << 10);
             let mut wire = Wire::new(server);
             client.write_all(sent).await.unwrap();
-            match wire.message().await {
-                Err(WireError::TooLong { max: MESSAGE_BYTES_MAX, .. }) => assert!(is_long),
-                Err(WireError::Length) => assert!(!is_long),
-                other => panic!("{other:?}"),
-            }
+            assert_eq!(wire.message().await.unwrap_err().to_string(), want);
+            assert!(wire.input.capacity() <= READ_BYTES, "{}", wire.input.capacity());
         }
     }
 }

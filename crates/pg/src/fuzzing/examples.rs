@@ -18,7 +18,7 @@ pub fn valid_openings() -> Vec<Vec<u8>> {
 
 /// Messages with their kind, without their length; answers to authentication are among them.
 pub fn valid_messages() -> Vec<Vec<u8>> {
-    let messages: [&[u8]; 21] = [
+    let messages: [&[u8]; 22] = [
         b"QSELECT 1; SELECT 'a'\0",
         b"Ps\0SELECT $1, $2\0\0\x02\0\0\0\x17\0\0\0\0",
         b"Bp\0s\0\0\x01\0\x01\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0\0\x02\0\0\0\x01",
@@ -38,6 +38,7 @@ pub fn valid_messages() -> Vec<Vec<u8>> {
         b"pSCRAM-SHA-256\0\0\0\0\x20n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
         b"pSCRAM-SHA-256\0\xff\xff\xff\xff",
         b"pn,,n=,r=abc,x=1",
+        b"pp=tls-server-end-point,,n=,r=abc",
         b"py,a=bob,n=a=2Cb,r=abc",
         b"pc=biws,r=rOprNGfwEbeRWgbNEkqO,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
     ];
