@@ -24,6 +24,7 @@ mod interconnect_scale;
 mod layout;
 mod memory;
 mod pg;
+mod pg_bad_clients;
 mod pg_bytes;
 mod pg_python;
 mod pg_roles;
