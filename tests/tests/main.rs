@@ -26,6 +26,7 @@ mod memory;
 mod pg;
 mod pg_bad_clients;
 mod pg_bytes;
+mod pg_cancel;
 mod pg_python;
 mod pg_roles;
 mod pg_tls;
