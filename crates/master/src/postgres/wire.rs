@@ -106,6 +106,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.read(missing.min(self.input.len()).clamp(READ_BYTES, READ_BYTES_MAX)).await?;
         }
         let mut message = self.input.split_to(head + bytes);
+        if message.len() > READ_BYTES_MAX {
+            // Its room goes with it: that of an idle client is small, whatever it has sent before.
+            self.input = BytesMut::from(self.input.as_ref());
+        }
         Ok(message.split_off(head))
     }
 
@@ -207,6 +211,20 @@ mod tests {
         assert_eq!(wire.message().await.unwrap().0, b'S');
         drop(client);
         assert!(matches!(wire.message().await, Err(WireError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn the_room_of_a_long_message_is_not_kept() {
+        let (mut client, server) = duplex(1 << 16);
+        let mut wire = Wire::new(server);
+        let text = vec![b'x'; 3 * READ_BYTES_MAX];
+        let length = (text.len() as u32 + 4).to_be_bytes();
+        let sent = [b"Q".as_slice(), &length, &text, b"S\0\0\0\x04"].concat();
+        let (sent, read) = tokio::join!(client.write_all(&sent), wire.message());
+        sent.unwrap();
+        assert_eq!(read.unwrap().1.len(), text.len());
+        assert!(wire.input.capacity() <= READ_BYTES_MAX, "{}", wire.input.capacity());
+        assert_eq!(wire.message().await.unwrap().0, b'S');
     }
 
     #[tokio::test]
