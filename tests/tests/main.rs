@@ -19,6 +19,7 @@ mod explain;
 mod external;
 mod faults;
 mod gpexpand;
+mod ingest;
 mod interconnect;
 mod interconnect_scale;
 mod layout;

@@ -7,6 +7,7 @@ mod clients;
 mod codec;
 mod columns;
 mod front;
+mod ingest;
 mod keys;
 mod limits;
 mod listing;

@@ -9,7 +9,7 @@ use super::status::status;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion, task_ended};
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
-use crate::sql;
+use crate::sql::{self, Ingest};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow_flight::FlightData;
@@ -102,6 +102,22 @@ pub(super) async fn command(
         Outcome::Rows { .. } => {
             Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement returns rows").with_hint("execute it as a query"))
         }
+    }
+}
+
+/// Runs an ingest to its end; gives the number of its rows. As with [`command`], a cancel may come too late.
+pub(super) async fn ingest_rows(
+    session: &Shared<Session>,
+    ingest: Ingest,
+    cpu: &Handle,
+    cancel: &CancellationToken,
+) -> SqlResult<u64> {
+    let span = info_span!("flight_sql", session_id = session.id.0);
+    let (session, cancel) = (session.clone(), cancel.clone());
+    let work = async move { session.ingest_until(ingest, cancel).await };
+    match on_cpu(cpu, work.instrument(span).boxed()).await? {
+        Outcome::Command { rows, .. } => Ok(rows),
+        Outcome::Rows { .. } => Err(internal("an ingest gave rows")),
     }
 }
 

@@ -4,12 +4,13 @@ use super::actions::{SESSION_CLOSED, SESSION_NOT_CLOSEABLE, action_types, cancel
 use super::bulk::Portion;
 use super::clients::{Client, Clients};
 use super::columns::{client_field, client_schema, type_name};
+use super::ingest;
 use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, primary_keys_schema};
 use super::limits::BOUND_BYTES_MAX;
 use super::listing::{Listing, table_types};
 use super::parameters;
 use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
-use super::results::{Messages, batch_messages, command, on_cpu, promised_schema, run};
+use super::results::{Messages, batch_messages, command, ingest_rows, on_cpu, promised_schema, run};
 use super::session_options;
 use super::sql_info::sql_info;
 use super::statements::{Life, Statement};
@@ -31,8 +32,8 @@ use arrow_flight::sql::{
     ActionEndSavepointRequest, ActionEndTransactionRequest, CommandGetCatalogs, CommandGetCrossReference,
     CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo,
     CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery,
-    CommandPreparedStatementUpdate, CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult,
-    ProstMessageExt, SqlInfo, TicketStatementQuery,
+    CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate,
+    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
@@ -378,6 +379,20 @@ impl FlightSqlService for SqlService {
         let client = self.client(&request)?;
         transactions::check(&client, command.transaction_id.as_ref(), &command.query).await?;
         self.update(&client, command.query, vec![]).await
+    }
+
+    /// One statement, whose rows are read while it runs.
+    async fn do_put_statement_ingest(
+        &self,
+        command: CommandStatementIngest,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let client = self.client(&request)?;
+        transactions::check(&client, command.transaction_id.as_ref(), "").await?;
+        let ingest = ingest::read(&command, request.into_inner()).await.map_err(|e| status(&e))?;
+        let guard = client.statements.run(Uuid::new_v4(), self.shutdown.child_token());
+        let rows = ingest_rows(&client.session, ingest, &self.cpu, &guard.cancel).await.map_err(|e| status(&e))?;
+        i64::try_from(rows).map_err(|e| status(&internal(e)))
     }
 
     /// Binds rows; to a query one: with several it would be several results.
