@@ -32,6 +32,7 @@ mod psql;
 mod random;
 mod readers;
 mod readme;
+mod retrieve;
 mod roles;
 mod secrets;
 mod shell;

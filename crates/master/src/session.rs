@@ -31,6 +31,7 @@ mod merge;
 mod merged_columns;
 mod modify;
 mod on_conflict;
+mod parallel;
 mod privileges;
 mod query;
 mod read_error_log;

@@ -64,6 +64,17 @@ with flight.connect(uri, db_kwargs={"username": "adbc", "password": "any"}, auto
         equal(ROWS * ROWS, len(set(table.column("n").to_pylist())), "different rows")
         print("passed rows")
 
+        cursor.execute("SET parallel_retrieve = on")
+        query = f"SELECT x.k * {ROWS} + y.k AS n, y.w FROM a x, a y"
+        streams, _ = cursor.adbc_execute_partitions(query)
+        equal(2, len(streams), "streams")
+        cursor.execute(query)
+        table = cursor.fetch_arrow_table()
+        equal(ROWS * ROWS, table.num_rows, "rows of all streams")
+        equal(ROWS * ROWS, len(set(table.column("n").to_pylist())), "different rows of all streams")
+        cursor.execute("SET parallel_retrieve = off")
+        print("passed parallel")
+
         numbers = pyarrow.array(range(INGESTED), pyarrow.int64())
         words = numbers.cast(pyarrow.string())
         words = pyarrow.compute.if_else(pyarrow.compute.less(numbers, 100), pyarrow.scalar(None, pyarrow.string()), words)

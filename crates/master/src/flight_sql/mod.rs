@@ -14,6 +14,7 @@ mod listing;
 mod parameters;
 pub mod protocol;
 mod results;
+mod retrieval;
 mod routes;
 mod serve;
 mod service;
