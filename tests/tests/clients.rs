@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use tonic::transport::{Channel, Endpoint};
 
-const STEPS: [&str; 7] = ["connect", "metadata", "batch", "parameters", "rows", "cancel", "close"];
+const STEPS: [&str; 8] = ["connect", "metadata", "batch", "parameters", "rows", "parallel", "cancel", "close"];
 const PG_JDBC_STEPS: [&str; 24] = [
     "connect",
     "metadata",
@@ -154,10 +154,10 @@ fn adbc_does_what_its_users_do() {
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}");
     let passed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("passed ")).collect();
-    assert_eq!(passed, ["connect", "metadata", "batch", "parameters", "rows"], "{failed}");
+    assert_eq!(passed, ["connect", "metadata", "batch", "parameters", "rows", "parallel", "ingest"], "{failed}");
 }
 
-async fn connect(address: SocketAddr) -> FlightSqlServiceClient<Channel> {
+pub(crate) async fn connect(address: SocketAddr) -> FlightSqlServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let channel = endpoint.connect().await.expect("a connection");
     FlightSqlServiceClient::new_from_inner(FlightServiceClient::new(channel))

@@ -23,6 +23,7 @@ mod fetch;
 mod files;
 mod history;
 mod identity;
+mod ingest;
 mod insert;
 mod keywords;
 mod lock;
@@ -30,6 +31,7 @@ mod merge;
 mod merged_columns;
 mod modify;
 mod on_conflict;
+mod parallel;
 mod privileges;
 mod query;
 mod read_error_log;
@@ -249,10 +251,21 @@ impl Session {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        self.run_until(sql::parse(text), text, parameters, cancel).await
+    }
+
+    /// `text`: the statement's, or what stands for it in `pg_stat_activity`.
+    async fn run_until(
+        self: &Arc<Self>,
+        statement: SqlResult<Statement>,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
         let own = self.cancel.lock().child_token();
         let busy = self.activity.begin(text);
         let deadline = Deadline::after(self.statement_timeout());
-        let mut run = self.run(text, parameters, own.clone()).boxed();
+        let mut run = self.run(statement, text, parameters, own.clone()).boxed();
         let outcome = tokio::select! {
             outcome = &mut run => outcome?,
             () = cancel.cancelled() => {
@@ -383,6 +396,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         match statement {
             Statement::Insert(insert) => self.insert(&insert, parameters, transaction, cancel).boxed().await,
+            Statement::Ingest(ingest) => self.ingest(&ingest, transaction, cancel).boxed().await,
             Statement::Modify(modify) => self.modify(&modify, parameters, transaction, cancel).boxed().await,
             Statement::Merge(merge) => self.merge(&merge, parameters, transaction, cancel).boxed().await,
             Statement::CreateTableAs(create) => self.create_table_as(&create, transaction, cancel).boxed().await,

@@ -54,6 +54,8 @@ public class FlightJdbc {
             passed("parameters");
             manyRows(connection);
             passed("rows");
+            parallel(connection);
+            passed("parallel");
             cancel(connection);
             passed("cancel");
         }
@@ -115,6 +117,17 @@ public class FlightJdbc {
         }
         equal((long) MANY_ROWS, count, "rows");
         equal((long) MANY_ROWS * (MANY_ROWS - 1) / 2, sum, "their sum");
+    }
+
+    /** The same rows in a stream for each segment, all of which the driver reads. */
+    private static void parallel(Connection connection) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            statement.executeUpdate("SET parallel_retrieve = on");
+        }
+        manyRows(connection);
+        try (Statement statement = connection.createStatement()) {
+            statement.executeUpdate("SET parallel_retrieve = off");
+        }
     }
 
     /** A query of 10^12 rows ends soon after it is cancelled, and the connection goes on. */

@@ -6,13 +6,25 @@ import sys
 
 import adbc_driver_flightsql.dbapi as flight
 import pyarrow
+import pyarrow.compute
 
 ROWS = 1000
+INGESTED = 1_000_000
 
 
 def equal(wanted, found, what):
     if wanted != found:
         raise AssertionError(f"{what}: {found!r} instead of {wanted!r}")
+
+
+def refused(action, words):
+    try:
+        action()
+    except flight.Error as error:
+        if words not in str(error):
+            raise AssertionError(f"{error} instead of {words!r}") from error
+        return
+    raise AssertionError(f"it was not refused: {words}")
 
 
 def value(cursor, sql):
@@ -51,3 +63,49 @@ with flight.connect(uri, db_kwargs={"username": "adbc", "password": "any"}, auto
         equal(ROWS * ROWS, table.num_rows, "rows")
         equal(ROWS * ROWS, len(set(table.column("n").to_pylist())), "different rows")
         print("passed rows")
+
+        cursor.execute("SET parallel_retrieve = on")
+        query = f"SELECT x.k * {ROWS} + y.k AS n, y.w FROM a x, a y"
+        streams, _ = cursor.adbc_execute_partitions(query)
+        equal(2, len(streams), "streams")
+        cursor.execute(query)
+        table = cursor.fetch_arrow_table()
+        equal(ROWS * ROWS, table.num_rows, "rows of all streams")
+        equal(ROWS * ROWS, len(set(table.column("n").to_pylist())), "different rows of all streams")
+        cursor.execute("SET parallel_retrieve = off")
+        print("passed parallel")
+
+        numbers = pyarrow.array(range(INGESTED), pyarrow.int64())
+        words = numbers.cast(pyarrow.string())
+        words = pyarrow.compute.if_else(pyarrow.compute.less(numbers, 100), pyarrow.scalar(None, pyarrow.string()), words)
+        kinds = pyarrow.array(["odd", "even"] * (INGESTED // 2)).dictionary_encode()
+        table = pyarrow.table({"N": numbers, "w": words, "kind": kinds})
+        equal(INGESTED, cursor.adbc_ingest("Ingested", table, mode="create"), "the number that an ingest gives")
+        equal(INGESTED * (INGESTED - 1) // 2, value(cursor, 'SELECT sum("N")::bigint FROM "Ingested"'), "their sum")
+        equal(100, value(cursor, 'SELECT count(*) FROM "Ingested" WHERE w IS NULL AND "N" < 100'), "NULLs")
+        equal(INGESTED // 2, value(cursor, """SELECT count(*) FROM "Ingested" WHERE kind = 'odd'"""), "encoded texts")
+        few = table.slice(0, 10)
+        refused(lambda: cursor.adbc_ingest("Ingested", few, mode="create"), 'relation "Ingested" already exists')
+        equal(10, cursor.adbc_ingest("Ingested", few, mode="append"), "appended")
+        equal(10, cursor.adbc_ingest("Ingested", few, mode="create_append"), "appended to what is there")
+        equal(INGESTED + 20, value(cursor, 'SELECT count(*) FROM "Ingested"'), "all rows")
+        equal(10, cursor.adbc_ingest("Ingested", few, mode="replace"), "rows in place of others")
+        equal(10, value(cursor, 'SELECT count(*) FROM "Ingested"'), "the rows that are left")
+        refused(lambda: cursor.adbc_ingest("absent", few, mode="append"), 'relation "absent" does not exist')
+        refused(lambda: cursor.adbc_ingest("few", few, mode="create", temporary=True), "temporary tables")
+        cursor.execute("CREATE SCHEMA made")
+        reader = table.to_reader(max_chunksize=1000)
+        equal(INGESTED, cursor.adbc_ingest("t", reader, mode="create", db_schema_name="made"), "rows of a reader")
+        equal(INGESTED, value(cursor, "SELECT count(*) FROM made.t"), "rows in a schema")
+
+with flight.connect(uri, db_kwargs={"username": "adbc", "password": "any"}) as connection:
+    with connection.cursor() as cursor:
+        equal(10, cursor.adbc_ingest("undone", few, mode="create"), "rows of a transaction")
+        equal(10, value(cursor, "SELECT count(*) FROM undone"), "rows that the transaction sees")
+        connection.rollback()
+        refused(lambda: cursor.execute("SELECT 1 FROM undone"), "does not exist")
+        connection.rollback()
+        equal(10, cursor.adbc_ingest("done", few, mode="create"), "rows of another transaction")
+        connection.commit()
+        equal(10, value(cursor, "SELECT count(*) FROM done"), "rows that were committed")
+        print("passed ingest")

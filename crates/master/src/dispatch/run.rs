@@ -411,7 +411,9 @@ fn requests(
     (routes, secret): (QueryRoutes, QuerySecret),
 ) -> Result<BTreeMap<ContentId, ExecuteRequest>> {
     let slices = &dispatch.table.slices[1..];
-    let encoded = slices.iter().map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
+    // The master's own slices stay here: what they read may not be able to travel.
+    let travelling = slices.iter().filter(|s| s.gang != Gang::Entry);
+    let encoded = travelling.map(|s| Ok((s.id, encode_slice(Arc::clone(&s.plan))?)));
     let encoded: HashMap<SliceId, Bytes> = encoded.collect::<Result<_>>()?;
     let maps = maps_of(dispatch.table, &dispatch.catalog, &dispatch.past)?;
     let maps: Vec<BucketMap> = maps.iter().map(|map| (**map).clone()).collect();

@@ -4,7 +4,7 @@ use super::clients::Client;
 use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS};
 use super::status::violation;
 use arrow_flight::sql::{Any, CommandPreparedStatementQuery, TicketStatementQuery};
-use arrow_flight::{ActionType, CancelStatus, FlightInfo};
+use arrow_flight::{ActionType, CancelStatus, FlightInfo, Ticket};
 use prost::Message;
 use tonic::Status;
 use uuid::Uuid;
@@ -38,14 +38,21 @@ pub(super) fn action_types() -> Vec<ActionType> {
 /// # Errors
 /// InvalidArgument if the info is not of a statement.
 pub(super) fn cancel(client: &Client, info: &FlightInfo) -> Result<CancelStatus, Status> {
-    let handle = handle_of(info)?;
-    let cancelled = client.statements.cancel(handle) || client.statements.close(handle);
+    let mut cancelled = false;
+    for handle in handles_of(info)? {
+        cancelled |= client.statements.cancel(handle) || client.statements.close(handle);
+    }
     Ok(if cancelled { CancelStatus::Cancelled } else { CancelStatus::NotCancellable })
 }
 
-fn handle_of(info: &FlightInfo) -> Result<Uuid, Status> {
-    let ticket = info.endpoint.iter().find_map(|endpoint| endpoint.ticket.as_ref());
-    let ticket = ticket.ok_or_else(|| violation("the flight has no ticket"))?;
+/// One at least.
+fn handles_of(info: &FlightInfo) -> Result<Vec<Uuid>, Status> {
+    let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
+    let handles = tickets.map(handle_of).collect::<Result<Vec<_>, _>>()?;
+    if handles.is_empty() { Err(violation("the flight has no ticket")) } else { Ok(handles) }
+}
+
+fn handle_of(ticket: &Ticket) -> Result<Uuid, Status> {
     let any = Any::decode(&*ticket.ticket).map_err(|e| violation(format!("undecodable ticket: {e}")))?;
     let unpacked = |e: arrow::error::ArrowError| violation(format!("undecodable ticket: {e}"));
     if let Some(ticket) = any.unpack::<TicketStatementQuery>().map_err(unpacked)? {
@@ -64,8 +71,8 @@ pub(super) fn parse_handle(bytes: &[u8]) -> Result<Uuid, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_flight::FlightEndpoint;
     use arrow_flight::sql::ProstMessageExt;
-    use arrow_flight::{FlightEndpoint, Ticket};
 
     fn info(ticket: Vec<u8>) -> FlightInfo {
         FlightInfo::new().with_endpoint(FlightEndpoint::new().with_ticket(Ticket::new(ticket)))
@@ -76,16 +83,18 @@ mod tests {
         let handle = Uuid::new_v4();
         let bytes = prost::bytes::Bytes::copy_from_slice(handle.as_bytes());
         let once = TicketStatementQuery { statement_handle: bytes.clone() }.as_any().encode_to_vec();
-        assert_eq!(handle_of(&info(once)).unwrap(), handle);
+        assert_eq!(handles_of(&info(once.clone())).unwrap(), [handle]);
+        let two = info(once.clone()).with_endpoint(FlightEndpoint::new().with_ticket(Ticket::new(once)));
+        assert_eq!(handles_of(&two).unwrap(), [handle, handle]);
         let prepared = CommandPreparedStatementQuery { prepared_statement_handle: bytes }.as_any().encode_to_vec();
-        assert_eq!(handle_of(&info(prepared)).unwrap(), handle);
+        assert_eq!(handles_of(&info(prepared)).unwrap(), [handle]);
     }
 
     #[test]
     fn garbage_is_refused() {
         let short = TicketStatementQuery { statement_handle: vec![1, 2].into() }.as_any().encode_to_vec();
         for info in [FlightInfo::new(), info(vec![]), info(vec![0xff; 40]), info(short)] {
-            assert_eq!(handle_of(&info).unwrap_err().code(), tonic::Code::InvalidArgument);
+            assert_eq!(handles_of(&info).unwrap_err().code(), tonic::Code::InvalidArgument);
         }
     }
 }

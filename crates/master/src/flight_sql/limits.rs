@@ -11,7 +11,7 @@ pub(super) const STATEMENT_IDLE: Duration = Duration::from_secs(600);
 /// A session that made no call for so long is forgotten, with its settings.
 pub(super) const SESSION_IDLE: Duration = Duration::from_secs(24 * 3600);
 
-/// One gRPC message from a client: a statement's text, or a batch of parameters.
+/// One gRPC message from a client: a statement's text, or a batch of parameters or of rows to ingest.
 pub(super) const REQUEST_BYTES_MAX: usize = 64 << 20;
 
 /// Rows that a client binds to one INSERT run together, up to so many values a statement: each is a node of the plan, of
@@ -24,6 +24,9 @@ pub(super) const BULK_TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes of the rows that a client binds to a statement before it executes it.
 pub(super) const BOUND_BYTES_MAX: usize = 64 << 20;
+
+/// An ingest's rows go on in pieces of so many: what is encoded in a batch, such as its dictionaries, is decoded a piece at a time.
+pub(super) const INGEST_PIECE_ROWS: usize = 8_192;
 
 /// Encoded messages of a result that wait for the client: with [`MESSAGE_BYTES`] each, one is sent while one is made.
 pub(super) const MESSAGES_AHEAD: usize = 2;

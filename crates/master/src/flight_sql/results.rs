@@ -4,12 +4,13 @@ use super::clients::Client;
 use super::columns::{client_batch, client_schema};
 use super::limits::{MESSAGE_BYTES, MESSAGES_AHEAD};
 use super::protocol::CommandReport;
+use super::retrieval::Retrieval;
 use super::statements::{RunGuard, Statement};
 use super::status::status;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion, task_ended};
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
-use crate::sql;
+use crate::sql::{self, Ingest};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow_flight::FlightData;
@@ -62,18 +63,33 @@ pub(super) async fn run(
     }
     let span = info_span!("flight_sql", session_id = session.id.0);
     let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
-    let work = async move {
-        let messages = query(session, statement, parameters);
-        futures::pin_mut!(messages);
-        while let Some(message) = messages.next().await {
-            // Nobody listens any more: the query is dropped with its stream.
-            if sender.send(message).await.is_err() {
-                return;
-            }
-        }
-    };
+    let work = send_all(query(session, statement, parameters), sender);
     let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span)));
     Ok(until_cancelled(receiver, work, guard))
+}
+
+/// One of a query's streams. Its schema leaves at once; the first one starts the query.
+pub(super) fn run_stream(session_id: u64, retrieval: Arc<Retrieval>, cpu: &Handle, guard: RunGuard) -> Messages {
+    let span = info_span!("flight_sql", session_id);
+    let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
+    let schema = Arc::clone(&retrieval.schema);
+    let rows = retrieval.rows();
+    let work = send_all(encode(stream::once(async move { Ok(rows) }), schema), sender);
+    let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span)));
+    until_cancelled(receiver, work, guard)
+}
+
+async fn send_all(
+    messages: impl Stream<Item = Result<FlightData, Status>> + Send,
+    sender: mpsc::Sender<Result<FlightData, Status>>,
+) {
+    futures::pin_mut!(messages);
+    while let Some(message) = messages.next().await {
+        // Nobody listens any more: the query is dropped with its stream.
+        if sender.send(message).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Runs a command to its end. A cancel comes too late once it commits: the answer is then that it was done.
@@ -102,6 +118,22 @@ pub(super) async fn command(
         Outcome::Rows { .. } => {
             Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement returns rows").with_hint("execute it as a query"))
         }
+    }
+}
+
+/// Runs an ingest to its end; gives the number of its rows. As with [`command`], a cancel may come too late.
+pub(super) async fn ingest_rows(
+    session: &Shared<Session>,
+    ingest: Ingest,
+    cpu: &Handle,
+    cancel: &CancellationToken,
+) -> SqlResult<u64> {
+    let span = info_span!("flight_sql", session_id = session.id.0);
+    let (session, cancel) = (session.clone(), cancel.clone());
+    let work = async move { session.ingest_until(ingest, cancel).await };
+    match on_cpu(cpu, work.instrument(span).boxed()).await? {
+        Outcome::Command { rows, .. } => Ok(rows),
+        Outcome::Rows { .. } => Err(internal("an ingest gave rows")),
     }
 }
 

@@ -4,12 +4,14 @@ use super::actions::{SESSION_CLOSED, SESSION_NOT_CLOSEABLE, action_types, cancel
 use super::bulk::Portion;
 use super::clients::{Client, Clients};
 use super::columns::{client_field, client_schema, type_name};
+use super::ingest;
 use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, primary_keys_schema};
 use super::limits::BOUND_BYTES_MAX;
 use super::listing::{Listing, table_types};
 use super::parameters;
 use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
-use super::results::{Messages, batch_messages, command, on_cpu, promised_schema, run};
+use super::results::{Messages, batch_messages, command, ingest_rows, on_cpu, promised_schema, run, run_stream};
+use super::retrieval::Retrieval;
 use super::session_options;
 use super::sql_info::sql_info;
 use super::statements::{Life, Statement};
@@ -31,8 +33,8 @@ use arrow_flight::sql::{
     ActionEndSavepointRequest, ActionEndTransactionRequest, CommandGetCatalogs, CommandGetCrossReference,
     CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo,
     CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery,
-    CommandPreparedStatementUpdate, CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult,
-    ProstMessageExt, SqlInfo, TicketStatementQuery,
+    CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate,
+    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
@@ -132,6 +134,28 @@ impl SqlService {
         Ok((handle, statement.map_err(|e| status(&e))?))
     }
 
+    /// What a statement's rows are to be asked for with; `ticket` if they are one stream.
+    async fn tickets(
+        &self,
+        client: &Client,
+        statement: &Arc<Statement>,
+        ticket: Vec<u8>,
+    ) -> Result<Vec<Vec<u8>>, Status> {
+        let schema = promised_schema(statement).filter(|_| client.session.retrieves_in_parallel());
+        let Some(schema) = schema else { return Ok(vec![ticket]) };
+        let (session, text) = (client.session.clone(), statement.text.clone());
+        let count = async move { session.streams_of(&text).await };
+        let streams = on_cpu(&self.cpu, count.boxed()).await.map_err(|e| status(&e))?;
+        if streams <= 1 {
+            return Ok(vec![ticket]);
+        }
+        let (cancel, parameters) = (self.shutdown.child_token(), statement.bound());
+        let retrieval = Retrieval::new(client.session.clone(), Arc::clone(statement), parameters, schema, cancel);
+        let handles = client.statements.insert_streams(statement, &Arc::new(retrieval), streams, Instant::now());
+        let ticket = |handle| TicketStatementQuery { statement_handle: handle_bytes(handle) }.as_any().encode_to_vec();
+        Ok(handles.map_err(|e| status(&e))?.into_iter().map(ticket).collect())
+    }
+
     async fn rows(&self, client: &Client, handle: Uuid, statement: Arc<Statement>) -> Get {
         transactions::check(client, statement.transaction.as_ref(), &statement.text).await?;
         let guard = client.statements.run(handle, self.shutdown.child_token());
@@ -159,13 +183,13 @@ fn handle_bytes(handle: Uuid) -> Bytes {
 fn flight_info(
     request: Request<FlightDescriptor>,
     schema: Option<&Schema>,
-    ticket: Vec<u8>,
+    tickets: Vec<Vec<u8>>,
     metadata: Bytes,
 ) -> Result<FlightInfo, Status> {
-    let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
-    let info = FlightInfo::new()
+    let endpoint = |ticket| FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+    let info = FlightInfo { endpoint: tickets.into_iter().map(endpoint).collect(), ..FlightInfo::new() };
+    let info = info
         .with_descriptor(request.into_inner())
-        .with_endpoint(endpoint)
         .with_total_records(-1)
         .with_total_bytes(-1)
         .with_app_metadata(metadata);
@@ -180,17 +204,17 @@ fn statement_info(
     request: Request<FlightDescriptor>,
     client: &Client,
     statement: &Statement,
-    ticket: Vec<u8>,
+    tickets: Vec<Vec<u8>>,
 ) -> Result<Response<FlightInfo>, Status> {
     let metadata = StatementInfo { is_update: statement.prepared.is_update, session: Some(client.session.id.0) };
     let metadata = serde_json::to_vec(&metadata).map_err(|e| status(&internal(e)))?;
     let schema = promised_schema(statement);
-    flight_info(request, schema.as_deref(), ticket, metadata.into()).map(Response::new)
+    flight_info(request, schema.as_deref(), tickets, metadata.into()).map(Response::new)
 }
 
 /// The info of a listing: its command is its own ticket.
 fn listing_info(request: Request<FlightDescriptor>, command: &impl ProstMessageExt, schema: SchemaRef) -> Info {
-    flight_info(request, Some(&schema), command.as_any().encode_to_vec(), Bytes::new()).map(Response::new)
+    flight_info(request, Some(&schema), vec![command.as_any().encode_to_vec()], Bytes::new()).map(Response::new)
 }
 
 fn listing_rows(batch: Result<RecordBatch, Status>) -> Get {
@@ -232,7 +256,12 @@ impl FlightSqlService for SqlService {
         let client = self.client(&request)?;
         let (handle, statement) = self.plan(&client, query.query, Life::Once, query.transaction_id).await?;
         let ticket = TicketStatementQuery { statement_handle: handle_bytes(handle) };
-        statement_info(request, &client, &statement, ticket.as_any().encode_to_vec())
+        let tickets = self.tickets(&client, &statement, ticket.as_any().encode_to_vec()).await?;
+        if tickets.len() > 1 {
+            // Its streams stand for it.
+            client.statements.close(handle);
+        }
+        statement_info(request, &client, &statement, tickets)
     }
 
     async fn get_flight_info_prepared_statement(
@@ -242,7 +271,8 @@ impl FlightSqlService for SqlService {
     ) -> Info {
         let client = self.client(&request)?;
         let (_, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
-        statement_info(request, &client, &statement, query.as_any().encode_to_vec())
+        let tickets = self.tickets(&client, &statement, query.as_any().encode_to_vec()).await?;
+        statement_info(request, &client, &statement, tickets)
     }
 
     async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {
@@ -312,6 +342,11 @@ impl FlightSqlService for SqlService {
     async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Get {
         let client = self.client(&request)?;
         let handle = parse_handle(&ticket.statement_handle)?;
+        if let Some((statement, retrieval)) = client.statements.fetch_stream(handle, Instant::now()) {
+            transactions::check(&client, statement.transaction.as_ref(), &statement.text).await?;
+            let guard = client.statements.run(handle, retrieval.cancel.clone());
+            return Ok(Response::new(run_stream(client.session.id.0, retrieval, &self.cpu, guard)));
+        }
         let statement = client.statements.fetch(handle, Life::Once, Instant::now()).map_err(|e| status(&e))?;
         self.rows(&client, handle, statement).await
     }
@@ -378,6 +413,20 @@ impl FlightSqlService for SqlService {
         let client = self.client(&request)?;
         transactions::check(&client, command.transaction_id.as_ref(), &command.query).await?;
         self.update(&client, command.query, vec![]).await
+    }
+
+    /// One statement, whose rows are read while it runs.
+    async fn do_put_statement_ingest(
+        &self,
+        command: CommandStatementIngest,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let client = self.client(&request)?;
+        transactions::check(&client, command.transaction_id.as_ref(), "").await?;
+        let ingest = ingest::read(&command, request.into_inner()).await.map_err(|e| status(&e))?;
+        let guard = client.statements.run(Uuid::new_v4(), self.shutdown.child_token());
+        let rows = ingest_rows(&client.session, ingest, &self.cpu, &guard.cancel).await.map_err(|e| status(&e))?;
+        i64::try_from(rows).map_err(|e| status(&internal(e)))
     }
 
     /// Binds rows; to a query one: with several it would be several results.

@@ -1,6 +1,7 @@
 //! A session's statements between their planning and their end: handles that clients hold.
 
 use super::limits::{STATEMENT_IDLE, STATEMENTS_MAX};
+use super::retrieval::Retrieval;
 use super::status::{too_many, unknown_statement};
 use crate::error::SqlResult;
 use crate::session::Prepared;
@@ -57,6 +58,8 @@ pub(super) enum Life {
 
 struct Entry {
     statement: Arc<Statement>,
+    /// What the handle is a stream of; it lives once then.
+    retrieval: Option<Arc<Retrieval>>,
     life: Life,
     used: Instant,
 }
@@ -75,18 +78,40 @@ impl Statements {
     /// 53400 if the session has too many.
     pub(super) fn insert(&self, statement: Statement, life: Life, now: Instant) -> SqlResult<Uuid> {
         let mut waiting = self.waiting.lock();
-        let is_idle = |entry: &Entry| now.duration_since(entry.used) >= STATEMENT_IDLE;
-        waiting.retain(|_, entry| entry.life == Life::Prepared || !is_idle(entry));
-        if waiting.len() >= STATEMENTS_MAX {
-            waiting.retain(|_, entry| !is_idle(entry));
-        }
-        if waiting.len() >= STATEMENTS_MAX {
-            let message = format!("the session has {STATEMENTS_MAX} open statements");
-            return Err(too_many(message).with_hint("close prepared statements that are not used any more"));
-        }
+        make_room(&mut waiting, 1, now)?;
         let handle = Uuid::new_v4();
-        waiting.insert(handle, Entry { statement: Arc::new(statement), life, used: now });
+        let statement = Arc::new(statement);
+        waiting.insert(handle, Entry { statement, retrieval: None, life, used: now });
         Ok(handle)
+    }
+
+    /// A handle for each of so many streams of a statement's rows, as of `now`.
+    ///
+    /// # Errors
+    /// 53400 if the session has too many.
+    pub(super) fn insert_streams(
+        &self,
+        statement: &Arc<Statement>,
+        retrieval: &Arc<Retrieval>,
+        streams: usize,
+        now: Instant,
+    ) -> SqlResult<Vec<Uuid>> {
+        let mut waiting = self.waiting.lock();
+        make_room(&mut waiting, streams, now)?;
+        let handles: Vec<Uuid> = (0..streams).map(|_| Uuid::new_v4()).collect();
+        for handle in &handles {
+            let (statement, retrieval) = (Arc::clone(statement), Some(Arc::clone(retrieval)));
+            waiting.insert(*handle, Entry { statement, retrieval, life: Life::Once, used: now });
+        }
+        Ok(handles)
+    }
+
+    /// What a handle is a stream of, once; None if it is a statement's, or nobody's.
+    pub(super) fn fetch_stream(&self, handle: Uuid, now: Instant) -> Option<(Arc<Statement>, Arc<Retrieval>)> {
+        let mut waiting = self.waiting.lock();
+        waiting.get(&handle).filter(|entry| entry.retrieval.is_some())?;
+        let entry = waiting.remove(&handle).filter(|entry| now.duration_since(entry.used) < STATEMENT_IDLE)?;
+        Some((entry.statement, entry.retrieval?))
     }
 
     /// The statement of a handle; one that lives once is gone then.
@@ -95,7 +120,8 @@ impl Statements {
     /// 26000 if there is none.
     pub(super) fn fetch(&self, handle: Uuid, life: Life, now: Instant) -> SqlResult<Arc<Statement>> {
         let mut waiting = self.waiting.lock();
-        let entry = waiting.get_mut(&handle).filter(|entry| entry.life == life).ok_or_else(unknown_statement)?;
+        let is_meant = |entry: &&mut Entry| entry.life == life && entry.retrieval.is_none();
+        let entry = waiting.get_mut(&handle).filter(is_meant).ok_or_else(unknown_statement)?;
         entry.used = now;
         let statement = Arc::clone(&entry.statement);
         if life == Life::Once {
@@ -143,6 +169,20 @@ impl Statements {
     }
 }
 
+/// Forgets what was not used for long, if that is needed.
+fn make_room(waiting: &mut HashMap<Uuid, Entry>, wanted: usize, now: Instant) -> SqlResult<()> {
+    let is_idle = |entry: &Entry| now.duration_since(entry.used) >= STATEMENT_IDLE;
+    waiting.retain(|_, entry| entry.life == Life::Prepared || !is_idle(entry));
+    if waiting.len() + wanted > STATEMENTS_MAX {
+        waiting.retain(|_, entry| !is_idle(entry));
+    }
+    if waiting.len() + wanted > STATEMENTS_MAX {
+        let message = format!("the session has {STATEMENTS_MAX} open statements");
+        return Err(too_many(message).with_hint("close prepared statements that are not used any more"));
+    }
+    Ok(())
+}
+
 /// A statement that runs.
 pub(super) struct RunGuard {
     statements: Arc<Statements>,
@@ -160,6 +200,7 @@ impl Drop for RunGuard {
 mod tests {
     use super::*;
     use arrow::datatypes::Schema;
+    use futures::FutureExt;
     use std::time::Duration;
 
     fn statement() -> Statement {
@@ -202,6 +243,24 @@ mod tests {
         let soon = now + STATEMENT_IDLE - Duration::from_secs(1);
         assert_eq!(statements.insert(statement(), Life::Prepared, soon).unwrap_err().state.0, "53400");
         assert!(statements.insert(statement(), Life::Prepared, now + STATEMENT_IDLE).is_ok(), "idle ones make room");
+    }
+
+    #[test]
+    fn a_stream_is_fetched_once_and_in_time() {
+        let (statements, now) = (Statements::default(), Instant::now());
+        let schema = Arc::new(Schema::empty());
+        let retrieval = Retrieval::of(futures::future::pending().boxed(), schema, CancellationToken::new());
+        let (statement, retrieval) = (Arc::new(statement()), Arc::new(retrieval));
+        let handles = statements.insert_streams(&statement, &retrieval, 4, now).unwrap();
+        assert!(statements.fetch(handles[0], Life::Once, now).is_err(), "it is a stream's, not the statement's");
+        assert!(statements.fetch_stream(handles[0], now).is_some());
+        assert!(statements.fetch_stream(handles[0], now).is_none());
+        assert!(statements.close(handles[1]) && statements.fetch_stream(handles[1], now).is_none());
+        assert!(statements.fetch_stream(handles[2], now + STATEMENT_IDLE).is_none());
+        let error = statements.insert_streams(&statement, &retrieval, STATEMENTS_MAX, now).unwrap_err();
+        assert_eq!(error.state.0, "53400");
+        assert!(statements.fetch_stream(handles[3], now).is_some());
+        assert!(statements.insert_streams(&statement, &retrieval, STATEMENTS_MAX, now).is_ok());
     }
 
     #[test]

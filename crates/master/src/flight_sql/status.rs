@@ -59,7 +59,12 @@ fn cut(text: &str, limit: usize, cost: impl Fn(char) -> usize) -> String {
 
 /// A request that is not what Flight SQL says.
 pub(super) fn violation(message: impl Into<String>) -> Status {
-    status(&SqlError::new(PROTOCOL_VIOLATION, message))
+    status(&malformed(message))
+}
+
+/// 08P01.
+pub(super) fn malformed(message: impl Into<String>) -> SqlError {
+    SqlError::new(PROTOCOL_VIOLATION, message)
 }
 
 /// A handle that was never given out, was closed, fetched already, or forgotten.

@@ -89,6 +89,7 @@ impl Session {
     /// One statement, in the session's block if there is one.
     pub(super) async fn run(
         self: &Arc<Self>,
+        statement: SqlResult<Statement>,
         text: &str,
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
@@ -98,7 +99,7 @@ impl Session {
             slot = self.block.lock() => slot,
             () = cancel.cancelled() => return Err(SqlError::canceled()),
         };
-        match (&mut *slot, crate::sql::parse(text)) {
+        match (&mut *slot, statement) {
             (None, Ok(Statement::Transaction(statement))) => self.outside(&mut slot, statement),
             (None, Ok(statement)) => {
                 // Statements of a session without a block do not wait for each other.
@@ -538,9 +539,14 @@ impl Block {
             _ => {}
         }
         let transaction = self.transaction.as_mut().ok_or_else(failed)?;
-        if let Statement::Insert(insert) = &statement {
+        let added_to = match &statement {
+            Statement::Insert(insert) => Some(&insert.table),
+            Statement::Ingest(ingest) => Some(&ingest.table),
+            _ => None,
+        };
+        if let Some(table) = added_to {
             transaction.begin_statement()?;
-            if find_writable(&transaction.state(), &insert.table, &session.search_schema())?.is_some() {
+            if find_writable(&transaction.state(), table, &session.search_schema())?.is_some() {
                 let message = "INSERT into a writable external table cannot run inside a transaction block";
                 let error = SqlError::new(SqlState::ACTIVE_TRANSACTION, message);
                 return Err(error.with_hint("Its files could not be rolled back: send it outside BEGIN and COMMIT."));

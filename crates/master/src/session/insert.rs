@@ -13,7 +13,7 @@ use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::WriteTarget;
 use crate::sql::{self, ConflictAction, Insert, InsertSource, InsertValue, OnConflict, Overriding, RelationName};
 use crate::transaction::Transaction;
-use damson_cluster::{ColumnDef, KeyDef, OnDuplicate, SourceAccess, TableDef};
+use damson_cluster::{ColumnDef, KeyDef, OnDuplicate, TableDef};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::execution::SessionState;
@@ -76,19 +76,18 @@ impl Session {
         catalog: Arc<CatalogState>,
     ) -> SqlResult<Bound> {
         let targets = resolve_columns(def, &insert.columns)?;
-        let (source, from_values) = match &insert.source {
-            InsertSource::Query(query) => (Some(query.as_ref().clone()), false),
-            InsertSource::Values(rows) => (Some(values_query(def, &targets, rows, insert.overriding)?), true),
-            InsertSource::DefaultValues => (None, true),
-        };
-        let bound = match source {
-            Some(query) => self.bind(catalog, &query, "").await?,
-            None => {
-                let names = self.names(catalog, false);
-                let plan = LogicalPlanBuilder::empty(true).build().map_err(of_datafusion)?;
-                let state = crate::engine::statement_state(&self.master.base, &names);
-                Bound { state, names, plan, access: SourceAccess::default() }
+        let from_values = matches!(&insert.source, InsertSource::Values(_) | InsertSource::DefaultValues);
+        let bound = match &insert.source {
+            InsertSource::Query(query) => self.bind(catalog, query, "").await?,
+            InsertSource::Values(rows) => {
+                let query = values_query(def, &targets, rows, insert.overriding)?;
+                self.bind(catalog, &query, "").await?
             }
+            InsertSource::DefaultValues => {
+                let plan = LogicalPlanBuilder::empty(true).build().map_err(of_datafusion)?;
+                Bound { plan, ..self.bind_nothing(catalog)? }
+            }
+            InsertSource::Sent(rows) => Bound { plan: rows.plan()?, ..self.bind_nothing(catalog)? },
         };
         let width = bound.plan.schema().fields().len();
         // Of VALUES, what identity columns do not take was replaced above, value by value.

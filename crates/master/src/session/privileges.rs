@@ -6,7 +6,7 @@ use super::truncate_error_log::TruncateErrorLog;
 use crate::catalog::{CatalogState, Object, Privileges, Relation, RoleId};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::locks::LockMode;
-use crate::sql::{ConflictAction, CopySource, Name, RelationName, Statement};
+use crate::sql::{ConflictAction, CopySource, IfAbsent, IfExists, Name, RelationName, Statement};
 
 impl Session {
     /// The role that logged in, or that SET SESSION AUTHORIZATION named.
@@ -168,6 +168,15 @@ impl Rights<'_> {
                 }
                 self.privilege(&insert.table, if reads { needed.and(Privileges::SELECT) } else { needed })
             }
+            Statement::Ingest(ingest) => match (self.relation(&ingest.table), ingest.if_exists, ingest.if_absent) {
+                (Some(_), IfExists::Replace, _) => {
+                    self.droppable(&ingest.table)?;
+                    self.create_in(&ingest.table)
+                }
+                (Some(_), IfExists::Append | IfExists::Fail, _) => self.privilege(&ingest.table, Privileges::INSERT),
+                (None, _, IfAbsent::Create) => self.create_in(&ingest.table),
+                (None, _, IfAbsent::Fail) => Ok(()),
+            },
             Statement::Modify(modify) => {
                 let change = if modify.assignments.is_some() { Privileges::UPDATE } else { Privileges::DELETE };
                 // What a statement computes new values of, or chooses rows by, it reads.

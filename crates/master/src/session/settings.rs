@@ -41,6 +41,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("max_identifier_length", "63", "PostgreSQL's; longer names are kept whole."),
     ("max_index_keys", "32", "PostgreSQL's; a key may have more columns."),
     ("optimizer", "on", "Accepted; there is one planner."),
+    ("parallel_retrieve", "off", "Whether Flight SQL gives a large query's rows in a stream for each segment."),
     ("search_path", "public", "Schema in which unqualified names are looked up and made; the first one counts."),
     ("role", "none", "The role whose rights count, SET ROLE's."),
     ("server_encoding", "UTF8", "Always UTF8."),
@@ -173,6 +174,10 @@ impl Settings {
         self.duration("lock_timeout")
     }
 
+    pub(super) fn parallel_retrieve(&self) -> bool {
+        boolean(&self.value("parallel_retrieve")).unwrap_or(false)
+    }
+
     pub(super) fn statement_timeout(&self) -> Option<Duration> {
         self.duration("statement_timeout")
     }
@@ -272,7 +277,7 @@ fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
             Isolation::of_name(value).is_some(),
             "Available values: serializable, repeatable read, read committed, read uncommitted.",
         ),
-        "default_transaction_read_only" => (boolean(value).is_some(), "It is on or off."),
+        "default_transaction_read_only" | "parallel_retrieve" => (boolean(value).is_some(), "It is on or off."),
         "default_tablespace" => (
             ["", DEFAULT_TABLESPACE].contains(&value) || state.tablespace(value).is_some(),
             "There is no tablespace of that name: pg_tablespace lists them.",

@@ -68,10 +68,10 @@ pub use statement::{
     AlterAction, AlterRole, AlterSequence, AlterSystem, AlterTable, Backup, CheckSpec, ColumnSpec, ConflictAction,
     ConflictTarget, CopyFrom, CopySource, CopyTo, CreateExternal, CreateRole, CreateSchema, CreateSecret,
     CreateSequence, CreateTable, CreateTableAs, CreateTablespace, CreateView, DistributionClause, Drop, Explain,
-    ExplainFormat, GrantObject, IdentitySpec, Including, Insert, InsertSource, InsertValue, Isolation, KeySpec,
-    LayoutOptions, LockTable, MembershipChange, Merge, MergeAction, MergeClause, MergeWhen, Modify, Name, OnConflict,
-    Overriding, PrivilegeChange, RelationName, Restore, RoleOptions, RoleSpec, SequenceOptions, SetSetting, ShowTarget,
-    SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
+    ExplainFormat, GrantObject, IdentitySpec, IfAbsent, IfExists, Including, Ingest, Insert, InsertSource, InsertValue,
+    Isolation, KeySpec, LayoutOptions, LockTable, MembershipChange, Merge, MergeAction, MergeClause, MergeWhen, Modify,
+    Name, OnConflict, Overriding, PrivilegeChange, RelationName, Restore, RoleOptions, RoleSpec, SequenceOptions,
+    SetSetting, ShowTarget, SortSpec, Statement, TransactionModes, TransactionStatement, Truncate,
 };
 pub use types::{sql_type_name, stored_type_of};
 pub use values_row::ValuesRow;

@@ -1,6 +1,7 @@
 //! What a client can ask for: one variant a statement, made by [`parse`](super::parse), read by the session.
 
 use super::types::SqlType;
+use crate::engine::SentRows;
 use crate::locks::LockMode;
 use damson_cluster::{Codec, Compression, CopyFormat, OnBadRow, SecretType, SourceAccess};
 use sqlparser::ast;
@@ -11,6 +12,8 @@ pub enum Statement {
     /// SELECT, VALUES, WITH: always an `ast::Statement::Query`, for DataFusion's binder.
     Query(Box<ast::Statement>),
     Insert(Insert),
+    /// In no text: Flight SQL has a command for it.
+    Ingest(Box<Ingest>),
     /// UPDATE or DELETE.
     Modify(Box<Modify>),
     Merge(Box<Merge>),
@@ -152,7 +155,7 @@ impl Statement {
     pub fn name(&self) -> &'static str {
         match self {
             Statement::Query(_) => "SELECT",
-            Statement::Insert(_) => "INSERT",
+            Statement::Insert(_) | Statement::Ingest(_) => "INSERT",
             Statement::Modify(modify) if modify.assignments.is_some() => "UPDATE",
             Statement::Modify(_) => "DELETE",
             Statement::Merge(_) => "MERGE",
@@ -448,6 +451,33 @@ pub enum InsertSource {
     /// An `ast::Statement::Query`.
     Query(Box<ast::Statement>),
     DefaultValues,
+    /// What a client sends along: in no text.
+    Sent(SentRows),
+}
+
+/// Rows that a client sends for a table that may have to be made for them.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    pub table: RelationName,
+    pub if_absent: IfAbsent,
+    pub if_exists: IfExists,
+    pub(crate) rows: SentRows,
+}
+
+/// What becomes of an [`Ingest`] whose table is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfAbsent {
+    Create,
+    Fail,
+}
+
+/// What becomes of an [`Ingest`] whose table is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfExists {
+    Append,
+    Fail,
+    /// It is dropped, and made anew for the rows.
+    Replace,
 }
 
 #[derive(Clone, Debug)]

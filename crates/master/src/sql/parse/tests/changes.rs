@@ -82,6 +82,7 @@ fn insert_says_what_it_inserts() {
             InsertSource::Values(_) => "values",
             InsertSource::Query(_) => "query",
             InsertSource::DefaultValues => "default",
+            InsertSource::Sent(_) => "sent",
         };
         assert_eq!(found, source, "{sql}");
         assert!(insert.alias.is_none() && insert.on_conflict.is_none() && insert.returning.is_none(), "{sql}");
