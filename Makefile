@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := route_stream opening pg_messages pg_rows pg_values
 # More arguments for the benchmarks: make tpch ARGS="--queries 1,9 --runs 5"
 ARGS ?=
-# make bench-interconnect QUICK=1: a few seconds, without TPC-H and without a report.
+# make bench-interconnect QUICK=1: a few seconds, without TPC-H and without a report; bench-clients: less than a minute.
 QUICK ?=
 
 CARGO ?= cargo
@@ -20,7 +20,7 @@ RUST_MINIMUM := 1.94
 BIN := $(CARGO_TARGET_DIR)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test tpch bench-tpch bench-dml bench-copy bench-interconnect demo-expand nightly fuzz fmt fmt-check clippy lint clean-data rust
+.PHONY: help demo build test tpch bench-tpch bench-dml bench-copy bench-clients bench-interconnect demo-expand nightly fuzz fmt fmt-check clippy lint clean-data rust
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,14 @@ bench-copy: rust ## Measures COPY FROM beside DuckDB (SF=1); the report is in do
 	mkdir -p "$(HOME)/.cache/damson/bench"
 	TMPDIR="$(HOME)/.cache/damson/bench" DAMSON_BINARY="$(BIN)/damson" DAMSON_DUCKDB_PYTHON="$$(scripts/duckdb-python)" \
 	    $(BIN)/damson-bench-copy --sf $(SF) $(ARGS)
+
+bench-clients: rust ## Measures how fast clients fetch, and how long small statements take; the report is in docs/benchmarks.
+	$(CARGO) build --release --locked -p damson -p damson-bench-clients
+	mkdir -p "$(HOME)/.cache/damson/bench"
+	TMPDIR="$(HOME)/.cache/damson/bench" DAMSON_BINARY="$(BIN)/damson" \
+	    DAMSON_CLIENTS_PYTHON="$$(scripts/python-env benches/clients/requirements.txt)" \
+	    DAMSON_PG_JDBC_DRIVER="$$(scripts/jdbc-driver postgresql)" \
+	    $(BIN)/damson-bench-clients $(if $(QUICK),--quick) $(ARGS)
 
 bench-dml: rust ## Measures INSERT, UPDATE and DELETE, and what they leave to scans.
 	$(CARGO) build --release --locked -p damson-bench-dml
