@@ -71,7 +71,7 @@ impl Connector {
         let Connector { via, peer, tls, count } = self;
         let transport = via.transport();
         if let Via::Unix(path) = via {
-            let stream = connect_unix(&path).await?;
+            let stream = connect_unix(&path).await.map_err(not_there)?;
             refuse_other_user(&stream)?;
             return Ok(PeerStream::new(stream, transport, &count));
         }
@@ -89,6 +89,16 @@ impl Connector {
 
 /// What is said of a peer of this host. Another user's needs a certificate, which is seldom why.
 const NOT_THERE: &str = "no process of this user listens there yet";
+
+/// A socket that a killed process has left is as good as none.
+fn not_there(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            io::Error::new(io::ErrorKind::ConnectionRefused, NOT_THERE)
+        }
+        _ => error,
+    }
+}
 
 /// Why there is none: a peer of this host needs no certificate, only to be there.
 async fn no_way(peer: &Endpoint) -> io::Error {

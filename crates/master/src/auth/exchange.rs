@@ -36,7 +36,7 @@ impl ScramExchange {
         let mut random = [0; NONCE_BYTES];
         let filled = SystemRandom::new().fill(&mut random);
         filled.map_err(|_| -> SqlError { internal("the system gives no random bytes") })?;
-        Self::begin_with(verifier, client_first, binding, end_point, &STANDARD.encode(&random))
+        Self::begin_with(verifier, client_first, binding, end_point, &STANDARD.encode(random))
     }
 
     fn begin_with(
@@ -72,7 +72,7 @@ impl ScramExchange {
         let signed = auth_message(&self.client_first, &self.server_first, last.without_proof);
         let is_right = self.verifier.accepts(signed.as_bytes(), &proof);
         let signature = self.verifier.server_signature(signed.as_bytes());
-        Ok(is_right.then(|| server_final(&STANDARD.encode(&signature))))
+        Ok(is_right.then(|| server_final(&STANDARD.encode(signature))))
     }
 }
 

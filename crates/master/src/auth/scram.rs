@@ -129,7 +129,7 @@ mod tests {
             c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let proof = STANDARD.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
         assert!(verifier.accepts(message.as_bytes(), &proof));
-        let signature = STANDARD.encode(&verifier.server_signature(message.as_bytes()));
+        let signature = STANDARD.encode(verifier.server_signature(message.as_bytes()));
         assert_eq!(signature, "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
         let mut wrong = proof.clone();
         wrong[0] ^= 1;
