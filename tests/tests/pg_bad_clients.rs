@@ -421,7 +421,9 @@ const STORM: [Storm; 10] = {
     [Connects, Connects, Connects, Connects, HalfOpens, HalfOpens, Opens, Asks, Leaves, Encrypts]
 };
 
-async fn storm(storm: Storm, address: SocketAddr, tls: tokio_rustls::TlsConnector) -> io::Result<()> {
+/// Whether it was served as far as it wanted: of more openings than there may be the oldest is closed without a word, which in a storm may be
+/// any.
+async fn storm(storm: Storm, address: SocketAddr, tls: tokio_rustls::TlsConnector) -> io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     let statement = message(b'Q', b"SELECT 1\0");
     match storm {
@@ -430,7 +432,9 @@ async fn storm(storm: Storm, address: SocketAddr, tls: tokio_rustls::TlsConnecto
         Storm::Opens => stream.write_all(&opening()).await?,
         Storm::Asks | Storm::Leaves => {
             stream.write_all(&opening()).await?;
-            read_to(&mut stream, Some(b'Z')).await;
+            if !is_ready(&mut stream).await? {
+                return Ok(false);
+            }
             stream.write_all(&statement).await?;
             if let Storm::Leaves = storm {
                 assert_eq!(error_of(&read_to(&mut stream, Some(b'Z')).await), None);
@@ -443,11 +447,24 @@ async fn storm(storm: Storm, address: SocketAddr, tls: tokio_rustls::TlsConnecto
             let name = ServerName::from(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST));
             let mut stream = tls.connect(name, stream).await?;
             stream.write_all(&opening()).await?;
-            read_to(&mut stream, Some(b'Z')).await;
+            if !is_ready(&mut stream).await? {
+                return Ok(false);
+            }
             stream.write_all(&statement).await?;
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Reads up to the server's word that it waits for a statement, which ends with its state; false at the connection's end.
+async fn is_ready(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
+    let mut read = vec![];
+    while !read.ends_with(b"Z\0\0\0\x05I") {
+        if stream.read_buf(&mut read).await? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// 10,000 connections, some dozens at the same time, leave nothing in the master: no file descriptor, no thread, no session, no memory.
@@ -455,7 +472,7 @@ async fn storm(storm: Storm, address: SocketAddr, tls: tokio_rustls::TlsConnecto
 async fn ten_thousand_connections_leave_nothing() {
     const CONNECTIONS: usize = 10_000;
     const AT_ONCE: usize = 48;
-    const WITHIN: Duration = Duration::from_secs(60);
+    const WITHIN: Duration = Duration::from_secs(180);
     /// The allocator keeps some for the next ones.
     const RSS_MORE_MAX: u64 = 48 << 20;
     let mut scene = Scene::start();
@@ -463,16 +480,18 @@ async fn ten_thousand_connections_leave_nothing() {
     let (address, tls) = (scene.address, scene.certificate.client().connector());
     let run = async |count: usize| {
         let storms = (0..count).map(|i| storm(STORM[i % STORM.len()], address, tls.clone()));
-        stream::iter(storms).for_each_concurrent(AT_ONCE, |ended| async { ended.await.expect("it connects") }).await;
+        let served = stream::iter(storms).buffer_unordered(AT_ONCE).map(|ended| ended.expect("it connects"));
+        served.filter(|is_served| std::future::ready(!is_served)).count().await
     };
     // What is made at first is made, as much of it as they need at the same time.
     run(CONNECTIONS / 10).await;
     gone(&client).await;
     let before = held(&mut scene.cluster);
     let began = Instant::now();
-    run(CONNECTIONS).await;
+    let unserved = run(CONNECTIONS).await;
     let took = began.elapsed();
-    println!("{CONNECTIONS} connections in {took:?}");
+    println!("{CONNECTIONS} connections in {took:?}, {unserved} of them closed before they were ready");
+    assert!(unserved < CONNECTIONS / 100, "{unserved} were not served");
     assert!(took < WITHIN, "{took:?}");
     gone(&client).await;
     gives_back(&mut scene.cluster, before, RSS_MORE_MAX);

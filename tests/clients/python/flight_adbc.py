@@ -80,7 +80,7 @@ with flight.connect(uri, db_kwargs={"username": "adbc", "password": "any"}, auto
         words = pyarrow.compute.if_else(pyarrow.compute.less(numbers, 100), pyarrow.scalar(None, pyarrow.string()), words)
         kinds = pyarrow.array(["odd", "even"] * (INGESTED // 2)).dictionary_encode()
         table = pyarrow.table({"N": numbers, "w": words, "kind": kinds})
-        equal(INGESTED, cursor.adbc_ingest("Ingested", table, mode="create"), "the number that an ingest gives")
+        equal(INGESTED, cursor.adbc_ingest("Ingested", table.to_reader(max_chunksize=100_000), mode="create"), "the number that an ingest gives")
         equal(INGESTED * (INGESTED - 1) // 2, value(cursor, 'SELECT sum("N")::bigint FROM "Ingested"'), "their sum")
         equal(100, value(cursor, 'SELECT count(*) FROM "Ingested" WHERE w IS NULL AND "N" < 100'), "NULLs")
         equal(INGESTED // 2, value(cursor, """SELECT count(*) FROM "Ingested" WHERE kind = 'odd'"""), "encoded texts")
