@@ -37,7 +37,7 @@ fn told(error: &tokio_postgres::Error) -> (&str, &str) {
 
 /// Why somebody is not let in.
 async fn refused(cluster: &ProcessCluster, user: &str, password: &str) -> (String, String) {
-    let error = connect(cluster, user, password).await.err().expect("it is refused");
+    let error = connect(cluster, user, password).await.expect_err("it is refused");
     let (state, message) = told(&error);
     (state.to_owned(), message.to_owned())
 }
@@ -117,7 +117,7 @@ async fn grants_hold() {
     for sql in ["SELECT * FROM t", "COPY t TO STDOUT", "INSERT INTO t VALUES (2)", "DROP TABLE t", "CREATE ROLE eve"] {
         assert_eq!(state_of(&ann, sql).await, "42501", "{sql}");
     }
-    assert_eq!(told(&ann.prepare("SELECT * FROM t").await.err().expect("it reads")).0, "42501");
+    assert_eq!(told(&ann.prepare("SELECT * FROM t").await.expect_err("it reads")).0, "42501");
     // tokio-postgres gives a connection up whose COPY is refused once it was prepared.
     let other = connect(&cluster, "ann", "right").await.expect("the right password");
     let denied = other.copy_in::<_, bytes::Bytes>("COPY u FROM STDIN").await.err().expect("it writes");

@@ -211,7 +211,7 @@ async fn rules_see_who_is_encrypted() {
         let ann = connect(config, tls.clone()).await.unwrap_or_else(|error| panic!("{binding:?}: {error}"));
         assert_eq!(value(&ann, "SELECT current_user").await, "ann");
     }
-    let refused = async |config: Config, tls: Tls| connect(config, tls).await.err().expect("it is refused");
+    let refused = async |config: Config, tls: Tls| connect(config, tls).await.expect_err("it is refused");
     assert_eq!(told(&refused(scene.config("ann", "wrong"), tls.clone()).await).0, "28P01");
     let carl = connect(scene.config("carl", "right"), tls.clone()).await.expect("a password goes over TLS");
     assert_eq!(value(&carl, "SELECT current_user").await, "carl");
@@ -307,7 +307,7 @@ async fn a_certificate_is_replaced_while_it_serves() {
         }
     };
     tokio::time::timeout(WITHIN, connected).await.expect("the new certificate");
-    let refused = format!("{:?}", connect(config.clone(), old).await.err().expect("it trusts another"));
+    let refused = format!("{:?}", connect(config.clone(), old).await.expect_err("it trusts another"));
     assert!(refused.contains("InvalidCertificate"), "{refused}");
     let (client, ended) = running.await.expect("no panic");
     ended.expect("nobody has ended it");
