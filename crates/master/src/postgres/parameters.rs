@@ -409,7 +409,8 @@ mod tests {
                             scalar.to_array().expect("a value is an array of one");
                         }
                         Err(error) => {
-                            let is_told = error.state.0.starts_with("22") || ["0A000", "54000"].contains(&error.state.0);
+                            let is_told =
+                                error.state.0.starts_with("22") || ["0A000", "54000"].contains(&error.state.0);
                             assert!(is_told, "{oid} {value:?}: {error}");
                         }
                     }
