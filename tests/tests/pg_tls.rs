@@ -277,15 +277,19 @@ async fn all_goes_through_it() {
 async fn who_begins_with_tls_says_for_what() {
     let scene = Scene::start("hostssl all damson 127.0.0.1/32 scram-sha-256\n");
     let mut tls = scene.certificate.client();
-    for (protocols, told_to) in [(vec![], "ALPN"), (vec![b"h2".to_vec()], "kind: Tls")] {
+    for (protocols, told_to) in [(vec![], "ALPN"), (vec![b"h2".to_vec()], "NoApplicationProtocol")] {
         let mut config = ClientConfig::clone(&tls.config);
         config.alpn_protocols = protocols;
         tls.config = Arc::new(config);
         let mut config = scene.config("damson", ADMIN);
-        let refused = connect(config.ssl_negotiation(SslNegotiation::Direct).clone(), tls.clone()).await.err();
-        let refused = format!("{:?}", refused.expect("it is refused"));
-        // The alert that says why may be lost with the connection.
-        assert!(refused.contains(told_to), "{refused}");
+        let config = config.ssl_negotiation(SslNegotiation::Direct).clone();
+        // A reset overtakes the words at times: what the client had sent meanwhile was not read.
+        let mut refusals = vec![];
+        while !refusals.last().is_some_and(|refused: &String| refused.contains(told_to)) {
+            assert!(refusals.len() < 20, "{refusals:?}");
+            let refused = connect(config.clone(), tls.clone()).await.expect_err("it is refused");
+            refusals.push(format!("{refused:?}"));
+        }
     }
 }
 

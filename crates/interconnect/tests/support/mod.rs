@@ -65,7 +65,7 @@ pub fn config(driver: Driver, endpoint: Endpoint) -> NodeConfig {
     let mut config = NodeConfig::new(endpoint, BUILD, Handle::current());
     config.driver = driver;
     // Tests run side by side: a node may have no turn for longer than the default. Those of lost peers have their own.
-    config.peer_timeout_ms = 20_000;
+    config.peer_timeout_ms = 8_000;
     if driver == Driver::Quic {
         config.tls = Some(tls());
     }
