@@ -277,7 +277,7 @@ async fn all_goes_through_it() {
 async fn who_begins_with_tls_says_for_what() {
     let scene = Scene::start("hostssl all damson 127.0.0.1/32 scram-sha-256\n");
     let mut tls = scene.certificate.client();
-    for (protocols, told_to) in [(vec![], "ALPN"), (vec![b"h2".to_vec()], "NoApplicationProtocol")] {
+    for (protocols, told_to) in [(vec![], "ALPN"), (vec![b"h2".to_vec()], "kind: Tls")] {
         let mut config = ClientConfig::clone(&tls.config);
         config.alpn_protocols = protocols;
         tls.config = Arc::new(config);

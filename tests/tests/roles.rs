@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use prost::Message;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -179,6 +179,7 @@ async fn ten_thousand_wrong_passwords() {
     let before = cluster.master().rss_bytes();
     let mut guesser = FlightServiceClient::new(channel(&cluster).await);
     let mut states = vec![];
+    let began = Instant::now();
     for i in 0..GUESSES {
         let mut request = Request::new(stream::iter([HandshakeRequest::default()]));
         // "damson:wrong", or of a user who is none.
@@ -187,9 +188,11 @@ async fn ten_thousand_wrong_passwords() {
         states.push(state_of(&guesser.handshake(request).await.expect_err("it is wrong")));
     }
     let checked = states.iter().filter(|state| *state == "28P01").count();
-    assert!((10..100).contains(&checked), "{checked} were looked at");
+    // Who waits long enough is looked at again.
+    let checked_max = 100 + began.elapsed().as_secs() as usize;
+    assert!((10..checked_max).contains(&checked), "{checked} were looked at, {checked_max} at most");
     assert!(states.iter().all(|state| state == "28P01" || state == "53300"));
-    assert_eq!(states[GUESSES - 1], "53300");
+    assert!(states[GUESSES - 100..].iter().filter(|state| *state == "53300").count() > 90);
     let logged = cluster.master().stderr().lines().filter(|l| l.contains("password authentication failed")).count();
     assert_eq!(logged, checked, "each is logged that was looked at");
     let grown = cluster.master().rss_bytes().saturating_sub(before);
