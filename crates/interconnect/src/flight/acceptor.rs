@@ -99,7 +99,11 @@ impl UnixSocket {
                     _ => {}
                 }
             }
-            let listener = UnixListener::bind(&path)?;
+            // Peers remove a socket that refuses them, which one does between its bind and its listen: it gets its name after both.
+            let unnamed = path.with_extension("new");
+            _ = std::fs::remove_file(&unnamed);
+            let listener = UnixListener::bind(&unnamed)?;
+            std::fs::rename(&unnamed, &path)?;
             aliases.iter().try_for_each(|alias| std::os::unix::fs::symlink(&path, alias))?;
             let files = aliases.iter().chain([&path]).cloned().map(OwnFile::at).collect::<io::Result<_>>()?;
             Ok(UnixSocket { listener, files })
