@@ -88,7 +88,9 @@ async fn run(options: &Options) -> Result<(), Failure> {
 
     check(&mut client, &cluster, journal).await?;
     said += &expand(&cluster, &["-c"]).await?;
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    // Not where it is on this machine.
+    let arguments = std::env::args().skip(1);
+    let command = std::iter::once("damson-bench-expand".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ");
     let run = Run { sf: options.sf, command, phases: phases.done, reads, writes, journal, said };
     println!("{}", run.write(&options.out)?.display());
     Ok(())
