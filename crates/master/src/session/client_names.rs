@@ -235,20 +235,16 @@ impl ClientNames<'_> {
 fn show_names(body: &mut SetExpr, called: &mut BTreeSet<String>) {
     match body {
         SetExpr::Select(select) => {
-            let from: Vec<_> = select.from.iter().map(ToString::to_string).collect();
-            let reads = |table: &str| from.iter().any(|from| from.contains(table));
-            let (has_vectors, has_functions) = (reads("pg_index") || reads("pg_proc"), reads("pg_type"));
-            for item in &mut select.projection {
-                if let (true, SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) =
-                    (has_vectors, &mut *item)
-                    && is_vector(expr)
-                {
+            let Select { from, projection, .. } = select.as_mut();
+            // Asked of few columns: most statements are not written out for it.
+            let reads = |table: &str| from.iter().any(|from| from.to_string().contains(table));
+            for item in projection {
+                let (SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) = item else { continue };
+                if is_vector(expr) && (reads("pg_index") || reads("pg_proc")) {
                     *expr = call("array_to_string", vec![expr.clone(), text(" ")]);
                 }
-                if let SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) = item
-                    && let Some(function) =
-                        object_function(expr).or_else(|| (has_functions && is_function_column(expr)).then_some(REGPROC))
-                {
+                let column = || (is_function_column(expr) && reads("pg_type")).then_some(REGPROC);
+                if let Some(function) = object_function(expr).or_else(column) {
                     let name = format!("{function}_name");
                     *expr = call(&name, vec![expr.clone()]);
                     called.insert(name);
