@@ -21,6 +21,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Ports of nodes.
 const PORTS: Range<u16> = 12_000..32_000;
 /// Between two looks at a condition.
+/// Files of statements that failed are gone after this time.
+const CLEAN_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 /// The build that the nodes of a [`ProcessCluster`] say they are.
 pub const BUILD: &str = "test-build-1";
@@ -544,6 +546,22 @@ impl ProcessCluster {
     /// `damson check`, run to its end.
     pub fn check(&self) -> ShellRun {
         self.run("check", &[])
+    }
+
+    /// Waits until `damson check` finds nothing: files of statements that failed are removed a moment after these have ended.
+    ///
+    /// # Panics
+    /// If something is wrong for a minute.
+    pub fn wait_until_clean(&self) {
+        let started = Instant::now();
+        loop {
+            let checked = self.check();
+            if checked.success && checked.stdout.contains("Nothing is wrong") {
+                return;
+            }
+            assert!(started.elapsed() < CLEAN_WITHIN, "not clean after {CLEAN_WITHIN:?}: {checked:?}");
+            std::thread::sleep(POLL);
+        }
     }
 
     /// `damson <command> --url … <arguments>`, run to its end.

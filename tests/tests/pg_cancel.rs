@@ -19,8 +19,6 @@ const CANCELLED_WITHIN: Duration = Duration::from_secs(1);
 const TRIES: usize = 3;
 /// What runs on segments ends a moment later.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
-/// Files of statements that failed are gone after this time.
-const CLEAN_WITHIN: Duration = Duration::from_secs(60);
 /// A statement that has begun is in the middle after this time.
 const A_WHILE: Duration = Duration::from_millis(400);
 
@@ -190,8 +188,7 @@ async fn a_statement_ends_wherever_it_is() {
     })
     .await;
     assert_eq!(count(&watcher, "SELECT count(*) FROM sink").await, 0);
-    let checked = wait_for("clean tables", CLEAN_WITHIN, || Some(cluster.check()).filter(|checked| checked.success));
-    assert!(checked.stdout.contains("Nothing is wrong"), "{checked:?}");
+    cluster.wait_until_clean();
 }
 
 /// A statement that is told to be cancelled is not there, and one that is told to be done is, whenever the request comes.

@@ -76,11 +76,6 @@ fn drop_lake(shell: &Shell) {
     });
 }
 
-fn assert_clean(cluster: &ProcessCluster) {
-    let checked = cluster.check();
-    assert!(checked.success && checked.stdout.contains("Nothing is wrong"), "{checked:?}");
-}
-
 fn wait_until_up(shell: &Shell) {
     let down = "SELECT count(*) FROM gp_segment_configuration WHERE status <> 'u'";
     wait_for("segments", UP_WITHIN, || {
@@ -162,7 +157,7 @@ fn every_statement_works_on_a_bucket_that_fails() {
         assert!(faults.iter().any(is_of_put), "{answer:?} of a PUT came: {faults:?}");
     }
     server.answer_always(&[]);
-    assert_clean(&cluster);
+    cluster.wait_until_clean();
 
     // After a restart of all nodes.
     let expected: Vec<_> = tables.iter().map(|(table, _)| sums(&shell, table)).collect();
@@ -181,7 +176,7 @@ fn every_statement_works_on_a_bucket_that_fails() {
     drop_lake(&shell);
     assert_eq!(server.objects(), Vec::<String>::new());
     shell.execute("DROP SECRET s");
-    assert_clean(&cluster);
+    cluster.wait_until_clean();
 }
 
 #[test]
@@ -240,7 +235,7 @@ fn loads_that_are_killed_leave_nothing_in_the_bucket() {
     assert!(killed > 0, "no load was killed");
     server.answer_always(&[]);
     wait_for("end of the orphans", COLLECTED_WITHIN, || (stored(&server) == known(&cluster)).then_some(()));
-    assert_clean(&cluster);
+    cluster.wait_until_clean();
     // The rest of what the killed have begun to send is no object; nor is it the tables'.
     let lake = shell.rows("SELECT tablename FROM pg_tables WHERE tablespace = 'lake'");
     for table in lake {
@@ -268,7 +263,7 @@ fn a_master_that_is_killed_leaves_nothing_in_the_bucket() {
     let shell = cluster.shell();
     assert_eq!(shell.value("SELECT count(*) FROM t"), "1000", "the second was committed");
     wait_for("end of the orphans", COLLECTED_WITHIN, || (stored(&server) == known(&cluster)).then_some(()));
-    assert_clean(&cluster);
+    cluster.wait_until_clean();
 }
 
 #[test]
@@ -294,7 +289,7 @@ fn a_wrong_secret_is_told_and_a_new_one_is_used_at_once() {
     let checked = cluster.check();
     assert!(!checked.success, "{checked:?}");
     fs::write(&object, bytes).expect("room");
-    assert_clean(&cluster);
+    cluster.wait_until_clean();
 }
 
 #[test]
@@ -306,7 +301,7 @@ fn a_bucket_that_is_away_holds_up_nobody_else() {
         shell.execute(&format!("CREATE TABLE {table} (k bigint, v bigint) {place} DISTRIBUTED BY (k)"));
         shell.execute(&format!("INSERT INTO {table} SELECT x, x FROM generate_series(1, 100) AS g(x)"));
     }
-    assert_clean(&cluster);
+    cluster.wait_until_clean();
     // It refuses whoever asks, for as long as it is asked.
     server.answer_always(&[Answer::Busy]);
     let checked = cluster.check();
@@ -340,5 +335,5 @@ fn a_bucket_that_is_away_holds_up_nobody_else() {
     }
     server.answer_always(&[]);
     drop_lake(&shell);
-    assert_clean(&cluster);
+    cluster.wait_until_clean();
 }

@@ -4,8 +4,6 @@ use damson_tests::processes::{ProcessCluster, Setup, wait_for};
 use std::time::Duration;
 
 const ENOSPC: i32 = 28;
-/// What a failed statement wrote is gone after this time.
-const CLEAN_WITHIN: Duration = Duration::from_secs(60);
 
 fn fill(cluster: &ProcessCluster) {
     let shell = cluster.shell();
@@ -59,7 +57,7 @@ fn a_restore_whose_master_was_killed_is_all_or_nothing() {
         let there = "SELECT count(*) FROM information_schema.tables WHERE table_name = 't'";
         assert_eq!(shell.value(there), tables, "{failpoint}");
         // What was copied for nothing goes.
-        wait_for("clean disks", CLEAN_WITHIN, || target.check().success.then_some(()));
+        target.wait_until_clean();
         if tables == "0" {
             let run = target.run("restore", &["--from", &url]);
             assert!(run.success, "{run:?}");
@@ -92,7 +90,7 @@ fn a_full_disk_ends_backup_and_restore_and_nothing_is_left() {
             target.set_fault(name, None);
             assert_eq!(target.shell().value("SELECT count(*) FROM gp_files"), "0");
         }
-        wait_for("clean disks", CLEAN_WITHIN, || target.check().success.then_some(()));
+        target.wait_until_clean();
         let run = target.run("restore", &["--from", &url]);
         assert!(run.success, "{run:?}");
         assert_eq!(target.shell().rows("SELECT count(*), sum(k) FROM t"), [["900", "405450"]]);
