@@ -11,6 +11,7 @@ use damson::tpch::{FileFormat, TABLES, generate};
 use damson_bench_report::{Phase, machine};
 use damson_tests::detached::Detached;
 use damson_tests::processes::{BUILD, ProcessCluster};
+use damson_tests::s3_server::{BUCKET, KEY, S3Server, SECRET};
 use mimalloc::MiMalloc;
 use report::Run;
 use std::path::PathBuf;
@@ -39,6 +40,9 @@ struct Options {
     /// Tables that are moved at once.
     #[arg(long, default_value_t = 1)]
     parallel: u16,
+    /// Keeps the tables in a bucket, of an S3 server on loopback.
+    #[arg(long)]
+    bucket: bool,
     /// Where the report goes.
     #[arg(long, default_value = "docs/benchmarks")]
     out: PathBuf,
@@ -63,6 +67,11 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let detached = Detached::new(cluster.directory().join("grown-seg"));
     let address = cluster.client_address();
     let mut client = Client::connect(address).await?;
+    // Lives as long as the cluster.
+    let server = options.bucket.then(S3Server::start);
+    if let Some(server) = &server {
+        keep_in(server, &mut client).await?;
+    }
     load(&mut client, &cluster, options.sf).await?;
 
     let (began, stop) = (Instant::now(), CancellationToken::new());
@@ -91,8 +100,32 @@ async fn run(options: &Options) -> Result<(), Failure> {
     // Not where it is on this machine.
     let arguments = std::env::args().skip(1);
     let command = std::iter::once("damson-bench-expand".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ");
-    let run = Run { sf: options.sf, command, phases: phases.done, reads, writes, journal, said };
+    let run = Run {
+        sf: options.sf,
+        is_in_bucket: options.bucket,
+        command,
+        phases: phases.done,
+        reads,
+        writes,
+        journal,
+        said,
+    };
     println!("{}", run.write(&options.out)?.display());
+    Ok(())
+}
+
+/// Tables that are made from now on are in the server's bucket.
+async fn keep_in(server: &S3Server, client: &mut Client) -> Result<(), Failure> {
+    let endpoint = server.endpoint();
+    for sql in [
+        &format!(
+            "CREATE SECRET s (TYPE s3, KEY_ID '{KEY}', SECRET '{SECRET}', REGION 'us-east-1', ENDPOINT '{endpoint}')"
+        ),
+        &format!("CREATE TABLESPACE lake LOCATION 's3://{BUCKET}/lake' WITH (secret = s)"),
+        "SET default_tablespace = lake",
+    ] {
+        client.command(sql).await?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 /// The run.
 pub struct Run {
     pub sf: f64,
+    /// Whether the tables are in a bucket of an S3 server on loopback, not on the machine's disk.
+    pub is_in_bucket: bool,
     pub command: String,
     pub phases: Vec<Phase>,
     pub reads: Vec<Timed>,
@@ -26,7 +28,8 @@ impl Run {
     /// A file that cannot be written.
     pub fn write(&self, directory: &Path) -> std::io::Result<PathBuf> {
         let date = machine::date();
-        let name = format!("expand-{}", date.split('T').next().unwrap_or(&date));
+        let place = if self.is_in_bucket { "-bucket" } else { "" };
+        let name = format!("expand{place}-{}", date.split('T').next().unwrap_or(&date));
         fs::create_dir_all(directory)?;
         for (kind, chart) in [("queries", self.reads_chart()), ("writers", self.writes_chart())] {
             fs::write(directory.join(format!("{name}-{kind}.svg")), chart.svg())?;
@@ -39,12 +42,13 @@ impl Run {
     fn markdown(&self, name: &str, date: &str) -> String {
         let commit = machine::commit().unwrap_or_default();
         format!(
-            "# A cluster grows from two segments to four\n\nTPC-H SF{}, {}, {date}, commit {commit}: `{}`\n\n\
+            "# A cluster grows from two segments to four\n\nTPC-H SF{}{}, {}, {date}, commit {commit}: `{}`\n\n\
              One client runs the 22 queries again and again: {} answers, each equal to the one before. Another writes to every table \
              in turn, a statement every 50 ms; {} rows of its journal were acknowledged, and found at the end.\n\n```text\n{}```\n\n\
              ![queries over time]({name}-queries.svg)\n\n![writers over time]({name}-writers.svg)\n\n\
              ## What the tool said\n\n```text\n{}```\n",
             self.sf,
+            if self.is_in_bucket { " in a bucket of an S3 server on loopback" } else { "" },
             Machine::this(),
             self.command,
             self.reads.len(),
@@ -128,6 +132,7 @@ mod tests {
         let phase = |label: &str, from, to| Phase { label: label.into(), from, to };
         let run = Run {
             sf: 1.0,
+            is_in_bucket: false,
             command: "x".into(),
             phases: vec![phase("before", 0.0, 10.0), phase("after", 10.0, 20.0)],
             reads: vec![
