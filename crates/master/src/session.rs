@@ -56,7 +56,7 @@ pub(crate) use activity::ActivityRow;
 pub(crate) use compact::is_busy;
 pub use expand::Expanded;
 pub(crate) use settings::is_utc;
-pub(crate) use timeout::{Deadline, too_late};
+use timeout::Deadline;
 
 use crate::catalog::{CatalogState, RoleId};
 use crate::ddl::{self, CommandDone};

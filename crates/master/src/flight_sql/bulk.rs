@@ -5,7 +5,7 @@ use crate::sql::ValuesRow;
 use datafusion::scalar::ScalarValue;
 
 /// Rows that wait to be inserted together; bounded by the limits of this protocol.
-pub(crate) struct Portion<'a> {
+pub(super) struct Portion<'a> {
     insert: &'a ValuesRow,
     rows_max: usize,
     rows: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Portion<'a> {
 }
 
 impl<'a> Portion<'a> {
-    pub(crate) fn new(insert: &'a ValuesRow) -> Self {
+    pub(super) fn new(insert: &'a ValuesRow) -> Self {
         let by_values = BULK_VALUES_MAX / insert.parameters();
         let by_text = BULK_TEXT_BYTES_MAX / insert.row_bytes_max(by_values);
         let rows_max = by_values.min(by_text).max(1);
@@ -23,7 +23,7 @@ impl<'a> Portion<'a> {
 
     /// Takes a row, of at least as many values as the statement has parameters. Gives a statement and its parameters when there is
     /// enough for one.
-    pub(crate) fn push(&mut self, mut row: Vec<ScalarValue>) -> Option<(String, Vec<ScalarValue>)> {
+    pub(super) fn push(&mut self, mut row: Vec<ScalarValue>) -> Option<(String, Vec<ScalarValue>)> {
         row.truncate(self.insert.parameters());
         self.bytes += row.iter().map(ScalarValue::size).sum::<usize>();
         self.parameters.append(&mut row);
@@ -32,7 +32,7 @@ impl<'a> Portion<'a> {
     }
 
     /// What is left; None if nothing is.
-    pub(crate) fn take(&mut self) -> Option<(String, Vec<ScalarValue>)> {
+    pub(super) fn take(&mut self) -> Option<(String, Vec<ScalarValue>)> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
         (rows > 0).then(|| (self.insert.times(rows), std::mem::take(&mut self.parameters)))

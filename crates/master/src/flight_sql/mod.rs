@@ -25,5 +25,4 @@ mod status;
 mod transactions;
 mod type_info;
 
-pub(crate) use bulk::Portion;
 pub use serve::{ServeError, serve};

@@ -130,7 +130,8 @@ pub(super) async fn ingest_rows(
 ) -> SqlResult<u64> {
     let span = info_span!("flight_sql", session_id = session.id.0);
     let (session, cancel) = (session.clone(), cancel.clone());
-    let work = async move { session.ingest_until(ingest, cancel).await };
+    let text = format!("INGEST INTO {}", ingest.table);
+    let work = async move { session.ingest_until(ingest, &text, cancel).await };
     match on_cpu(cpu, work.instrument(span).boxed()).await? {
         Outcome::Command { rows, .. } => Ok(rows),
         Outcome::Rows { .. } => Err(internal("an ingest gave rows")),

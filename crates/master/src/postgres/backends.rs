@@ -74,9 +74,16 @@ impl Backends {
 }
 
 impl Backend {
-    /// What a cancel request ends from now on; None between statements.
+    /// What a cancel request ends from now on; None: nothing, until there is something again. A request that came while the one before was
+    /// not looked at any more ends this one, as what belongs to the same message.
     pub(super) fn runs(&self, cancel: Option<CancellationToken>) {
-        *self.cancel.lock() = cancel;
+        let mut running = self.cancel.lock();
+        if let (Some(before), Some(next)) = (&*running, &cancel)
+            && before.is_cancelled()
+        {
+            next.cancel();
+        }
+        *running = cancel;
     }
 }
 
@@ -106,6 +113,22 @@ mod tests {
         assert!(!cancel.is_cancelled());
         backends.cancel(one.process, &one.secret);
         assert!(cancel.is_cancelled());
+    }
+
+    #[test]
+    fn a_cancel_between_two_steps_ends_the_next() {
+        let backends = Arc::new(Backends::default());
+        let backend = backends.enter(SessionId(7)).unwrap();
+        let steps = [(); 3].map(|()| CancellationToken::new());
+        backend.runs(Some(steps[0].clone()));
+        backends.cancel(backend.process, &backend.secret);
+        backend.runs(Some(steps[1].clone()));
+        assert!(steps[1].is_cancelled());
+        // The client has been told.
+        backend.runs(None);
+        backends.cancel(backend.process, &backend.secret);
+        backend.runs(Some(steps[2].clone()));
+        assert!(!steps[2].is_cancelled());
     }
 
     #[test]

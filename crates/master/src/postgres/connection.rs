@@ -15,7 +15,7 @@ use crate::client_tls::ClientTls;
 use crate::error::{SqlError, SqlResult, SqlState, task_ended};
 use crate::flight_sql::protocol::warning_sqlstate;
 use crate::master::Master;
-use crate::session::{Session, is_utc};
+use crate::session::{Outcome, Session, is_utc};
 use crate::shared::Shared;
 use damson_pg::backend::{Messages, Report, Severity, TransactionState};
 use damson_pg::frontend::{Malformed, Request};
@@ -376,6 +376,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Tells an error, which fails the block if there is one.
     pub(super) async fn fail(&mut self, error: &SqlError, offset: usize) {
+        // A cancel request has had its effect.
+        self.backend.runs(None);
         if self.session.is_ended() {
             // That is why, and the client is told so.
             return;
@@ -400,6 +402,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) fn start(&self, job: Job) -> Execution {
         let cancel = self.cancellable();
         Execution::start(&self.session, &self.master.cpu, job, cancel)
+    }
+
+    /// Starts a command, which has to end at the cancellation that it is given.
+    pub(super) fn start_command(
+        &self,
+        command: impl FnOnce(CancellationToken) -> BoxFuture<'static, SqlResult<Outcome>>,
+    ) -> Execution {
+        let cancel = self.cancellable();
+        Execution::command(self.session.id, &self.master.cpu, command(cancel.clone()), cancel)
     }
 
     /// A statement goes on that was left for others: cancel requests end it again.

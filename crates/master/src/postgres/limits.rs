@@ -49,6 +49,10 @@ pub(super) const SEND_BYTES: usize = 64 << 10;
 pub(super) const ROWS_BYTES: usize = 256 << 10;
 pub(super) const ROWS_AHEAD: usize = 2;
 
+/// Rows that a client copies go on together, up to so many, or about so many bytes.
+pub(super) const COPY_ROWS: usize = 8_192;
+pub(super) const COPY_BYTES: usize = 4 << 20;
+
 /// Prepared statements, and portals, of a connection.
 pub(super) const STATEMENTS_MAX: usize = 10_000;
 pub(super) const PORTALS_MAX: usize = 1_000;

@@ -6,6 +6,8 @@ mod cells;
 mod columns;
 mod connection;
 mod copy;
+mod copy_in;
+mod copy_rows;
 mod cursors;
 mod encryption;
 mod extended;

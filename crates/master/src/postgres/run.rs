@@ -7,10 +7,12 @@ use crate::error::{SqlError, SqlResult, internal, of_datafusion, task_ended};
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
 use crate::sql;
+use damson_cluster::SessionId;
 use damson_pg::backend::Messages;
 use damson_pg::frontend::Formats;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
+use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -63,6 +65,27 @@ impl Execution {
             let _ = sender.send(done.map(Event::Done)).await;
         };
         let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span).boxed()));
+        Execution { events, work, cancel }
+    }
+
+    /// Runs a command, which has to end at `cancel` by itself.
+    pub(super) fn command(
+        session: SessionId,
+        cpu: &Handle,
+        command: BoxFuture<'static, SqlResult<Outcome>>,
+        cancel: CancellationToken,
+    ) -> Self {
+        let (sender, events) = mpsc::channel(1);
+        let span = info_span!("postgres", session_id = session.0);
+        let work = async move {
+            let done = command.await.and_then(|outcome| match outcome {
+                Outcome::Command { tag, notices, .. } => Ok(Event::Done(Done { tag, notices })),
+                Outcome::Rows { .. } => Err(internal("a command gave rows")),
+            });
+            // As above.
+            let _ = sender.send(done).await;
+        };
+        let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span)));
         Execution { events, work, cancel }
     }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 const NOWHERE: usize = 1;
 
 impl Session {
-    /// Runs an ingest as one statement, as [`Session::execute_until`] does. Columns are the table's by their names, those that are not sent get
+    /// Runs an ingest as one statement, which others see as `text`, as [`Session::execute_until`] does. Columns are the table's by their names, those that are not sent get
     /// their defaults. The rows are read as fast as segments take them.
     ///
     /// # Errors
@@ -24,11 +24,11 @@ impl Session {
     pub(crate) async fn ingest_until(
         self: &Arc<Self>,
         ingest: Ingest,
+        text: &str,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let text = format!("INGEST INTO {}", ingest.table);
         let statement = Ok(Statement::Ingest(Box::new(ingest)));
-        let outcome = self.run_until(statement, &text, vec![], cancel).boxed().await;
+        let outcome = self.run_until(statement, text, vec![], cancel).boxed().await;
         outcome.map_err(|error| SqlError { position: None, ..error })
     }
 

@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 /// When a statement has to be done, all its rows taken. Made when it begins.
 #[derive(Clone, Copy)]
-pub(crate) struct Deadline(Option<Instant>);
+pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
     /// Without a timeout, or with one beyond what clocks count, there is none.
-    pub(crate) fn after(timeout: Option<Duration>) -> Self {
+    pub(super) fn after(timeout: Option<Duration>) -> Self {
         Deadline(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
     /// Waits for it; for ever, if there is none.
-    pub(crate) async fn passed(self) {
+    pub(super) async fn passed(self) {
         match self.0 {
             Some(at) => sleep_until(at).await,
             None => future::pending().await,
@@ -61,7 +61,7 @@ impl Deadline {
     }
 }
 
-pub(crate) fn too_late() -> SqlError {
+pub(super) fn too_late() -> SqlError {
     SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
 }
 
