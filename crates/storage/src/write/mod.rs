@@ -1,6 +1,7 @@
 //! Writing table files: the table writer, the constraints that it keeps, and the statistics that it collects.
 
 mod constraints;
+mod encoder;
 mod keys;
 mod modify;
 mod returned;

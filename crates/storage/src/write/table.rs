@@ -1,33 +1,24 @@
 //! The table writer: rows to new Parquet files, and their catalog entries.
 
 use super::constraints::{Check, check_lengths, check_nulls, check_rows};
+use super::encoder::{FileEncoder, FileForm};
 use super::keys::{Existing, NewKeys, Skipped, without_skipped};
 use super::returned::Returned;
 use super::stats::StatsCollector;
 use crate::StorageError;
 use crate::durable::Finished;
-use crate::interval::{stored_schema, to_stored};
-use crate::limits::{
-    BLOOM_FALSE_POSITIVES, CHUNK_ROWS, FILE_BYTES_MAX, FILE_ROWS_MAX, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX,
-};
+use crate::limits::{FILE_BYTES_MAX, FILE_ROWS_MAX};
 use crate::places::NewFile;
 use crate::scan::{TableFiles, scan};
 use crate::sink::{SinkExec, Target, Written};
 use async_trait::async_trait;
 use damson_cluster::placement;
-use damson_cluster::{
-    Compression, ContentId, FileEntry, SnapshotId, SortColumn, TableId, UniqueKey, failpoint, has_bloom_filter,
-};
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::{Field, FieldRef, Int64Type, SchemaRef};
+use damson_cluster::{Compression, ContentId, FileEntry, SnapshotId, SortColumn, TableId, UniqueKey, failpoint};
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::datatypes::{FieldRef, Int64Type, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::{Compression as ParquetCompression, ZstdLevel};
-use datafusion::parquet::file::metadata::SortingColumn;
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use datafusion::parquet::schema::types::ColumnPath;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
@@ -95,60 +86,13 @@ pub(crate) fn plan(
     Ok(Arc::new(SinkExec::new(input, Arc::new(target))))
 }
 
-fn properties(spec: &WriteSpec) -> datafusion::parquet::errors::Result<WriterProperties> {
-    let compression = match spec.compression {
-        Compression::None => ParquetCompression::UNCOMPRESSED,
-        Compression::Snappy => ParquetCompression::SNAPPY,
-        Compression::Lz4 => ParquetCompression::LZ4_RAW,
-        Compression::Zstd(level) => ParquetCompression::ZSTD(ZstdLevel::try_new(level)?),
-    };
-    let properties = WriterProperties::builder()
-        .set_created_by(concat!("damson ", env!("CARGO_PKG_VERSION")).into())
-        .set_compression(compression)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
-        // Row groups are pruned by their statistics. In rows of any order a page's bounds are the row group's, and an index of them
-        // would only be longer.
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true);
-    let properties = if spec.sorted_by.is_empty() { properties } else { sorted(spec, properties) };
-    let fields = spec.filtered.iter().map(|&position| spec.schema.field(position));
-    let filtered = fields.filter(|field| has_bloom_filter(field.data_type()));
-    let with_filter = |properties: WriterPropertiesBuilder, field: &Field| {
-        // Made for a full row group, and folded to the size that its values need.
-        properties.set_column_bloom_filter_fpp(ColumnPath::new(vec![field.name().clone()]), BLOOM_FALSE_POSITIVES)
-    };
-    Ok(filtered.fold(properties, with_filter).build())
-}
-
-/// Pages as long as the pieces that a scan decodes at a time, and an index of the bounds of the key's columns; those of others would mostly be
-/// the row group's.
-fn sorted(spec: &WriteSpec, properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
-    let sorting = |sort: &SortColumn| SortingColumn {
-        column_idx: sort.column as i32,
-        descending: sort.descending,
-        nulls_first: false,
-    };
-    let indexed = |properties: WriterPropertiesBuilder, sort: &SortColumn| {
-        let name = spec.schema.field(sort.column).name().clone();
-        properties.set_column_statistics_enabled(ColumnPath::new(vec![name]), EnabledStatistics::Page)
-    };
-    let properties = properties
-        .set_sorting_columns(Some(spec.sorted_by.iter().map(sorting).collect()))
-        .set_offset_index_disabled(false)
-        .set_data_page_row_count_limit(CHUNK_ROWS);
-    spec.sorted_by.iter().fold(properties, indexed)
-}
-
 /// One segment's writer of a table.
 #[derive(Debug)]
 pub(super) struct TableWrite {
     pub(super) content: ContentId,
     files: Arc<TableFiles>,
     pub(super) spec: WriteSpec,
-    /// The schema of the files: see [`stored_schema`].
-    stored: SchemaRef,
-    properties: WriterProperties,
+    form: FileForm,
 }
 
 #[async_trait]
@@ -226,7 +170,7 @@ pub(super) struct TableWriter<'a> {
 struct OpenFile {
     /// As in [`FileEntry::path`].
     path: String,
-    encoder: ArrowWriter<Vec<u8>>,
+    encoder: FileEncoder,
     file: NewFile,
     rows: u64,
     buckets: Option<(u16, u16)>,
@@ -327,15 +271,12 @@ impl<'a> TableWriter<'a> {
             if let Some(keys) = &mut self.keys {
                 keys.add(batch, &self.hashes)?;
             }
-            let columns = batch.columns().iter().map(to_stored).collect::<Result<Vec<ArrayRef>, _>>()?;
-            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let stored = RecordBatch::try_new_with_options(Arc::clone(&self.target.stored), columns, &options)?;
-            open.encoder.write(&stored).map_err(|error| StorageError::write(&open.path, error))?;
+            open.encoder.write(batch).map_err(|error| StorageError::write(&open.path, error))?;
         }
         self.rows += batch.num_rows() as u64;
         self.rows_written.add(batch.num_rows());
         self.hand_on(&mut open).await?;
-        let full = open.rows >= self.target.spec.file_rows_max || open.bytes() >= FILE_BYTES_MAX;
+        let full = open.rows >= self.target.spec.file_rows_max || open.encoder.file_bytes() >= FILE_BYTES_MAX;
         self.current = Some(open);
         if full { self.finish_file().await } else { Ok(()) }
     }
@@ -370,26 +311,24 @@ impl<'a> TableWriter<'a> {
     /// Writes the row groups that are finished, and keeps the memory pool informed: where it has no more, the row group
     /// ends early.
     async fn hand_on(&mut self, open: &mut OpenFile) -> Result<()> {
-        if self.reservation.try_resize(open.encoder.memory_size()).is_err() {
+        if self.reservation.try_resize(open.encoder.memory_bytes()).is_err() {
             let _timer = self.compute.timer();
             open.encoder.flush().map_err(|error| StorageError::write(&open.path, error))?;
         }
-        if !open.encoder.inner().is_empty() {
-            let block = std::mem::take(open.encoder.inner_mut());
+        if let Some(block) = open.encoder.take_block() {
             self.bytes_written.add(block.len());
             open.file.write_block(block.into()).await?;
         }
-        self.reservation.try_resize(open.encoder.memory_size())?;
+        self.reservation.try_resize(open.encoder.memory_bytes())?;
         Ok(())
     }
 
     async fn finish_file(&mut self) -> Result<()> {
         let Some(mut open) = self.current.take() else { return Ok(()) };
-        {
+        let block = {
             let _timer = self.compute.timer();
-            open.encoder.finish().map_err(|error| StorageError::write(&open.path, error))?;
-        }
-        let block = std::mem::take(open.encoder.inner_mut());
+            open.encoder.finish().map_err(|error| StorageError::write(&open.path, error))?
+        };
         self.bytes_written.add(block.len());
         open.file.write_block(block.into()).await?;
         failpoint("write.before_sync");
@@ -410,12 +349,6 @@ impl<'a> TableWriter<'a> {
         };
         self.done.push((entry, finished));
         Ok(())
-    }
-}
-
-impl OpenFile {
-    fn bytes(&self) -> u64 {
-        (self.encoder.bytes_written() + self.encoder.in_progress_size()) as u64
     }
 }
 
@@ -446,15 +379,14 @@ impl TableWrite {
         if let Some(sort) = spec.sorted_by.iter().find(|sort| sort.column >= want.fields().len()) {
             return Err(wrong(format!("the sort key names column {} of {}", sort.column, want.fields().len())));
         }
-        let properties = properties(&spec).map_err(|source| StorageError::write("table file", source))?;
-        Ok(TableWrite { content, files, stored: stored_schema(want), properties, spec })
+        let form = FileForm::new(&spec).map_err(|source| StorageError::write("table file", source))?;
+        Ok(TableWrite { content, files, form, spec })
     }
 
     fn open(&self) -> Result<OpenFile, StorageError> {
         let path = format!("base/{}/{}.parquet", self.spec.table, Uuid::now_v7());
         let file = self.files.place.begin(&path)?;
-        let encoder = ArrowWriter::try_new(Vec::new(), Arc::clone(&self.stored), Some(self.properties.clone()))
-            .map_err(|error| StorageError::write(&path, error))?;
+        let encoder = self.form.begin().map_err(|error| StorageError::write(&path, error))?;
         let stats = self.spec.schema.fields().iter().map(|field| StatsCollector::new(field.data_type())).collect();
         Ok(OpenFile { path, encoder, file, rows: 0, buckets: None, stats })
     }
