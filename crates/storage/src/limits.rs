@@ -15,6 +15,25 @@ pub const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
 /// Bytes of a row group while it is encoded: what one writer holds in memory.
 pub const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
 
+/// Bytes of a column's dictionary in a row group: where it is as large, values go on without. Parquet writers' own default.
+pub const DICTIONARY_BYTES_MAX: usize = 1 << 20;
+
+/// Values of a dictionary that is small whatever else could be: it stays in a core's nearest caches, and runs of one value take no room.
+pub const DICTIONARY_FEW_VALUES: usize = 4096;
+
+/// Rows of a file that tell how its columns are encoded: a batch of COPY. Up to some 60,000 values it can be seen from them how many there are;
+/// dictionaries of more seldom pay.
+pub const ENCODING_SAMPLE_ROWS: usize = 8192;
+
+/// Bytes of the rows that a file's writer holds until it knows the encodings: of long rows fewer tell.
+pub const ENCODING_SAMPLE_BYTES: usize = 16 << 20;
+
+/// What a column may be long at most by an encoding that takes more time, as a part of its length by a simpler one.
+pub const ENCODING_PAYS: f64 = 0.75;
+
+/// Columns of a file with DELTA_BINARY_PACKED: each holds a buffer of 1 MiB as soon as a row group begins.
+pub const DELTA_COLUMNS_MAX: usize = 32;
+
 /// Rows of a batch that COPY hands on: DataFusion's own default.
 pub const BATCH_ROWS: usize = 8192;
 
@@ -187,6 +206,8 @@ pub const STAT_TEXT_BYTES_MAX: usize = 64;
 const _: () = assert!(FILE_ROWS_MAX + (ROW_GROUP_ROWS_MAX as u64) < u32::MAX as u64, "row numbers have 32 bits");
 const _: () = assert!(ROW_GROUP_ROWS_MAX as u64 <= FILE_ROWS_MAX, "a file holds at least one row group");
 const _: () = assert!((ROW_GROUP_BYTES_MAX as u64) < FILE_BYTES_MAX, "a file holds several row groups");
+const _: () = assert!(ENCODING_SAMPLE_BYTES < ROW_GROUP_BYTES_MAX, "what is held is a small part of a row group");
+const _: () = assert!(DELTA_COLUMNS_MAX << 20 < ROW_GROUP_BYTES_MAX, "buffers are a small part of a row group");
 const _: () = assert!(COPY_BLOCK_BYTES < RECORD_BYTES_MAX, "a record may span blocks");
 const _: () = assert!(CACHE_COLLECTING_SHARE <= CACHE_COLUMN_SHARE, "a column that may be kept can be collected");
 // A field's length and kind share 32 bits: see `copy::csv::records`.

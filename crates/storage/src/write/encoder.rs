@@ -1,14 +1,18 @@
-//! A table file's rows to Parquet.
+//! A table file's rows to Parquet. The first of them are held until they say how each column is encoded.
 
 use super::WriteSpec;
+use super::encodings::{ColumnEncoding, choose};
 use crate::interval::{stored_schema, to_stored};
-use crate::limits::{BLOOM_FALSE_POSITIVES, CHUNK_ROWS, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX};
+use crate::limits::{
+    BLOOM_FALSE_POSITIVES, CHUNK_ROWS, DICTIONARY_BYTES_MAX, ENCODING_SAMPLE_BYTES, ENCODING_SAMPLE_ROWS,
+    ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX,
+};
 use damson_cluster::{Compression, SortColumn, has_bloom_filter};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::{Compression as ParquetCompression, ZstdLevel};
+use datafusion::parquet::basic::{Compression as ParquetCompression, Encoding, ZstdLevel};
 use datafusion::parquet::errors::Result;
 use datafusion::parquet::file::metadata::SortingColumn;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
@@ -21,25 +25,47 @@ pub(super) struct FileForm {
     /// See [`stored_schema`].
     schema: SchemaRef,
     properties: WriterProperties,
+    /// Columns with Bloom filters.
+    filtered: Vec<ColumnPath>,
 }
 
 impl FileForm {
     /// # Errors
     /// The library's, for a level of compression that it does not have.
     pub(super) fn new(spec: &WriteSpec) -> Result<Self> {
-        Ok(FileForm { schema: stored_schema(&spec.schema), properties: properties(spec)? })
+        let fields = spec.filtered.iter().map(|&position| spec.schema.field(position));
+        let filtered = fields.filter(|field| has_bloom_filter(field.data_type()));
+        let filtered: Vec<ColumnPath> = filtered.map(|field| path(field.name())).collect();
+        let properties = properties(spec, &filtered)?;
+        Ok(FileForm { schema: stored_schema(&spec.schema), properties, filtered })
     }
 
-    /// # Errors
-    /// The library's.
-    pub(super) fn begin(&self) -> Result<FileEncoder> {
-        let schema = Arc::clone(&self.schema);
-        let writer = ArrowWriter::try_new(vec![], Arc::clone(&schema), Some(self.properties.clone()))?;
-        Ok(FileEncoder { schema, writer })
+    /// The writer of a file that begins with `first`; `is_whole`: these are all of its rows.
+    fn writer(&self, first: &[RecordBatch], is_whole: bool) -> Result<ArrowWriter<Vec<u8>>> {
+        let mut properties = self.properties.clone().into_builder();
+        for (field, encoding) in self.schema.fields().iter().zip(choose(first, is_whole)) {
+            let path = path(field.name());
+            properties = match encoding {
+                ColumnEncoding::Dictionary => properties,
+                ColumnEncoding::Plain => properties.set_column_dictionary_enabled(path, false),
+                ColumnEncoding::Delta => properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+            };
+        }
+        if is_whole {
+            // A filter for a full row group takes 2 MiB before it is folded: too much for a row that is inserted alone.
+            let rows = first.iter().map(|rows| rows.num_rows() as u64).sum();
+            let sized = |properties: WriterPropertiesBuilder, path: &ColumnPath| {
+                properties.set_column_bloom_filter_max_ndv(path.clone(), rows)
+            };
+            properties = self.filtered.iter().fold(properties, sized);
+        }
+        ArrowWriter::try_new(vec![], Arc::clone(&self.schema), Some(properties.build()))
     }
 }
 
-fn properties(spec: &WriteSpec) -> Result<WriterProperties> {
+fn properties(spec: &WriteSpec, filtered: &[ColumnPath]) -> Result<WriterProperties> {
     let compression = match spec.compression {
         Compression::None => ParquetCompression::UNCOMPRESSED,
         Compression::Snappy => ParquetCompression::SNAPPY,
@@ -51,18 +77,17 @@ fn properties(spec: &WriteSpec) -> Result<WriterProperties> {
         .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         // Row groups are pruned by their statistics. In rows of any order a page's bounds are the row group's, and an index of them
         // would only be longer.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true);
     let properties = if spec.sorted_by.is_empty() { properties } else { sorted(spec, properties) };
-    let fields = spec.filtered.iter().map(|&position| spec.schema.field(position));
-    let filtered = fields.filter(|field| has_bloom_filter(field.data_type()));
-    let with_filter = |properties: WriterPropertiesBuilder, path: ColumnPath| {
+    let with_filter = |properties: WriterPropertiesBuilder, path: &ColumnPath| {
         // Made for a full row group, and folded to the size that its values need.
-        properties.set_column_bloom_filter_fpp(path, BLOOM_FALSE_POSITIVES)
+        properties.set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
     };
-    Ok(filtered.map(|field| path(field.name())).fold(properties, with_filter).build())
+    Ok(filtered.iter().fold(properties, with_filter).build())
 }
 
 /// Pages as long as the pieces that a scan decodes at a time, and an index of the bounds of the key's columns; those of others would mostly be
@@ -89,18 +114,51 @@ fn path(column: &str) -> ColumnPath {
 
 /// One file's rows on their way to bytes.
 pub(super) struct FileEncoder {
-    schema: SchemaRef,
-    writer: ArrowWriter<Vec<u8>>,
+    form: Arc<FileForm>,
+    /// The file's first rows while there is no writer.
+    held: Vec<RecordBatch>,
+    held_rows: usize,
+    held_bytes: usize,
+    writer: Option<ArrowWriter<Vec<u8>>>,
 }
 
 impl FileEncoder {
+    pub(super) fn new(form: &Arc<FileForm>) -> Self {
+        FileEncoder { form: Arc::clone(form), held: vec![], held_rows: 0, held_bytes: 0, writer: None }
+    }
+
     /// Rows with the table's columns.
     ///
     /// # Errors
     /// The library's.
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        let stored = stored(&self.schema, rows)?;
-        self.writer.write(&stored)
+        let rows = stored(&self.form.schema, rows)?;
+        if let Some(writer) = &mut self.writer {
+            return writer.write(&rows);
+        }
+        self.held_rows += rows.num_rows();
+        self.held_bytes += rows.get_array_memory_size();
+        self.held.push(rows);
+        if self.held_rows >= ENCODING_SAMPLE_ROWS || self.held_bytes >= ENCODING_SAMPLE_BYTES {
+            self.begun(false)?;
+        }
+        Ok(())
+    }
+
+    /// The writer. If there is none yet it is made, and what was held is written; `is_whole`: that is the file.
+    fn begun(&mut self, is_whole: bool) -> Result<&mut ArrowWriter<Vec<u8>>> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let mut writer = self.form.writer(&self.held, is_whole)?;
+                self.held_bytes = 0;
+                for rows in self.held.drain(..) {
+                    writer.write(&rows)?;
+                }
+                writer
+            }
+        };
+        Ok(self.writer.insert(writer))
     }
 
     /// Ends the row group, so that no memory is held.
@@ -108,12 +166,12 @@ impl FileEncoder {
     /// # Errors
     /// The library's.
     pub(super) fn flush(&mut self) -> Result<()> {
-        self.writer.flush()
+        self.begun(false)?.flush()
     }
 
     /// The bytes of the row groups that have ended, if there are any that have not been taken.
     pub(super) fn take_block(&mut self) -> Option<Vec<u8>> {
-        let block = std::mem::take(self.writer.inner_mut());
+        let block = std::mem::take(self.writer.as_mut()?.inner_mut());
         (!block.is_empty()).then_some(block)
     }
 
@@ -122,17 +180,18 @@ impl FileEncoder {
     /// # Errors
     /// The library's.
     pub(super) fn finish(&mut self) -> Result<Vec<u8>> {
-        self.writer.finish()?;
-        Ok(std::mem::take(self.writer.inner_mut()))
+        let writer = self.begun(true)?;
+        writer.finish()?;
+        Ok(std::mem::take(writer.inner_mut()))
     }
 
     /// Bytes of the file so far, those inside guessed.
     pub(super) fn file_bytes(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+        self.writer.as_ref().map_or(0, |writer| (writer.bytes_written() + writer.in_progress_size()) as u64)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.writer.memory_size()
+        self.held_bytes + self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
     }
 }
 

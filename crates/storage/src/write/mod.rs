@@ -2,6 +2,7 @@
 
 mod constraints;
 mod encoder;
+mod encodings;
 mod keys;
 mod modify;
 mod returned;

@@ -179,7 +179,7 @@ fn widen_float(range: &mut Option<(f64, f64)>, nan: &mut bool, value: f64) {
 }
 
 /// Bytes of the values themselves, without what describes them.
-fn value_bytes(column: &ArrayRef, valid: usize) -> u64 {
+pub(super) fn value_bytes(column: &ArrayRef, valid: usize) -> u64 {
     let views = match column.data_type() {
         DataType::Boolean => return valid as u64,
         DataType::FixedSizeBinary(width) => return valid as u64 * *width as u64,

@@ -92,7 +92,7 @@ pub(super) struct TableWrite {
     pub(super) content: ContentId,
     files: Arc<TableFiles>,
     pub(super) spec: WriteSpec,
-    form: FileForm,
+    form: Arc<FileForm>,
 }
 
 #[async_trait]
@@ -380,13 +380,13 @@ impl TableWrite {
             return Err(wrong(format!("the sort key names column {} of {}", sort.column, want.fields().len())));
         }
         let form = FileForm::new(&spec).map_err(|source| StorageError::write("table file", source))?;
-        Ok(TableWrite { content, files, form, spec })
+        Ok(TableWrite { content, files, form: Arc::new(form), spec })
     }
 
     fn open(&self) -> Result<OpenFile, StorageError> {
         let path = format!("base/{}/{}.parquet", self.spec.table, Uuid::now_v7());
         let file = self.files.place.begin(&path)?;
-        let encoder = self.form.begin().map_err(|error| StorageError::write(&path, error))?;
+        let encoder = FileEncoder::new(&self.form);
         let stats = self.spec.schema.fields().iter().map(|field| StatsCollector::new(field.data_type())).collect();
         Ok(OpenFile { path, encoder, file, rows: 0, buckets: None, stats })
     }
