@@ -11,6 +11,7 @@ use damson_cluster::{Compression, SortColumn, has_bloom_filter};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression as ParquetCompression, Encoding, ZstdLevel};
 use datafusion::parquet::errors::Result;
@@ -118,13 +119,14 @@ pub(super) struct FileEncoder {
     /// The file's first rows while there is no writer.
     held: Vec<RecordBatch>,
     held_rows: usize,
-    held_bytes: usize,
+    held_memory: RecordBatchMemoryCounter,
     writer: Option<ArrowWriter<Vec<u8>>>,
 }
 
 impl FileEncoder {
     pub(super) fn new(form: &Arc<FileForm>) -> Self {
-        FileEncoder { form: Arc::clone(form), held: vec![], held_rows: 0, held_bytes: 0, writer: None }
+        let held_memory = RecordBatchMemoryCounter::new();
+        FileEncoder { form: Arc::clone(form), held: vec![], held_rows: 0, held_memory, writer: None }
     }
 
     /// Rows with the table's columns.
@@ -137,9 +139,10 @@ impl FileEncoder {
             return writer.write(&rows);
         }
         self.held_rows += rows.num_rows();
-        self.held_bytes += rows.get_array_memory_size();
+        // Batches may be slices of one.
+        self.held_memory.count_batch(&rows);
         self.held.push(rows);
-        if self.held_rows >= ENCODING_SAMPLE_ROWS || self.held_bytes >= ENCODING_SAMPLE_BYTES {
+        if self.held_rows >= ENCODING_SAMPLE_ROWS || self.held_memory.memory_usage() >= ENCODING_SAMPLE_BYTES {
             self.begun(false)?;
         }
         Ok(())
@@ -151,7 +154,7 @@ impl FileEncoder {
             Some(writer) => writer,
             None => {
                 let mut writer = self.form.writer(&self.held, is_whole)?;
-                self.held_bytes = 0;
+                self.held_memory = RecordBatchMemoryCounter::new();
                 for rows in self.held.drain(..) {
                     writer.write(&rows)?;
                 }
@@ -191,7 +194,7 @@ impl FileEncoder {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.held_bytes + self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
+        self.held_memory.memory_usage() + self.writer.as_ref().map_or(0, ArrowWriter::memory_size)
     }
 }
 
