@@ -354,7 +354,27 @@ async fn rows_are_copied_both_ways() {
     assert_eq!(sink.finish().await.unwrap(), 1);
     assert_eq!(value(&client, "SELECT count(*) FROM t WHERE id = 2 AND name IS NULL").await.as_deref(), Some("2"));
     client.batch_execute("DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (2)").await.unwrap();
-    // More than one portion.
+    // Columns that do not come have their defaults; numbers are rounded as by INSERT; what is wrong leaves nothing.
+    client
+        .batch_execute(
+            "CREATE TABLE n (k int PRIMARY KEY, n numeric(5, 2), d int DEFAULT 7 CHECK (d < 9)) DISTRIBUTED BY (k)",
+        )
+        .await
+        .unwrap();
+    assert_eq!(copy_in(&client, "COPY n (n, k) FROM STDIN", &["1.005\t1\n\\N\t2\n"]).await.unwrap(), 2);
+    let by_key = "COPY (SELECT * FROM n ORDER BY k) TO STDOUT";
+    assert_eq!(copied(&client, by_key).await, "1\t1.01\t7\n2\t\\N\t7\n");
+    for (bad, sqlstate_of) in
+        [("4\t1234.5\t1\n", "22003"), ("1\t1\t1\n", "23505"), ("4\t1\t9\n", "23514"), ("\\N\t1\t1\n", "23502")]
+    {
+        let failed = copy_in(&client, "COPY n FROM STDIN", &["3\t1\t1\n", bad]).await;
+        assert_eq!(sqlstate(&failed.unwrap_err()), sqlstate_of, "{bad:?}");
+    }
+    assert_eq!(copied(&client, by_key).await, "1\t1.01\t7\n2\t\\N\t7\n");
+    let failed = copy_in(&client, "COPY n FROM STDIN", &["3\t1\t1\n4\tx\t1\n"]).await.unwrap_err();
+    let error = failed.as_db_error().expect("the server's");
+    assert_eq!((error.code().code(), error.detail()), ("22P02", Some("COPY n, line 2")));
+    // More than one piece.
     let many: String = (0..30_000).map(|id| format!("{}\tm\t\\N\n", id + 100)).collect();
     assert_eq!(copy_in(&client, "COPY t FROM STDIN", &[&many]).await.unwrap(), 30_000);
     assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("30005"));
