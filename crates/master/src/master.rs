@@ -8,9 +8,11 @@ use crate::compaction::compact_forever;
 use crate::copies::Copies;
 use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Places, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
+use crate::idle::end_idle_forever;
 use crate::locks::Locks;
 use crate::secrets::SecretKeyFile;
 use crate::session::Session;
+use crate::session_limits::SessionLimits;
 use crate::sessions::Sessions;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -80,6 +82,7 @@ pub struct MasterConfig {
     pub build: String,
     /// The cluster's; segments ask for them.
     pub interconnect: InterconnectSettings,
+    pub session_limits: SessionLimits,
     /// The key of the secrets, made when it is first needed.
     pub secret_key_file: PathBuf,
     /// Who may connect.
@@ -111,6 +114,7 @@ pub struct Master {
     pub(crate) base: Arc<SessionState>,
     pub(crate) cpu: Handle,
     pub(crate) interconnect: InterconnectSettings,
+    pub(crate) session_limits: SessionLimits,
     pub(crate) build: String,
     pub(crate) transfers: Transfers,
     pub(crate) secrets: Arc<SecretKeyFile>,
@@ -138,6 +142,7 @@ impl Master {
             io,
             build,
             interconnect,
+            session_limits,
             secret_key_file,
             hba,
             admin_password,
@@ -200,6 +205,7 @@ impl Master {
             base: state,
             cpu,
             interconnect,
+            session_limits,
             build,
             transfers: Transfers::default(),
             secrets,
@@ -210,7 +216,8 @@ impl Master {
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });
-        master.background.lock().spawn_on(Arc::clone(&master.blocks).end_idle_forever(), &io);
+        let idle = end_idle_forever(Arc::clone(&master.sessions), Arc::clone(&master.blocks));
+        master.background.lock().spawn_on(idle, &io);
         master.background.lock().spawn_on(compact_forever(Arc::downgrade(&master)), &io);
         Ok(master)
     }
