@@ -26,6 +26,7 @@ use datafusion::error::DataFusionError;
 use serde::Deserialize;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
@@ -84,6 +85,9 @@ struct MasterOptions {
     /// Disk for what queries spill, in MiB; by default all that is free.
     #[arg(long, value_name = "MIB")]
     spill_limit: Option<u64>,
+    /// Statements that work on segments at once, but for those of superusers; more wait for their turn. 0 is no limit [default: 64].
+    #[arg(long, value_name = "N")]
+    max_active_statements: Option<usize>,
     /// A client's session that has said nothing for so long ends, as 30min; sessions can SET their own. 0 is never [default: 0].
     #[arg(long, value_name = "TIME")]
     idle_session_timeout: Option<Timeout>,
@@ -133,6 +137,7 @@ impl MasterOptions {
             pg_port: self.pg_port.or(file.pg_port),
             memory: self.memory.or(file.memory),
             spill_limit: self.spill_limit.or(file.spill_limit),
+            max_active_statements: self.max_active_statements.or(file.max_active_statements),
             idle_session_timeout: self.idle_session_timeout.or(file.idle_session_timeout),
             idle_in_transaction_session_timeout: self
                 .idle_in_transaction_session_timeout
@@ -159,6 +164,7 @@ impl MasterOptions {
                 self.idle_in_transaction_session_timeout,
                 defaults.idle_in_transaction_session_timeout,
             ),
+            active_statements_max: self.max_active_statements.map_or(defaults.active_statements_max, NonZeroUsize::new),
         }
     }
 }
@@ -445,6 +451,12 @@ mod tests {
         assert_eq!(limits.idle_session_timeout, Duration::from_secs(1800));
         assert_eq!(limits, SessionLimits { idle_session_timeout: limits.idle_session_timeout, ..Default::default() });
         assert!(toml::from_str::<MasterOptions>("idle-session-timeout = \"soon\"").is_err());
+        let active =
+            |n| MasterOptions { max_active_statements: n, ..Default::default() }.session_limits().active_statements_max;
+        assert_eq!(
+            [active(Some(3)), active(Some(0)), active(None)].map(|n| n.map(NonZeroUsize::get)),
+            [Some(3), None, Some(64)]
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The QD (query dispatcher): client protocols, sessions, catalog, planner, dispatch.
 
+mod admission;
 pub mod auth;
 mod backup;
 mod blocks;

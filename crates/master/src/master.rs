@@ -1,5 +1,6 @@
 //! The running master.
 
+use crate::admission::Admission;
 use crate::auth::{Authenticator, HbaSource, hash_password};
 use crate::backup::Transfers;
 use crate::blocks::Blocks;
@@ -8,7 +9,7 @@ use crate::compaction::compact_forever;
 use crate::copies::Copies;
 use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Places, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
-use crate::idle::end_idle_forever;
+use crate::idle::watch_clients_forever;
 use crate::locks::Locks;
 use crate::secrets::SecretKeyFile;
 use crate::session::Session;
@@ -111,6 +112,7 @@ pub struct Master {
     pub(crate) files: Arc<FileService>,
     pub(crate) locks: Locks,
     pub(crate) blocks: Arc<Blocks>,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) base: Arc<SessionState>,
     pub(crate) cpu: Handle,
     pub(crate) interconnect: InterconnectSettings,
@@ -198,6 +200,7 @@ impl Master {
         let master = Arc::new(Master {
             locks: Locks::default(),
             blocks: Arc::default(),
+            admission: Arc::new(Admission::new(session_limits.active_statements_max)),
             catalog,
             registry,
             dispatcher,
@@ -216,8 +219,9 @@ impl Master {
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });
-        let idle = end_idle_forever(Arc::clone(&master.sessions), Arc::clone(&master.blocks));
-        master.background.lock().spawn_on(idle, &io);
+        let (sessions, blocks) = (Arc::clone(&master.sessions), Arc::clone(&master.blocks));
+        let watch = watch_clients_forever(sessions, blocks, Arc::clone(&master.admission));
+        master.background.lock().spawn_on(watch, &io);
         master.background.lock().spawn_on(compact_forever(Arc::downgrade(&master)), &io);
         Ok(master)
     }

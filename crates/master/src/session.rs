@@ -2,6 +2,7 @@
 
 mod access;
 mod activity;
+mod admit;
 mod alter;
 mod as_of;
 mod ast;

@@ -1,13 +1,13 @@
 //! Sessions that say nothing for too long.
 
-use arrow_flight::flight_service_client::FlightServiceClient;
+use crate::clients::connect as flight_sql;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
 use futures::{SinkExt, TryStreamExt};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, NoTls};
-use tonic::transport::{Channel, Endpoint};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tonic::transport::Channel;
 
 const WITHIN: Duration = Duration::from_secs(30);
 /// What the tests' sessions may be; long enough for a busy machine to send the next statement.
@@ -87,18 +87,14 @@ async fn a_client_of_postgresql_that_says_nothing_is_disconnected() {
         client.batch_execute(&set).await.expect("a setting");
         let begun = client.batch_execute(begin).await;
         if begun.is_ok() {
-            assert_eq!(client.simple_query("FETCH 1 FROM c").await.expect("a row").len(), 3);
+            let fetched = client.simple_query("FETCH 1 FROM c").await.expect("a row");
+            assert_eq!(fetched.iter().filter(|message| matches!(message, SimpleQueryMessage::Row(_))).count(), 1);
         }
         assert_eq!(farewell(connection).await, said("25P03", "idle-in-transaction"), "{begin}");
     }
 }
 
 type Flight = FlightSqlServiceClient<Channel>;
-
-async fn connect_flight(cluster: &ProcessCluster) -> Flight {
-    let endpoint = Endpoint::from_shared(format!("http://{}", cluster.client_address())).expect("an address");
-    FlightSqlServiceClient::new_from_inner(FlightServiceClient::new(endpoint.connect().await.expect("a connection")))
-}
 
 async fn execute(client: &mut Flight, sql: &str) -> Result<i64, String> {
     client.execute_update(sql.to_owned(), None).await.map_err(|error| error.to_string())
@@ -127,19 +123,15 @@ async fn a_client_of_flight_sql_that_says_nothing_is_told_by_its_next_call() {
     let show = "SHOW idle_in_transaction_session_timeout";
     assert_eq!(shell.value(show), IDLE);
     assert_eq!(shell.value("SHOW idle_session_timeout"), "0");
-    let changed = shell.run(
-        "csv",
-        &["-c", "SET idle_in_transaction_session_timeout = '3min'", "-c", show, "-c", "RESET ALL", "-c", show],
-    );
-    assert!(
-        changed.success && changed.stdout.contains("3min") && changed.stdout.trim_end().ends_with(IDLE),
-        "{changed:?}"
-    );
+    let script = format!("SET idle_in_transaction_session_timeout = '3min'; {show}; RESET ALL; {show}");
+    let changed = shell.run("csv", &["-c", &script]);
+    assert!(changed.success && changed.stdout.contains("3min"), "{changed:?}");
+    assert!(changed.stdout.trim_end().ends_with(IDLE), "{changed:?}");
     let refused = shell.run("csv", &["-c", "SET idle_session_timeout = 'soon'"]);
-    assert!(!refused.success && refused.stderr.contains("22023"), "{refused:?}");
+    assert!(!refused.success && refused.stderr.contains("invalid value for parameter"), "{refused:?}");
 
     let set = format!("SET idle_session_timeout = '{IDLE}'");
-    let mut client = connect_flight(&cluster).await;
+    let mut client = flight_sql(cluster.client_address()).await;
     client.handshake("somebody", "").await.expect("the rules let it in");
     execute(&mut client, "BEGIN").await.expect("a block");
     execute(&mut client, "INSERT INTO t VALUES (1)").await.expect("a row");
@@ -149,6 +141,7 @@ async fn a_client_of_flight_sql_that_says_nothing_is_told_by_its_next_call() {
     is_told(&mut client, "INSERT INTO t VALUES (2)", "28000", "the session is not known").await;
     assert_eq!(shell.value("SELECT count(*) FROM t"), "0");
 
+    let mut client = flight_sql(cluster.client_address()).await;
     client.handshake("somebody", "").await.expect("the rules let it in");
     execute(&mut client, &set).await.expect("a setting");
     // While something runs, it is not idle.
@@ -160,7 +153,7 @@ async fn a_client_of_flight_sql_that_says_nothing_is_told_by_its_next_call() {
     is_told(&mut client, "INSERT INTO t VALUES (5)", "28000", "the session is not known").await;
 
     // Without a login a session is its connection's, which gets another when it knows.
-    let mut anonymous = connect_flight(&cluster).await;
+    let mut anonymous = flight_sql(cluster.client_address()).await;
     execute(&mut anonymous, &set).await.expect("a setting");
     tokio::time::sleep(LONG).await;
     is_told(&mut anonymous, "INSERT INTO t VALUES (6)", "57P05", "idle-session timeout").await;

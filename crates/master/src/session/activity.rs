@@ -23,6 +23,8 @@ struct Now {
     running: usize,
     /// Calls of a client that are being answered.
     calls: usize,
+    /// Statements that wait for a place, of those that run.
+    waiting: usize,
     /// Since when nothing runs, and nothing is answered.
     quiet_since: Instant,
     /// Who is to say something, where the protocol tells.
@@ -44,6 +46,9 @@ enum Turn {
 /// Held while a statement runs, and while its rows are sent.
 pub(super) struct Busy(Arc<Activity>);
 
+/// Held while a statement waits for a place.
+pub(super) struct Queued(Arc<Activity>);
+
 /// Held while a call of the client's is answered.
 pub(crate) struct Answering(Arc<Activity>);
 
@@ -59,6 +64,8 @@ pub(crate) struct ActivityRow {
     pub query_start: Option<SystemTime>,
     pub state_change: SystemTime,
     pub state: &'static str,
+    /// Whether a statement waits for a place.
+    pub is_queued: bool,
     pub query: String,
 }
 
@@ -68,6 +75,7 @@ impl Default for Activity {
         let now = Now {
             running: 0,
             calls: 0,
+            waiting: 0,
             quiet_since: Instant::now(),
             turn: None,
             text: String::new(),
@@ -88,6 +96,16 @@ impl Activity {
         shown[..end].clone_into(&mut now.text);
         (now.query_start, now.state_change) = (Some(at), at);
         Busy(Arc::clone(self))
+    }
+
+    pub(super) fn queue(self: &Arc<Self>) -> Queued {
+        self.now.lock().waiting += 1;
+        Queued(Arc::clone(self))
+    }
+
+    /// Whether the client sends nothing while it is answered.
+    pub(super) fn is_serial(&self) -> bool {
+        self.now.lock().turn.is_some()
     }
 
     /// The client has been heard of.
@@ -122,6 +140,12 @@ impl Drop for Busy {
         let mut now = self.0.now.lock();
         now.running -= 1;
         (now.state_change, now.quiet_since) = (SystemTime::now(), Instant::now());
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.now.lock().waiting -= 1;
     }
 }
 
@@ -187,6 +211,7 @@ impl Session {
                 (false, false) => "idle",
                 (false, true) => "idle in transaction",
             },
+            is_queued: now.waiting > 0,
             query: now.text.clone(),
         }
     }

@@ -8,11 +8,14 @@ use crate::session_limits::SessionLimits;
 use crate::sql::{DEFAULT_TABLESPACE, Isolation, SetSetting, bytes_of_size};
 use damson_motion::InterconnectSettings;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Of which the server's options have the defaults.
 const IDLE_SESSION: &str = "idle_session_timeout";
 const IDLE_IN_TRANSACTION: &str = "idle_in_transaction_session_timeout";
+/// An option of the server alone.
+const MAX_ACTIVE_STATEMENTS: &str = "max_active_statements";
 
 /// Name, default and meaning of every setting. Several are only there because clients send them when they connect.
 const KNOWN: &[(&str, &str, &str)] = &[
@@ -44,6 +47,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("intervalstyle", "postgres", "Always postgres."),
     ("integer_datetimes", "on", "Always on."),
     ("lock_timeout", "0", "How long a statement waits for a lock; 0 is as long as it takes."),
+    (
+        MAX_ACTIVE_STATEMENTS,
+        "",
+        "Statements that work on segments at once, but for those of superusers; more wait. 0 is no limit. An option of damson master.",
+    ),
     ("max_identifier_length", "63", "PostgreSQL's; longer names are kept whole."),
     ("max_index_keys", "32", "PostgreSQL's; a key may have more columns."),
     ("optimizer", "on", "Accepted; there is one planner."),
@@ -103,6 +111,7 @@ const UTC_NAMES: [&str; 17] = [
 const READ_ONLY: &[&str] = &[
     BUCKET_MAP,
     "integer_datetimes",
+    MAX_ACTIVE_STATEMENTS,
     "max_identifier_length",
     "max_index_keys",
     "server_encoding",
@@ -153,6 +162,7 @@ impl Settings {
         let of_server = || match name {
             IDLE_SESSION => duration_text(self.defaults.idle_session_timeout),
             IDLE_IN_TRANSACTION => duration_text(self.defaults.idle_in_transaction_session_timeout),
+            MAX_ACTIVE_STATEMENTS => self.defaults.active_statements_max.map_or(0, NonZeroUsize::get).to_string(),
             _ => default.to_owned(),
         };
         (name, self.values.get(name).cloned().unwrap_or_else(of_server), about)
@@ -368,6 +378,7 @@ impl Session {
                 BUCKET_MAP | SNAPSHOT_RETENTION => {
                     error.with_hint("ALTER SYSTEM SET changes it, for the whole cluster.")
                 }
+                MAX_ACTIVE_STATEMENTS => error.with_hint("It is an option of \"damson master\"."),
                 _ => error,
             });
         }
