@@ -39,6 +39,7 @@ mod readme;
 mod retrieve;
 mod roles;
 mod secrets;
+mod sessions;
 mod shell;
 mod slt;
 mod sort_key;

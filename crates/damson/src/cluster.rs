@@ -10,7 +10,8 @@ use damson_interconnect::{Driver, Node, NodeConfig};
 use damson_master::auth::{HbaRules, HbaSource};
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{
-    CatalogLocation, CatalogSource, Master, MasterConfig, SECRET_KEY_FILE, SqlError, base_state, postgres,
+    CatalogLocation, CatalogSource, Master, MasterConfig, SECRET_KEY_FILE, SessionLimits, SqlError, base_state,
+    postgres,
 };
 use damson_motion::InterconnectSettings;
 use damson_segment::{Segment, SegmentConfig, SegmentError};
@@ -128,6 +129,7 @@ impl LocalCluster {
             io: runtimes.io(),
             build,
             interconnect,
+            session_limits: SessionLimits::default(),
             secret_key_file: data_dir.join("master").join(SECRET_KEY_FILE),
             hba: HbaSource::Fixed(HbaRules::demo()),
             admin_password: None,

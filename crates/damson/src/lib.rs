@@ -25,6 +25,7 @@ mod runtimes;
 pub mod segment_process;
 pub mod shell;
 mod stop;
+mod timeout;
 pub mod tpch;
 pub mod tpch_command;
 

@@ -11,20 +11,22 @@ use crate::listen::{ListenError, Reserved};
 use crate::resources::{default_memory_bytes, motion_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
 use crate::stop::{hangup, stop_signal};
+use crate::timeout::Timeout;
 use damson_cluster::Endpoint;
 use damson_interconnect::{InterconnectError, Node, NodeConfig, TlsError};
 use damson_master::auth::{Authenticator, HbaRules, HbaSource};
 use damson_master::client_tls::ClientTls;
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{
-    CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SECRET_KEY_FILE, SqlError, Waiting,
-    base_state, postgres,
+    CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SECRET_KEY_FILE, SessionLimits,
+    SqlError, Waiting, base_state, postgres,
 };
 use damson_motion::InterconnectSettings;
 use datafusion::error::DataFusionError;
 use serde::Deserialize;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
@@ -83,6 +85,15 @@ struct MasterOptions {
     /// Disk for what queries spill, in MiB; by default all that is free.
     #[arg(long, value_name = "MIB")]
     spill_limit: Option<u64>,
+    /// Statements that work on segments at once, but for those of superusers; more wait for their turn. 0 is no limit [default: 64].
+    #[arg(long, value_name = "N")]
+    max_active_statements: Option<usize>,
+    /// A client's session that has said nothing for so long ends, as 30min; sessions can SET their own. 0 is never [default: 0].
+    #[arg(long, value_name = "TIME")]
+    idle_session_timeout: Option<Timeout>,
+    /// The same of a session that has a transaction, which is rolled back [default: 10min].
+    #[arg(long, value_name = "TIME")]
+    idle_in_transaction_session_timeout: Option<Timeout>,
     /// Key of the cluster's secrets [default: the data directory's secrets.key]; made when it is first needed. Masters that share a
     /// catalog need copies of one.
     #[arg(long, value_name = "FILE")]
@@ -126,6 +137,11 @@ impl MasterOptions {
             pg_port: self.pg_port.or(file.pg_port),
             memory: self.memory.or(file.memory),
             spill_limit: self.spill_limit.or(file.spill_limit),
+            max_active_statements: self.max_active_statements.or(file.max_active_statements),
+            idle_session_timeout: self.idle_session_timeout.or(file.idle_session_timeout),
+            idle_in_transaction_session_timeout: self
+                .idle_in_transaction_session_timeout
+                .or(file.idle_in_transaction_session_timeout),
             secret_key_file: self.secret_key_file.or(file.secret_key_file),
             hba_file: self.hba_file.or(file.hba_file),
             admin_password_file: self.admin_password_file.or(file.admin_password_file),
@@ -134,6 +150,21 @@ impl MasterOptions {
             interconnect: self.interconnect.or(file.interconnect),
             tls_dir: self.tls_dir.or(file.tls_dir),
             interconnect_tls: self.interconnect_tls.or(file.interconnect_tls),
+        }
+    }
+}
+
+impl MasterOptions {
+    fn session_limits(&self) -> SessionLimits {
+        let defaults = SessionLimits::default();
+        let or = |given: Option<Timeout>, default| given.map_or(default, |timeout| timeout.0);
+        SessionLimits {
+            idle_session_timeout: or(self.idle_session_timeout, defaults.idle_session_timeout),
+            idle_in_transaction_session_timeout: or(
+                self.idle_in_transaction_session_timeout,
+                defaults.idle_in_transaction_session_timeout,
+            ),
+            active_statements_max: self.max_active_statements.map_or(defaults.active_statements_max, NonZeroUsize::new),
         }
     }
 }
@@ -181,6 +212,7 @@ pub enum MasterProcessError {
 /// Options, ports or directories that cannot be used, or a server that fails.
 pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let options = args.options.or(read(args.config.as_deref())?);
+    let session_limits = options.session_limits();
     let data_dir = required(options.data, "data")?;
     let segments = usize::from(required(options.segments, "segments")?);
     let flight =
@@ -247,6 +279,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
         io: runtimes.io(),
         build,
         interconnect,
+        session_limits,
         secret_key_file,
         hba,
         admin_password,
@@ -396,6 +429,7 @@ pub(crate) fn to_tokio(listener: TcpListener, io: &tokio::runtime::Handle) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn flags_win_over_the_file() {
@@ -408,6 +442,21 @@ mod tests {
         assert_ne!(file.interconnect, InterconnectOptions::default());
         let options = flags.or(file);
         assert_eq!((options.data, options.segments, options.flight_port), (Some("/a".into()), Some(3), Some(2)));
+    }
+
+    #[test]
+    fn sessions_have_the_times_of_the_file_or_the_defaults() {
+        let file: MasterOptions = toml::from_str("idle-session-timeout = \"30min\"").expect("good TOML");
+        let limits = file.session_limits();
+        assert_eq!(limits.idle_session_timeout, Duration::from_secs(1800));
+        assert_eq!(limits, SessionLimits { idle_session_timeout: limits.idle_session_timeout, ..Default::default() });
+        assert!(toml::from_str::<MasterOptions>("idle-session-timeout = \"soon\"").is_err());
+        let active =
+            |n| MasterOptions { max_active_statements: n, ..Default::default() }.session_limits().active_statements_max;
+        assert_eq!(
+            [active(Some(3)), active(Some(0)), active(None)].map(|n| n.map(NonZeroUsize::get)),
+            [Some(3), None, Some(64)]
+        );
     }
 
     #[test]

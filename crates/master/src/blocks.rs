@@ -1,14 +1,10 @@
-//! Ends transaction blocks whose client has gone away, or sleeps: they hold locks and files.
+//! The transaction blocks that are open.
 
 use crate::session::Session;
 use damson_cluster::SessionId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-/// How often idle blocks are looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Sessions that have begun a block. One a master.
 #[derive(Default)]
@@ -19,7 +15,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// From now on the session's block is ended when it is idle for too long.
+    /// From now on the session is one of [`Blocks::sessions`].
     pub(crate) fn watch(&self, session: &Session) {
         self.sessions.lock().insert(session.id, session.own());
     }
@@ -33,17 +29,11 @@ impl Blocks {
         Arc::strong_count(&self.snapshots) > 1
     }
 
-    /// For as long as somebody else holds the master.
-    pub(crate) async fn end_idle_forever(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let sessions: Vec<Arc<Session>> = {
-                let mut watched = self.sessions.lock();
-                watched.retain(|_, session| session.strong_count() > 0);
-                watched.values().filter_map(Weak::upgrade).collect()
-            };
-            sessions.iter().for_each(|session| session.end_idle_block());
-        }
+    /// Those that have begun a block, and may have ended it.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        let mut watched = self.sessions.lock();
+        watched.retain(|_, session| session.strong_count() > 0);
+        watched.values().filter_map(Weak::upgrade).collect()
     }
 }
 

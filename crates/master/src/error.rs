@@ -82,6 +82,7 @@ impl SqlState {
     pub const TOO_COMPLEX: SqlState = SqlState("54001");
     pub const QUERY_CANCELED: SqlState = SqlState("57014");
     pub const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
+    pub const IDLE_SESSION_TIMEOUT: SqlState = SqlState("57P05");
     pub const CANNOT_CONNECT_NOW: SqlState = SqlState("57P03");
     pub const CONNECTION_FAILURE: SqlState = SqlState("08006");
     pub const INTERNAL_ERROR: SqlState = SqlState("XX000");
@@ -175,6 +176,7 @@ const ALL: &[SqlState] = &[
     SqlState::TOO_COMPLEX,
     SqlState::QUERY_CANCELED,
     SqlState::ADMIN_SHUTDOWN,
+    SqlState::IDLE_SESSION_TIMEOUT,
     SqlState::CANNOT_CONNECT_NOW,
     SqlState::CONNECTION_FAILURE,
     SqlState::INTERNAL_ERROR,

@@ -1,5 +1,6 @@
 //! The running master.
 
+use crate::admission::Admission;
 use crate::auth::{Authenticator, HbaSource, hash_password};
 use crate::backup::Transfers;
 use crate::blocks::Blocks;
@@ -8,9 +9,11 @@ use crate::compaction::compact_forever;
 use crate::copies::Copies;
 use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Places, Registry, Writes};
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
+use crate::idle::watch_clients_forever;
 use crate::locks::Locks;
 use crate::secrets::SecretKeyFile;
 use crate::session::Session;
+use crate::session_limits::SessionLimits;
 use crate::sessions::Sessions;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -80,6 +83,7 @@ pub struct MasterConfig {
     pub build: String,
     /// The cluster's; segments ask for them.
     pub interconnect: InterconnectSettings,
+    pub session_limits: SessionLimits,
     /// The key of the secrets, made when it is first needed.
     pub secret_key_file: PathBuf,
     /// Who may connect.
@@ -108,9 +112,11 @@ pub struct Master {
     pub(crate) files: Arc<FileService>,
     pub(crate) locks: Locks,
     pub(crate) blocks: Arc<Blocks>,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) base: Arc<SessionState>,
     pub(crate) cpu: Handle,
     pub(crate) interconnect: InterconnectSettings,
+    pub(crate) session_limits: SessionLimits,
     pub(crate) build: String,
     pub(crate) transfers: Transfers,
     pub(crate) secrets: Arc<SecretKeyFile>,
@@ -138,6 +144,7 @@ impl Master {
             io,
             build,
             interconnect,
+            session_limits,
             secret_key_file,
             hba,
             admin_password,
@@ -193,6 +200,7 @@ impl Master {
         let master = Arc::new(Master {
             locks: Locks::default(),
             blocks: Arc::default(),
+            admission: Arc::new(Admission::new(session_limits.active_statements_max)),
             catalog,
             registry,
             dispatcher,
@@ -200,6 +208,7 @@ impl Master {
             base: state,
             cpu,
             interconnect,
+            session_limits,
             build,
             transfers: Transfers::default(),
             secrets,
@@ -210,7 +219,9 @@ impl Master {
             next_session: AtomicU64::new(1),
             background: Mutex::new(background),
         });
-        master.background.lock().spawn_on(Arc::clone(&master.blocks).end_idle_forever(), &io);
+        let (sessions, blocks) = (Arc::clone(&master.sessions), Arc::clone(&master.blocks));
+        let watch = watch_clients_forever(sessions, blocks, Arc::clone(&master.admission));
+        master.background.lock().spawn_on(watch, &io);
         master.background.lock().spawn_on(compact_forever(Arc::downgrade(&master)), &io);
         Ok(master)
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod activity;
+mod admit;
 mod alter;
 mod as_of;
 mod ast;
@@ -17,6 +18,7 @@ mod constraints;
 mod copy;
 mod copy_history;
 mod create_as;
+mod ending;
 mod expand;
 mod explain;
 mod fetch;
@@ -52,9 +54,10 @@ mod timeout;
 mod truncate_error_log;
 mod write;
 
-pub(crate) use activity::ActivityRow;
+pub(crate) use activity::{ActivityRow, Answering};
 pub(crate) use compact::is_busy;
 pub use expand::Expanded;
+pub use settings::duration_of_text;
 pub(crate) use settings::is_utc;
 use timeout::Deadline;
 
@@ -72,6 +75,7 @@ use damson_cluster::SessionId;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
+use ending::Ending;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use sequence_calls::{refuse_in_view, refuse_read_only};
@@ -80,7 +84,7 @@ use setval::Setval;
 use signal_backend::SignalBackend;
 use sleep::Sleep;
 use std::net::IpAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tokio_util::sync::CancellationToken;
 use truncate_error_log::TruncateErrorLog;
 
@@ -98,8 +102,10 @@ pub struct Session {
     block: tokio::sync::Mutex<Slot>,
     activity: Arc<activity::Activity>,
     client: Option<IpAddr>,
-    /// Cancelled when an administrator has ended it.
+    /// Cancelled when it was ended, though its client has not gone.
     ended: CancellationToken,
+    /// Set before that.
+    ending: OnceLock<Ending>,
     /// A client's, among all of them.
     place: Option<Place>,
     own: Weak<Session>,
@@ -148,13 +154,14 @@ impl Session {
             id,
             user: user.into(),
             login,
-            settings: Mutex::new(Settings::new(&master.interconnect)),
+            settings: Mutex::new(Settings::new(&master.interconnect, &master.session_limits)),
             master,
             cancel: Mutex::default(),
             block: tokio::sync::Mutex::default(),
             activity: Arc::default(),
             client,
             ended: CancellationToken::new(),
+            ending: OnceLock::new(),
             place,
             own: Weak::clone(own),
         });

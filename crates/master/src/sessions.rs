@@ -91,11 +91,14 @@ impl Sessions {
         self.open.lock().remove(&id);
     }
 
-    /// What each is doing, in the order in which they came.
+    /// In the order in which they came.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.open.lock().values().filter_map(|entry| entry.session.upgrade()).collect()
+    }
+
+    /// What each is doing.
     pub(crate) fn activity(&self) -> Vec<ActivityRow> {
-        let sessions: Vec<Arc<Session>> =
-            self.open.lock().values().filter_map(|entry| entry.session.upgrade()).collect();
-        sessions.iter().map(|session| session.activity()).collect()
+        self.all().iter().map(|session| session.activity()).collect()
     }
 }
 

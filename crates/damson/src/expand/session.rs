@@ -5,6 +5,9 @@ use crate::shell::{Connection, Failure, Reply, Server, Texts};
 use damson_master::flight_sql::protocol::CommandReport;
 use std::str::FromStr;
 
+/// Of SQL: the session has ended because it was idle.
+const IDLE_SESSION_TIMEOUT: &str = "57P05";
+
 /// A session with the server; a clone is the same.
 #[derive(Clone)]
 pub(super) struct Session(pub Connection);
@@ -16,13 +19,14 @@ impl Session {
         Ok(Session(Connection::open(&server.url, &server.user).await?))
     }
 
-    /// Runs a command; in a new session, if the server has forgotten this one, as it does after a day or a restart.
+    /// Runs a command; in a new session, if the server has ended this one, as it does after a day, its own `idle_session_timeout`, or a
+    /// restart.
     ///
     /// # Errors
     /// The server's.
     pub(super) async fn execute(&mut self, sql: &str) -> Result<CommandReport, Failure> {
         match self.command(sql).await {
-            Err(failure) if failure.is_lost_session() => {
+            Err(failure) if has_ended(&failure) => {
                 self.0.reopen().await?;
                 self.command(sql).await
             }
@@ -80,7 +84,7 @@ impl Session {
     /// The server's.
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Failure> {
         match self.query(sql).await {
-            Err(failure) if failure.is_lost_session() => {
+            Err(failure) if has_ended(&failure) => {
                 self.0.reopen().await?;
                 self.query(sql).await
             }
@@ -110,6 +114,11 @@ impl Session {
     pub(super) async fn close(mut self) {
         self.0.close().await;
     }
+}
+
+/// Whether the session is gone, and nothing was done.
+fn has_ended(failure: &Failure) -> bool {
+    failure.is_lost_session() || failure.sqlstate() == Some(IDLE_SESSION_TIMEOUT)
 }
 
 /// One row, as text.

@@ -1,5 +1,6 @@
 //! Rows that a client sends along with its statement.
 
+use crate::admission::PlaceUse;
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -15,6 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// What the relation is called within its plan.
 const NAME: &str = "sent_rows";
@@ -25,12 +27,19 @@ const NAME: &str = "sent_rows";
 pub(crate) struct SentRows {
     schema: SchemaRef,
     batches: Arc<Mutex<Option<BoxStream<'static, SqlResult<RecordBatch>>>>>,
+    /// Of the statement, if it has a place.
+    place: Arc<Mutex<Option<PlaceUse>>>,
 }
 
 impl SentRows {
     /// `batches` have the columns of `schema`.
     pub(crate) fn new(schema: SchemaRef, batches: BoxStream<'static, SqlResult<RecordBatch>>) -> Self {
-        SentRows { schema, batches: Arc::new(Mutex::new(Some(batches))) }
+        SentRows { schema, batches: Arc::new(Mutex::new(Some(batches))), place: Arc::default() }
+    }
+
+    /// From now on the statement's place is told when the client sends nothing.
+    pub(crate) fn tell_waiting(&self, place: Option<PlaceUse>) {
+        *self.place.lock() = place;
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -58,7 +67,17 @@ impl PartitionStream for SentRows {
             let error = SqlError::new(SqlState::INTERNAL_ERROR, "what a client has sent is read twice");
             stream::once(async { Err(error) }).boxed()
         });
-        let batches = batches.map_err(|error| DataFusionError::External(Box::new(error)));
+        let mut place = self.place.lock().take();
+        let mut batches = batches.map_err(|error| DataFusionError::External(Box::new(error)));
+        let batches = stream::poll_fn(move |context| {
+            let next = batches.poll_next_unpin(context);
+            match (&next, &mut place) {
+                (Poll::Pending, Some(place)) => place.waits_for_client(),
+                (Poll::Ready(_), Some(place)) => place.works(),
+                (_, None) => {}
+            }
+            next
+        });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }

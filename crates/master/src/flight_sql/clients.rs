@@ -1,7 +1,7 @@
 //! Who calls: sessions by bearer token, and by connection for clients that do not log in.
 
 use super::basic;
-use super::limits::SESSION_IDLE;
+use super::limits::{ENDED_KEPT, SESSION_IDLE};
 use super::statements::Statements;
 use super::status::{status, unauthenticated, violation};
 use crate::auth::Peer;
@@ -45,9 +45,27 @@ enum Key {
 /// Every client of a server.
 pub(super) struct Clients {
     master: Shared<Master>,
-    clients: Mutex<HashMap<Key, Arc<Client>>>,
+    clients: Mutex<Known>,
     /// Of this process: with it passwords are kept in memory as something else.
     password_key: hmac::Key,
+}
+
+#[derive(Default)]
+struct Known {
+    by_key: HashMap<Key, Arc<Client>>,
+    /// With so many, those whose sessions have ended are looked for.
+    look_at: usize,
+}
+
+impl Known {
+    /// Those that were ended and have not called since: their sessions' places are others' already. At any time they are no more than
+    /// those that live, and [`ENDED_KEPT`].
+    fn forget_ended(&mut self) {
+        if self.by_key.len() >= self.look_at.max(ENDED_KEPT) {
+            self.by_key.retain(|_, client| client.is_alive());
+            self.look_at = 2 * self.by_key.len();
+        }
+    }
 }
 
 const DEFAULT_USER: &str = "damson";
@@ -89,7 +107,7 @@ impl Clients {
     /// The client that makes a call.
     ///
     /// # Errors
-    /// As [`Clients::log_in`]; Unauthenticated if its token is not known (any more).
+    /// As [`Clients::log_in`]; Unauthenticated if its token is not known (any more), and once, if its session has ended because it was idle.
     pub(super) fn of_call<'a>(
         &'a self,
         authorization: Option<&str>,
@@ -99,7 +117,8 @@ impl Clients {
         async move {
             let (user, password) = match shown {
                 Some(Credentials::Bearer(token)) => {
-                    return self.known(&Key::Token(token)).ok_or_else(|| {
+                    let known = self.known(&Key::Token(token)).map_err(|e| status(&e))?;
+                    return known.ok_or_else(|| {
                         status(&unauthenticated("the session is not known: it ended, or the server was restarted"))
                     });
                 }
@@ -108,7 +127,7 @@ impl Clients {
                 None => (DEFAULT_USER.to_owned(), None),
             };
             let key = Key::Connection(connection, user.clone());
-            let known = self.known(&key);
+            let known = self.known(&key).map_err(|e| status(&e))?;
             if let Some(client) = &known
                 && self.has_shown(client, password.as_deref())
             {
@@ -148,32 +167,38 @@ impl Clients {
             Some(Credentials::Other) => return false,
             None => Key::Connection(connection, DEFAULT_USER.to_owned()),
         };
-        let client = self.clients.lock().remove(&key);
+        let client = self.clients.lock().by_key.remove(&key);
         if let Some(client) = &client {
             client.statements.cancel_all();
         }
         client.is_some()
     }
 
-    fn known(&self, key: &Key) -> Option<Arc<Client>> {
+    /// # Errors
+    /// Why the session has ended, if it was idle for too long. The client is told so by its next call; those after it find no session.
+    fn known(&self, key: &Key) -> SqlResult<Option<Arc<Client>>> {
         let mut clients = self.clients.lock();
-        let client = Arc::clone(clients.get(key)?);
-        if !client.is_alive() {
-            clients.remove(key);
-            return None;
+        let Some(client) = clients.by_key.get(key).map(Arc::clone) else { return Ok(None) };
+        if client.is_alive() {
+            *client.used.lock() = Instant::now();
+            return Ok(Some(client));
         }
-        *client.used.lock() = Instant::now();
-        Some(client)
+        clients.by_key.remove(key);
+        match client.session.ended_by_idleness() {
+            Some(error) => Err(error.with_hint("log in again")),
+            None => Ok(None),
+        }
     }
 
     fn insert(&self, key: Key, user: &str, role: RoleId, connection: Option<SocketAddr>) -> SqlResult<Arc<Client>> {
         let mut clients = self.clients.lock();
+        clients.forget_ended();
         let enter = || self.master.client_session(user, role, connection.map(|address| address.ip()));
         let session = match enter() {
             Ok(session) => session,
             // Clients that never log out may be idle for long enough to be forgotten.
             Err(_) => {
-                clients.retain(|_, client| client.is_alive());
+                clients.by_key.retain(|_, client| client.is_alive());
                 enter()?
             }
         };
@@ -185,7 +210,7 @@ impl Clients {
             shown: Mutex::default(),
             used: Mutex::new(Instant::now()),
         };
-        match clients.entry(key) {
+        match clients.by_key.entry(key) {
             // Two first calls of one connection at once share the session of the first.
             Entry::Occupied(mut there) if there.get().role != role => {
                 there.insert(Arc::new(client));

@@ -11,6 +11,9 @@ pub(super) const STATEMENT_IDLE: Duration = Duration::from_secs(600);
 /// A session that made no call for so long is forgotten, with its settings.
 pub(super) const SESSION_IDLE: Duration = Duration::from_secs(24 * 3600);
 
+/// Clients whose sessions have ended, and who have not called since to be told so, are forgotten beyond so many.
+pub(super) const ENDED_KEPT: usize = 64;
+
 /// One gRPC message from a client: a statement's text, or a batch of parameters or of rows to ingest.
 pub(super) const REQUEST_BYTES_MAX: usize = 64 << 20;
 

@@ -46,12 +46,14 @@ impl Service<http::Request<Body>> for Routes {
 
 async fn answer(front: Arc<Front>, mut request: http::Request<Body>) -> http::Response<Body> {
     let call = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-    // Every other call is somebody's, who is known before it is read.
-    if call != "Handshake"
-        && let Err(refused) = front.0.admit(&mut request).boxed().await
-    {
-        return refused.into_http();
-    }
+    // Every other call is somebody's, who is known before it is read, and is not idle until it is answered.
+    let _answering = match call.as_str() {
+        "Handshake" => None,
+        _ => match front.0.admit(&mut request).boxed().await {
+            Ok(answering) => Some(answering),
+            Err(refused) => return refused.into_http(),
+        },
+    };
     match call.as_str() {
         "Handshake" => {
             grpc().streaming(Call(front, |f, r| Box::pin(async move { f.handshake(r).await })), request).await

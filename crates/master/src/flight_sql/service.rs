@@ -20,6 +20,7 @@ use super::transactions;
 use super::type_info::type_info;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
+use crate::session::Answering;
 use crate::sql::ValuesRow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -83,17 +84,18 @@ impl SqlService {
         })
     }
 
-    /// Finds out who makes a call, before it is looked at.
+    /// Finds out who makes a call, before it is looked at; gives what is held until it is answered.
     ///
     /// # Errors
     /// As [`Clients::of_call`].
-    pub(super) async fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
+    pub(super) async fn admit(&self, request: &mut http::Request<Body>) -> Result<Answering, Status> {
         let header = request.headers().get("authorization").map(|value| value.to_str()).transpose();
         let header = header.map_err(|_| violation("the authorization header is not text"))?;
         let connection = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let client = self.clients.of_call(header, connection).await?;
+        let answering = client.session.answers();
         request.extensions_mut().insert(client);
-        Ok(())
+        Ok(answering)
     }
 
     fn client<T>(&self, request: &Request<T>) -> Result<Arc<Client>, Status> {

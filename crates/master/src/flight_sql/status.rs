@@ -36,7 +36,8 @@ fn code(state: SqlState) -> Code {
         ("0A000", _) => Code::Unimplemented,
         ("40001", _) => Code::Aborted,
         ("42501", _) => Code::PermissionDenied,
-        (_, "28") => Code::Unauthenticated,
+        // A session that has ended: its client has to log in again.
+        (_, "28") | ("57P05" | "25P03", _) => Code::Unauthenticated,
         ("08P01", _) => Code::InvalidArgument,
         ("54001", _) | (_, "42" | "22" | "21" | "23" | "26" | "2B" | "58") => Code::InvalidArgument,
         (_, "53") => Code::ResourceExhausted,
@@ -124,6 +125,8 @@ mod tests {
             (SqlState::FEATURE_NOT_SUPPORTED, Code::Unimplemented),
             (SqlState::OUT_OF_MEMORY, Code::ResourceExhausted),
             (SqlState::INVALID_PASSWORD, Code::Unauthenticated),
+            (SqlState::IDLE_SESSION_TIMEOUT, Code::Unauthenticated),
+            (SqlState::IDLE_IN_TRANSACTION_TIMEOUT, Code::Unauthenticated),
             (SqlState::INVALID_AUTHORIZATION, Code::Unauthenticated),
             (SqlState::TOO_MANY_CONNECTIONS, Code::ResourceExhausted),
             (SqlState::INSUFFICIENT_PRIVILEGE, Code::PermissionDenied),

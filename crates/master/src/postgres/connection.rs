@@ -286,6 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(message) => message,
                 Err(error) => return self.end(error).await,
             };
+            self.session.hears_client();
             if self.is_skipping && !matches!(kind, b'S' | b'X') {
                 continue;
             }
@@ -371,7 +372,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         self.tell_settings();
         self.wire.out.ready(state);
-        self.wire.flush().await
+        self.wire.flush().await?;
+        self.session.awaits_client();
+        Ok(())
     }
 
     /// Tells an error, which fails the block if there is one.

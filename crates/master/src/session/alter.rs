@@ -118,6 +118,7 @@ impl Session {
     ) -> SqlResult<()> {
         let Rewrite { entry, def } = rewrite;
         let catalog = transaction.state();
+        let _admitted = self.admit(&catalog, &cancel).await?;
         let bound = self.bind_nothing(Arc::clone(&catalog))?;
         let old = DamsonTable::new(Arc::clone(&entry), false, catalog.current_map().segment_count());
         let rows = old.scan(&bound.state, None, &[], None).await.map_err(of_datafusion)?;

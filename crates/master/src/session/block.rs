@@ -12,11 +12,9 @@ use damson_pg::backend::TransactionState;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use futures::{FutureExt, StreamExt, future, stream};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -24,21 +22,19 @@ use uuid::Uuid;
 pub(super) struct Block {
     pub(super) id: Uuid,
     modes: TransactionModes,
-    /// None once it was given up: after an error without a savepoint to go back to, or when the block was idle for too long. Its locks
-    /// are free then, and the block waits for its end.
+    /// None once it was given up, after an error without a savepoint to go back to. Its locks are free then, and the block waits for its
+    /// end.
     transaction: Option<Transaction>,
     /// Of the transaction, or of what came since the savepoint that it went back to.
     failure: Failure,
     /// A statement has begun and not ended: its caller has gone away.
     is_cut_off: bool,
-    has_timed_out: bool,
     /// The protocol opened it, around several statements that the client sent together; BEGIN makes it the client's.
     is_implicit: bool,
     /// The session's settings when it began: ROLLBACK brings them back.
     settings: SavedSettings,
     /// What SET LOCAL has changed, as it was: the end brings it back.
     local: LocalSettings,
-    activity: Arc<Activity>,
     /// Ends the rows that are still sent when what they are read from goes.
     rows: CancellationToken,
     /// The settings at each savepoint, as the transaction has them.
@@ -62,26 +58,6 @@ impl Failure {
 
     fn has_failed(&self) -> bool {
         self.0.load(Ordering::Acquire)
-    }
-}
-
-/// Since when nothing happens in a block. What holds it, such as rows that are being sent, is something.
-struct Activity {
-    idle_since: Mutex<Instant>,
-}
-
-impl Activity {
-    fn touch(&self) {
-        *self.idle_since.lock() = Instant::now();
-    }
-}
-
-/// Held while something happens.
-struct Active(Arc<Activity>);
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.touch();
     }
 }
 
@@ -115,11 +91,11 @@ impl Session {
     /// What a statement would read that is only described, and what to tell when the description goes wrong.
     ///
     /// # Errors
-    /// 25P02, 25P03 in a block that has failed.
+    /// 25P02 in a block that has failed.
     pub(super) async fn reading(&self, statement: &SqlResult<Statement>) -> SqlResult<(Arc<CatalogState>, Failure)> {
+        self.activity.touch();
         let mut slot = self.block.lock().await;
         let Some(block) = &mut *slot else { return Ok((self.master.catalog.current(), Failure::default())) };
-        block.activity.touch();
         if let Ok(Statement::Transaction(_)) = statement {
             return Ok((self.master.catalog.current(), Failure::default()));
         }
@@ -137,37 +113,17 @@ impl Session {
     pub(super) async fn snapshot(&self) -> SqlResult<Arc<CatalogState>> {
         match &mut *self.block.lock().await {
             None => Ok(self.master.catalog.current()),
-            Some(block) => {
-                block.activity.touch();
-                block.reads()
-            }
-        }
-    }
-
-    /// Rolls the block back if it has been idle for longer than the session's settings allow.
-    pub(crate) fn end_idle_block(&self) {
-        let Some(timeout) = self.settings.lock().idle_in_transaction_timeout() else { return };
-        // Whoever holds it is not idle.
-        let Ok(mut slot) = self.block.try_lock() else { return };
-        if let Some(block) = &mut *slot
-            && block.transaction.is_some()
-            && Arc::strong_count(&block.activity) == 1
-            && block.activity.idle_since.lock().elapsed() >= timeout
-        {
-            tracing::info!(session_id = self.id.0, "rolled back a transaction that was idle for too long");
-            block.has_timed_out = true;
-            block.failure.fails();
-            // Its files are orphans, and are removed as such.
-            block.transaction = None;
+            Some(block) => block.reads(),
         }
     }
 
     /// Opens a block; gives its id. Of the session's statements, every one belongs to it until it ends.
     ///
     /// # Errors
-    /// 25001 if there is one.
+    /// 25001 if there is one; those of a session that was ended.
     pub(crate) async fn begin_block(&self) -> SqlResult<Uuid> {
         let mut slot = self.block.lock().await;
+        self.check_ended()?;
         if slot.is_some() {
             let message = "the session has a transaction already";
             return Err(SqlError::new(SqlState::ACTIVE_TRANSACTION, message));
@@ -246,7 +202,7 @@ impl Session {
         match self.inside(slot, statement).await? {
             Outcome::Command { tag, .. } if commits && tag != "COMMIT" => {
                 let error = SqlError::new(SqlState::IN_FAILED_TRANSACTION, "the transaction was rolled back");
-                Err(error.with_detail("One of its statements had failed, or it was idle for too long."))
+                Err(error.with_detail("One of its statements had failed."))
             }
             _ => Ok(()),
         }
@@ -398,11 +354,9 @@ impl Session {
             transaction: Some(Transaction::new(&self.master, self.id, isolation, read_only)),
             failure: Failure::default(),
             is_cut_off: false,
-            has_timed_out: false,
             is_implicit: false,
             settings: self.settings.lock().save(),
             local: BTreeMap::new(),
-            activity: Arc::new(Activity { idle_since: Mutex::new(Instant::now()) }),
             rows: CancellationToken::new(),
             saved: vec![],
         }
@@ -416,7 +370,6 @@ impl Session {
     async fn inside(&self, slot: &mut Slot, statement: TransactionStatement) -> SqlResult<Outcome> {
         let no_block = || internal("there is no block");
         let block = slot.as_mut().ok_or_else(no_block)?;
-        block.activity.touch();
         let (is_commit, chain) = match statement {
             TransactionStatement::Commit { chain } => (true, chain),
             TransactionStatement::Rollback { chain } => (false, chain),
@@ -465,7 +418,7 @@ fn check_id(slot: &Slot, id: Uuid) -> SqlResult<()> {
 impl Block {
     /// Whether statements can run in it.
     fn is_open(&self) -> bool {
-        !self.has_timed_out && !self.is_cut_off && !self.failure.has_failed() && self.transaction.is_some()
+        !self.is_cut_off && !self.failure.has_failed() && self.transaction.is_some()
     }
 
     /// What its next statement reads.
@@ -482,9 +435,6 @@ impl Block {
 
     /// The transaction, unless the block has failed.
     fn open(&mut self) -> SqlResult<&mut Transaction> {
-        if self.has_timed_out {
-            return Err(timed_out());
-        }
         if self.is_cut_off || self.failure.has_failed() {
             return Err(failed());
         }
@@ -499,7 +449,6 @@ impl Block {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        self.activity.touch();
         self.open()?;
         // Until it has ended: its caller may go away in the middle.
         self.is_cut_off = true;
@@ -516,7 +465,6 @@ impl Block {
             }
         }
         self.is_cut_off = false;
-        self.activity.touch();
         outcome.map(|outcome| self.watched(outcome))
     }
 
@@ -555,14 +503,11 @@ impl Block {
         session.statement(statement, text, parameters, transaction, cancel).boxed().await
     }
 
-    /// An error among a query's rows fails the block, too; they end when what they are read from is taken back; and a block whose rows
-    /// are being sent is not idle.
+    /// An error among a query's rows fails the block, too; and they end when what they are read from is taken back.
     fn watched(&self, outcome: Outcome) -> Outcome {
         let Outcome::Rows { schema, stream } = outcome else { return outcome };
         let (failure, ended) = (self.failure.clone(), self.rows.clone());
-        let active = Active(Arc::clone(&self.activity));
         let watched = stream.inspect(move |batch| {
-            let _ = &active;
             if batch.is_err() {
                 failure.fails();
             }
@@ -667,9 +612,4 @@ fn failed() -> SqlError {
 fn rolled_back() -> SqlError {
     let message = "the rows end here: their transaction was rolled back";
     SqlError::new(SqlState::IN_FAILED_TRANSACTION, message)
-}
-
-fn timed_out() -> SqlError {
-    let message = "the transaction was rolled back: it was idle for longer than idle_in_transaction_session_timeout";
-    SqlError::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, message).with_hint("Send ROLLBACK, and begin it again.")
 }

@@ -48,7 +48,7 @@ impl BoundChange {
 }
 
 impl Session {
-    /// Runs a change in a transaction.
+    /// Runs a change in a transaction. The caller has its place.
     pub(super) async fn run_change(
         self: &Arc<Self>,
         change: BoundChange,

@@ -170,6 +170,7 @@ impl Session {
             return Err(crate::error::internal(format!("{text} is not a query")));
         };
         let bound = self.bind(catalog, &query, "").await?;
+        let _admitted = self.admit_query(&bound, cancel).await?;
         let bound = self.run_init_plans(bound, cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
         let mut running = self.dispatch(&bound, &table, HashMap::new(), false, cancel.clone()).await?;

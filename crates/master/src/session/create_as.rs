@@ -27,6 +27,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let tablespace = self.in_tablespace(&transaction.state(), create.tablespace.as_ref())?;
         let bound = until(&cancel, self.bind(transaction.state(), &create.query, "")).await?;
+        let _admitted = self.admit(bound.names.state(), &cancel).await?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let schema = self.schema_of(&bound)?;
         let state = bound.names.state();

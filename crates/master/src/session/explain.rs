@@ -8,6 +8,7 @@ use super::scalar::{SubqueryRunner, one_value};
 use super::show::text_rows;
 use super::write::{Changed, Reports, table_target};
 use super::{Outcome, Session};
+use crate::admission::Admitted;
 use crate::catalog::NewTable;
 use crate::ddl::{TableAs, define_table_as, find_writable};
 use crate::dispatch::{Running, SliceMetrics};
@@ -92,8 +93,9 @@ struct Planned {
 }
 
 impl Explainer<'_> {
-    async fn query(&self, query: &ast::Statement, text: &str) -> SqlResult<Explained> {
+    async fn query(&mut self, query: &ast::Statement, text: &str) -> SqlResult<Explained> {
         let bound = with_parameters(self.session.bind(self.transaction.state(), query, text).await?, vec![])?;
+        let _admitted = self.admit(Some(&bound)).await?;
         let (bound, init_plans) = self.init_plans(bound).await?;
         let planned = self.plan(bound, init_plans, Output::Rows).await?;
         if !self.explain.analyze {
@@ -138,6 +140,7 @@ impl Explainer<'_> {
         };
         let (reports, unique) = (change.reports(), change.is_unique());
         let BoundChange { def, bound, target, .. } = change;
+        let _admitted = self.admit(None).await?;
         let (bound, init_plans) = self.init_plans(with_parameters(bound, vec![])?).await?;
         let planned = self.plan(bound, init_plans, Output::Write(target)).await?;
         if !self.explain.analyze {
@@ -152,6 +155,20 @@ impl Explainer<'_> {
         Ok(self.analyzed(planned, Some(metrics), changed.rows, started))
     }
 
+    /// The statement's place, where ANALYZE runs it: a query's, or that of what changes something. Waiting for it is no planning.
+    async fn admit(&mut self, query: Option<&Bound>) -> SqlResult<Admitted> {
+        if !self.explain.analyze {
+            return Ok(Admitted::without_place());
+        }
+        let asked = Instant::now();
+        let admitted = match query {
+            Some(bound) => self.session.admit_query(bound, &self.cancel).await?,
+            None => self.session.admit(&self.transaction.state(), &self.cancel).await?,
+        };
+        self.began += asked.elapsed();
+        Ok(admitted)
+    }
+
     async fn lock_to_change(&mut self, table: &RelationName) -> SqlResult<()> {
         if self.explain.analyze {
             self.session.lock(self.transaction, table, LockMode::ShareUpdateExclusive, &self.cancel).await?;
@@ -163,6 +180,7 @@ impl Explainer<'_> {
         let session = self.session;
         let tablespace = session.in_tablespace(&self.transaction.state(), create.tablespace.as_ref())?;
         let bound = session.bind(self.transaction.state(), &create.query, "").await?;
+        let _admitted = self.admit(None).await?;
         let (bound, init_plans) = self.init_plans(bound).await?;
         let columns = session.schema_of(&bound)?;
         let new = match define_table_as(bound.names.state(), create, &columns, &session.search_schema())? {

@@ -1,6 +1,6 @@
 //! What is kept of the past: restore points, and settings of the cluster.
 
-use super::settings::{duration, snapshot_retention_text};
+use super::settings::{duration_of_text, duration_text};
 use super::{Outcome, Session};
 use crate::catalog::{Catalog, CatalogError};
 use crate::error::{SqlError, SqlResult, SqlState};
@@ -54,7 +54,7 @@ impl Session {
         }
         let retention = match &alter.value {
             None => Duration::ZERO,
-            Some(value) => duration(value).ok_or_else(|| {
+            Some(value) => duration_of_text(value).ok_or_else(|| {
                 let message = format!("invalid value for parameter \"{SNAPSHOT_RETENTION}\": \"{value}\"");
                 SqlError::new(SqlState::INVALID_PARAMETER, message)
                     .with_hint("It is a time: milliseconds, or a number with ms, s, min, h or d.")
@@ -112,6 +112,6 @@ impl Session {
 
     /// How long snapshots are kept, as SHOW gives it.
     pub(super) fn snapshot_retention(&self) -> String {
-        snapshot_retention_text(self.master.catalog.history().retention)
+        duration_text(self.master.catalog.history().retention)
     }
 }

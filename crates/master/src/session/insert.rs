@@ -38,6 +38,10 @@ impl Session {
         }
         self.lock_to_add(transaction, &insert.table, &cancel).await?;
         let change = self.bind_insert(insert, transaction.state()).await?;
+        let admitted = self.admit(&transaction.state(), &cancel).await?;
+        if let InsertSource::Sent(rows) = &insert.source {
+            rows.tell_waiting(admitted.place_use());
+        }
         self.run_change(change, parameters, transaction, cancel).await
     }
 

@@ -54,6 +54,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         self.lock(transaction, &merge.table, LockMode::ShareUpdateExclusive, &cancel).await?;
         let change = self.bind_merge(merge, transaction.state()).await?;
+        let _admitted = self.admit(&transaction.state(), &cancel).await?;
         self.run_change(change, parameters, transaction, cancel).await
     }
 

@@ -46,6 +46,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         self.lock(transaction, &modify.table, LockMode::ShareUpdateExclusive, &cancel).await?;
         let change = self.bind_modify(modify, transaction.state()).await?;
+        let _admitted = self.admit(&transaction.state(), &cancel).await?;
         self.run_change(change, parameters, transaction, cancel).await
     }
 

@@ -38,7 +38,7 @@ const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
 const PARAMETERS_MAX: usize = 65_535;
 
 impl Session {
-    /// The one-line pipeline of a query: bind, init plans, plan, dispatch.
+    /// The one-line pipeline of a query: bind, place, init plans, plan, dispatch.
     pub(super) async fn query(
         self: &Arc<Self>,
         query: &ast::Statement,
@@ -51,10 +51,11 @@ impl Session {
         let bound = until(&cancel, self.bind(state, query, text)).await?;
         check_targets(bound.plan.schema().fields().len())?;
         let bound = with_parameters(bound, parameters)?;
+        let admitted = self.admit_query(&bound, &cancel).await?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
         let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
-        let (schema, stream) = with_plain_names(running.stream);
+        let (schema, stream) = with_plain_names(admitted.over(running.stream));
         Ok(Outcome::Rows { schema, stream })
     }
 

@@ -4,10 +4,18 @@ use super::history::{BUCKET_MAP, SNAPSHOT_RETENTION};
 use super::{Outcome, Session};
 use crate::catalog::{CatalogState, Durability};
 use crate::error::{SqlError, SqlResult, SqlState};
+use crate::session_limits::SessionLimits;
 use crate::sql::{DEFAULT_TABLESPACE, Isolation, SetSetting, bytes_of_size};
 use damson_motion::InterconnectSettings;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::Duration;
+
+/// Of which the server's options have the defaults.
+const IDLE_SESSION: &str = "idle_session_timeout";
+const IDLE_IN_TRANSACTION: &str = "idle_in_transaction_session_timeout";
+/// An option of the server alone.
+const MAX_ACTIVE_STATEMENTS: &str = "max_active_statements";
 
 /// Name, default and meaning of every setting. Several are only there because clients send them when they connect.
 const KNOWN: &[(&str, &str, &str)] = &[
@@ -31,13 +39,19 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     ("extra_float_digits", "1", "Floats are always sent with all their digits."),
     (
-        "idle_in_transaction_session_timeout",
-        "10min",
-        "A transaction block without a statement for so long is rolled back; 0 is never.",
+        IDLE_IN_TRANSACTION,
+        "",
+        "A session that has a transaction and says nothing for so long ends, and its transaction is rolled back; 0 is never.",
     ),
+    (IDLE_SESSION, "", "A session that has no transaction and says nothing for so long ends; 0 is never."),
     ("intervalstyle", "postgres", "Always postgres."),
     ("integer_datetimes", "on", "Always on."),
     ("lock_timeout", "0", "How long a statement waits for a lock; 0 is as long as it takes."),
+    (
+        MAX_ACTIVE_STATEMENTS,
+        "",
+        "Statements that work on segments at once, but for those of superusers; more wait. 0 is no limit. An option of damson master.",
+    ),
     ("max_identifier_length", "63", "PostgreSQL's; longer names are kept whole."),
     ("max_index_keys", "32", "PostgreSQL's; a key may have more columns."),
     ("optimizer", "on", "Accepted; there is one planner."),
@@ -97,6 +111,7 @@ const UTC_NAMES: [&str; 17] = [
 const READ_ONLY: &[&str] = &[
     BUCKET_MAP,
     "integer_datetimes",
+    MAX_ACTIVE_STATEMENTS,
     "max_identifier_length",
     "max_index_keys",
     "server_encoding",
@@ -114,11 +129,13 @@ pub(super) struct Settings {
     values: BTreeMap<&'static str, String>,
     /// The cluster's: shown, and changed by a restart alone.
     cluster: [(&'static str, String, &'static str); 6],
+    /// The server's, where it has the default.
+    defaults: SessionLimits,
 }
 
 impl Settings {
-    pub(super) fn new(interconnect: &InterconnectSettings) -> Self {
-        Settings { values: BTreeMap::new(), cluster: interconnect.rows() }
+    pub(super) fn new(interconnect: &InterconnectSettings, defaults: &SessionLimits) -> Self {
+        Settings { values: BTreeMap::new(), cluster: interconnect.rows(), defaults: defaults.clone() }
     }
 
     pub(super) fn search_schema(&self) -> String {
@@ -129,15 +146,26 @@ impl Settings {
 
     /// Name, value and description of every setting.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
-        let own = KNOWN.iter().map(|(name, default, about)| {
-            let value = self.values.get(name).map_or_else(|| (*default).to_owned(), Clone::clone);
-            (*name, value, *about)
-        });
-        own.chain(self.cluster.iter().cloned())
+        KNOWN.iter().map(|known| self.shown(known)).chain(self.cluster.iter().cloned())
     }
 
     pub(super) fn get(&self, name: &str) -> SqlResult<(&'static str, String, &'static str)> {
-        self.all().find(|(n, _, _)| *n == name).ok_or_else(|| unknown(name))
+        let own = KNOWN.iter().find(|(known, _, _)| *known == name).map(|known| self.shown(known));
+        let of_cluster = || self.cluster.iter().find(|(known, _, _)| *known == name).cloned();
+        own.or_else(of_cluster).ok_or_else(|| unknown(name))
+    }
+
+    fn shown(
+        &self,
+        &(name, default, about): &(&'static str, &'static str, &'static str),
+    ) -> (&'static str, String, &'static str) {
+        let of_server = || match name {
+            IDLE_SESSION => duration_text(self.defaults.idle_session_timeout),
+            IDLE_IN_TRANSACTION => duration_text(self.defaults.idle_in_transaction_session_timeout),
+            MAX_ACTIVE_STATEMENTS => self.defaults.active_statements_max.map_or(0, NonZeroUsize::get).to_string(),
+            _ => default.to_owned(),
+        };
+        (name, self.values.get(name).cloned().unwrap_or_else(of_server), about)
     }
 
     /// What the session has set of its own.
@@ -182,8 +210,15 @@ impl Settings {
         self.duration("statement_timeout")
     }
 
-    pub(super) fn idle_in_transaction_timeout(&self) -> Option<Duration> {
-        self.duration("idle_in_transaction_session_timeout")
+    /// How long the session may say nothing, in a transaction or without one.
+    pub(super) fn idle_timeout(&self, in_transaction: bool) -> Option<Duration> {
+        let (name, default) = match in_transaction {
+            true => (IDLE_IN_TRANSACTION, self.defaults.idle_in_transaction_session_timeout),
+            false => (IDLE_SESSION, self.defaults.idle_session_timeout),
+        };
+        // Asked of every session every second.
+        let own = self.values.get(name).map(|value| duration_of_text(value).unwrap_or_default());
+        Some(own.unwrap_or(default)).filter(|timeout| !timeout.is_zero())
     }
 
     /// Bytes a second; None where there is no limit.
@@ -214,7 +249,7 @@ impl Settings {
 
     /// None for 0.
     fn duration(&self, name: &str) -> Option<Duration> {
-        duration(&self.value(name)).filter(|duration| !duration.is_zero())
+        duration_of_text(&self.value(name)).filter(|duration| !duration.is_zero())
     }
 
     fn value(&self, name: &str) -> String {
@@ -226,8 +261,8 @@ impl Settings {
 pub(super) struct SavedSettings(BTreeMap<&'static str, String>);
 
 /// `36h`: the largest unit that leaves nothing.
-pub(super) fn snapshot_retention_text(retention: Duration) -> String {
-    let ms = retention.as_millis();
+pub(super) fn duration_text(duration: Duration) -> String {
+    let ms = duration.as_millis();
     let units = [("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("min", 60 * 1000), ("s", 1000)];
     match units.iter().find(|(_, unit)| ms > 0 && ms.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", ms / unit),
@@ -237,7 +272,7 @@ pub(super) fn snapshot_retention_text(retention: Duration) -> String {
 }
 
 /// Milliseconds, or with a unit: `1500`, `2s`, `10min`, `1 day`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration_of_text(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().ok()?;
@@ -266,8 +301,8 @@ fn boolean(text: &str) -> Option<bool> {
 /// 22023.
 fn check(name: &str, value: &str, state: &CatalogState) -> SqlResult<()> {
     let (fits, hint) = match name {
-        "lock_timeout" | "statement_timeout" | "idle_in_transaction_session_timeout" => {
-            (duration(value).is_some(), "It is a time: milliseconds, or a number with ms, s, min, h or d.")
+        "lock_timeout" | "statement_timeout" | IDLE_SESSION | IDLE_IN_TRANSACTION => {
+            (duration_of_text(value).is_some(), "It is a time: milliseconds, or a number with ms, s, min, h or d.")
         }
         "expand_max_rate" => (
             value == "0" || bytes_of_size(value).is_some(),
@@ -343,6 +378,7 @@ impl Session {
                 BUCKET_MAP | SNAPSHOT_RETENTION => {
                     error.with_hint("ALTER SYSTEM SET changes it, for the whole cluster.")
                 }
+                MAX_ACTIVE_STATEMENTS => error.with_hint("It is an option of \"damson master\"."),
                 _ => error,
             });
         }

@@ -86,6 +86,7 @@ impl Session {
             // The position would be that of the name in its quotes.
             .map_err(|error| SqlError { position: None, ..error })?;
         let bound = with_parameters(self.bind(state, &setval.arguments, "").await?, parameters)?;
+        let _admitted = self.admit_query(&bound, &cancel).await?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
         let mut rows = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?.stream;

@@ -9,10 +9,9 @@ use crate::sql::call_arguments;
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::{FutureExt, stream};
+use futures::stream;
 use sqlparser::ast as syntax;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 const CANCEL: &str = "pg_cancel_backend";
 const TERMINATE: &str = "pg_terminate_backend";
@@ -79,49 +78,6 @@ impl Session {
         let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), stream::iter([Ok(batch)]));
         Ok(Outcome::Rows { schema, stream: Box::pin(rows) })
     }
-
-    /// Ends the session: what it runs is cancelled, its transaction rolled back, and nothing more is run.
-    pub(crate) fn terminate(self: &Arc<Self>) {
-        // First: what begins from now on is cancelled, as what runs is by the next.
-        self.ended.cancel();
-        self.cancel();
-        // Its client may not be heard of again.
-        self.master.sessions.leave(self.id);
-        let session = Arc::clone(self);
-        // What runs there has the block until it has been cancelled.
-        let end = async move { drop(session.block.lock().await.take()) };
-        self.master.in_background(end.boxed());
-    }
-
-    /// Whether an administrator has ended the session.
-    pub fn is_ended(&self) -> bool {
-        self.ended.is_cancelled()
-    }
-
-    /// Waits until an administrator ends the session; what its client is told then.
-    pub(crate) async fn until_ended(&self) -> SqlError {
-        self.ended.cancelled().await;
-        ended()
-    }
-
-    /// Ends with the session, and when what the session runs now is cancelled.
-    pub(crate) fn cancellation(&self) -> CancellationToken {
-        let cancel = self.cancel.lock().child_token();
-        if self.is_ended() {
-            cancel.cancel();
-        }
-        cancel
-    }
-
-    /// # Errors
-    /// 57P01 once it was ended.
-    pub(super) fn check_ended(&self) -> SqlResult<()> {
-        if self.is_ended() { Err(ended()) } else { Ok(()) }
-    }
-}
-
-fn ended() -> SqlError {
-    SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
 }
 
 #[cfg(test)]

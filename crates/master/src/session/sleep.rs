@@ -72,6 +72,7 @@ impl Session {
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
         let bound = with_parameters(self.bind(state, &sleep.seconds, "").await?, parameters)?;
+        let admitted = self.admit_query(&bound, &cancel).await?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
         let mut rows = self.dispatch(&bound, &table, HashMap::new(), false, cancel.clone()).await?.stream;
@@ -79,6 +80,7 @@ impl Session {
         while let Some(batch) = rows.next().await {
             given.extend(batch.map_err(of_datafusion)?.column(0).as_primitive::<Float64Type>().iter());
         }
+        drop(admitted);
         for seconds in given.iter().flatten() {
             let time = tokio::time::sleep(duration(*seconds));
             let slept = async move {

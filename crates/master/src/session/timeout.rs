@@ -48,6 +48,8 @@ impl Deadline {
                     biased;
                     () = sleep_until(at) => {
                         cancel.cancel();
+                        // Its place with it: a statement of the block may wait for that, and has the block.
+                        drop(rows);
                         if let Some(session) = session.upgrade() {
                             session.fail_block().await;
                         }

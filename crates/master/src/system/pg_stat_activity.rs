@@ -39,6 +39,8 @@ pub(super) const STAT_ACTIVITY: SystemTable = SystemTable {
 fn rows(context: &SystemContext) -> Vec<Row> {
     let row = |session: &ActivityRow| {
         let may_see = context.state.inherits(context.role, session.role);
+        // Greenplum's type, and the setting that has it wait.
+        let wait = |what: &'static str| if session.is_queued { what.into() } else { Cell::Null };
         let seen = |cell: Cell| if may_see { cell } else { Cell::Null };
         row![
             oids::DATABASE_OID,
@@ -55,8 +57,8 @@ fn rows(context: &SystemContext) -> Vec<Row> {
             Cell::Null,
             seen(session.query_start.map_or(Cell::Null, micros)),
             seen(micros(session.state_change)),
-            Cell::Null,
-            Cell::Null,
+            seen(wait("ResourceQueue")),
+            seen(wait("max_active_statements")),
             seen(session.state.into()),
             if may_see { session.query.as_str() } else { "<insufficient privilege>" },
             "client backend",

@@ -9,7 +9,7 @@ use crate::session::bind::Bound;
 use crate::session::change::BoundChange;
 use crate::session::query::with_parameters;
 use crate::session::{Outcome, Session};
-use crate::sql::{Insert, Name};
+use crate::sql::{Insert, InsertSource, Name};
 use damson_cluster::{Compression, CopyTarget, Distribution, MapVersion, TableDef, TableId, TableLayout};
 use damson_motion::{CopyPlace, CopyWriteSpec};
 use datafusion::scalar::ScalarValue;
@@ -36,6 +36,10 @@ impl Session {
         watch.enter("planning");
         let segments = catalog.current_map().segment_count();
         let BoundChange { bound, target, tag, .. } = self.bind_external_insert(insert, table, catalog).await?;
+        let admitted = self.admit(bound.names.state(), &cancel).await?;
+        if let InsertSource::Sent(rows) = &insert.source {
+            rows.tell_waiting(admitted.place_use());
+        }
         let WriteTarget::Files { spec, .. } = &target else { return Err(internal("rows are not for files")) };
         let place = CopyPlace { target: spec.target.clone(), access: bound.access.clone() };
         let bound = self.run_init_plans(with_parameters(bound, parameters)?, &cancel).await?;

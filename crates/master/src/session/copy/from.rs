@@ -54,6 +54,7 @@ impl Session {
             return Ok(Outcome::Command { tag: "COPY 0".into(), rows: 0, notices });
         }
         let read = read_spec(&def, &targets, &files, format, copy.on_bad_row)?;
+        let _admitted = self.admit(&catalog, &cancel).await?;
         let segments = catalog.current_map().segment_count();
         watch.enter("cutting files");
         watch.expect(&files);

@@ -48,7 +48,9 @@ impl Session {
                 ast::select(table, columns)?
             }
         };
-        let bound = self.run_init_plans(self.bind(catalog, &query, "").await?, &cancel).await?;
+        let bound = self.bind(catalog, &query, "").await?;
+        let _admitted = self.admit(bound.names.state(), &cancel).await?;
+        let bound = self.run_init_plans(bound, &cancel).await?;
         let schema = plain(&Arc::new(bound.plan.schema().as_arrow().clone()));
         let place = CopyPlace { target: target(copy, &schema)?, access };
         let bound = Bound { access: place.access.clone(), ..bound };

@@ -59,6 +59,7 @@ impl Session {
         let (files, format) = self.find_files(copy, &access, &cancel).await?;
         watch.expect(&files);
         let read = read_spec(&def, &targets, &files, format, copy.on_bad_row)?;
+        let admitted = self.admit(&catalog, &cancel).await?;
         watch.enter("cutting files");
         let segments = catalog.current_map().segment_count();
         let units = self.cut_files(&files, &read.format, copy.codec, segments, &access, &cancel).await?;
@@ -74,7 +75,7 @@ impl Session {
             return Err(internal("a validation has other columns than were told"));
         }
         // It is shown until the rows have ended.
-        let rows = running.stream.inspect(move |_| _ = &watch);
+        let rows = admitted.over(running.stream).inspect(move |_| _ = &watch);
         let stream = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), rows));
         Ok(Outcome::Rows { schema, stream })
     }
