@@ -160,7 +160,7 @@ impl LocalCluster {
     /// A listener that cannot be moved to the runtime of the sockets.
     pub fn serve_flight_sql(&self, listener: std::net::TcpListener) -> io::Result<()> {
         let listener = to_tokio(listener, &self.runtimes.io())?;
-        self.serve(flight_sql::serve(Arc::clone(&self.master), listener, self.stop.child_token()));
+        self.serve(flight_sql::serve(Arc::clone(&self.master), None, listener, self.stop.child_token()));
         Ok(())
     }
 

@@ -106,8 +106,8 @@ struct MasterOptions {
     /// DAMSON_ADMIN_PASSWORD.
     #[arg(long, value_name = "FILE")]
     admin_password_file: Option<PathBuf>,
-    /// Certificate that clients of the PostgreSQL protocol are shown that ask for TLS, with those that issued it after it, in PEM; read
-    /// again when it changes, and on SIGHUP. Needs --client-tls-key.
+    /// Certificate that clients of both protocols are shown that ask for TLS, with those that issued it after it, in PEM; read again when it
+    /// changes, and on SIGHUP. Needs --client-tls-key.
     #[arg(long, value_name = "FILE")]
     client_tls_cert: Option<PathBuf>,
     /// The certificate's key, in PEM, which nobody else may read.
@@ -304,9 +304,9 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     if let Some(tls) = &client_tls {
         servers.spawn_on(keep_certificate(Arc::clone(tls), hangup()?, stop.child_token()), &io);
     }
-    let (token, flight_master) = (stop.child_token(), Arc::clone(&master));
+    let (token, flight_master, flight_tls) = (stop.child_token(), Arc::clone(&master), client_tls.clone());
     servers.spawn_on(
-        async move { flight_sql::serve(flight_master, clients, token).await.map_err(MasterProcessError::from) },
+        async move { flight_sql::serve(flight_master, flight_tls, clients, token).await.map_err(MasterProcessError::from) },
         &io,
     );
     let mut out = io::stdout();

@@ -20,6 +20,16 @@ use tokio_rustls::server::TlsStream;
 /// ask for this.
 const ALPN_POSTGRESQL: &[u8] = b"postgresql";
 
+/// That of HTTP/2, over which Flight SQL goes.
+const ALPN_HTTP2: &[u8] = b"h2";
+
+/// What is to be spoken under TLS. A client that asks for protocols, none of which is this one, has come to the wrong port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Postgresql,
+    FlightSql,
+}
+
 /// What a client's password exchange can be bound to: the hash of the certificate that it was shown (RFC 5929, `tls-server-end-point`).
 /// None of a certificate whose signature has no hash of its own.
 pub(crate) type EndPoint = Option<Arc<[u8]>>;
@@ -35,7 +45,8 @@ pub struct ClientTls {
 /// What a handshake needs.
 struct Identity {
     certified: CertifiedKey,
-    config: Arc<ServerConfig>,
+    postgresql: Arc<ServerConfig>,
+    flight_sql: Arc<ServerConfig>,
     end_point: EndPoint,
 }
 
@@ -69,10 +80,15 @@ impl ClientTls {
     /// A client that does not want the certificate, or speaks something else; the connection's own.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
+        protocol: Protocol,
         stream: S,
     ) -> io::Result<(TlsStream<S>, EndPoint)> {
         let identity = Arc::clone(&self.current.read());
-        let stream = TlsAcceptor::from(Arc::clone(&identity.config)).accept(stream).await?;
+        let config = match protocol {
+            Protocol::Postgresql => &identity.postgresql,
+            Protocol::FlightSql => &identity.flight_sql,
+        };
+        let stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
         Ok((stream, identity.end_point.clone()))
     }
 }
@@ -97,12 +113,17 @@ impl Identity {
             .map_err(|error| TlsError::Setup(error.to_string()))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(shown));
-        config.alpn_protocols = vec![ALPN_POSTGRESQL.to_vec()];
         // As PostgreSQL: connections are few and long. A certificate that was replaced is shown to nobody any more.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
-        Ok(Identity { certified, config: Arc::new(config), end_point })
+        let speaking = |protocol: &[u8]| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Arc::new(config)
+        };
+        let (postgresql, flight_sql) = (speaking(ALPN_POSTGRESQL), speaking(ALPN_HTTP2));
+        Ok(Identity { certified, postgresql, flight_sql, end_point })
     }
 }
 
@@ -152,7 +173,7 @@ pub(crate) mod tests {
     async fn is_shown(tls: &ClientTls, trusted: &CertificateDer<'static>) -> bool {
         let (ours, theirs) = duplex(1 << 14);
         let serve = async {
-            let Ok((mut stream, end_point)) = tls.accept(ours).await else { return };
+            let Ok((mut stream, end_point)) = tls.accept(Protocol::Postgresql, ours).await else { return };
             // rcgen signs with ECDSA and SHA-256.
             assert_eq!(end_point.map(|hash| hash.len()), Some(32));
             stream.write_all(b"hello").await.unwrap();

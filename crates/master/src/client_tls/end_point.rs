@@ -23,7 +23,7 @@ const SIGNATURES: [(&[u8], &Algorithm); 9] = [
 ];
 
 /// The hash of a certificate in DER by which both ends know it; None if its signature gives none.
-pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
+pub fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let (content, _) = element(SEQUENCE, certificate)?;
     let (_signed, rest) = element(SEQUENCE, content)?;
     let (algorithm, _signature) = element(SEQUENCE, rest)?;

@@ -2,9 +2,9 @@
 
 use super::basic;
 use super::limits::{ENDED_KEPT, SESSION_IDLE};
+use super::peer::ClientAddress;
 use super::statements::Statements;
 use super::status::{status, unauthenticated, violation};
-use crate::auth::Peer;
 use crate::catalog::RoleId;
 use crate::error::{SqlError, SqlResult, internal};
 use crate::master::Master;
@@ -17,7 +17,6 @@ use parking_lot::Mutex;
 use ring::{hmac, rand};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tonic::Status;
@@ -29,6 +28,8 @@ pub(super) struct Client {
     pub statements: Arc<Statements>,
     /// It did not log in: its session is its connection's, which another client's may seem to be when it is gone.
     pub is_anonymous: bool,
+    /// It logged in over TLS, and its token is not to be shown without.
+    is_encrypted: bool,
     role: RoleId,
     /// Of the password that it showed last, for clients that show it with every call.
     shown: Mutex<Option<hmac::Tag>>,
@@ -39,7 +40,7 @@ pub(super) struct Client {
 enum Key {
     Token(String),
     /// A connection, and the user that it names on every call.
-    Connection(Option<SocketAddr>, String),
+    Connection(ClientAddress, String),
 }
 
 /// Every client of a server.
@@ -87,7 +88,7 @@ impl Clients {
     pub(super) fn log_in<'a>(
         &'a self,
         authorization: Option<&str>,
-        connection: Option<SocketAddr>,
+        connection: ClientAddress,
     ) -> BoxFuture<'a, Result<String, Status>> {
         let shown = authorization.map(Credentials::parse);
         async move {
@@ -111,16 +112,20 @@ impl Clients {
     pub(super) fn of_call<'a>(
         &'a self,
         authorization: Option<&str>,
-        connection: Option<SocketAddr>,
+        connection: ClientAddress,
     ) -> BoxFuture<'a, Result<Arc<Client>, Status>> {
         let shown = authorization.map(Credentials::parse);
         async move {
             let (user, password) = match shown {
                 Some(Credentials::Bearer(token)) => {
                     let known = self.known(&Key::Token(token)).map_err(|e| status(&e))?;
-                    return known.ok_or_else(|| {
+                    let client = known.ok_or_else(|| {
                         status(&unauthenticated("the session is not known: it ended, or the server was restarted"))
-                    });
+                    })?;
+                    if client.is_encrypted && !connection.is_encrypted {
+                        return Err(status(&unauthenticated("the session began over TLS, and this call came without")));
+                    }
+                    return Ok(client);
                 }
                 Some(Credentials::Basic(user, password)) => (user, Some(password)),
                 Some(Credentials::Other) => return Err(violation("unreadable authorization header")),
@@ -154,13 +159,12 @@ impl Clients {
         }
     }
 
-    async fn role(&self, user: &str, password: Option<&str>, connection: Option<SocketAddr>) -> SqlResult<RoleId> {
-        let peer = Peer { address: connection.map(|address| address.ip()), is_encrypted: false };
-        self.master.auth.log_in(user, DATABASE, peer, password).await
+    async fn role(&self, user: &str, password: Option<&str>, connection: ClientAddress) -> SqlResult<RoleId> {
+        self.master.auth.log_in(user, DATABASE, connection.peer(), password).await
     }
 
     /// Ends the session of a call; false if there is none.
-    pub(super) fn log_out(&self, authorization: Option<&str>, connection: Option<SocketAddr>) -> bool {
+    pub(super) fn log_out(&self, authorization: Option<&str>, connection: ClientAddress) -> bool {
         let key = match authorization.map(Credentials::parse) {
             Some(Credentials::Bearer(token)) => Key::Token(token),
             Some(Credentials::Basic(user, _)) => Key::Connection(connection, user),
@@ -190,10 +194,10 @@ impl Clients {
         }
     }
 
-    fn insert(&self, key: Key, user: &str, role: RoleId, connection: Option<SocketAddr>) -> SqlResult<Arc<Client>> {
+    fn insert(&self, key: Key, user: &str, role: RoleId, connection: ClientAddress) -> SqlResult<Arc<Client>> {
         let mut clients = self.clients.lock();
         clients.forget_ended();
-        let enter = || self.master.client_session(user, role, connection.map(|address| address.ip()));
+        let enter = || self.master.client_session(user, role, Some(connection.ip()));
         let session = match enter() {
             Ok(session) => session,
             // Clients that never log out may be idle for long enough to be forgotten.
@@ -206,6 +210,7 @@ impl Clients {
             session: session.into(),
             statements: Arc::default(),
             is_anonymous: matches!(key, Key::Connection(..)),
+            is_encrypted: connection.is_encrypted,
             role,
             shown: Mutex::default(),
             used: Mutex::new(Instant::now()),

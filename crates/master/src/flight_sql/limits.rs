@@ -44,6 +44,12 @@ pub(super) const STATUS_MESSAGE_BYTES_MAX: usize = 2_400;
 pub(super) const HEADER_TEXT_BYTES_MAX: usize = 900;
 const _: () = assert!(STATUS_MESSAGE_BYTES_MAX + 3 * (HEADER_TEXT_BYTES_MAX * 4 / 3) < 7 << 10);
 
+/// From a connection's beginning to the end of its handshake of TLS, or to its first byte if it wants none.
+pub(super) const TLS_HANDSHAKE: Duration = Duration::from_secs(15);
+
+/// How long nothing is accepted when the process has no file descriptors left.
+pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
 /// A client that does not answer a ping for so long is gone, and its queries are cancelled.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(10);
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);

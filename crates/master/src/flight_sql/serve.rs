@@ -1,9 +1,11 @@
 //! The server: sockets and their windows.
 
 use super::front::Front;
+use super::incoming::incoming;
 use super::limits::{PING_EVERY, PING_TIMEOUT};
 use super::routes::Routes;
 use super::service::SqlService;
+use crate::client_tls::ClientTls;
 use crate::error::SqlError;
 use crate::master::Master;
 use std::sync::Arc;
@@ -11,7 +13,6 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 /// Why the protocol stopped.
 #[derive(Debug, Error)]
@@ -22,11 +23,17 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves Flight SQL until `shutdown`; then statements that run are cancelled and connections closed.
+/// Serves Flight SQL until `shutdown`, with TLS to who begins with it, if there is a certificate; then statements that run are cancelled and
+/// connections closed. A listener that cannot accept is tried again.
 ///
 /// # Errors
-/// A listener that broke.
-pub async fn serve(master: Arc<Master>, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
+/// A system without random bytes, or that does not let HTTP/2 be served.
+pub async fn serve(
+    master: Arc<Master>,
+    tls: Option<Arc<ClientTls>>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
     let service = SqlService::new(master, shutdown.child_token()).map_err(ServeError::Describe)?;
     let service = Routes::new(Front(service));
     Server::builder()
@@ -36,7 +43,7 @@ pub async fn serve(master: Arc<Master>, listener: TcpListener, shutdown: Cancell
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), shutdown.cancelled())
+        .serve_with_incoming_shutdown(incoming(listener, tls), shutdown.cancelled())
         .await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, pr
 use super::limits::BOUND_BYTES_MAX;
 use super::listing::{Listing, table_types};
 use super::parameters;
+use super::peer::address_of;
 use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
 use super::results::{Messages, batch_messages, command, ingest_rows, on_cpu, promised_schema, run, run_stream};
 use super::retrieval::Retrieval;
@@ -53,7 +54,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::metadata::MetadataValue;
-use tonic::transport::server::TcpConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -91,8 +91,7 @@ impl SqlService {
     pub(super) async fn admit(&self, request: &mut http::Request<Body>) -> Result<Answering, Status> {
         let header = request.headers().get("authorization").map(|value| value.to_str()).transpose();
         let header = header.map_err(|_| violation("the authorization header is not text"))?;
-        let connection = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let client = self.clients.of_call(header, connection).await?;
+        let client = self.clients.of_call(header, address_of(request.extensions())?).await?;
         let answering = client.session.answers();
         request.extensions_mut().insert(client);
         Ok(answering)
@@ -241,7 +240,7 @@ impl FlightSqlService for SqlService {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
-        let token = self.clients.log_in(authorization(&request)?, request.remote_addr()).await?;
+        let token = self.clients.log_in(authorization(&request)?, address_of(request.extensions())?).await?;
         let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
         let mut response: Response<Pin<Box<dyn Stream<Item = _> + Send>>> =
             Response::new(Box::pin(stream::once(async move { Ok(answer) })));
@@ -605,7 +604,7 @@ impl FlightSqlService for SqlService {
                 Ok(Response::new(one_result(session_options::get(&client, &listing).await?)))
             }
             CLOSE_SESSION => {
-                let closed = self.clients.log_out(authorization(&request)?, request.remote_addr());
+                let closed = self.clients.log_out(authorization(&request)?, address_of(request.extensions())?);
                 let body = if closed { SESSION_CLOSED } else { SESSION_NOT_CLOSEABLE };
                 Ok(Response::new(one_result(Bytes::from_static(body))))
             }

@@ -2,7 +2,7 @@
 
 use super::limits::TLS_HANDSHAKE;
 use super::wire::{Wire, WireError};
-use crate::client_tls::{ClientTls, EndPoint, has_chosen_postgresql};
+use crate::client_tls::{ClientTls, EndPoint, Protocol, has_chosen_postgresql};
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::mem;
@@ -10,9 +10,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
-
-/// The first byte of TLS, which no packet of the protocol begins with: it would be longer than any.
-pub(super) const TLS_RECORD: u8 = 0x16;
 
 /// Made of what was accepted; the opening makes it TLS.
 pub(super) enum ClientStream<S> {
@@ -41,7 +38,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<ClientStream<S>> {
         let ClientStream::Plain(stream) = mem::replace(self.stream(), ClientStream::Gone) else {
             return Err(io::Error::from(io::ErrorKind::NotConnected).into());
         };
-        let handshake = tokio::time::timeout(TLS_HANDSHAKE, tls.accept(Unread { bytes, stream })).await;
+        let handshake = tls.accept(Protocol::Postgresql, Unread { bytes, stream });
+        let handshake = tokio::time::timeout(TLS_HANDSHAKE, handshake).await;
         let shaken = handshake.unwrap_or_else(|late| Err(late.into()));
         let (stream, end_point) =
             shaken.inspect_err(|error| tracing::info!(%error, "could not accept a client's TLS connection"))?;

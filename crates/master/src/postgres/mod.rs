@@ -20,4 +20,5 @@ mod serve;
 mod simple;
 mod wire;
 
+pub(crate) use openings::{Openings, Opens};
 pub use serve::serve;

@@ -2,9 +2,9 @@
 
 use super::backends::Backends;
 use super::connection::{PROTOCOL_VIOLATION, sql_error};
-use super::encryption::{ClientStream, TLS_RECORD};
+use super::encryption::ClientStream;
 use super::wire::{Wire, WireError};
-use crate::client_tls::ClientTls;
+use crate::client_tls::{ClientTls, TLS_RECORD};
 use crate::error::{SqlError, SqlState};
 use crate::sql::DATABASE;
 use damson_pg::frontend::Opening;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 /// Every connection that opens. Of too many the oldest goes: a client needs some moments, and who keeps others out has to be quicker than
 /// they are.
 #[derive(Default)]
-pub(super) struct Openings {
+pub(crate) struct Openings {
     waiting: Mutex<Waiting>,
 }
 
@@ -21,14 +21,14 @@ struct Waiting {
 }
 
 /// A connection that opens, until this is dropped.
-pub(super) struct Opens {
+pub(crate) struct Opens {
     number: u64,
     evicted: CancellationToken,
     all: Arc<Openings>,
 }
 
 impl Openings {
-    pub(super) fn enter(self: &Arc<Self>) -> Opens {
+    pub(crate) fn enter(self: &Arc<Self>) -> Opens {
         let evicted = CancellationToken::new();
         let mut waiting = self.waiting.lock();
         if waiting.by_number.len() >= OPENINGS_MAX
@@ -45,7 +45,7 @@ impl Openings {
 
 impl Opens {
     /// Waits until the connection has to go.
-    pub(super) async fn evicted(&self) {
+    pub(crate) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 }
