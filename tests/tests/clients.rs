@@ -11,7 +11,9 @@ use std::process::Command;
 use std::sync::Arc;
 use tonic::transport::{Channel, Endpoint};
 
-const STEPS: [&str; 8] = ["connect", "metadata", "batch", "parameters", "rows", "parallel", "cancel", "close"];
+pub(crate) const JDBC_STEPS: [&str; 8] =
+    ["connect", "metadata", "batch", "parameters", "rows", "parallel", "cancel", "close"];
+pub(crate) const ADBC_STEPS: [&str; 7] = ["connect", "metadata", "batch", "parameters", "rows", "parallel", "ingest"];
 const PG_JDBC_STEPS: [&str; 24] = [
     "connect",
     "metadata",
@@ -43,7 +45,7 @@ const PG_JDBC_STEPS: [&str; 24] = [
 ///
 /// # Panics
 /// Where there is none, and `DAMSON_REQUIRE_CLIENTS` is 1.
-fn jdbc_driver(name: &str) -> Option<PathBuf> {
+pub(crate) fn jdbc_driver(name: &str) -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/jdbc-driver");
     let output = Command::new(script).arg(name).output().expect("scripts/jdbc-driver runs");
     let jar = String::from_utf8(output.stdout).expect("a path");
@@ -74,11 +76,11 @@ fn jdbc_does_what_its_users_do() {
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}");
     let passed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("passed ")).collect();
-    assert_eq!(passed, STEPS, "{failed}");
+    assert_eq!(passed, JDBC_STEPS, "{failed}");
 }
 
 /// What a client's program said, once it has ended well.
-fn passed(mut program: Command) -> Vec<String> {
+pub(crate) fn passed(mut program: Command) -> Vec<String> {
     let output = program.output().expect("the program runs");
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}");
@@ -129,7 +131,7 @@ fn node_postgres_does_what_its_users_do() {
 ///
 /// # Panics
 /// Where there is none, and `DAMSON_REQUIRE_CLIENTS` is 1.
-fn adbc_python() -> Option<PathBuf> {
+pub(crate) fn adbc_python() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/duckdb-python");
     let output = Command::new(script).args(["pyarrow", "adbc_driver_flightsql"]).output();
     let output = output.expect("scripts/duckdb-python runs");
@@ -154,7 +156,7 @@ fn adbc_does_what_its_users_do() {
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}");
     let passed: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("passed ")).collect();
-    assert_eq!(passed, ["connect", "metadata", "batch", "parameters", "rows", "parallel", "ingest"], "{failed}");
+    assert_eq!(passed, ADBC_STEPS, "{failed}");
 }
 
 pub(crate) async fn connect(address: SocketAddr) -> FlightSqlServiceClient<Channel> {

@@ -1,7 +1,6 @@
 //! A disk that is full, or fails: rows 12 and 14 of the faults that the project answers for.
 
-use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
-use std::time::Duration;
+use damson_tests::processes::{ProcessCluster, Setup, Shell};
 
 /// The system's numbers.
 const EIO: i32 = 5;

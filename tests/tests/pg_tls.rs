@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 
 /// The files of a certificate for this host, which is its own authority, and what trusts it.
 pub(crate) struct Certificate {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     key: PathBuf,
     trusted: CertificateDer<'static>,
 }
@@ -34,7 +34,12 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// Another one in the same place, or the first.
     pub(crate) fn make(directory: &Path) -> Self {
-        let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        Self::make_for(&["localhost", "127.0.0.1"], directory)
+    }
+
+    /// Of other names.
+    pub(crate) fn make_for(hosts: &[&str], directory: &Path) -> Self {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let made = rcgen::generate_simple_self_signed(hosts).expect("a certificate");
         let (path, key) = (directory.join("clients.pem"), directory.join("clients.key"));
         // For a moment they do not belong together.
@@ -53,6 +58,13 @@ impl Certificate {
     /// A client that trusts nothing else.
     pub(crate) fn client(&self) -> Tls {
         self.client_of(&TLS13)
+    }
+
+    /// A client that speaks HTTP/2.
+    pub(crate) fn http2_client(&self) -> TlsConnector {
+        let mut config = ClientConfig::clone(&self.client().config);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        TlsConnector::from(Arc::new(config))
     }
 
     fn client_of(&self, version: &'static SupportedProtocolVersion) -> Tls {
@@ -145,21 +157,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Encrypted<S> {
     }
 }
 
-struct Scene {
-    directory: TempDir,
-    cluster: ProcessCluster,
-    certificate: Certificate,
+/// A master with rules, a password of its administrator and a certificate for clients.
+pub(crate) struct Scene {
+    pub(crate) directory: TempDir,
+    pub(crate) cluster: ProcessCluster,
+    pub(crate) certificate: Certificate,
 }
 
 impl Scene {
-    fn start(rules: &str) -> Self {
+    pub(crate) fn start(rules: &str) -> Self {
+        Self::start_as(&["localhost", "127.0.0.1"], 1, rules)
+    }
+
+    /// With a certificate of these names, and so many segments.
+    pub(crate) fn start_as(hosts: &[&str], segments: usize, rules: &str) -> Self {
         let (directory, mut master_arguments) = admin_password();
         let path = directory.path().join("hba.conf");
         fs::write(&path, rules).expect("room");
         master_arguments.extend(["--hba-file".to_owned(), path.display().to_string()]);
-        let certificate = Certificate::make(directory.path());
+        let certificate = Certificate::make_for(hosts, directory.path());
         master_arguments.extend(certificate.options());
-        let cluster = ProcessCluster::start_with(Setup { segments: 1, master_arguments, ..Setup::default() });
+        let cluster = ProcessCluster::start_with(Setup { segments, master_arguments, ..Setup::default() });
         Scene { directory, cluster, certificate }
     }
 

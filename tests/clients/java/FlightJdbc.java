@@ -10,7 +10,8 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /**
- * What a JDBC user does, through the Arrow Flight SQL driver. Argument: the port. Needs the table
+ * What a JDBC user does, through the Arrow Flight SQL driver. Arguments: the port, and the
+ * URL's parameters if they are not those of a server without TLS that lets everybody in. Needs the table
  * {@code t (k int PRIMARY KEY, w text)}, empty. Prints a line for each step that went well, and fails at the first that did not.
  */
 public class FlightJdbc {
@@ -19,7 +20,7 @@ public class FlightJdbc {
 
     public static void main(String[] arguments) {
         try {
-            run(arguments[0]);
+            run(arguments[0], arguments.length > 1 ? arguments[1] : "useEncryption=false&user=jdbc&password=any");
         } catch (Throwable failure) {
             failure.printStackTrace();
             System.exit(1);
@@ -27,7 +28,7 @@ public class FlightJdbc {
         System.exit(0);
     }
 
-    private static void run(String port) throws Exception {
+    private static void run(String port, String parameters) throws Exception {
         // Nothing here takes long: what hangs must not take the other tests' time.
         Thread watchdog = new Thread(() -> {
             try {
@@ -41,7 +42,7 @@ public class FlightJdbc {
         watchdog.setDaemon(true);
         watchdog.start();
 
-        String url = "jdbc:arrow-flight-sql://127.0.0.1:" + port + "?useEncryption=false&user=jdbc&password=any";
+        String url = "jdbc:arrow-flight-sql://127.0.0.1:" + port + "?" + parameters;
         try (Connection connection = DriverManager.getConnection(url)) {
             DatabaseMetaData metadata = connection.getMetaData();
             equal("Damson", metadata.getDatabaseProductName(), "product");

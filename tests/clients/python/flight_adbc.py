@@ -1,7 +1,9 @@
-"""What a user of ADBC's Flight SQL driver does. Argument: the port. Needs the table a (k int PRIMARY KEY, w text), empty.
+"""What a user of ADBC's Flight SQL driver does. Arguments: the port, and for a server with TLS the file of its certificate, with
+user and password in the environment. Needs the table a (k int PRIMARY KEY, w text), empty.
 
 Prints a line for each step that went well, and fails at the first that did not."""
 
+import os
 import sys
 
 import adbc_driver_flightsql.dbapi as flight
@@ -32,8 +34,13 @@ def value(cursor, sql):
     return cursor.fetchone()[0]
 
 
+options = {"username": os.environ.get("DAMSON_USER", "adbc"), "password": os.environ.get("DAMSON_PASSWORD", "any")}
 uri = f"grpc://127.0.0.1:{sys.argv[1]}"
-with flight.connect(uri, db_kwargs={"username": "adbc", "password": "any"}, autocommit=True) as connection:
+if len(sys.argv) > 2:
+    uri = f"grpc+tls://127.0.0.1:{sys.argv[1]}"
+    with open(sys.argv[2]) as certificate:
+        options["adbc.flight.sql.client_option.tls_root_certs"] = certificate.read()
+with flight.connect(uri, db_kwargs=options, autocommit=True) as connection:
     with connection.cursor() as cursor:
         equal(1, value(cursor, "SELECT 1"), "SELECT 1")
         print("passed connect")
@@ -98,7 +105,7 @@ with flight.connect(uri, db_kwargs={"username": "adbc", "password": "any"}, auto
         equal(INGESTED, cursor.adbc_ingest("t", reader, mode="create", db_schema_name="made"), "rows of a reader")
         equal(INGESTED, value(cursor, "SELECT count(*) FROM made.t"), "rows in a schema")
 
-with flight.connect(uri, db_kwargs={"username": "adbc", "password": "any"}) as connection:
+with flight.connect(uri, db_kwargs=options) as connection:
     with connection.cursor() as cursor:
         equal(10, cursor.adbc_ingest("undone", few, mode="create"), "rows of a transaction")
         equal(10, value(cursor, "SELECT count(*) FROM undone"), "rows that the transaction sees")

@@ -1,7 +1,6 @@
 //! Processes that end, and disks that are full, in the middle of a backup or a restore.
 
-use damson_tests::processes::{ProcessCluster, Setup, wait_for};
-use std::time::Duration;
+use damson_tests::processes::{ProcessCluster, Setup};
 
 const ENOSPC: i32 = 28;
 

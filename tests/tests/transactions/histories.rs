@@ -3,7 +3,7 @@
 use damson_tests::TestCluster;
 use damson_tests::history::{Campaign, ClientOrder, Level, ProcessCampaign, take_over};
 use damson_tests::postgres::PostgresServer;
-use damson_tests::processes::{ProcessCluster, Setup, wait_for};
+use damson_tests::processes::{ProcessCluster, Setup};
 use damson_tests::random::seed_from_env;
 use std::time::Duration;
 

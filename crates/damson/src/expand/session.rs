@@ -16,7 +16,7 @@ impl Session {
     /// # Errors
     /// No server that can be reached.
     pub(super) async fn open(server: &Server) -> Result<Self, Failure> {
-        Ok(Session(Connection::open(&server.url, &server.user).await?))
+        Ok(Session(server.connect().await?))
     }
 
     /// Runs a command; in a new session, if the server has ended this one, as it does after a day, its own `idle_session_timeout`, or a

@@ -1,6 +1,5 @@
 //! `damson backup`.
 
-use super::connection::Connection;
 use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::TableOutput;
@@ -40,7 +39,7 @@ pub fn backup(args: &BackupArgs) -> ExitCode {
 
 async fn list(args: &BackupArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::install().map_err(Failure::from)?;
-    let mut connection = Connection::open(&args.server.url, &args.server.user).await?;
+    let mut connection = args.server.connect().await?;
     let mut output = TableOutput::new(io::stdout(), false);
     let statement = format!("SHOW BACKUPS IN {}", quoted(&args.to));
     let listed = run_statement(&mut connection, &statement, &mut output, &mut interrupt).await;

@@ -7,6 +7,7 @@ use super::output::{Output, TableOutput};
 use super::run::run as run_statement;
 use super::say::say;
 use super::sizes::size;
+use super::tls::TlsArgs;
 use super::{failed, failed_with};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema};
@@ -29,6 +30,8 @@ pub struct CheckArgs {
     /// The user; any will do.
     #[arg(long, env = "USER", default_value = "damson")]
     user: String,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// Runs the check to its end.
@@ -45,7 +48,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
 
 async fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let mut interrupt = Interrupt::install().map_err(Failure::from)?;
-    let mut connection = Connection::open(&args.url, &args.user).await?;
+    let mut connection = Connection::open(&args.url, &args.user, &args.tls).await?;
     let files = files(&mut connection).await?;
     eprintln!("Checking {files} …");
     let mut problems = Problems { output: TableOutput::new(io::stdout(), false), schema: None, rows: 0 };

@@ -1,6 +1,8 @@
 //! The shell's end of Flight SQL.
 
+use super::address::Address;
 use super::failure::{Failure, root};
+use super::tls::{TlsArgs, Trust, distrust};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
@@ -11,11 +13,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use damson_master::flight_sql::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, CommandReport, StatementInfo};
 use futures::{StreamExt, stream};
+use hyper_util::rt::TokioIo;
 use prost::Message;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tonic::Request;
+use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a cancel or a farewell may keep the user.
@@ -23,6 +29,11 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Windows for results in bulk over links with a delay.
 const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+
+/// What is spoken under TLS, by its name (ALPN).
+const ALPN_HTTP2: &[u8] = b"h2";
+/// Of addresses with TLS that name no port.
+const HTTPS_PORT: u16 = 443;
 
 /// The header of logins and of all that follows.
 const AUTHORIZATION: &str = "authorization";
@@ -34,6 +45,7 @@ const PASSWORD_VARIABLE: &str = "DAMSON_PASSWORD";
 pub(crate) struct Connection {
     url: String,
     user: String,
+    tls: TlsArgs,
     client: FlightSqlServiceClient<Channel>,
     /// The session's number, once a statement was planned.
     session: Arc<OnceLock<u64>>,
@@ -44,11 +56,11 @@ impl Connection {
     /// several of these with commas between: masters of which one is active.
     ///
     /// # Errors
-    /// A URL that is none, or no server that can be reached.
-    pub(crate) async fn open(url: &str, user: &str) -> Result<Self, Failure> {
+    /// A URL that is none, no server that can be reached, or one that has not the certificate that it should.
+    pub(crate) async fn open(url: &str, user: &str, tls: &TlsArgs) -> Result<Self, Failure> {
         let mut failures = vec![];
-        for server in servers(url)? {
-            match Connection::open_one(&server, user).await {
+        for server in Address::all(url)? {
+            match Connection::open_one(&server, user, tls).await {
                 Ok(connection) => return Ok(Connection { url: url.into(), ..connection }),
                 Err(Failure::Unreachable(failure)) => failures.push(failure),
                 Err(failure) => return Err(failure),
@@ -57,23 +69,35 @@ impl Connection {
         Err(Failure::Unreachable(failures.join("; ")))
     }
 
-    async fn open_one(url: &str, user: &str) -> Result<Self, Failure> {
-        let endpoint = Endpoint::from_shared(http_url(url)?)
-            .map_err(|e| Failure::Connection(format!("{url} is no address: {e}")))?
+    async fn open_one(address: &Address, user: &str, tls: &TlsArgs) -> Result<Self, Failure> {
+        let url = &address.url;
+        let no_address = |e: &dyn std::fmt::Display| Failure::Connection(format!("{url} is no address: {e}"));
+        let trust = if address.is_encrypted(tls)? { Some(Trust::load(tls, ALPN_HTTP2)?) } else { None };
+        let endpoint = Endpoint::from_shared(format!("http://{}", address.authority))
+            .map_err(|e| no_address(&e))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(10));
-        let channel = endpoint.connect().await;
-        let channel = channel.map_err(|e| Failure::Unreachable(format!("cannot connect to {url}: {}", root(&e))))?;
+        let channel = match trust {
+            None => endpoint.connect().await,
+            Some(trust) => {
+                let origin = format!("https://{}", address.authority).parse::<Uri>().map_err(|e| no_address(&e))?;
+                connect_encrypted(endpoint.origin(origin.clone()), &origin, trust).await
+            }
+        };
+        let channel = channel.map_err(|e| match distrust(&e) {
+            Some(why) => Failure::Connection(format!("cannot connect to {url}: {why}")),
+            None => Failure::Unreachable(format!("cannot connect to {url}: {}", root(&e))),
+        })?;
         let mut inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
         let token = log_in(&mut inner, user, &password).await?;
         let mut client = FlightSqlServiceClient::new_from_inner(inner);
         client.set_token(token);
-        Ok(Connection { url: url.into(), user: user.into(), client, session: Arc::default() })
+        Ok(Connection { url: url.clone(), user: user.into(), tls: tls.clone(), client, session: Arc::default() })
     }
 
     /// A new session with the same server, when it forgot this one.
@@ -81,7 +105,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`].
     pub(crate) async fn reopen(&mut self) -> Result<(), Failure> {
-        *self = Connection::open(&self.url, &self.user).await?;
+        *self = Connection::open(&self.url, &self.user, &self.tls).await?;
         Ok(())
     }
 
@@ -90,7 +114,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`].
     pub(crate) async fn another(&self) -> Result<Self, Failure> {
-        Connection::open(&self.url, &self.user).await
+        Connection::open(&self.url, &self.user, &self.tls).await
     }
 
     /// The session's number, which system tables call `pid`; None until a statement was planned.
@@ -104,6 +128,10 @@ impl Connection {
 
     pub(crate) fn user(&self) -> &str {
         &self.user
+    }
+
+    pub(crate) fn tls(&self) -> &TlsArgs {
+        &self.tls
     }
 
     pub(crate) fn has_several_servers(&self) -> bool {
@@ -203,6 +231,21 @@ impl Rows {
     }
 }
 
+/// A channel whose connections have TLS, each of which is made when the one before is lost.
+async fn connect_encrypted(endpoint: Endpoint, origin: &Uri, trust: Trust) -> Result<Channel, tonic::transport::Error> {
+    let host: Arc<str> = origin.host().unwrap_or_default().into();
+    let port = origin.port_u16().unwrap_or(HTTPS_PORT);
+    let connector = service_fn(move |_: Uri| {
+        let (host, trust) = (Arc::clone(&host), trust.clone());
+        async move {
+            let stream = TcpStream::connect((host.trim_start_matches('[').trim_end_matches(']'), port)).await?;
+            stream.set_nodelay(true)?;
+            trust.connect(&host, stream).await.map(TokioIo::new)
+        }
+    });
+    endpoint.connect_with_connector(connector).await
+}
+
 /// The session's token. Unlike arrow-flight's `handshake`, whose error is one text, it tells the server's words in their
 /// parts.
 ///
@@ -215,47 +258,4 @@ async fn log_in(client: &mut FlightServiceClient<Channel>, user: &str, password:
     let answer = client.handshake(request).await?;
     let bearer = answer.metadata().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     bearer.map(str::to_owned).ok_or_else(|| Failure::Connection("the server gave no session".into()))
-}
-
-/// The URLs of each host of a URL.
-fn servers(url: &str) -> Result<Vec<String>, Failure> {
-    let (scheme, addresses) = url.split_once("://").unwrap_or(("flight", url));
-    let servers = addresses.split(',').map(|address| format!("{scheme}://{}", address.trim()));
-    // One that is no address is told before any is tried.
-    servers.map(|server| http_url(&server).map(|_| server)).collect()
-}
-
-/// gRPC's name of the address.
-fn http_url(url: &str) -> Result<String, Failure> {
-    let (scheme, address) = url.split_once("://").unwrap_or(("flight", url));
-    match scheme {
-        "flight" | "grpc" | "grpc+tcp" | "http" if !address.trim_end_matches('/').is_empty() => {
-            Ok(format!("http://{}", address.trim_end_matches('/')))
-        }
-        _ => Err(Failure::Connection(format!(
-            "{url} is no address: flight://HOST:PORT is one, or flight://HOST:PORT,HOST:PORT"
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{http_url, servers};
-
-    #[test]
-    fn several_servers() {
-        let found = servers("flight://a:1, b:2").unwrap();
-        assert_eq!(found, ["flight://a:1", "flight://b:2"]);
-        assert!(servers("flight://a:1,").is_err() && servers("postgres://a,b").is_err());
-    }
-
-    #[test]
-    fn addresses() {
-        assert_eq!(http_url("flight://127.0.0.1:50051").unwrap(), "http://127.0.0.1:50051");
-        assert_eq!(http_url("localhost:1/").unwrap(), "http://localhost:1");
-        assert_eq!(http_url("grpc+tcp://[::1]:50051").unwrap(), "http://[::1]:50051");
-        for url in ["postgres://x", "flight://", ""] {
-            assert!(http_url(url).is_err(), "{url}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! `damson sql`: the shell, over Flight SQL.
 
+mod address;
 mod backup;
 mod block;
 mod check;
@@ -21,6 +22,7 @@ mod shell;
 mod sink;
 mod sizes;
 mod titled;
+mod tls;
 mod transfer;
 mod variables;
 mod waiting;
@@ -44,6 +46,7 @@ use shell::{Shell, Stop};
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tls::TlsArgs;
 use variables::Variables;
 
 /// As after a Ctrl-C: 128 + SIGINT.
@@ -58,6 +61,8 @@ pub struct SqlArgs {
     /// The user, whose password is in the environment variable DAMSON_PASSWORD, if one is asked for.
     #[arg(long, env = "USER", default_value = "damson")]
     user: String,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Statements to run (may be repeated); then the shell ends.
     #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
     commands: Vec<String>,
@@ -87,7 +92,7 @@ pub fn run(args: SqlArgs) -> ExitCode {
     }
     let opened = runtime.block_on(async {
         let interrupt = Interrupt::install().map_err(Failure::from)?;
-        let connection = Connection::open(&args.url, &args.user).await?;
+        let connection = Connection::open(&args.url, &args.user, &args.tls).await?;
         Ok::<_, Failure>(Shell::new(connection, interrupt, args.format, variables))
     });
     let mut shell = match opened {

@@ -223,8 +223,9 @@ impl Shell {
     async fn connect(&mut self, url: Option<&str>, user: Option<&str>) -> Result<(), Stop> {
         let url = url.unwrap_or(self.connection.url()).to_owned();
         let user = user.unwrap_or(self.connection.user()).to_owned();
+        let tls = self.connection.tls().clone();
         let opened = tokio::select! {
-            opened = Connection::open(&url, &user) => opened,
+            opened = Connection::open(&url, &user, &tls) => opened,
             () = self.interrupt.pressed() => Err(Failure::Interrupted),
         };
         match opened {

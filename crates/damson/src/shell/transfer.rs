@@ -7,6 +7,7 @@ use super::output::Output;
 use super::quoted;
 use super::run::run_with;
 use super::sizes::size;
+use super::tls::TlsArgs;
 use super::waiting::{News, Waiting};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -28,6 +29,18 @@ pub(crate) struct Server {
     /// The user; any will do.
     #[arg(long, env = "USER", default_value = "damson")]
     pub user: String,
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+impl Server {
+    /// A session.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
+        Connection::open(&self.url, &self.user, &self.tls).await
+    }
 }
 
 /// What BACKUP or RESTORE did.
@@ -68,7 +81,7 @@ pub(crate) fn tables(count: u64) -> String {
 /// The server's, or Ctrl-C.
 pub(super) async fn transfer(server: &Server, command: &str, place: &str, statement: &str) -> Result<Done, Failure> {
     let mut interrupt = Interrupt::install().map_err(Failure::from)?;
-    let mut connection = Connection::open(&server.url, &server.user).await?;
+    let mut connection = server.connect().await?;
     let (mut row, news, began) = (OneRow::default(), News::default(), Instant::now());
     let waiting = Waiting::with_news(news.clone());
     let ran = tokio::select! {
@@ -92,7 +105,7 @@ async fn ask_forever(server: &Server, command: &str, place: &str, news: &News) -
     loop {
         tokio::time::sleep(ASK_EVERY).await;
         if session.is_none() {
-            session = Connection::open(&server.url, &server.user).await.ok();
+            session = server.connect().await.ok();
         }
         let Some(connection) = &mut session else { continue };
         match ask(connection, &progress).await {
