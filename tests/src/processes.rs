@@ -218,7 +218,7 @@ impl ShellRun {
     }
 }
 
-/// `damson sql`, connected to one Flight SQL port.
+/// `damson sql`, connected to one port, of Flight SQL unless it says otherwise.
 #[derive(Debug, Clone)]
 pub struct Shell {
     url: String,
@@ -227,6 +227,11 @@ pub struct Shell {
 impl Shell {
     pub fn new(flight_port: u16) -> Self {
         Shell { url: format!("flight://127.0.0.1:{flight_port}") }
+    }
+
+    /// Over the PostgreSQL protocol.
+    pub fn of_postgres(address: SocketAddr) -> Self {
+        Shell { url: format!("postgresql://{address}") }
     }
 
     pub fn url(&self) -> &str {
@@ -482,6 +487,11 @@ impl ProcessCluster {
                 Shell { url: format!("flight://{},{}", ports[0], ports[1]) }
             }
         }
+    }
+
+    /// Over the PostgreSQL protocol of the master.
+    pub fn postgres_shell(&self) -> Shell {
+        Shell::of_postgres(self.postgres_address())
     }
 
     /// As [`ProcessCluster::shell`]; where there are two masters, one that asks either of them first.

@@ -42,6 +42,7 @@ mod roles;
 mod secrets;
 mod sessions;
 mod shell;
+mod shell_postgres;
 mod slt;
 mod sort_key;
 mod spill;

@@ -40,11 +40,13 @@ fn backslash_commands_of_the_shell() {
     let place = place.display().to_string();
     shell.execute(&format!("CREATE EXTERNAL TABLE ext (a int) LOCATION ('{place}') FORMAT 'csv'"));
 
-    lists(&shell);
-    descriptions(&shell, &place);
-    words_and_files(&shell, &cluster.directory().join("out").display().to_string());
-    others(&shell);
-    variables(&shell);
+    for shell in [shell, cluster.postgres_shell()] {
+        lists(&shell);
+        descriptions(&shell, &place);
+        words_and_files(&shell, &cluster.directory().join("out").display().to_string());
+        others(&shell);
+        variables(&shell);
+    }
 }
 
 fn lists(shell: &Shell) {

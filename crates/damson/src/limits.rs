@@ -29,6 +29,12 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
 pub(crate) const RETRY_LAST: Duration = Duration::from_secs(2);
 
+/// A server that clients cannot reach in so long is not there.
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+
+/// A message of a server of the PostgreSQL protocol, to the shell: a row has 1 GiB at most.
+pub(crate) const SQL_MESSAGE_BYTES_MAX: usize = (1 << 30) + (1 << 20);
+
 /// Statements that run when the process is told to stop have so long to end.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(5);
 

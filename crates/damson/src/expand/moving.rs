@@ -274,7 +274,7 @@ async fn expand(session: &mut Session, name: &str, cancel: &CancellationToken) -
     let reply = tokio::select! {
         reply = &mut fetch => reply?,
         () = cancel.cancelled() => {
-            canceller.cancel(&planned.info).await;
+            canceller.cancel(&planned).await;
             // It may have been committed already: only its answer tells.
             match tokio::time::timeout(EXPAND_CANCEL, fetch).await {
                 Ok(reply) => reply?,

@@ -48,7 +48,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
 
 async fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let mut interrupt = Interrupt::install().map_err(Failure::from)?;
-    let mut connection = Connection::open(&args.url, &args.user, &args.tls).await?;
+    let mut connection = Connection::open_flight(&args.url, &args.user, &args.tls).await?;
     let files = files(&mut connection).await?;
     eprintln!("Checking {files} …");
     let mut problems = Problems { output: TableOutput::new(io::stdout(), false), schema: None, rows: 0 };

@@ -1,42 +1,14 @@
-//! The shell's end of Flight SQL.
+//! A session with a server, over the protocol that its address names.
 
-use super::address::Address;
-use super::failure::{Failure, root};
-use super::tls::{TlsArgs, Trust, distrust};
+use super::address::{Address, Addresses, Protocol};
+use super::failure::Failure;
+use super::flight::{self, FlightClient};
+use super::postgres::{self, PostgresClient};
+use super::tls::TlsArgs;
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
-use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
-use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo, HandshakeRequest, Ticket};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use damson_master::flight_sql::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, CommandReport, StatementInfo};
-use futures::{StreamExt, stream};
-use hyper_util::rt::TokioIo;
-use prost::Message;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tonic::Request;
-use tonic::codegen::http::Uri;
-use tonic::transport::{Channel, Endpoint};
-use tower::service_fn;
+use arrow::datatypes::Schema;
+use damson_master::flight_sql::protocol::CommandReport;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a cancel or a farewell may keep the user.
-const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
-/// Windows for results in bulk over links with a delay.
-const STREAM_WINDOW_BYTES: u32 = 16 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
-
-/// What is spoken under TLS, by its name (ALPN).
-const ALPN_HTTP2: &[u8] = b"h2";
-/// Of addresses with TLS that name no port.
-const HTTPS_PORT: u16 = 443;
-
-/// The header of logins and of all that follows.
-const AUTHORIZATION: &str = "authorization";
 /// Where the password is: neither in the arguments nor in the URL, which others see.
 const PASSWORD_VARIABLE: &str = "DAMSON_PASSWORD";
 
@@ -46,22 +18,28 @@ pub(crate) struct Connection {
     url: String,
     user: String,
     tls: TlsArgs,
-    client: FlightSqlServiceClient<Channel>,
-    /// The session's number, once a statement was planned.
-    session: Arc<OnceLock<u64>>,
+    client: Client,
+}
+
+#[derive(Clone)]
+enum Client {
+    Flight(Box<FlightClient>),
+    Postgres(Box<PostgresClient>),
 }
 
 impl Connection {
-    /// Connects and logs in, by the password of the environment if there is one. `url` is `flight://host:port`, or has
-    /// several of these with commas between: masters of which one is active.
+    /// Connects and logs in, by the password of the environment if there is one. `url` is `flight://host:port` or `postgresql://host:port`, or
+    /// has several of these with commas between: masters of which one is active. A user that it names comes before `user`.
     ///
     /// # Errors
     /// A URL that is none, no server that can be reached, or one that has not the certificate that it should.
     pub(crate) async fn open(url: &str, user: &str, tls: &TlsArgs) -> Result<Self, Failure> {
+        let Addresses { url, user: named, all } = Addresses::parse(url)?;
+        let user = named.unwrap_or_else(|| user.to_owned());
         let mut failures = vec![];
-        for server in Address::all(url)? {
-            match Connection::open_one(&server, user, tls).await {
-                Ok(connection) => return Ok(Connection { url: url.into(), ..connection }),
+        for address in all {
+            match Client::open(&address, &user, tls).await {
+                Ok(client) => return Ok(Connection { url, user, tls: tls.clone(), client }),
                 Err(Failure::Unreachable(failure)) => failures.push(failure),
                 Err(failure) => return Err(failure),
             }
@@ -69,35 +47,16 @@ impl Connection {
         Err(Failure::Unreachable(failures.join("; ")))
     }
 
-    async fn open_one(address: &Address, user: &str, tls: &TlsArgs) -> Result<Self, Failure> {
-        let url = &address.url;
-        let no_address = |e: &dyn std::fmt::Display| Failure::Connection(format!("{url} is no address: {e}"));
-        let trust = if address.is_encrypted(tls)? { Some(Trust::load(tls, ALPN_HTTP2)?) } else { None };
-        let endpoint = Endpoint::from_shared(format!("http://{}", address.authority))
-            .map_err(|e| no_address(&e))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(10));
-        let channel = match trust {
-            None => endpoint.connect().await,
-            Some(trust) => {
-                let origin = format!("https://{}", address.authority).parse::<Uri>().map_err(|e| no_address(&e))?;
-                connect_encrypted(endpoint.origin(origin.clone()), &origin, trust).await
-            }
-        };
-        let channel = channel.map_err(|e| match distrust(&e) {
-            Some(why) => Failure::Connection(format!("cannot connect to {url}: {why}")),
-            None => Failure::Unreachable(format!("cannot connect to {url}: {}", root(&e))),
-        })?;
-        let mut inner = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
-        let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
-        let token = log_in(&mut inner, user, &password).await?;
-        let mut client = FlightSqlServiceClient::new_from_inner(inner);
-        client.set_token(token);
-        Ok(Connection { url: url.clone(), user: user.into(), tls: tls.clone(), client, session: Arc::default() })
+    /// As [`Connection::open`], for commands that need what the shell does not: types of values.
+    ///
+    /// # Errors
+    /// Those of [`Connection::open`]; an address of the PostgreSQL protocol.
+    pub(crate) async fn open_flight(url: &str, user: &str, tls: &TlsArgs) -> Result<Self, Failure> {
+        if Addresses::parse(url)?.all.iter().any(|address| address.protocol == Protocol::Postgres) {
+            let message = format!("{url} is an address of the PostgreSQL protocol, and this command speaks Flight SQL");
+            return Err(Failure::Connection(format!("{message}: --url flight://HOST:PORT")));
+        }
+        Connection::open(url, user, tls).await
     }
 
     /// A new session with the same server, when it forgot this one.
@@ -105,7 +64,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`].
     pub(crate) async fn reopen(&mut self) -> Result<(), Failure> {
-        *self = Connection::open(&self.url, &self.user, &self.tls).await?;
+        *self = self.another().await?;
         Ok(())
     }
 
@@ -117,9 +76,12 @@ impl Connection {
         Connection::open(&self.url, &self.user, &self.tls).await
     }
 
-    /// The session's number, which system tables call `pid`; None until a statement was planned.
+    /// The session's number, which system tables call `pid`; None until it is known: over Flight SQL, until a statement was planned.
     pub(crate) fn session(&self) -> Option<u64> {
-        self.session.get().copied()
+        match &self.client {
+            Client::Flight(client) => client.session(),
+            Client::Postgres(client) => Some(client.session()),
+        }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -134,70 +96,97 @@ impl Connection {
         &self.tls
     }
 
-    pub(crate) fn has_several_servers(&self) -> bool {
-        self.url.contains(',')
+    /// Whether a server that cannot be reached any more has taken the session with it: another may be there, or the session was the
+    /// connection's.
+    pub(crate) fn goes_with_server(&self) -> bool {
+        self.url.contains(',') || matches!(self.client, Client::Postgres(_))
     }
 
-    /// Plans a statement.
+    /// Plans a statement. The PostgreSQL protocol does so when it is executed.
     ///
     /// # Errors
     /// What the user wrote wrong.
     pub(crate) async fn plan(&mut self, statement: &str) -> Result<Planned, Failure> {
-        let info = self.client.execute(statement.to_owned(), None).await?;
-        let told = serde_json::from_slice::<StatementInfo>(&info.app_metadata).ok();
-        if let Some(session) = told.as_ref().and_then(|told| told.session) {
-            self.session.get_or_init(|| session);
+        match &mut self.client {
+            Client::Flight(client) => client.plan(statement).await.map(Planned::Flight),
+            Client::Postgres(client) => {
+                client.settle().await?;
+                Ok(Planned::Postgres(statement.to_owned()))
+            }
         }
-        let is_update = told.is_some_and(|told| told.is_update);
-        Ok(Planned { info, is_update })
     }
 
     /// Executes a planned statement.
     ///
     /// # Errors
-    /// A command's own; a query's come with its rows.
+    /// A command's own; a query's may come with its rows.
     pub(crate) async fn fetch(&mut self, planned: &Planned) -> Result<Reply, Failure> {
-        let ticket = planned.info.endpoint.first().and_then(|endpoint| endpoint.ticket.clone());
-        let ticket: Ticket = ticket.ok_or_else(|| Failure::Connection("the server gave no ticket".into()))?;
-        let mut messages = self.client.do_get(ticket).await?.into_inner();
-        // A result begins with its schema.
-        let first = messages.next().await.transpose()?;
-        let first = first.ok_or_else(|| Failure::Connection("the result ended before it began".into()))?;
-        let DecodedPayload::Schema(schema) = &first.payload else {
-            return Err(Failure::Connection("the result does not begin with a schema".into()));
-        };
-        if !planned.is_update {
-            return Ok(Reply::Rows(Rows { schema: Arc::clone(schema), messages }));
+        match (&mut self.client, planned) {
+            (Client::Flight(client), Planned::Flight(planned)) => client.fetch(planned).await,
+            (Client::Postgres(client), Planned::Postgres(statement)) => client.execute(statement).await,
+            _ => Err(Failure::Connection("the statement was planned in another session".into())),
         }
-        let report = serde_json::from_slice(&first.app_metadata());
-        report.map(Reply::Command).map_err(|e| Failure::Connection(format!("unreadable answer: {e}")))
+    }
+
+    /// Whether the server knows the session still.
+    ///
+    /// # Errors
+    /// What it says, or that it says nothing.
+    pub(crate) async fn check(&mut self) -> Result<(), Failure> {
+        let planned = self.plan("SELECT 1").await?;
+        match &mut self.client {
+            Client::Flight(_) => Ok(()),
+            Client::Postgres(_) => self.fetch(&planned).await.map(|_| ()),
+        }
     }
 
     /// Tells the server that a statement is not wanted any more. Nothing is lost when it does not hear: the result's
     /// stream is dropped too.
-    pub(crate) async fn cancel(&mut self, info: &FlightInfo) {
-        let body = CancelFlightInfoRequest { info: Some(info.clone()) }.encode_to_vec();
-        self.tell(Action::new(CANCEL_FLIGHT_INFO, body)).await;
+    pub(crate) async fn cancel(&mut self, planned: &Planned) {
+        match (&mut self.client, planned) {
+            (Client::Flight(client), Planned::Flight(planned)) => client.cancel(&planned.info).await,
+            (Client::Postgres(client), _) => client.cancel().await,
+            (Client::Flight(_), Planned::Postgres(_)) => {}
+        }
     }
 
     /// Ends the session.
     pub(crate) async fn close(&mut self) {
-        self.tell(Action::new(CLOSE_SESSION, Vec::new())).await;
+        match &mut self.client {
+            Client::Flight(client) => client.close().await,
+            Client::Postgres(client) => client.close().await,
+        }
     }
+}
 
-    async fn tell(&mut self, action: Action) {
-        match tokio::time::timeout(FAREWELL_TIMEOUT, self.client.do_action(action)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the server did not take a message"),
-            Err(_) => tracing::debug!("the server did not take a message in time"),
+impl Client {
+    async fn open(address: &Address, user: &str, tls: &TlsArgs) -> Result<Self, Failure> {
+        let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
+        match address.protocol {
+            Protocol::Flight => Ok(Client::Flight(FlightClient::open(address, user, &password, tls).await?.into())),
+            Protocol::Postgres => {
+                Ok(Client::Postgres(PostgresClient::open(address, user, &password, tls).await?.into()))
+            }
         }
     }
 }
 
 /// A statement that can be executed once.
-pub(crate) struct Planned {
-    pub info: FlightInfo,
-    pub is_update: bool,
+pub(crate) enum Planned {
+    Flight(flight::Planned),
+    /// Its text.
+    Postgres(String),
+}
+
+impl Planned {
+    /// Whether, once it is cancelled, an answer is to be waited for: only that tells whether it was done, and over the PostgreSQL protocol
+    /// it comes before all others.
+    pub(crate) fn is_answered(&self) -> bool {
+        match self {
+            Planned::Flight(planned) => planned.is_update,
+            Planned::Postgres(_) => true,
+        }
+    }
 }
 
 /// What a statement gives.
@@ -206,15 +195,30 @@ pub(crate) enum Reply {
     Command(CommandReport),
 }
 
-/// A query's rows. Dropping it cancels the query.
-pub(crate) struct Rows {
-    schema: SchemaRef,
-    messages: FlightDataDecoder,
+/// A query's rows. Over Flight SQL dropping it cancels the query.
+pub(crate) enum Rows {
+    Flight(Box<flight::Rows>),
+    Postgres(postgres::Rows),
+}
+
+impl From<flight::Rows> for Rows {
+    fn from(rows: flight::Rows) -> Self {
+        Rows::Flight(Box::new(rows))
+    }
+}
+
+impl From<postgres::Rows> for Rows {
+    fn from(rows: postgres::Rows) -> Self {
+        Rows::Postgres(rows)
+    }
 }
 
 impl Rows {
     pub(crate) fn schema(&self) -> &Schema {
-        &self.schema
+        match self {
+            Rows::Flight(rows) => rows.schema(),
+            Rows::Postgres(rows) => rows.schema(),
+        }
     }
 
     /// The next batch; None at the end.
@@ -222,40 +226,9 @@ impl Rows {
     /// # Errors
     /// The query's.
     pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, Failure> {
-        while let Some(message) = self.messages.next().await.transpose()? {
-            if let DecodedPayload::RecordBatch(batch) = message.payload {
-                return Ok(Some(batch));
-            }
+        match self {
+            Rows::Flight(rows) => rows.next().await,
+            Rows::Postgres(rows) => rows.next().await,
         }
-        Ok(None)
     }
-}
-
-/// A channel whose connections have TLS, each of which is made when the one before is lost.
-async fn connect_encrypted(endpoint: Endpoint, origin: &Uri, trust: Trust) -> Result<Channel, tonic::transport::Error> {
-    let host: Arc<str> = origin.host().unwrap_or_default().into();
-    let port = origin.port_u16().unwrap_or(HTTPS_PORT);
-    let connector = service_fn(move |_: Uri| {
-        let (host, trust) = (Arc::clone(&host), trust.clone());
-        async move {
-            let stream = TcpStream::connect((host.trim_start_matches('[').trim_end_matches(']'), port)).await?;
-            stream.set_nodelay(true)?;
-            trust.connect(&host, stream).await.map(TokioIo::new)
-        }
-    });
-    endpoint.connect_with_connector(connector).await
-}
-
-/// The session's token. Unlike arrow-flight's `handshake`, whose error is one text, it tells the server's words in their
-/// parts.
-///
-/// # Errors
-/// Who is not let in.
-async fn log_in(client: &mut FlightServiceClient<Channel>, user: &str, password: &str) -> Result<String, Failure> {
-    let mut request = Request::new(stream::iter([HandshakeRequest::default()]));
-    let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-    request.metadata_mut().insert(AUTHORIZATION, basic.parse().expect("base64 is ASCII"));
-    let answer = client.handshake(request).await?;
-    let bearer = answer.metadata().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    bearer.map(str::to_owned).ok_or_else(|| Failure::Connection("the server gave no session".into()))
 }

@@ -1,4 +1,4 @@
-//! `damson sql`: the shell, over Flight SQL.
+//! `damson sql`: the shell, over Flight SQL or the PostgreSQL protocol.
 
 mod address;
 mod backup;
@@ -8,11 +8,13 @@ mod connection;
 mod copy_progress;
 mod describe;
 mod failure;
+mod flight;
 mod interactive;
 mod interrupt;
 mod meta;
 mod output;
 mod pattern;
+mod postgres;
 mod restore;
 mod run;
 mod say;
@@ -55,7 +57,7 @@ pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 /// Runs statements, from the command line, from files, or as they are typed.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SqlArgs {
-    /// The server.
+    /// The server: flight://HOST:PORT, or postgresql://HOST:PORT to speak the PostgreSQL protocol.
     #[arg(long, default_value = "flight://127.0.0.1:50051", env = "DAMSON_URL")]
     url: String,
     /// The user, whose password is in the environment variable DAMSON_PASSWORD, if one is asked for.

@@ -54,7 +54,7 @@ pub(super) async fn run_with(
     let done = execute(connection, &planned, output, interrupt, &mut waiting).await;
     waiting.clear();
     if let Err(Failure::Interrupted | Failure::Output(_)) = &done {
-        connection.cancel(&planned.info).await;
+        connection.cancel(&planned).await;
     }
     done
 }
@@ -72,14 +72,15 @@ async fn execute(
     let reply = tokio::select! {
         reply = &mut fetch => reply?,
         () = interrupt.pressed() => {
-            if !planned.is_update {
+            if !planned.is_answered() {
                 return Err(Failure::Interrupted);
             }
-            canceller.cancel(&planned.info).await;
+            canceller.cancel(planned).await;
             // It may have been committed already: only its answer tells.
             match tokio::time::timeout(ANSWER_TIMEOUT, fetch).await {
+                // Of rows there may be more, and nobody wants them.
+                Ok(Ok(Reply::Rows(_)) | Err(_)) => return Err(Failure::Interrupted),
                 Ok(Ok(reply)) => reply,
-                Ok(Err(_)) => return Err(Failure::Interrupted),
                 Err(_) => return Err(Failure::Connection(UNANSWERED.into())),
             }
         }

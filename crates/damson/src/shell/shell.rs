@@ -267,9 +267,9 @@ impl Shell {
 
     /// After an error: a new session if the server forgot this one, or another master took over.
     pub(super) async fn revive(&mut self) {
-        let others = self.connection.has_several_servers();
-        let failure = match self.connection.plan("SELECT 1").await {
-            Err(failure) if failure.is_lost_session() || others && failure.is_lost_server() => {
+        let goes = self.connection.goes_with_server();
+        let failure = match self.connection.check().await {
+            Err(failure) if failure.is_lost_session() || goes && failure.is_lost_server() => {
                 match self.connection.reopen().await {
                     Ok(()) => {
                         self.is_lost = false;

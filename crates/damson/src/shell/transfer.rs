@@ -37,9 +37,9 @@ impl Server {
     /// A session.
     ///
     /// # Errors
-    /// As [`Connection::open`].
+    /// As [`Connection::open_flight`].
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        Connection::open(&self.url, &self.user, &self.tls).await
+        Connection::open_flight(&self.url, &self.user, &self.tls).await
     }
 }
 

@@ -40,9 +40,8 @@ impl<W: Write + Send> JsonOutput<W> {
 
 impl<W: Write + Send> Output for JsonOutput<W> {
     fn begin(&mut self, schema: &Schema) -> io::Result<()> {
-        let column = |field: &arrow::datatypes::FieldRef| {
-            Ok((serde_json::to_string(field.name())?, Kind::of(field.data_type())))
-        };
+        let column =
+            |field: &arrow::datatypes::FieldRef| Ok((serde_json::to_string(field.name())?, Kind::of_field(field)));
         self.columns = schema.fields().iter().map(column).collect::<io::Result<_>>()?;
         self.is_first = true;
         self.out.write_all(b"[")

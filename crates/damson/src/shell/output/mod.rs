@@ -9,6 +9,7 @@ pub(super) use csv::CsvOutput;
 pub(super) use json::JsonOutput;
 pub(crate) use table::TableOutput;
 pub(crate) use texts::Texts;
+pub(super) use texts::number_field;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;

@@ -103,7 +103,7 @@ impl<W: Write + Send> TableOutput<W> {
 impl<W: Write + Send> Output for TableOutput<W> {
     fn begin(&mut self, schema: &Schema) -> io::Result<()> {
         self.names = schema.fields().iter().map(|field| visible(field.name())).collect();
-        self.is_number = schema.fields().iter().map(|field| Kind::of(field.data_type()) == Kind::Number).collect();
+        self.is_number = schema.fields().iter().map(|field| Kind::of_field(field) == Kind::Number).collect();
         self.rows.clear();
         self.count = 0;
         Ok(())

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UnionArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use damson_storage::text::ColumnPrinter;
 use std::io;
@@ -16,8 +16,20 @@ pub(super) enum Kind {
     Other,
 }
 
+/// Metadata of a field whose texts are numbers.
+const NUMBER: &str = "number";
+
+/// A column of numbers as the server has printed them.
+pub(in crate::shell) fn number_field(field: Field) -> Field {
+    field.with_metadata([(NUMBER.to_owned(), String::new())].into())
+}
+
 impl Kind {
-    pub(super) fn of(data_type: &DataType) -> Self {
+    pub(super) fn of_field(field: &Field) -> Self {
+        if field.metadata().contains_key(NUMBER) { Kind::Number } else { Kind::of(field.data_type()) }
+    }
+
+    fn of(data_type: &DataType) -> Self {
         match data_type {
             DataType::Boolean => Kind::Boolean,
             DataType::Dictionary(_, value) => Kind::of(value),
@@ -225,6 +237,7 @@ pub(super) mod tests {
         assert_eq!(Kind::of(&DataType::Decimal128(10, 2)), Kind::Number);
         assert_eq!(Kind::of(&DataType::Boolean), Kind::Boolean);
         assert_eq!(Kind::of(&DataType::Date32), Kind::Other);
-        assert_eq!(Kind::of(&DataType::Utf8), Kind::Other);
+        let text = Field::new("t", DataType::Utf8, true);
+        assert_eq!((Kind::of_field(&text), Kind::of_field(&number_field(text.clone()))), (Kind::Other, Kind::Number));
     }
 }
