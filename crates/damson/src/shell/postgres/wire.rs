@@ -76,7 +76,9 @@ impl Wire {
     /// A connection that ended.
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
         while self.output.has_remaining() {
-            self.stream.write_buf(&mut self.output).await.map_err(lost)?;
+            if self.stream.write_buf(&mut self.output).await.map_err(lost)? == 0 {
+                return Err(lost(io::ErrorKind::WriteZero.into()));
+            }
         }
         self.stream.flush().await.map_err(lost)
     }
