@@ -149,10 +149,109 @@ fn rows_of(tag: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::rows_of;
+    use super::*;
+    use crate::shell::address::Addresses;
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+    use bytes::{BufMut, BytesMut};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
     #[test]
     fn tags_have_numbers() {
         assert_eq!(["INSERT 0 3", "DELETE 12", "CREATE TABLE"].map(rows_of), [3, 12, 0]);
+    }
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = BytesMut::new();
+        bytes.put_u8(kind);
+        bytes.put_u32(body.len() as u32 + 4);
+        bytes.put_slice(body);
+        bytes.to_vec()
+    }
+
+    /// One column `n` of type bigint.
+    fn columns() -> Vec<u8> {
+        message(b'T', b"\0\x01n\0\0\0\0\0\0\0\0\0\0\x14\0\x08\xff\xff\xff\xff\0\0")
+    }
+
+    fn row(value: &str) -> Vec<u8> {
+        let length = (value.len() as u32).to_be_bytes();
+        message(b'D', &[b"\0\x01", &length[..], value.as_bytes()].concat())
+    }
+
+    fn end(tag: &str) -> Vec<u8> {
+        [message(b'C', format!("{tag}\0").as_bytes()), message(b'Z', b"I")].concat()
+    }
+
+    async fn read(stream: &mut TcpStream) -> Vec<u8> {
+        let length = stream.read_u32().await.unwrap() as usize;
+        let mut body = vec![0; length - 4];
+        stream.read_exact(&mut body).await.unwrap();
+        body
+    }
+
+    /// A session of a server that lets everybody in, and answers a statement with each of `answers` in turn; then it goes.
+    async fn session(answers: Vec<Vec<u8>>) -> PostgresClient {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgresql://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(read(&mut stream).await.starts_with(b"\0\x03\0\0user\0ann\0"));
+            let key = message(b'K', b"\0\0\0\x07\0\0\0\x2a");
+            let welcome = [message(b'R', b"\0\0\0\0"), key, message(b'Z', b"I")].concat();
+            stream.write_all(&welcome).await.unwrap();
+            for answer in answers {
+                assert_eq!(stream.read_u8().await.unwrap(), b'Q');
+                read(&mut stream).await;
+                stream.write_all(&answer).await.unwrap();
+            }
+        });
+        let address = &Addresses::parse(&url).unwrap().all[0];
+        PostgresClient::open(address, "ann", "", &TlsArgs::default()).await.unwrap()
+    }
+
+    async fn values(reply: Reply) -> Vec<i64> {
+        let Reply::Rows(mut rows) = reply else { panic!("it is a command") };
+        let mut values = vec![];
+        while let Some(batch) = rows.next().await.unwrap() {
+            values.extend_from_slice(batch.column(0).as_primitive::<Int64Type>().values());
+        }
+        values
+    }
+
+    #[tokio::test]
+    async fn rows_that_nobody_reads_are_not_the_next_statements() {
+        let many: Vec<u8> = (0..20_000).flat_map(|n: i64| row(&n.to_string())).collect();
+        let first = [columns(), many, end("SELECT 20000")].concat();
+        let error = message(b'E', b"VERROR\0C22012\0Mdivision by zero\0\0");
+        let failed = [columns(), row("1"), error, message(b'Z', b"I")].concat();
+        let client = session(vec![first.clone(), first, failed, end("CREATE TABLE")]).await;
+        assert_eq!(client.session(), 7);
+        assert_eq!(values(client.execute("all").await.unwrap()).await, (0..20_000).collect::<Vec<_>>());
+        drop(client.execute("all, and nobody reads them").await.unwrap());
+        let Reply::Rows(mut rows) = client.execute("an error after a row").await.unwrap() else { panic!("rows") };
+        let failure = loop {
+            match rows.next().await {
+                Ok(batch) => assert!(batch.is_some(), "it ends with an error"),
+                Err(failure) => break failure,
+            }
+        };
+        assert_eq!(failure.sqlstate(), Some("22012"));
+        drop(rows);
+        let Reply::Command(report) = client.execute("a command").await.unwrap() else { panic!("no rows") };
+        assert_eq!(report.tag, "CREATE TABLE");
+        assert!(client.execute("nobody is there").await.err().unwrap().is_lost_server());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_message_is_refused() {
+        for (answer, told) in
+            [(b"D\xff\xff\xff\xff".to_vec(), "cannot be read"), (b"D\x7f\xff\xff\xff".to_vec(), "a message of over")]
+        {
+            let client = session(vec![answer]).await;
+            let failure = client.execute("anything").await.err().unwrap().to_string();
+            assert!(failure.contains(told), "{failure}");
+        }
     }
 }
