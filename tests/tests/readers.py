@@ -1,6 +1,7 @@
 """Prints the rows of Parquet files as JSON, a line each, every value as the tests print it: see `render_exact` in tests/src/answer.rs.
+Or, by `encodings`, what their column chunks are encoded in: physical type and encoding.
 
-Usage: readers.py (pyarrow | duckdb) FILE...
+Usage: readers.py (pyarrow | duckdb | encodings) FILE...
 """
 
 import datetime
@@ -82,8 +83,21 @@ def rows_of_duckdb(files):
         yield from connection.execute(f"SELECT {', '.join(columns)} FROM read_parquet('{quoted}')").fetchall()
 
 
+def encodings(files):
+    import pyarrow.parquet as pq
+
+    found = set()
+    for file in files:
+        metadata = pq.ParquetFile(file).metadata
+        for row_group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for chunk in map(row_group.column, range(row_group.num_columns)):
+                found |= {(chunk.physical_type, encoding) for encoding in chunk.encodings}
+    return found
+
+
 def main():
-    rows = {"pyarrow": rows_of_pyarrow, "duckdb": rows_of_duckdb}[sys.argv[1]](sys.argv[2:])
+    printed = {"pyarrow": rows_of_pyarrow, "duckdb": rows_of_duckdb, "encodings": encodings}
+    rows = printed[sys.argv[1]](sys.argv[2:])
     for row in rows:
         print(json.dumps([text(value) for value in row]))
 

@@ -11,6 +11,16 @@ const ROWS: u64 = 12_000;
 
 const READERS: [&str; 2] = ["pyarrow", "duckdb"];
 
+/// What columns of the tables are encoded in, and a reader has to know.
+const ENCODINGS: [(&str, &str); 6] = [
+    ("INT32", "DELTA_BINARY_PACKED"),
+    ("INT64", "DELTA_BINARY_PACKED"),
+    ("INT32", "PLAIN"),
+    ("BYTE_ARRAY", "PLAIN"),
+    ("INT32", "RLE_DICTIONARY"),
+    ("BYTE_ARRAY", "RLE_DICTIONARY"),
+];
+
 /// Every type that a Parquet file has a type for. An interval has none: it is 16 bytes in a table's files, and text in COPY TO's.
 const COLUMNS: &str = "id bigint, flag boolean, small smallint, number int, exact numeric(9,2), longer numeric(18,6), longest numeric(38,10), \
      half real, whole double precision, words text, short varchar(20), bytes bytea, key uuid, day date, moment time, \
@@ -150,6 +160,12 @@ async fn pyarrow_and_duckdb_read_our_files() {
     let all = all.join(" UNION ALL ");
     let wanted = query(&session, &all).await;
     assert_eq!(wanted.len(), options.len() * (ROWS as usize + 1));
+
+    let encodings = read(&python, "encodings", &files(cluster.data_dir()));
+    for (physical_type, encoding) in ENCODINGS {
+        let encoding = [physical_type.to_owned(), encoding.to_owned()];
+        assert!(encodings.contains(&encoding.to_vec()), "no {encoding:?} in {encodings:?}");
+    }
 
     let out = directory.path().join("out");
     let sql = format!("COPY ({all}) TO '{}' (FORMAT parquet)", out.display());
