@@ -21,7 +21,7 @@ use std::fs;
 use std::sync::Arc;
 use support::*;
 
-/// Few enough for one dictionary: where it ends, a page ends early.
+/// The last piece is shorter than the others.
 const ROWS: i64 = 12 * CHUNK_ROWS as i64 + 100;
 
 /// `k` counts and ends with NULLs, `v` is in no order, `t` is as `k` in words.
