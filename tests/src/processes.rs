@@ -20,9 +20,9 @@ use tempfile::TempDir;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Ports of nodes.
 const PORTS: Range<u16> = 12_000..32_000;
-/// Between two looks at a condition.
 /// Files of statements that failed are gone after this time.
 const CLEAN_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(20);
 /// The build that the nodes of a [`ProcessCluster`] say they are.
 pub const BUILD: &str = "test-build-1";

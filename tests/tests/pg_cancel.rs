@@ -209,7 +209,8 @@ async fn what_is_told_of_a_commit_is_so() {
             tokio::time::sleep(after).await;
             cancel.cancel_query(NoTls).await.expect("a request");
         };
-        let sql = format!("INSERT INTO t VALUES ({k})");
+        // What RETURNING names is told after the commit.
+        let sql = format!("INSERT INTO t VALUES ({k}){}", if k % 2 == 0 { "" } else { " RETURNING k" });
         let insert = tokio::time::timeout(ANSWER_MAX, client.simple_query(&sql));
         let (ended, ()) = tokio::join!(insert, request);
         match ended.expect("it ends") {
@@ -236,4 +237,44 @@ async fn what_is_told_of_a_commit_is_so() {
         "{} were done: the requests come at the wrong time",
         done.len()
     );
+}
+
+/// A commit is told even if the client takes so long for its rows that the statement's time is over, or sends a cancel request meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_commit_come_however_late() {
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    const ROWS: i64 = 40_000;
+    let cluster = cluster();
+    let (client, watcher) = (connect(&cluster).await, connect(&cluster).await);
+    client.batch_execute("CREATE TABLE t (k bigint, t text) DISTRIBUTED BY (k)").await.expect("a table");
+    client.batch_execute(&format!("SET statement_timeout = {}", TIMEOUT.as_millis())).await.expect("a setting");
+    // More than sockets hold.
+    let insert =
+        format!("INSERT INTO t SELECT x, repeat('x', 500) FROM generate_series(1, {ROWS}) AS g(x) RETURNING k, t");
+    let mut there = 0;
+    for cancels in [false, true] {
+        let rows = client.query_raw(&insert, Vec::<i64>::new()).await;
+        let told = async {
+            let rows = rows?;
+            futures::pin_mut!(rows);
+            let mut count = i64::from(rows.try_next().await?.is_some());
+            tokio::time::sleep(if cancels { A_WHILE } else { TIMEOUT + A_WHILE }).await;
+            if cancels {
+                client.cancel_token().cancel_query(NoTls).await?;
+            }
+            while rows.try_next().await?.is_some() {
+                count += 1;
+            }
+            Ok::<_, Error>(count)
+        };
+        match told.await {
+            Ok(count) => {
+                assert_eq!(count, ROWS);
+                there += ROWS;
+            }
+            // On a busy machine it may not have been done in time.
+            Err(error) => assert_eq!(sqlstate(&error), "57014", "{error}"),
+        }
+        assert_eq!(count(&watcher, "SELECT count(*) FROM t").await, there, "what is told is so");
+    }
 }

@@ -272,6 +272,7 @@ impl Session {
         let own = self.cancel.lock().child_token();
         let busy = self.activity.begin(text);
         let deadline = Deadline::after(self.statement_timeout());
+        let is_done_first = statement.as_ref().is_ok_and(Statement::is_done_before_its_rows);
         let mut run = self.run(statement, text, parameters, own.clone()).boxed();
         let outcome = tokio::select! {
             outcome = &mut run => outcome?,
@@ -284,7 +285,9 @@ impl Session {
                 Deadline::told(run.await)?
             }
         };
-        Ok(deadline.over(outcome, own, self.own()).during(busy))
+        // What has been committed is told, however long the client takes for it.
+        let outcome = if is_done_first { outcome } else { deadline.over(outcome, own, self.own()) };
+        Ok(outcome.during(busy))
     }
 
     /// One statement of a transaction, which the caller commits. Here and below each kind of statement has a future of its own in a box: all of them

@@ -253,7 +253,7 @@ async fn a_client_that_takes_no_rows_lends_its_place() {
     assert_eq!(ok(&ann, "FETCH 3 FROM c").await.len(), 3);
     let began = Instant::now();
     ok(&ann, "UPDATE t SET v = 1 WHERE k = 1").await;
-    assert!(began.elapsed() < UNUSED_MAX / 2, "it waited for its own cursor: {:?}", began.elapsed());
+    assert!(began.elapsed() < UNUSED_MAX, "it waited for its own cursor: {:?}", began.elapsed());
     assert_eq!(ok(&ann, "FETCH 3 FROM c").await.len(), 3);
     ok(&ann, "COMMIT; BEGIN; DECLARE c CURSOR FOR SELECT * FROM big").await;
     assert_eq!(ok(&ann, "FETCH 3 FROM c").await.len(), 3);

@@ -62,10 +62,13 @@ pub(super) async fn run(
         return report.and_then(|report| report_message(&report)).map_err(|e| status(&e));
     }
     let span = info_span!("flight_sql", session_id = session.id.0);
+    // What has been committed is told, even if a cancel comes before its rows have gone: the session ends the statement, as long as it can be.
+    let is_done_first = sql::parse(&statement.text).is_ok_and(|statement| statement.is_done_before_its_rows());
+    let until = if is_done_first { CancellationToken::new() } else { guard.cancel.clone() };
     let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
-    let work = send_all(query(session, statement, parameters), sender);
+    let work = send_all(query(session, statement, parameters, guard.cancel.clone()), sender);
     let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span)));
-    Ok(until_cancelled(receiver, work, guard))
+    Ok(until_cancelled(receiver, work, guard, until))
 }
 
 /// One of a query's streams. Its schema leaves at once; the first one starts the query.
@@ -76,7 +79,8 @@ pub(super) fn run_stream(session_id: u64, retrieval: Arc<Retrieval>, cpu: &Handl
     let rows = retrieval.rows();
     let work = send_all(encode(stream::once(async move { Ok(rows) }), schema), sender);
     let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span)));
-    until_cancelled(receiver, work, guard)
+    let until = guard.cancel.clone();
+    until_cancelled(receiver, work, guard, until)
 }
 
 async fn send_all(
@@ -159,10 +163,11 @@ fn query(
     session: Shared<Session>,
     statement: Arc<Statement>,
     parameters: Vec<ScalarValue>,
+    cancel: CancellationToken,
 ) -> impl Stream<Item = Result<FlightData, Status>> + Send {
     let promised = promised_schema(&statement);
     let execute = async move {
-        match session.execute(&statement.text, parameters).await? {
+        match session.execute_until(&statement.text, parameters, cancel).await? {
             Outcome::Rows { stream, .. } => Ok(stream),
             Outcome::Command { tag, .. } => Err(internal(format!("a query ended as a command: {tag}"))),
         }
@@ -198,27 +203,31 @@ fn encode(rows: impl Stream<Item = SqlResult<Batches>> + Send + 'static, schema:
     encoder().with_schema(schema).build(batches).map_err(Status::from).boxed()
 }
 
-/// The messages of a task until it ends, or the statement is cancelled. A task that died is an error, never a short
+/// The messages of a task until it ends, or `until`. A task that died is an error, never a short
 /// result.
 fn until_cancelled(
     receiver: mpsc::Receiver<Result<FlightData, Status>>,
     work: AbortOnDropHandle<()>,
     guard: RunGuard,
+    until: CancellationToken,
 ) -> Messages {
-    let next = |state: Option<(mpsc::Receiver<_>, AbortOnDropHandle<()>, RunGuard)>| async move {
-        let (mut receiver, work, guard) = state?;
-        let message = tokio::select! {
-            biased;
-            () = guard.cancel.cancelled() => return Some((Err(status(&SqlError::canceled())), None)),
-            message = receiver.recv() => message,
-        };
-        match message {
-            Some(Ok(message)) => Some((Ok(message), Some((receiver, work, guard)))),
-            Some(Err(error)) => Some((Err(error), None)),
-            None => work.await.err().map(|died| (Err(status(&task_ended(died))), None)),
+    stream::unfold(Some((receiver, work, guard)), move |state| {
+        let until = until.clone();
+        async move {
+            let (mut receiver, work, guard) = state?;
+            let message = tokio::select! {
+                biased;
+                () = until.cancelled() => return Some((Err(status(&SqlError::canceled())), None)),
+                message = receiver.recv() => message,
+            };
+            match message {
+                Some(Ok(message)) => Some((Ok(message), Some((receiver, work, guard)))),
+                Some(Err(error)) => Some((Err(error), None)),
+                None => work.await.err().map(|died| (Err(status(&task_ended(died))), None)),
+            }
         }
-    };
-    stream::unfold(Some((receiver, work, guard)), next).boxed()
+    })
+    .boxed()
 }
 
 #[cfg(test)]
@@ -282,12 +291,13 @@ mod tests {
     #[tokio::test]
     async fn a_cancel_ends_a_result_with_an_error() {
         let (statements, handle, guard) = guard();
+        let until = guard.cancel.clone();
         let (sender, receiver) = mpsc::channel(1);
         let work = tokio::spawn(async move {
             let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
             futures::future::pending::<()>().await;
         });
-        let messages = until_cancelled(receiver, AbortOnDropHandle::new(work), guard);
+        let messages = until_cancelled(receiver, AbortOnDropHandle::new(work), guard, until);
         assert!(statements.cancel(handle));
         let messages: Vec<_> = messages.collect().await;
         assert_eq!(messages.len(), 1);
@@ -298,12 +308,13 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_died_is_an_error() {
         let (_, _, guard) = guard();
+        let until = guard.cancel.clone();
         let (sender, receiver) = mpsc::channel(1);
         let work = tokio::spawn(async move {
             let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
             panic!("of this test");
         });
-        let messages: Vec<_> = until_cancelled(receiver, AbortOnDropHandle::new(work), guard).collect().await;
+        let messages: Vec<_> = until_cancelled(receiver, AbortOnDropHandle::new(work), guard, until).collect().await;
         assert_eq!(messages.len(), 1);
         assert_eq!(messages[0].as_ref().unwrap_err().code(), tonic::Code::Internal);
     }
@@ -312,13 +323,14 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_was_cut_short_is_of_a_master_that_ends() {
         let (_, _, guard) = guard();
+        let until = guard.cancel.clone();
         let (sender, receiver) = mpsc::channel(1);
         let work = tokio::spawn(async move {
             let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
             futures::future::pending::<()>().await;
         });
         work.abort();
-        let messages: Vec<_> = until_cancelled(receiver, AbortOnDropHandle::new(work), guard).collect().await;
+        let messages: Vec<_> = until_cancelled(receiver, AbortOnDropHandle::new(work), guard, until).collect().await;
         let wanted = status(&SqlError::new(SqlState::CANNOT_CONNECT_NOW, "")).code();
         assert_eq!(messages[0].as_ref().unwrap_err().code(), wanted);
     }

@@ -8,7 +8,7 @@ use crate::session::{Outcome, Session};
 use crate::shared::Shared;
 use crate::sql;
 use damson_cluster::SessionId;
-use damson_pg::backend::Messages;
+use damson_pg::backend::{Messages, TransactionState};
 use damson_pg::frontend::Formats;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
@@ -113,11 +113,16 @@ async fn work(
     sender: &mpsc::Sender<SqlResult<Event>>,
 ) -> SqlResult<Done> {
     let Job { text, parameters, formats, told } = job;
-    let kind = sql::parse(&text).map_or("", |statement| statement.name());
+    let statement = sql::parse(&text);
+    let kind = statement.as_ref().map_or("", |statement| statement.name());
+    let is_done_first = statement.is_ok_and(|statement| statement.is_done_before_its_rows());
     let (schema, mut stream) = match session.execute_until(&text, parameters, cancel.clone()).boxed().await? {
         Outcome::Command { tag, notices, .. } => return Ok(Done { tag, notices }),
         Outcome::Rows { schema, stream } => (schema, stream),
     };
+    // What has been committed is told: a cancel request comes too late.
+    let is_committed = is_done_first && session.transaction_state().await == TransactionState::Idle;
+    let cancel = if is_committed { CancellationToken::new() } else { cancel };
     let changed = told.and_then(|told| as_told(&told, &schema));
     send(sender, Event::Columns(changed.clone().unwrap_or(schema))).await?;
     let (mut messages, mut waiting, mut total) = (Messages::default(), 0, 0u64);

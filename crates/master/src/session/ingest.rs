@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 const NOWHERE: usize = 1;
 
 impl Session {
-    /// Runs an ingest as one statement, which others see as `text`, as [`Session::execute_until`] does. Columns are the table's by their names, those that are not sent get
-    /// their defaults. The rows are read as fast as segments take them.
+    /// Runs an ingest as one statement, which others see as `text`, as [`Session::execute_until`] does. Columns are the table's by their names, those
+    /// that are not sent get their defaults. The rows are read as fast as segments take them.
     ///
     /// # Errors
     /// Those of CREATE TABLE, DROP TABLE and INSERT, and what the rows end with. Then nothing has changed.
