@@ -11,7 +11,6 @@ columns add up to, and how long that took from the query's start, without the co
 
 import argparse
 import json
-import threading
 import time
 
 # The same types as the table of Damson's; see cluster.rs.
@@ -79,14 +78,14 @@ class Total:
             self.bytes += batch.nbytes
 
 
-def fetched(seconds, version, totals):
+def fetched(seconds, version, total):
     return {
         "version": version,
         "seconds": seconds,
-        "rows": sum(total.rows for total in totals),
-        "keys": sum(total.keys for total in totals),
-        "arrow_bytes": sum(total.bytes for total in totals),
-        "streams": len(totals),
+        "rows": total.rows,
+        "keys": total.keys,
+        "arrow_bytes": total.bytes,
+        "streams": 1,
         "peak_bytes": peak_bytes(),
     }
 
@@ -98,7 +97,7 @@ def duckdb(arguments):
     total = Total()
     started = time.perf_counter()
     total.drain(connection.sql(arguments.sql).to_arrow_reader())
-    return fetched(time.perf_counter() - started, version, [total])
+    return fetched(time.perf_counter() - started, version, total)
 
 
 def adbc(arguments):
@@ -109,48 +108,17 @@ def adbc(arguments):
     with flight.connect(uri, db_kwargs={"username": "bench", "password": "none"}, autocommit=True) as connection:
         with connection.cursor() as cursor:
             if arguments.parallel:
+                # The driver reads all endpoints at once, and gives their batches one endpoint after the other. Partitions would not do: to open
+                # a second one of a connection ends the first.
                 cursor.execute("SET parallel_retrieve = on")
-                seconds, totals = fetch_endpoints(connection, cursor, arguments.sql)
-            else:
-                total = Total()
-                started = time.perf_counter()
-                cursor.execute(arguments.sql)
-                total.drain(cursor.fetch_record_batch())
-                seconds, totals = time.perf_counter() - started, [total]
-    return fetched(seconds, adbc_driver_flightsql.__version__, totals)
-
-
-def fetch_endpoints(connection, cursor, sql):
-    """Reads each endpoint in a thread of its own: the driver's one reader for all of them would give one after the other."""
-    failures = []
-
-    def drain(total, reader):
-        try:
-            total.drain(reader)
-        except Exception as failure:
-            failures.append(failure)
-
-    # Imports what it needs.
-    Total()
-    started = time.perf_counter()
-    # A connection's calls are made by one thread; what they give belongs to no thread.
-    endpoints, _ = cursor.adbc_execute_partitions(sql)
-    totals = [Total() for _ in endpoints]
-    cursors = [connection.cursor() for _ in endpoints]
-    for endpoint, reading in zip(endpoints, cursors):
-        reading.adbc_read_partition(endpoint)
-    readers = [reading.fetch_record_batch() for reading in cursors]
-    threads = [threading.Thread(target=drain, args=pair) for pair in zip(totals, readers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - started
-    for reading in cursors:
-        reading.close()
-    if failures:
-        raise failures[0]
-    return seconds, totals
+            # Nothing runs yet.
+            streams = len(cursor.adbc_execute_partitions(arguments.sql)[0])
+            total = Total()
+            started = time.perf_counter()
+            cursor.execute(arguments.sql)
+            total.drain(cursor.fetch_record_batch())
+            seconds = time.perf_counter() - started
+    return fetched(seconds, adbc_driver_flightsql.__version__, total) | {"streams": streams}
 
 
 def psycopg(arguments):
