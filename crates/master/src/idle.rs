@@ -2,12 +2,10 @@
 
 use crate::admission::Admission;
 use crate::blocks::Blocks;
+use crate::limits::LOOK_EVERY;
 use crate::sessions::Sessions;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How often they are looked for: what is done comes so much later than it should.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// For as long as the master is there.
 pub(crate) async fn watch_clients_forever(sessions: Arc<Sessions>, blocks: Arc<Blocks>, admission: Arc<Admission>) {

@@ -1,6 +1,7 @@
 //! Waiting for places, and having them.
 
 use super::queue::{Asked, Queue, Ticket};
+use crate::limits::UNUSED_MAX;
 use damson_cluster::SessionId;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -13,12 +14,8 @@ use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
-
-/// A place whose statement waits for its client for so long is given to who waits for one: the client has gone to sleep, or does something else
-/// first, which may need a place.
-const UNUSED_MAX: Duration = Duration::from_secs(10);
 
 /// The places of a master's statements. One a master.
 pub(crate) struct Admission {

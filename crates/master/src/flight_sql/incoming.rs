@@ -3,7 +3,7 @@
 use super::limits::{ACCEPT_AGAIN, TLS_HANDSHAKE};
 use super::peer::ClientAddress;
 use crate::client_tls::{ClientTls, Protocol, TLS_RECORD};
-use crate::postgres::{Openings, Opens};
+use crate::openings::{Openings, Opens};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use std::convert::Infallible;

@@ -1,10 +1,8 @@
 //! What one client, and all of them, may hold.
 
+use crate::limits::OPENINGS_MAX;
 use crate::sessions::SESSIONS_MAX;
 use std::time::Duration;
-
-/// Connections that have not shown who they are yet; of more the oldest is closed without a word.
-pub(super) const OPENINGS_MAX: usize = 1_000;
 
 /// Connections at once: all sessions that there may be, those that open, and as many that close; more are closed without a word.
 pub(super) const ACCEPTED_MAX: usize = SESSIONS_MAX + 2 * OPENINGS_MAX;

@@ -13,12 +13,10 @@ mod encryption;
 mod extended;
 mod limits;
 mod opening;
-mod openings;
 mod parameters;
 mod run;
 mod serve;
 mod simple;
 mod wire;
 
-pub(crate) use openings::{Openings, Opens};
 pub use serve::serve;

@@ -3,9 +3,9 @@
 use super::backends::Backends;
 use super::connection;
 use super::limits::{ACCEPT_AGAIN, ACCEPTED_MAX};
-use super::openings::Openings;
 use crate::client_tls::ClientTls;
 use crate::master::Master;
+use crate::openings::Openings;
 use crate::shared::Shared;
 use std::sync::Arc;
 use tokio::net::TcpListener;

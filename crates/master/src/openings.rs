@@ -1,6 +1,6 @@
 //! Connections that have not shown who they are: there are some, and no more.
 
-use super::limits::OPENINGS_MAX;
+use crate::limits::OPENINGS_MAX;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
