@@ -1,10 +1,13 @@
 //! Sessions that say nothing for too long.
 
 use crate::clients::connect as flight_sql;
+use crate::pg_bytes::{error_of, message, opening, read_to};
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
 use futures::{SinkExt, TryStreamExt};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use tonic::transport::Channel;
@@ -91,6 +94,30 @@ async fn a_client_of_postgresql_that_says_nothing_is_disconnected() {
         }
         assert_eq!(farewell(connection).await, said("25P03", "idle-in-transaction"), "{begin}");
     }
+}
+
+/// Who sends rows finds out that the COPY has failed when more of them are under way; it is idle afterwards all the same.
+#[tokio::test]
+async fn rows_that_come_after_their_copy_has_failed_keep_no_session() {
+    let cluster = ProcessCluster::start(1);
+    cluster.shell().execute("CREATE TABLE u (k int) DISTRIBUTED BY (k)");
+    let mut stream = TcpStream::connect(cluster.postgres_address()).await.expect("it listens");
+    let set = format!("SET idle_session_timeout = '{IDLE}'\0");
+    stream.write_all(&[opening(), message(b'Q', set.as_bytes())].concat()).await.expect("it is read");
+    read_to(&mut stream, Some(b'Z')).await;
+    read_to(&mut stream, Some(b'Z')).await;
+    let copy = [
+        message(b'Q', b"COPY u FROM STDIN\0"),
+        message(b'd', b"no number\n"),
+        message(b'd', b"2\n"),
+        message(b'c', b""),
+        message(b'f', b"enough\0"),
+        message(b'H', b""),
+    ];
+    stream.write_all(&copy.concat()).await.expect("it is read");
+    assert_eq!(error_of(&read_to(&mut stream, Some(b'Z')).await).as_deref(), Some("22P02"));
+    let told = tokio::time::timeout(WITHIN, read_to(&mut stream, None)).await.expect("it is idle");
+    assert_eq!(error_of(&told).as_deref(), Some("57P05"), "{told:?}");
 }
 
 type Flight = FlightSqlServiceClient<Channel>;

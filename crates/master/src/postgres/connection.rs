@@ -243,6 +243,12 @@ pub(super) fn sql_error(malformed: &Malformed) -> SqlError {
     SqlError::new(SqlState(malformed.sqlstate()), malformed.to_string())
 }
 
+/// Whether it is the server's turn after a message of that kind. Outside a COPY nothing follows what a client sends of one: the rows that were
+/// under way when it failed. Flush asks for what is there.
+fn is_asking(kind: u8) -> bool {
+    !matches!(kind, b'd' | b'c' | b'f' | b'H')
+}
+
 /// Runs planning or a command off the threads that serve sockets. Dropping the future aborts it.
 async fn on_cpu<T: Send + 'static>(cpu: &Handle, work: BoxFuture<'static, SqlResult<T>>) -> SqlResult<T> {
     AbortOnDropHandle::new(cpu.spawn(work)).await.map_err(task_ended)?
@@ -286,9 +292,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(message) => message,
                 Err(error) => return self.end(error).await,
             };
-            self.session.hears_client();
             if self.is_skipping && !matches!(kind, b'S' | b'X') {
                 continue;
+            }
+            if is_asking(kind) {
+                self.session.hears_client();
             }
             let request = match Request::parse(kind, &body) {
                 Ok(request) => request,
