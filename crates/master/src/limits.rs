@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Connections to a port that have not shown who they are yet; of more the oldest is closed without a word.
 pub(crate) const OPENINGS_MAX: usize = 1_000;
 
+/// A connection that has not shown who it is for so long is closed.
+pub(crate) const OPENING: Duration = Duration::from_secs(60);
+
 /// How often clients are looked for that say nothing: what is done comes so much later than it should.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 

@@ -1,27 +1,33 @@
 //! Connections of clients, with and without TLS.
 
 use super::limits::{ACCEPT_AGAIN, TLS_HANDSHAKE};
-use super::peer::ClientAddress;
+use super::peer::{ClientAddress, Connection};
 use crate::client_tls::{ClientTls, Protocol, TLS_RECORD};
+use crate::limits::OPENING;
 use crate::openings::{Openings, Opens};
-use futures::StreamExt;
+use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-/// What HTTP/2 is spoken over. It goes on to say where the client is.
+/// What HTTP/2 is spoken over. It goes on to say where the client is, and ends if no call shows in time who it is.
 pub(super) struct ClientSocket {
     stream: Stream,
-    address: ClientAddress,
+    connection: Connection,
+    /// When it has to go, and why. None: its client is known.
+    over: Option<BoxFuture<'static, io::ErrorKind>>,
 }
 
 enum Stream {
@@ -29,21 +35,31 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The listener, and those that have not begun with HTTP/2 yet: of too many the oldest goes.
+/// The listener, and those that have not begun with HTTP/2 yet.
 struct Incoming {
     listener: TcpListener,
     tls: Option<Arc<ClientTls>>,
     openings: Arc<Openings>,
+    opening_max: Duration,
     opening: JoinSet<Option<ClientSocket>>,
 }
 
 /// Connections over which HTTP/2 is to come next. With a certificate, who begins with TLS gets it, and rules say of the others whether they
-/// are let in. Never ends; connections that are not ready when it is dropped are closed.
+/// are let in. Clients that no call has shown are strangers: of too many the oldest goes, and each after a while. Never ends; connections that are
+/// not ready when it is dropped are closed.
 pub(super) fn incoming(
     listener: TcpListener,
     tls: Option<Arc<ClientTls>>,
 ) -> BoxStream<'static, Result<ClientSocket, Infallible>> {
-    let incoming = Incoming { listener, tls, openings: Arc::default(), opening: JoinSet::new() };
+    incoming_within(listener, tls, OPENING)
+}
+
+fn incoming_within(
+    listener: TcpListener,
+    tls: Option<Arc<ClientTls>>,
+    opening_max: Duration,
+) -> BoxStream<'static, Result<ClientSocket, Infallible>> {
+    let incoming = Incoming { listener, tls, openings: Arc::default(), opening_max, opening: JoinSet::new() };
     stream::unfold(incoming, |mut incoming| async move { Some((Ok(incoming.next().await), incoming)) }).boxed()
 }
 
@@ -64,12 +80,12 @@ impl Incoming {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "a client's socket has not the options that it should");
                     }
+                    let over = over(self.openings.enter(), Instant::now() + self.opening_max).boxed();
                     let Some(tls) = &self.tls else {
-                        let address = ClientAddress { address, is_encrypted: false };
-                        return ClientSocket { stream: Stream::Plain(stream), address };
+                        return ClientSocket::new(Stream::Plain(stream), address, over);
                     };
-                    let (tls, opens) = (Arc::clone(tls), self.openings.enter());
-                    self.opening.spawn(async move { opened(stream, address, &tls, &opens).await });
+                    let tls = Arc::clone(tls);
+                    self.opening.spawn(async move { opened(stream, address, &tls, over).await });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a client of Flight SQL");
@@ -87,17 +103,27 @@ fn ready(opened: Result<Option<ClientSocket>, JoinError>) -> Option<ClientSocket
     })
 }
 
+/// Waits until a connection has to go whose client is not known by then.
+async fn over(opens: Opens, until: Instant) -> io::ErrorKind {
+    tokio::select! {
+        () = opens.evicted() => io::ErrorKind::ConnectionAborted,
+        () = tokio::time::sleep_until(until) => io::ErrorKind::TimedOut,
+    }
+}
+
 /// None: it has gone, took too long, or others need its place.
-async fn opened(stream: TcpStream, address: SocketAddr, tls: &ClientTls, opens: &Opens) -> Option<ClientSocket> {
+async fn opened(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: &ClientTls,
+    mut over: BoxFuture<'static, io::ErrorKind>,
+) -> Option<ClientSocket> {
     let begun = tokio::select! {
         begun = tokio::time::timeout(TLS_HANDSHAKE, begin(stream, tls)) => begun,
-        () = opens.evicted() => return None,
+        _ = &mut over => return None,
     };
     match begun.unwrap_or_else(|late| Err(late.into())) {
-        Ok(stream) => {
-            let is_encrypted = matches!(stream, Stream::Tls(_));
-            Some(ClientSocket { stream, address: ClientAddress { address, is_encrypted } })
-        }
+        Ok(stream) => Some(ClientSocket::new(stream, address, over)),
         Err(error) => {
             tracing::info!(%error, "could not accept a client's connection");
             None
@@ -118,16 +144,42 @@ async fn begin(stream: TcpStream, tls: &ClientTls) -> io::Result<Stream> {
     }
 }
 
-impl Connected for ClientSocket {
-    type ConnectInfo = ClientAddress;
+impl ClientSocket {
+    fn new(stream: Stream, address: SocketAddr, over: BoxFuture<'static, io::ErrorKind>) -> Self {
+        let is_encrypted = matches!(stream, Stream::Tls(_));
+        let connection = Connection::new(ClientAddress { address, is_encrypted });
+        ClientSocket { stream, connection, over: Some(over) }
+    }
 
-    fn connect_info(&self) -> ClientAddress {
-        self.address
+    /// Wakes whoever reads or writes when a stranger's time is over.
+    ///
+    /// # Errors
+    /// It is over, or others need its place.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Some(over) = &mut self.over else { return Ok(()) };
+        if self.connection.is_known() {
+            self.over = None;
+            return Ok(());
+        }
+        let Poll::Ready(why) = over.poll_unpin(context) else { return Ok(()) };
+        tracing::debug!(%why, "a client's connection was closed: no call has shown who it is");
+        // Who asks again hears it again.
+        *over = future::ready(why).boxed();
+        Err(why.into())
+    }
+}
+
+impl Connected for ClientSocket {
+    type ConnectInfo = Connection;
+
+    fn connect_info(&self) -> Connection {
+        self.connection.clone()
     }
 }
 
 impl AsyncRead for ClientSocket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, into),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, into),
@@ -137,6 +189,7 @@ impl AsyncRead for ClientSocket {
 
 impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -162,6 +215,7 @@ impl AsyncWrite for ClientSocket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
@@ -180,22 +234,44 @@ impl AsyncWrite for ClientSocket {
 mod tests {
     use super::*;
     use crate::client_tls::certificates;
+    use crate::limits::OPENINGS_MAX;
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
     use tempfile::TempDir;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_rustls::TlsConnector;
+    use tokio_util::task::AbortOnDropHandle;
+    use tonic::Status;
+    use tonic::body::Body;
+    use tonic::codegen::{Service, http};
+    use tonic::server::NamedService;
+    use tonic::transport::Server;
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
+    /// What a stranger may take here, and what a busy machine may.
+    const SOON: Duration = Duration::from_millis(400);
+    const WITHIN: Duration = Duration::from_secs(30);
+
+    type Accepted = BoxStream<'static, Result<ClientSocket, Infallible>>;
+
     /// What a server with a certificate for `localhost` accepts; where it is, and who trusts it.
-    async fn server() -> (BoxStream<'static, Result<ClientSocket, Infallible>>, SocketAddr, TempDir, TlsConnector) {
+    async fn server() -> (Accepted, SocketAddr, TempDir, TlsConnector) {
+        server_within(OPENING).await
+    }
+
+    async fn server_within(opening_max: Duration) -> (Accepted, SocketAddr, TempDir, TlsConnector) {
         let directory = tempfile::tempdir().unwrap();
         let trusted = certificates::write(directory.path());
         let tls = Arc::new(certificates::load(directory.path()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        (incoming(listener, Some(tls)), address, directory, certificates::client(&trusted, &[b"h2"]))
+        (
+            incoming_within(listener, Some(tls), opening_max),
+            address,
+            directory,
+            certificates::client(&trusted, &[b"h2"]),
+        )
     }
 
     async fn read_preface(socket: &mut ClientSocket) {
@@ -214,7 +290,10 @@ mod tests {
         };
         let (socket, plain) = tokio::join!(accepted.next(), plain);
         let Ok(mut socket) = socket.unwrap();
-        assert_eq!(socket.connect_info(), ClientAddress { address: plain.local_addr().unwrap(), is_encrypted: false });
+        assert_eq!(
+            socket.connection.address(),
+            ClientAddress { address: plain.local_addr().unwrap(), is_encrypted: false }
+        );
         read_preface(&mut socket).await;
 
         let encrypted = async {
@@ -227,7 +306,7 @@ mod tests {
         };
         let (socket, _encrypted) = tokio::join!(accepted.next(), encrypted);
         let Ok(mut socket) = socket.unwrap();
-        assert!(socket.connect_info().is_encrypted);
+        assert!(socket.connection.address().is_encrypted);
         read_preface(&mut socket).await;
     }
 
@@ -242,7 +321,7 @@ mod tests {
         let mut plain = TcpStream::connect(address).await.unwrap();
         plain.write_all(PREFACE).await.unwrap();
         let Ok(socket) = accepted.next().await.unwrap();
-        assert_eq!(socket.connect_info().address, plain.local_addr().unwrap());
+        assert_eq!(socket.connection.address().address, plain.local_addr().unwrap());
     }
 
     /// Of another port of the same server.
@@ -261,5 +340,90 @@ mod tests {
             error = refused => error,
         };
         assert!(format!("{error:?}").contains("NoApplicationProtocol"), "{error:?}");
+    }
+
+    /// Lets nobody in.
+    #[derive(Clone)]
+    struct Refusing;
+
+    impl NamedService for Refusing {
+        const NAME: &'static str = "arrow.flight.protocol.FlightService";
+    }
+
+    impl Service<http::Request<Body>> for Refusing {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = future::Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+            future::ready(Ok(Status::unauthenticated("nobody").into_http()))
+        }
+    }
+
+    /// Not before a stranger's time.
+    async fn is_closed(mut stream: impl AsyncRead + Unpin, begun: Instant, who: &str) {
+        let mut read = [0; 1 << 10];
+        let end = async { while matches!(stream.read(&mut read).await, Ok(1..)) {} };
+        tokio::time::timeout(WITHIN, end).await.unwrap_or_else(|_| panic!("it is kept: {who}"));
+        assert!(begun.elapsed() >= SOON, "{who}: {:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn who_begins_and_makes_no_call_is_closed() {
+        let (accepted, address, _directory, connector) = server_within(SOON).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let plain = listener.local_addr().unwrap();
+        let _servers = [accepted, incoming_within(listener, None, SOON)].map(|accepted| {
+            AbortOnDropHandle::new(tokio::spawn(Server::builder().add_service(Refusing).serve_with_incoming(accepted)))
+        });
+        // Its preface, and settings that are empty.
+        let http2 = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), b"\0\0\0\x04\0\0\0\0\0"].concat();
+        let http2 = http2.as_slice();
+        for (server, said, who) in [
+            (plain, &b""[..], "silent, to a server without TLS"),
+            (plain, http2, "HTTP/2, to a server without TLS"),
+            (address, b"P", "its first byte"),
+            (address, http2, "HTTP/2"),
+        ] {
+            let begun = Instant::now();
+            let mut stream = TcpStream::connect(server).await.unwrap();
+            stream.write_all(said).await.unwrap();
+            is_closed(stream, begun, who).await;
+        }
+        for said in [&b""[..], http2] {
+            let begun = Instant::now();
+            let stream = TcpStream::connect(address).await.unwrap();
+            let mut stream = connector.connect(certificates::localhost(), stream).await.unwrap();
+            stream.write_all(said).await.unwrap();
+            stream.flush().await.unwrap();
+            is_closed(stream, begun, "TLS").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_known_may_be_silent() {
+        let (mut accepted, address, _directory, _) = server_within(SOON).await;
+        let mut plain = TcpStream::connect(address).await.unwrap();
+        plain.write_all(&PREFACE[..1]).await.unwrap();
+        let Ok(mut socket) = accepted.next().await.unwrap();
+        socket.connect_info().becomes_known();
+        tokio::time::sleep(2 * SOON).await;
+        plain.write_all(&PREFACE[1..]).await.unwrap();
+        read_preface(&mut socket).await;
+        assert!(socket.over.is_none(), "its place is another's");
+    }
+
+    #[tokio::test]
+    async fn who_is_too_many_goes_at_once() {
+        let openings = Arc::new(Openings::default());
+        let late = Instant::now() + 2 * WITHIN;
+        let first = over(openings.enter(), late);
+        let _others: Vec<Opens> = (0..OPENINGS_MAX).map(|_| openings.enter()).collect();
+        let why = tokio::time::timeout(WITHIN, first).await.unwrap();
+        assert_eq!(why, io::ErrorKind::ConnectionAborted);
     }
 }

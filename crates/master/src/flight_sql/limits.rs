@@ -1,5 +1,6 @@
 //! What one client, and all of them, may hold.
 
+use crate::limits::OPENING;
 use std::time::Duration;
 
 /// Statements that a session has prepared, or planned and not fetched. JDBC pools keep a few hundred.
@@ -46,6 +47,7 @@ const _: () = assert!(STATUS_MESSAGE_BYTES_MAX + 3 * (HEADER_TEXT_BYTES_MAX * 4 
 
 /// From a connection's beginning to the end of its handshake of TLS, or to its first byte if it wants none.
 pub(super) const TLS_HANDSHAKE: Duration = Duration::from_secs(15);
+const _: () = assert!(TLS_HANDSHAKE.as_secs() < OPENING.as_secs());
 
 /// How long nothing is accepted when the process has no file descriptors left.
 pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

@@ -4,9 +4,39 @@ use super::status::status;
 use crate::auth::Peer;
 use crate::error::internal;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::{Extensions, Status};
 
-/// A connection's other end, which every call over it has among its extensions. No two connections that are there at the same time have
+/// A connection, which every call over it has among its extensions. Clones are of the same one.
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Inner>);
+
+struct Inner {
+    address: ClientAddress,
+    is_known: AtomicBool,
+}
+
+impl Connection {
+    pub(super) fn new(address: ClientAddress) -> Self {
+        Connection(Arc::new(Inner { address, is_known: AtomicBool::new(false) }))
+    }
+
+    pub(super) fn address(&self) -> ClientAddress {
+        self.0.address
+    }
+
+    /// Its client has shown who it is.
+    pub(super) fn becomes_known(&self) {
+        self.0.is_known.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.0.is_known.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection's other end. No two connections that are there at the same time have
 /// the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ClientAddress {
@@ -29,7 +59,7 @@ impl ClientAddress {
 ///
 /// # Errors
 /// A call that came over nothing that this server has accepted.
-pub(super) fn address_of(extensions: &Extensions) -> Result<ClientAddress, Status> {
-    let address = extensions.get::<ClientAddress>().copied();
-    address.ok_or_else(|| status(&internal("a call came in over a connection that nobody has accepted")))
+pub(super) fn connection_of(extensions: &Extensions) -> Result<Connection, Status> {
+    let connection = extensions.get::<Connection>().cloned();
+    connection.ok_or_else(|| status(&internal("a call came in over a connection that nobody has accepted")))
 }

@@ -9,7 +9,7 @@ use super::keys::{foreign_keys_schema, listed, no_foreign_keys, primary_keys, pr
 use super::limits::BOUND_BYTES_MAX;
 use super::listing::{Listing, table_types};
 use super::parameters;
-use super::peer::address_of;
+use super::peer::connection_of;
 use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
 use super::results::{Messages, batch_messages, command, ingest_rows, on_cpu, promised_schema, run, run_stream};
 use super::retrieval::Retrieval;
@@ -91,7 +91,9 @@ impl SqlService {
     pub(super) async fn admit(&self, request: &mut http::Request<Body>) -> Result<Answering, Status> {
         let header = request.headers().get("authorization").map(|value| value.to_str()).transpose();
         let header = header.map_err(|_| violation("the authorization header is not text"))?;
-        let client = self.clients.of_call(header, address_of(request.extensions())?).await?;
+        let connection = connection_of(request.extensions())?;
+        let client = self.clients.of_call(header, connection.address()).await?;
+        connection.becomes_known();
         let answering = client.session.answers();
         request.extensions_mut().insert(client);
         Ok(answering)
@@ -240,7 +242,9 @@ impl FlightSqlService for SqlService {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
-        let token = self.clients.log_in(authorization(&request)?, address_of(request.extensions())?).await?;
+        let connection = connection_of(request.extensions())?;
+        let token = self.clients.log_in(authorization(&request)?, connection.address()).await?;
+        connection.becomes_known();
         let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
         let mut response: Response<Pin<Box<dyn Stream<Item = _> + Send>>> =
             Response::new(Box::pin(stream::once(async move { Ok(answer) })));
@@ -604,7 +608,8 @@ impl FlightSqlService for SqlService {
                 Ok(Response::new(one_result(session_options::get(&client, &listing).await?)))
             }
             CLOSE_SESSION => {
-                let closed = self.clients.log_out(authorization(&request)?, address_of(request.extensions())?);
+                let connection = connection_of(request.extensions())?;
+                let closed = self.clients.log_out(authorization(&request)?, connection.address());
                 let body = if closed { SESSION_CLOSED } else { SESSION_NOT_CLOSEABLE };
                 Ok(Response::new(one_result(Bytes::from_static(body))))
             }

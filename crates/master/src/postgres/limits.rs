@@ -1,16 +1,13 @@
 //! What one client, and all of them, may hold.
 
-use crate::limits::OPENINGS_MAX;
+use crate::limits::{OPENING, OPENINGS_MAX};
 use crate::sessions::SESSIONS_MAX;
 use std::time::Duration;
 
 /// Connections at once: all sessions that there may be, those that open, and as many that close; more are closed without a word.
 pub(super) const ACCEPTED_MAX: usize = SESSIONS_MAX + 2 * OPENINGS_MAX;
 
-/// A connection that has not shown who it is for so long is closed.
-pub(super) const OPENING: Duration = Duration::from_secs(60);
-
-/// Of that, a handshake of TLS: some packets there and back.
+/// Of [`OPENING`], a handshake of TLS: some packets there and back.
 pub(super) const TLS_HANDSHAKE: Duration = Duration::from_secs(15);
 
 /// A client that reads nothing any more has so long to take what its session's end tells it.
