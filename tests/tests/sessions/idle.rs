@@ -183,5 +183,10 @@ async fn a_client_of_flight_sql_that_says_nothing_is_told_by_its_next_call() {
     tokio::time::sleep(LONG).await;
     is_told(&mut anonymous, "INSERT INTO t VALUES (6)", "57P05", "idle-session timeout").await;
     execute(&mut anonymous, "INSERT INTO t VALUES (7)").await.expect("a new session");
-    assert_eq!(shell.rows("SELECT k FROM t"), [["7"]]);
+    // So it is told of an administrator's command.
+    let pid = shell.value("SELECT pid FROM pg_stat_activity WHERE query LIKE 'INSERT INTO t VALUES (7)%'");
+    assert_eq!(shell.value(&format!("SELECT pg_terminate_backend({pid})")), "t");
+    is_told(&mut anonymous, "INSERT INTO t VALUES (8)", "57P01", "administrator command").await;
+    execute(&mut anonymous, "INSERT INTO t VALUES (9)").await.expect("a new session");
+    assert_eq!(shell.rows("SELECT k FROM t ORDER BY k"), [["7"], ["9"]]);
 }

@@ -1,12 +1,13 @@
 //! Who calls: sessions by bearer token, and by connection for clients that do not log in.
 
 use super::basic;
-use super::limits::{ENDED_KEPT, SESSION_IDLE};
-use super::peer::ClientAddress;
+use super::known::{Found, Key, Known, Lives};
+use super::limits::{SESSION_IDLE, UNTOLD_MAX};
+use super::peer::{ClientAddress, Connection};
 use super::statements::Statements;
 use super::status::{status, unauthenticated, violation};
 use crate::catalog::RoleId;
-use crate::error::{SqlError, SqlResult, internal};
+use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -15,8 +16,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use ring::{hmac, rand};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 use tonic::Status;
@@ -36,37 +35,12 @@ pub(super) struct Client {
     used: Mutex<Instant>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Token(String),
-    /// A connection, and the user that it names on every call.
-    Connection(ClientAddress, String),
-}
-
 /// Every client of a server.
 pub(super) struct Clients {
     master: Shared<Master>,
-    clients: Mutex<Known>,
+    clients: Mutex<Known<Client>>,
     /// Of this process: with it passwords are kept in memory as something else.
     password_key: hmac::Key,
-}
-
-#[derive(Default)]
-struct Known {
-    by_key: HashMap<Key, Arc<Client>>,
-    /// With so many, those whose sessions have ended are looked for.
-    look_at: usize,
-}
-
-impl Known {
-    /// Those that were ended and have not called since: their sessions' places are others' already. At any time they are no more than
-    /// those that live, and [`ENDED_KEPT`].
-    fn forget_ended(&mut self) {
-        if self.by_key.len() >= self.look_at.max(ENDED_KEPT) {
-            self.by_key.retain(|_, client| client.is_alive());
-            self.look_at = 2 * self.by_key.len();
-        }
-    }
 }
 
 const DEFAULT_USER: &str = "damson";
@@ -77,7 +51,7 @@ impl Clients {
     pub(super) fn new(master: Arc<Master>) -> SqlResult<Self> {
         let password_key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new());
         let password_key = password_key.map_err(|_| -> SqlError { internal("the system gives no random bytes") })?;
-        Ok(Clients { master: master.into(), clients: Mutex::default(), password_key })
+        Ok(Clients { master: master.into(), clients: Mutex::new(Known::new(UNTOLD_MAX)), password_key })
     }
 
     /// A new session, and the token that stands for it.
@@ -88,7 +62,7 @@ impl Clients {
     pub(super) fn log_in<'a>(
         &'a self,
         authorization: Option<&str>,
-        connection: ClientAddress,
+        connection: Connection,
     ) -> BoxFuture<'a, Result<String, Status>> {
         let shown = authorization.map(Credentials::parse);
         async move {
@@ -97,9 +71,9 @@ impl Clients {
                 Some(Credentials::Basic(user, password)) => (user, Some(password)),
                 Some(_) => return Err(violation("a handshake needs an authorization header of the form \"Basic …\"")),
             };
-            let role = self.role(&user, password.as_deref(), connection).await.map_err(|e| status(&e))?;
+            let role = self.role(&user, password.as_deref(), connection.address()).await.map_err(|e| status(&e))?;
             let token = Uuid::new_v4().simple().to_string();
-            self.insert(Key::Token(token.clone()), &user, role, connection).map_err(|e| status(&e))?;
+            self.insert(Key::Token(token.clone()), &user, role, &connection).map_err(|e| status(&e))?;
             Ok(token)
         }
         .boxed()
@@ -108,21 +82,22 @@ impl Clients {
     /// The client that makes a call.
     ///
     /// # Errors
-    /// As [`Clients::log_in`]; Unauthenticated if its token is not known (any more), and once, if its session has ended because it was idle.
+    /// As [`Clients::log_in`]; Unauthenticated if its token is not known (any more). Once, why its session has ended, if that was idle, or is its
+    /// connection's.
     pub(super) fn of_call<'a>(
         &'a self,
         authorization: Option<&str>,
-        connection: ClientAddress,
+        connection: Connection,
     ) -> BoxFuture<'a, Result<Arc<Client>, Status>> {
         let shown = authorization.map(Credentials::parse);
         async move {
             let (user, password) = match shown {
                 Some(Credentials::Bearer(token)) => {
-                    let known = self.known(&Key::Token(token)).map_err(|e| status(&e))?;
+                    let known = self.known(&Key::Token(token), &connection).map_err(|e| status(&e))?;
                     let client = known.ok_or_else(|| {
                         status(&unauthenticated("the session is not known: it ended, or the server was restarted"))
                     })?;
-                    if client.is_encrypted && !connection.is_encrypted {
+                    if client.is_encrypted && !connection.address().is_encrypted {
                         return Err(status(&unauthenticated("the session began over TLS, and this call came without")));
                     }
                     return Ok(client);
@@ -131,17 +106,17 @@ impl Clients {
                 Some(Credentials::Other) => return Err(violation("unreadable authorization header")),
                 None => (DEFAULT_USER.to_owned(), None),
             };
-            let key = Key::Connection(connection, user.clone());
-            let known = self.known(&key).map_err(|e| status(&e))?;
+            let key = Key::Connection(connection.address(), user.clone());
+            let known = self.known(&key, &connection).map_err(|e| status(&e))?;
             if let Some(client) = &known
                 && self.has_shown(client, password.as_deref())
             {
                 return Ok(Arc::clone(client));
             }
-            let role = self.role(&user, password.as_deref(), connection).await.map_err(|e| status(&e))?;
+            let role = self.role(&user, password.as_deref(), connection.address()).await.map_err(|e| status(&e))?;
             let client = match known.filter(|client| client.role == role) {
                 Some(client) => client,
-                None => self.insert(key, &user, role, connection).map_err(|e| status(&e))?,
+                None => self.insert(key, &user, role, &connection).map_err(|e| status(&e))?,
             };
             *client.shown.lock() = password.map(|password| hmac::sign(&self.password_key, password.as_bytes()));
             Ok(client)
@@ -159,19 +134,19 @@ impl Clients {
         }
     }
 
-    async fn role(&self, user: &str, password: Option<&str>, connection: ClientAddress) -> SqlResult<RoleId> {
-        self.master.auth.log_in(user, DATABASE, connection.peer(), password).await
+    async fn role(&self, user: &str, password: Option<&str>, address: ClientAddress) -> SqlResult<RoleId> {
+        self.master.auth.log_in(user, DATABASE, address.peer(), password).await
     }
 
     /// Ends the session of a call; false if there is none.
-    pub(super) fn log_out(&self, authorization: Option<&str>, connection: ClientAddress) -> bool {
+    pub(super) fn log_out(&self, authorization: Option<&str>, address: ClientAddress) -> bool {
         let key = match authorization.map(Credentials::parse) {
             Some(Credentials::Bearer(token)) => Key::Token(token),
-            Some(Credentials::Basic(user, _)) => Key::Connection(connection, user),
+            Some(Credentials::Basic(user, _)) => Key::Connection(address, user),
             Some(Credentials::Other) => return false,
-            None => Key::Connection(connection, DEFAULT_USER.to_owned()),
+            None => Key::Connection(address, DEFAULT_USER.to_owned()),
         };
-        let client = self.clients.lock().by_key.remove(&key);
+        let client = self.clients.lock().remove(&key);
         if let Some(client) = &client {
             client.statements.cancel_all();
         }
@@ -179,30 +154,35 @@ impl Clients {
     }
 
     /// # Errors
-    /// Why the session has ended, if it was idle for too long. The client is told so by its next call; those after it find no session.
-    fn known(&self, key: &Key) -> SqlResult<Option<Arc<Client>>> {
-        let mut clients = self.clients.lock();
-        let Some(client) = clients.by_key.get(key).map(Arc::clone) else { return Ok(None) };
-        if client.is_alive() {
-            *client.used.lock() = Instant::now();
-            return Ok(Some(client));
-        }
-        clients.by_key.remove(key);
-        match client.session.ended_by_idleness() {
-            Some(error) => Err(error.with_hint("log in again")),
-            None => Ok(None),
+    /// Why the session has ended. The client is told so by its next call; those after it find no session, or begin a new one. Who has a token hears
+    /// of an administrator's command that the session is not known.
+    fn known(&self, key: &Key, connection: &Connection) -> SqlResult<Option<Arc<Client>>> {
+        let found = self.clients.lock().find(key, connection);
+        match (found, key) {
+            (Found::Client(client), _) => {
+                *client.used.lock() = Instant::now();
+                Ok(Some(client))
+            }
+            (Found::Ended(why), Key::Connection(..)) => {
+                Err(why.with_hint("Its settings and its transaction are gone; the next call begins a new session."))
+            }
+            (Found::Ended(why), Key::Token(_)) if why.state != SqlState::ADMIN_SHUTDOWN => {
+                Err(why.with_hint("log in again"))
+            }
+            (Found::Ended(_) | Found::Nobody, _) => Ok(None),
         }
     }
 
-    fn insert(&self, key: Key, user: &str, role: RoleId, connection: ClientAddress) -> SqlResult<Arc<Client>> {
+    fn insert(&self, key: Key, user: &str, role: RoleId, connection: &Connection) -> SqlResult<Arc<Client>> {
         let mut clients = self.clients.lock();
         clients.forget_ended();
-        let enter = || self.master.client_session(user, role, Some(connection.ip()));
+        let address = connection.address();
+        let enter = || self.master.client_session(user, role, Some(address.ip()));
         let session = match enter() {
             Ok(session) => session,
             // Clients that never log out may be idle for long enough to be forgotten.
             Err(_) => {
-                clients.by_key.retain(|_, client| client.is_alive());
+                clients.forget_all_ended();
                 enter()?
             }
         };
@@ -210,26 +190,23 @@ impl Clients {
             session: session.into(),
             statements: Arc::default(),
             is_anonymous: matches!(key, Key::Connection(..)),
-            is_encrypted: connection.is_encrypted,
+            is_encrypted: address.is_encrypted,
             role,
             shown: Mutex::default(),
             used: Mutex::new(Instant::now()),
         };
-        match clients.by_key.entry(key) {
-            // Two first calls of one connection at once share the session of the first.
-            Entry::Occupied(mut there) if there.get().role != role => {
-                there.insert(Arc::new(client));
-                Ok(Arc::clone(there.get()))
-            }
-            entry => Ok(Arc::clone(entry.or_insert(Arc::new(client)))),
-        }
+        Ok(clients.insert(key, client, connection, |there| there.role == role))
     }
 }
 
-impl Client {
-    /// A session ends by itself when nobody has called for so long, or by an administrator.
-    fn is_alive(&self) -> bool {
-        !self.session.is_ended() && (self.statements.is_running() || self.used.lock().elapsed() < SESSION_IDLE)
+impl Lives for Client {
+    /// A session ends by an administrator, by its settings, and by itself when nobody has called for so long.
+    fn ended(&self) -> Option<SqlError> {
+        if let Some(why) = self.session.ended() {
+            return Some(why);
+        }
+        let is_quiet = !self.statements.is_running() && self.used.lock().elapsed() >= SESSION_IDLE;
+        is_quiet.then(Session::too_quiet)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one client, and all of them, may hold.
 
 use crate::limits::OPENING;
+use crate::sessions::SESSIONS_MAX;
 use std::time::Duration;
 
 /// Statements that a session has prepared, or planned and not fetched. JDBC pools keep a few hundred.
@@ -14,6 +15,9 @@ pub(super) const SESSION_IDLE: Duration = Duration::from_secs(24 * 3600);
 
 /// Clients whose sessions have ended, and who have not called since to be told so, are forgotten beyond so many.
 pub(super) const ENDED_KEPT: usize = 64;
+
+/// Of those that did not log in, and whose connections are there, so many are told all the same, as many as have sessions; of more the last.
+pub(super) const UNTOLD_MAX: usize = SESSIONS_MAX;
 
 /// One gRPC message from a client: a statement's text, or a batch of parameters or of rows to ingest.
 pub(super) const REQUEST_BYTES_MAX: usize = 64 << 20;

@@ -10,6 +10,7 @@ mod front;
 mod incoming;
 mod ingest;
 mod keys;
+mod known;
 mod limits;
 mod listing;
 mod parameters;

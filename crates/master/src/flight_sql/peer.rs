@@ -4,8 +4,8 @@ use super::status::status;
 use crate::auth::Peer;
 use crate::error::internal;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use tonic::{Extensions, Status};
 
 /// A connection, which every call over it has among its extensions. Clones are of the same one.
@@ -26,6 +26,10 @@ impl Connection {
         self.0.address
     }
 
+    pub(super) fn handle(&self) -> ConnectionHandle {
+        ConnectionHandle(Arc::downgrade(&self.0))
+    }
+
     /// Its client has shown who it is.
     pub(super) fn becomes_known(&self) {
         self.0.is_known.store(true, Ordering::Relaxed);
@@ -33,6 +37,20 @@ impl Connection {
 
     pub(super) fn is_known(&self) -> bool {
         self.0.is_known.load(Ordering::Relaxed)
+    }
+}
+
+/// What a connection is known by, and does not keep.
+#[derive(Clone)]
+pub(super) struct ConnectionHandle(Weak<Inner>);
+
+impl ConnectionHandle {
+    pub(super) fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    pub(super) fn is_of(&self, connection: &Connection) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&connection.0))
     }
 }
 

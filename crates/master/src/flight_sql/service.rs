@@ -92,7 +92,7 @@ impl SqlService {
         let header = request.headers().get("authorization").map(|value| value.to_str()).transpose();
         let header = header.map_err(|_| violation("the authorization header is not text"))?;
         let connection = connection_of(request.extensions())?;
-        let client = self.clients.of_call(header, connection.address()).await?;
+        let client = self.clients.of_call(header, connection.clone()).await?;
         connection.becomes_known();
         let answering = client.session.answers();
         request.extensions_mut().insert(client);
@@ -243,7 +243,7 @@ impl FlightSqlService for SqlService {
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
         let connection = connection_of(request.extensions())?;
-        let token = self.clients.log_in(authorization(&request)?, connection.address()).await?;
+        let token = self.clients.log_in(authorization(&request)?, connection.clone()).await?;
         connection.becomes_known();
         let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
         let mut response: Response<Pin<Box<dyn Stream<Item = _> + Send>>> =

@@ -15,10 +15,6 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    fn is_idleness(self) -> bool {
-        self != Ending::Command
-    }
-
     /// In PostgreSQL's words.
     fn error(self) -> SqlError {
         let (state, why) = match self {
@@ -85,9 +81,14 @@ impl Session {
         self.why_ended()
     }
 
-    /// What a client is told that finds its session ended: it was too quiet, and nobody has told it anything.
-    pub(crate) fn ended_by_idleness(&self) -> Option<SqlError> {
-        self.ending.get().filter(|why| why.is_idleness()).map(|why| why.error())
+    /// What a client is told that finds its session ended.
+    pub(crate) fn ended(&self) -> Option<SqlError> {
+        self.is_ended().then(|| self.why_ended())
+    }
+
+    /// The same, of a session that others end for its silence.
+    pub(crate) fn too_quiet() -> SqlError {
+        Ending::Idle.error()
     }
 
     /// Ends with the session, and when what the session runs now is cancelled.
