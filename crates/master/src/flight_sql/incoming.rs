@@ -234,18 +234,22 @@ impl AsyncWrite for ClientSocket {
 mod tests {
     use super::*;
     use crate::client_tls::certificates;
+    use crate::flight_sql::peer::{ConnectionHandle, connection_of};
     use crate::limits::OPENINGS_MAX;
+    use arrow_flight::Empty;
+    use arrow_flight::flight_service_client::FlightServiceClient;
+    use parking_lot::Mutex;
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
     use tempfile::TempDir;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_rustls::TlsConnector;
     use tokio_util::task::AbortOnDropHandle;
-    use tonic::Status;
     use tonic::body::Body;
     use tonic::codegen::{Service, http};
     use tonic::server::NamedService;
-    use tonic::transport::Server;
+    use tonic::transport::{Endpoint, Server};
+    use tonic::{Code, Status};
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
@@ -342,15 +346,15 @@ mod tests {
         assert!(format!("{error:?}").contains("NoApplicationProtocol"), "{error:?}");
     }
 
-    /// Lets nobody in.
+    /// Answers no call. Those who call are let in if they are put down.
     #[derive(Clone)]
-    struct Refusing;
+    struct Door(Option<Arc<Mutex<Vec<ConnectionHandle>>>>);
 
-    impl NamedService for Refusing {
+    impl NamedService for Door {
         const NAME: &'static str = "arrow.flight.protocol.FlightService";
     }
 
-    impl Service<http::Request<Body>> for Refusing {
+    impl Service<http::Request<Body>> for Door {
         type Response = http::Response<Body>;
         type Error = Infallible;
         type Future = future::Ready<Result<Self::Response, Infallible>>;
@@ -359,7 +363,12 @@ mod tests {
             Poll::Ready(Ok(()))
         }
 
-        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+        fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+            if let Some(callers) = &self.0 {
+                let connection = connection_of(request.extensions()).unwrap();
+                connection.becomes_known();
+                callers.lock().push(connection.handle());
+            }
             future::ready(Ok(Status::unauthenticated("nobody").into_http()))
         }
     }
@@ -378,7 +387,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let plain = listener.local_addr().unwrap();
         let _servers = [accepted, incoming_within(listener, None, SOON)].map(|accepted| {
-            AbortOnDropHandle::new(tokio::spawn(Server::builder().add_service(Refusing).serve_with_incoming(accepted)))
+            AbortOnDropHandle::new(tokio::spawn(
+                Server::builder().add_service(Door(None)).serve_with_incoming(accepted),
+            ))
         });
         // Its preface, and settings that are empty.
         let http2 = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), b"\0\0\0\x04\0\0\0\0\0"].concat();
@@ -415,6 +426,31 @@ mod tests {
         plain.write_all(&PREFACE[1..]).await.unwrap();
         read_preface(&mut socket).await;
         assert!(socket.over.is_none(), "its place is another's");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_known_by_a_call_and_kept_up_to_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let callers = Arc::default();
+        let server = Server::builder().add_service(Door(Some(Arc::clone(&callers))));
+        let server = server.serve_with_incoming(incoming_within(listener, None, SOON));
+        let _server = AbortOnDropHandle::new(tokio::spawn(server));
+        let channel = Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+        let mut client = FlightServiceClient::new(channel);
+        for _ in 0..2 {
+            assert_eq!(client.list_actions(Empty {}).await.unwrap_err().code(), Code::Unauthenticated);
+            tokio::time::sleep(2 * SOON).await;
+        }
+        let callers = callers.lock().clone();
+        assert!(callers.len() == 2 && callers.iter().all(ConnectionHandle::is_open), "each is there after its call");
+        drop(client);
+        let closed = async {
+            while callers.iter().any(ConnectionHandle::is_open) {
+                tokio::time::sleep(SOON / 10).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, closed).await.expect("its end is seen");
     }
 
     #[tokio::test]
