@@ -105,14 +105,16 @@ fn what_the_protocol_has_for_other_clients_is_told() {
     assert!(info.stdout.contains(&format!("session {pid}.")), "{info:?}");
 }
 
-/// Presses Ctrl-C as soon as the statement runs, and waits for the shell's end, and the statement's.
-fn interrupted(cluster: &ProcessCluster, name: &str, sql: &str) -> Node {
+/// Presses Ctrl-C as soon as the statement runs, and has printed something if it is to, and waits for the shell's end, and the statement's.
+fn interrupted(cluster: &ProcessCluster, name: &str, sql: &str, prints: bool) -> Node {
     let mut client = cluster.postgres_shell().spawn(name, cluster.directory(), sql);
     let watcher = cluster.shell();
     let running = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%AS {name}%' AND query NOT LIKE '%activity%'"
     );
     wait_for("the statement", WITHIN, || (watcher.value(&running) == "1").then_some(()));
+    // It is active before the shell has its columns.
+    wait_for("the first rows", WITHIN, || (!prints || !client.stdout().is_empty()).then_some(()));
     client.signal(Signal::SIGINT);
     let status = client.wait(WITHIN);
     assert_eq!(status.code(), Some(130), "{}", client.stderr());
@@ -123,9 +125,10 @@ fn interrupted(cluster: &ProcessCluster, name: &str, sql: &str) -> Node {
 #[test]
 fn ctrl_c_ends_the_statement() {
     let cluster = ProcessCluster::start(1);
-    let sleeping = interrupted(&cluster, "slept", "SELECT pg_sleep(3600) AS slept");
+    let sleeping = interrupted(&cluster, "slept", "SELECT pg_sleep(3600) AS slept", false);
     assert_eq!(sleeping.stderr(), "ERROR:  canceling statement due to user request\n");
-    let shown = interrupted(&cluster, "counted", "SELECT g AS counted FROM generate_series(1, 100000000000) AS s (g)");
+    let endless = "SELECT g AS counted FROM generate_series(1, 100000000000) AS s (g)";
+    let shown = interrupted(&cluster, "counted", endless, true);
     assert!(shown.stdout().starts_with("counted\n1\n"), "{}", shown.stderr());
 }
 
