@@ -100,6 +100,13 @@ fn the_shell_and_the_tools_go_over_tls() {
     let again = admin(&several, ca, "\\c\nSELECT 1 AS one");
     assert!(again.success && again.stdout.ends_with("one\n1\n"), "{again:?}");
 
+    // Where an address leaves it open, so is one to another server.
+    for to in [cluster.client_address().to_string(), url("flight", cluster), url("grpc", cluster)] {
+        let moved = admin(&url("flight+tls", cluster), ca, &format!("\\c {to}\n\\conninfo\nSELECT 1 AS one"));
+        assert!(moved.success && moved.stdout.ends_with("one\n1\n"), "{to}: {moved:?}");
+        assert!(moved.stderr.contains("+tls://"), "{to}: {moved:?}");
+    }
+
     let ca = ca.display().to_string();
     let check = run(damson("check", &url("flight", cluster), "damson", &["--tls-ca", &ca]));
     assert!(check.success && check.stdout.starts_with("Nothing is wrong"), "{check:?}");
@@ -124,6 +131,10 @@ fn a_server_that_cannot_be_trusted_is_not_spoken_to() {
     refused(
         run(damson("sql", &url("grpc+tcp", &scene.cluster), "damson", &["--tls", "-c", "SELECT 1"])),
         "is an address without TLS, and --tls asks for it",
+    );
+    refused(
+        admin(&url("http", &scene.cluster), &scene.certificate.path, "SELECT 1"),
+        "is an address without TLS, and --tls-ca (or DAMSON_TLS_CA) asks for it",
     );
 }
 

@@ -9,6 +9,8 @@ const POSTGRES_PORT: u16 = 5433;
 /// Of addresses with TLS that name no port, as of every `https`.
 const HTTPS_PORT: u16 = 443;
 
+const DEFAULT_SCHEME: &str = "flight";
+
 /// The one database.
 const DATABASE: &str = "damson";
 
@@ -51,7 +53,7 @@ impl Addresses {
     /// # Errors
     /// One that is no address, before any is tried; a password, which does not belong where others see it.
     pub(super) fn parse(url: &str) -> Result<Self, Failure> {
-        let (scheme, mut rest) = url.split_once("://").unwrap_or(("flight", url));
+        let (scheme, mut rest) = url.split_once("://").unwrap_or((DEFAULT_SCHEME, url));
         let mut user = None;
         if protocol(scheme).is_some_and(|(protocol, _)| protocol == Protocol::Postgres) {
             if let Some((named, hosts)) = rest.split_once('@') {
@@ -68,6 +70,17 @@ impl Addresses {
         let all = all.collect::<Result<Vec<_>, _>>()?;
         let authorities: Vec<&str> = all.iter().map(|address| address.authority.as_str()).collect();
         Ok(Addresses { url: format!("{scheme}://{}", authorities.join(",")), user, all })
+    }
+}
+
+/// An address as it is meant in a session at `current`: without a scheme it has the session's, and where it leaves TLS open, it has TLS if
+/// the session's says so.
+pub(super) fn as_in_session(url: &str, current: &str) -> String {
+    let own = current.split_once("://").map_or(DEFAULT_SCHEME, |(scheme, _)| scheme);
+    let Some((scheme, rest)) = url.split_once("://") else { return format!("{own}://{url}") };
+    match (protocol(scheme), protocol(own)) {
+        (Some((_, Encryption::AsAsked)), Some((_, Encryption::On))) => format!("{scheme}+tls://{rest}"),
+        _ => url.to_owned(),
     }
 }
 
@@ -114,8 +127,9 @@ impl Address {
         match self.encryption {
             Encryption::On => Ok(true),
             Encryption::AsAsked => Ok(tls.is_asked_for()),
-            Encryption::Off if tls.tls => {
-                Err(Failure::Connection(format!("{} is an address without TLS, and --tls asks for it", self.url)))
+            Encryption::Off if tls.is_asked_for() => {
+                let option = if tls.tls { "--tls" } else { "--tls-ca (or DAMSON_TLS_CA)" };
+                Err(Failure::Connection(format!("{} is an address without TLS, and {option} asks for it", self.url)))
             }
             Encryption::Off => Ok(false),
         }
@@ -193,14 +207,34 @@ mod tests {
             ("flight://h:1", [Some(false), Some(true), Some(true)]),
             ("h:1", [Some(false), Some(true), Some(true)]),
             ("postgresql://h:1", [Some(false), Some(true), Some(true)]),
-            ("grpc+tcp://h:1", [Some(false), Some(false), None]),
-            ("http://h:1", [Some(false), Some(false), None]),
+            ("grpc+tcp://h:1", [Some(false), None, None]),
+            ("flight+tcp://h:1", [Some(false), None, None]),
+            ("http://h:1", [Some(false), None, None]),
             ("flight+tls://h:1", [Some(true); 3]),
             ("grpc+tls://h:1", [Some(true); 3]),
             ("https://h:1", [Some(true); 3]),
             ("postgresql+tls://h:1", [Some(true); 3]),
         ] {
             assert_eq!([&none, &ca, &flag].map(|tls| encrypted(url, tls)), by, "{url}");
+        }
+    }
+    #[test]
+    fn another_server_is_spoken_to_as_the_first_one() {
+        for (url, current, meant) in [
+            ("b:1", "flight+tls://a:1", "flight+tls://b:1"),
+            ("b:1,c:1", "postgresql+tls://a:1", "postgresql+tls://b:1,c:1"),
+            ("b:1", "postgresql://a:1", "postgresql://b:1"),
+            ("b:1", "grpc+tcp://a:1", "grpc+tcp://b:1"),
+            ("flight://b:1", "https://a:1", "flight+tls://b:1"),
+            ("grpc://b:1", "flight+tls://a:1", "grpc+tls://b:1"),
+            ("postgres://ann@b:1", "flight+tls://a:1", "postgres+tls://ann@b:1"),
+            ("flight://b:1", "flight://a:1", "flight://b:1"),
+            // It says that it is without.
+            ("grpc+tcp://b:1", "flight+tls://a:1", "grpc+tcp://b:1"),
+            ("https://b:1", "grpc+tcp://a:1", "https://b:1"),
+        ] {
+            assert_eq!(as_in_session(url, current), meant, "{url} at {current}");
+            assert!(Addresses::parse(meant).is_ok(), "{meant}");
         }
     }
 }

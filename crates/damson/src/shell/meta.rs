@@ -173,10 +173,10 @@ fn connect(words: &[&str]) -> Meta {
         _ => return Meta::Wrong("\\c takes a URL, or - for this one, and a user".into()),
     };
     match place {
-        url if url.contains("://") => Meta::Connect { url: Some(url.to_owned()), user },
+        url if url.contains(':') => Meta::Connect { url: Some(url.to_owned()), user },
         database if database == "-" || DATABASES.contains(&database) => Meta::Connect { url: None, user },
         other => Meta::Wrong(format!(
-            "database \"{other}\" does not exist: a cluster has one; \\c flight://HOST:PORT connects to another"
+            "database \"{other}\" does not exist: a cluster has one; \\c HOST:PORT connects to another"
         )),
     }
 }
@@ -292,6 +292,8 @@ mod tests {
         assert_eq!((parse("c"), parse("c postgres")), (connect(None, None), connect(None, None)));
         assert_eq!(parse("c - me"), connect(None, Some("me")));
         assert_eq!(parse("c flight://h:1 -"), connect(Some("flight://h:1"), None));
+        assert_eq!(parse("c h:1 me"), connect(Some("h:1"), Some("me")));
+        assert!(matches!(parse("c elsewhere"), Meta::Wrong(_)));
     }
 
     #[test]

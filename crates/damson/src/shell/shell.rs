@@ -1,5 +1,6 @@
 //! The shell's state, and what it does with each piece of input.
 
+use super::address::as_in_session;
 use super::block::Block;
 use super::connection::Connection;
 use super::describe::{self, NoRows, Question, not_found};
@@ -221,7 +222,8 @@ impl Shell {
 
     /// Another session in place of this one, which ends, and its transaction with it.
     async fn connect(&mut self, url: Option<&str>, user: Option<&str>) -> Result<(), Stop> {
-        let url = url.unwrap_or(self.connection.url()).to_owned();
+        let current = self.connection.url();
+        let url = url.map_or_else(|| current.to_owned(), |url| as_in_session(url, current));
         let user = user.unwrap_or(self.connection.user()).to_owned();
         let tls = self.connection.tls().clone();
         let opened = tokio::select! {
