@@ -35,6 +35,11 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// A message of a server of the PostgreSQL protocol, to the shell: a row has 1 GiB at most.
 pub(crate) const SQL_MESSAGE_BYTES_MAX: usize = (1 << 30) + (1 << 20);
 
+/// A silent server of the PostgreSQL protocol is asked by the shell's system whether it is there, so often, until it has not answered several
+/// times (nine on Linux): a statement may take as long as it does.
+pub(crate) const SQL_KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+pub(crate) const SQL_KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+
 /// Statements that run when the process is told to stop have so long to end.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(5);
 

@@ -115,6 +115,12 @@ impl Failure {
         self.sqlstate() == Some("28000")
     }
 
+    /// True if the session is there no more: as [`Failure::is_lost_session`], or it was ended by command, or because it was idle. Unlike then, a
+    /// statement may have been done.
+    pub fn is_ended_session(&self) -> bool {
+        self.is_lost_session() || matches!(self.sqlstate(), Some("57P01" | "57P05" | "25P03"))
+    }
+
     /// The server's, if it has said one.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {

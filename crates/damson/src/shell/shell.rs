@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Files that include each other.
 const INCLUDE_DEPTH_MAX: usize = 16;
+/// After an error, how long a server may take to say that it knows the session: the rest of a result that was cancelled comes before that.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One user's shell.
 pub(super) struct Shell {
@@ -267,32 +269,54 @@ impl Shell {
         if self.format == Format::Table { println!("{text}") } else { eprintln!("{text}") }
     }
 
-    /// After an error: a new session if the server forgot this one, or another master took over.
+    /// After an error: a new session if the server forgot this one, or ended it, or does not answer in it, or another master took over. Ctrl-C ends
+    /// the waiting.
     pub(super) async fn revive(&mut self) {
+        // Those that ended the statement.
+        self.interrupt.forget();
         let goes = self.connection.goes_with_server();
-        let failure = match self.connection.check().await {
-            Err(failure) if failure.is_lost_session() || goes && failure.is_lost_server() => {
-                match self.connection.reopen().await {
-                    Ok(()) => {
-                        self.is_lost = false;
-                        eprintln!("The session was lost; this is a new one, with default settings.");
-                        if std::mem::take(&mut self.block) != Block::Outside {
-                            eprintln!("Its transaction was rolled back: begin it again.");
-                        }
-                        return;
+        let failure = match self.check().await {
+            Err(failure) if failure.is_ended_session() || goes && failure.is_lost_server() => match self.reopen().await
+            {
+                Ok(()) => {
+                    self.is_lost = false;
+                    eprintln!("The session was lost; this is a new one, with default settings.");
+                    if std::mem::take(&mut self.block) != Block::Outside {
+                        eprintln!("Its transaction was rolled back: begin it again.");
                     }
-                    Err(failure) => {
-                        eprint!("{}", failure.report(""));
-                        Some(failure)
-                    }
+                    return;
                 }
-            }
+                Err(failure) => {
+                    eprint!("{}", failure.report(""));
+                    Some(failure)
+                }
+            },
             done => done.err(),
         };
         let was_lost = self.is_lost;
-        self.is_lost = failure.is_some_and(|failure| failure.is_lost_server());
+        self.is_lost =
+            failure.is_some_and(|failure| failure.is_lost_server() || matches!(failure, Failure::Interrupted));
         if self.is_lost && !was_lost {
             eprintln!("The server is away; the next statement tries to reach it.");
+        }
+    }
+
+    /// Whether the server knows the session still; what was cancelled may keep it from saying so.
+    ///
+    /// # Errors
+    /// What it says; that it says nothing in time, or before Ctrl-C.
+    async fn check(&mut self) -> Result<(), Failure> {
+        let silent = || Failure::Unreachable("the server does not answer".into());
+        tokio::select! {
+            checked = tokio::time::timeout(CHECK_TIMEOUT, self.connection.check()) => checked.map_err(|_| silent())?,
+            () = self.interrupt.pressed() => Err(silent()),
+        }
+    }
+
+    async fn reopen(&mut self) -> Result<(), Failure> {
+        tokio::select! {
+            opened = self.connection.reopen() => opened,
+            () = self.interrupt.pressed() => Err(Failure::Interrupted),
         }
     }
 }
@@ -339,10 +363,70 @@ fn time(elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::postgres::fake;
+    use crate::shell::tls::TlsArgs;
+    use nix::sys::signal::{Signal, raise};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[test]
     fn times_are_psqls() {
         assert_eq!(time(Duration::from_micros(12_345)), "Time: 12.345 ms");
         assert_eq!(time(Duration::from_millis(61_500)), "Time: 61500.000 ms (01:01.500)");
+    }
+    /// Over the PostgreSQL protocol; and the fake server's next sessions.
+    async fn shell(listener: &TcpListener, url: &str) -> (Shell, TcpStream) {
+        let interrupt = Interrupt::install().unwrap();
+        let tls = TlsArgs::default();
+        let (connection, stream) = tokio::join!(Connection::open(url, "ann", &tls), fake::let_in(listener, 7));
+        (Shell::new(connection.unwrap(), interrupt, Format::Csv, Variables::default()), stream)
+    }
+
+    #[tokio::test]
+    async fn ctrl_c_leaves_a_session_that_does_not_answer() {
+        let _alone = fake::SIGNALS.lock().await;
+        let (listener, url) = fake::listen().await;
+        let (mut shell, mut stream) = shell(&listener, &url).await;
+        let server = async {
+            fake::heard(&mut stream, b'Q').await;
+            raise(Signal::SIGINT).unwrap();
+            fake::let_in(&listener, 8).await
+        };
+        let ((), _stream) = tokio::join!(shell.revive(), server);
+        assert_eq!((shell.connection.session(), shell.is_lost), (Some(8), false));
+    }
+
+    #[tokio::test]
+    async fn ctrl_c_ends_the_waiting_for_another_session() {
+        let _alone = fake::SIGNALS.lock().await;
+        let (listener, url) = fake::listen().await;
+        let (mut shell, mut stream) = shell(&listener, &url).await;
+        let server = async {
+            fake::heard(&mut stream, b'Q').await;
+            stream.write_all(&fake::error("FATAL", "57P05", "terminating connection")).await.unwrap();
+            // It says nothing.
+            let silent = listener.accept().await.unwrap();
+            raise(Signal::SIGINT).unwrap();
+            silent
+        };
+        let ((), _silent) = tokio::join!(shell.revive(), server);
+        assert_eq!((shell.connection.session(), shell.is_lost), (Some(7), true));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_was_ended_is_followed_by_another() {
+        let _alone = fake::SIGNALS.lock().await;
+        for sqlstate in ["57P01", "57P05", "25P03"] {
+            let (listener, url) = fake::listen().await;
+            let (mut shell, mut stream) = shell(&listener, &url).await;
+            let server = async move {
+                // Before the shell says something.
+                stream.write_all(&fake::error("FATAL", sqlstate, "terminating connection")).await.unwrap();
+                drop(stream);
+                fake::let_in(&listener, 8).await
+            };
+            let ((), _stream) = tokio::join!(shell.revive(), server);
+            assert_eq!((shell.connection.session(), shell.is_lost), (Some(8), false), "{sqlstate}");
+        }
     }
 }

@@ -13,6 +13,11 @@ pub(super) fn failure(error: &ErrorResponseBody) -> Failure {
     }
 }
 
+/// Whether an ErrorResponse is the last that the server says in this session.
+pub(super) fn is_fatal(error: &ErrorResponseBody) -> bool {
+    Report::of(error.fields()).is_ok_and(|report| matches!(report.severity.as_str(), "FATAL" | "PANIC"))
+}
+
 /// NoticeResponse: its severity and its words.
 ///
 /// # Errors

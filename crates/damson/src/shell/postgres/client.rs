@@ -1,6 +1,6 @@
 //! A session, and statements in turn.
 
-use super::answer::{failure, notice};
+use super::answer::notice;
 use super::login::{Key, connect, log_in, unsendable};
 use super::rows::Rows;
 use super::wire::{Wire, unreadable};
@@ -85,18 +85,8 @@ impl PostgresClient {
                     report.rows = rows_of(&report.tag);
                 }
                 Message::NoticeResponse(body) => report.notices.push(notice(&body)?.1),
-                Message::ErrorResponse(body) => {
-                    let failure = failure(&body);
-                    // A connection that has ended says so when it is used next.
-                    if let Err(error) = wire.settle().await {
-                        tracing::debug!(%error, "the connection ended with the statement");
-                    }
-                    return Err(failure);
-                }
-                Message::CopyInResponse(_) => {
-                    let why = "damson sql has no rows to send; psql has, by \\copy";
-                    frontend::copy_fail(why, &mut wire.output).map_err(|error| unsendable(&error))?;
-                }
+                Message::ErrorResponse(body) => return Err(wire.ended_by(&body).await),
+                Message::CopyInResponse(_) => wire.send_no_rows()?,
                 Message::CopyOutResponse(_) => {
                     drop(wire);
                     self.cancel().await;
@@ -151,64 +141,34 @@ fn rows_of(tag: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::shell::address::Addresses;
+    use crate::shell::postgres::fake::{self, columns, end, error, message, row};
     use arrow::array::AsArray;
     use arrow::datatypes::Int64Type;
-    use bytes::{BufMut, BytesMut};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use futures::FutureExt;
+    use tokio::io::AsyncWriteExt;
 
     #[test]
     fn tags_have_numbers() {
         assert_eq!(["INSERT 0 3", "DELETE 12", "CREATE TABLE"].map(rows_of), [3, 12, 0]);
     }
 
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-        let mut bytes = BytesMut::new();
-        bytes.put_u8(kind);
-        bytes.put_u32(body.len() as u32 + 4);
-        bytes.put_slice(body);
-        bytes.to_vec()
-    }
-
-    /// One column `n` of type bigint.
-    fn columns() -> Vec<u8> {
-        message(b'T', b"\0\x01n\0\0\0\0\0\0\0\0\0\0\x14\0\x08\xff\xff\xff\xff\0\0")
-    }
-
-    fn row(value: &str) -> Vec<u8> {
-        let length = (value.len() as u32).to_be_bytes();
-        message(b'D', &[b"\0\x01", &length[..], value.as_bytes()].concat())
-    }
-
-    fn end(tag: &str) -> Vec<u8> {
-        [message(b'C', format!("{tag}\0").as_bytes()), message(b'Z', b"I")].concat()
-    }
-
-    async fn read(stream: &mut TcpStream) -> Vec<u8> {
-        let length = stream.read_u32().await.unwrap() as usize;
-        let mut body = vec![0; length - 4];
-        stream.read_exact(&mut body).await.unwrap();
-        body
-    }
-
-    /// A session of a server that lets everybody in, and answers a statement with each of `answers` in turn; then it goes.
-    async fn session(answers: Vec<Vec<u8>>) -> PostgresClient {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("postgresql://{}", listener.local_addr().unwrap());
+    /// A session of a server that answers a message of each kind in turn; then it goes.
+    async fn session_of(answers: Vec<(u8, Vec<u8>)>) -> PostgresClient {
+        let (listener, url) = fake::listen().await;
         tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            assert!(read(&mut stream).await.starts_with(b"\0\x03\0\0user\0ann\0"));
-            let key = message(b'K', b"\0\0\0\x07\0\0\0\x2a");
-            let welcome = [message(b'R', b"\0\0\0\0"), key, message(b'Z', b"I")].concat();
-            stream.write_all(&welcome).await.unwrap();
-            for answer in answers {
-                assert_eq!(stream.read_u8().await.unwrap(), b'Q');
-                read(&mut stream).await;
+            let mut stream = fake::let_in(&listener, 7).await;
+            for (kind, answer) in answers {
+                fake::heard(&mut stream, kind).await;
                 stream.write_all(&answer).await.unwrap();
             }
         });
         let address = &Addresses::parse(&url).unwrap().all[0];
         PostgresClient::open(address, "ann", "", &TlsArgs::default()).await.unwrap()
+    }
+
+    /// As [`session_of`], of statements.
+    async fn session(answers: Vec<Vec<u8>>) -> PostgresClient {
+        session_of(answers.into_iter().map(|answer| (b'Q', answer)).collect()).await
     }
 
     async fn values(reply: Reply) -> Vec<i64> {
@@ -224,8 +184,7 @@ mod tests {
     async fn rows_that_nobody_reads_are_not_the_next_statements() {
         let many: Vec<u8> = (0..20_000).flat_map(|n: i64| row(&n.to_string())).collect();
         let first = [columns(), many, end("SELECT 20000")].concat();
-        let error = message(b'E', b"VERROR\0C22012\0Mdivision by zero\0\0");
-        let failed = [columns(), row("1"), error, message(b'Z', b"I")].concat();
+        let failed = [columns(), row("1"), error("ERROR", "22012", "division by zero")].concat();
         let client = session(vec![first.clone(), first, failed, end("CREATE TABLE")]).await;
         assert_eq!(client.session(), 7);
         assert_eq!(values(client.execute("all").await.unwrap()).await, (0..20_000).collect::<Vec<_>>());
@@ -253,5 +212,37 @@ mod tests {
             let failure = client.execute("anything").await.err().unwrap().to_string();
             assert!(failure.contains(told), "{failure}");
         }
+    }
+    #[tokio::test]
+    async fn a_server_that_waits_for_rows_is_told_that_there_are_none() {
+        let copy_in = message(b'G', b"\0\0\0");
+        let failed = error("ERROR", "57014", "COPY from stdin failed");
+        let client = session_of(vec![(b'Q', copy_in), (b'f', failed), (b'Q', end("CREATE TABLE"))]).await;
+        // Dropped before its answer.
+        assert!(client.execute("COPY t FROM STDIN").now_or_never().is_none());
+        client.settle().await.unwrap();
+        let Reply::Command(report) = client.execute("a command").await.unwrap() else { panic!("no rows") };
+        assert_eq!(report.tag, "CREATE TABLE");
+    }
+
+    #[tokio::test]
+    async fn why_the_session_ends_is_told() {
+        for sqlstate in ["57P01", "57P05", "25P03"] {
+            let last = error("FATAL", sqlstate, "terminating connection");
+            let client = session(vec![last.clone()]).await;
+            let failure = client.execute("anything").await.err().unwrap();
+            assert!(failure.sqlstate() == Some(sqlstate) && failure.is_ended_session(), "{failure}");
+            assert!(client.settle().await.unwrap_err().is_lost_server());
+
+            let client = session(vec![last]).await;
+            assert!(client.execute("anything, and nobody waits").now_or_never().is_none());
+            assert_eq!(client.settle().await.unwrap_err().sqlstate(), Some(sqlstate));
+        }
+        // Of another error the session does not end.
+        let failed = error("ERROR", "57014", "canceling statement due to user request");
+        let client = session(vec![failed, end("CREATE TABLE")]).await;
+        assert!(client.execute("anything, and nobody waits").now_or_never().is_none());
+        client.settle().await.unwrap();
+        assert!(matches!(client.execute("a command").await.unwrap(), Reply::Command(_)));
     }
 }

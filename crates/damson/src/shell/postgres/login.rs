@@ -2,6 +2,7 @@
 
 use super::answer::failure;
 use super::wire::{Stream, Wire, lost, unreadable};
+use crate::limits::{SQL_KEEPALIVE_EVERY, SQL_KEEPALIVE_IDLE};
 use crate::shell::address::Address;
 use crate::shell::failure::Failure;
 use crate::shell::tls::{TlsArgs, Trust, distrust};
@@ -11,6 +12,8 @@ use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -36,7 +39,7 @@ pub(super) async fn connect(address: &Address, tls: &TlsArgs) -> Result<Wire, Fa
     let (host, port) = address.host_and_port()?;
     let unreachable = |error: &dyn std::fmt::Display| Failure::Unreachable(format!("cannot connect to {url}: {error}"));
     let mut stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| unreachable(&error))?;
-    stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
+    prepare(&stream).map_err(|error| unreachable(&error))?;
     let Some(trust) = trust else { return Ok(Wire::new(Stream::Plain(stream))) };
     let mut request = BytesMut::new();
     frontend::ssl_request(&mut request);
@@ -53,6 +56,13 @@ pub(super) async fn connect(address: &Address, tls: &TlsArgs) -> Result<Wire, Fa
             None => unreachable(&error),
         }),
     }
+}
+
+/// Small messages go at once, and the system finds out when the server's machine is gone that cannot say so any more.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(SQL_KEEPALIVE_IDLE).with_interval(SQL_KEEPALIVE_EVERY);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// Begins a session.

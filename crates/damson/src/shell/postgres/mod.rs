@@ -2,6 +2,8 @@
 
 mod answer;
 mod client;
+#[cfg(test)]
+pub(super) mod fake;
 mod login;
 mod rows;
 mod wire;

@@ -1,6 +1,6 @@
 //! A query's rows: texts that the server made, in columns as the shell prints them.
 
-use super::answer::{failure, notice};
+use super::answer::notice;
 use super::wire::{Wire, unreadable};
 use crate::shell::failure::Failure;
 use crate::shell::output::number_field;
@@ -63,14 +63,7 @@ impl Rows {
                     let (severity, text) = notice(&body)?;
                     eprintln!("{severity}:  {text}");
                 }
-                Message::ErrorResponse(body) => {
-                    let failure = failure(&body);
-                    // A connection that has ended says so when it is used next.
-                    if let Err(error) = self.wire.settle().await {
-                        tracing::debug!(%error, "the connection ended with the query");
-                    }
-                    return Err(failure);
-                }
+                Message::ErrorResponse(body) => return Err(self.wire.ended_by(&body).await),
                 Message::ReadyForQuery(_) => self.wire.is_busy = false,
                 Message::CommandComplete(_) | Message::ParameterStatus(_) | Message::NotificationResponse(_) => {}
                 _ => return Err(unreadable(&"a message that does not belong between rows")),

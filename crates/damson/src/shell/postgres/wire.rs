@@ -1,18 +1,24 @@
 //! Messages over a connection. What was begun goes on with the next call, if a call is dropped before its end.
 
+use super::answer::{failure, is_fatal};
+use super::login::unsendable;
 use crate::limits::SQL_MESSAGE_BYTES_MAX;
 use crate::shell::failure::Failure;
 use bytes::{Buf, BytesMut};
-use postgres_protocol::message::backend::{Header, Message};
+use postgres_protocol::message::backend::{ErrorResponseBody, Header, Message};
+use postgres_protocol::message::frontend;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// Room that is made to read into.
 const READ_BYTES: usize = 64 << 10;
+/// How long is looked for what a server said before it took nothing more: it is there already.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One connection's bytes and messages.
 pub(super) struct Wire {
@@ -44,7 +50,24 @@ impl Wire {
     /// # Errors
     /// A connection that ended, or something else than messages.
     pub(super) async fn message(&mut self) -> Result<Message, Failure> {
-        self.flush().await?;
+        if let Err(failure) = self.flush().await {
+            // It may have said why, before it went.
+            let said = tokio::time::timeout(LAST_WORDS_TIMEOUT, self.last_words()).await;
+            return said.ok().and_then(Result::ok).ok_or(failure);
+        }
+        self.received().await
+    }
+
+    /// The error that a connection ends with which takes nothing more.
+    async fn last_words(&mut self) -> Result<Message, Failure> {
+        loop {
+            if let error @ Message::ErrorResponse(_) = self.received().await? {
+                return Ok(error);
+            }
+        }
+    }
+
+    async fn received(&mut self) -> Result<Message, Failure> {
         loop {
             if let Some(message) = self.buffered()? {
                 return Ok(message);
@@ -86,14 +109,37 @@ impl Wire {
     /// Waits for the end of what was asked for, whose answers nobody wants any more.
     ///
     /// # Errors
-    /// A connection that ended.
+    /// A connection that ended, with the server's words if it has said why.
     pub(super) async fn settle(&mut self) -> Result<(), Failure> {
         while self.is_busy {
-            if let Message::ReadyForQuery(_) = self.message().await? {
-                self.is_busy = false;
+            match self.message().await? {
+                Message::ReadyForQuery(_) => self.is_busy = false,
+                Message::CopyInResponse(_) => self.send_no_rows()?,
+                Message::ErrorResponse(body) if is_fatal(&body) => return Err(failure(&body)),
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// The error that ended what was asked for; waits until the server takes what is next, unless it has said its last.
+    pub(super) async fn ended_by(&mut self, error: &ErrorResponseBody) -> Failure {
+        if !is_fatal(error)
+            && let Err(error) = self.settle().await
+        {
+            // It says so when it is used next.
+            tracing::debug!(%error, "the connection ended with the statement");
+        }
+        failure(error)
+    }
+
+    /// Says to a server that waits for rows that there are none; with the next message that is waited for.
+    ///
+    /// # Errors
+    /// A message that cannot be made.
+    pub(super) fn send_no_rows(&mut self) -> Result<(), Failure> {
+        let why = "damson sql has no rows to send; psql has, by \\copy";
+        frontend::copy_fail(why, &mut self.output).map_err(|error| unsendable(&error))
     }
 
     /// Waits until the server has closed the connection.
