@@ -8,15 +8,19 @@ use super::output::Output;
 use super::waiting::{News, Waiting};
 use damson_master::flight_sql::protocol::CommandReport;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a cancelled command may take to say whether it was done.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of SQL: it was cancelled, and has done nothing.
+const QUERY_CANCELED: &str = "57014";
 const UNANSWERED: &str = "the server did not answer after the cancel: the statement may have been done, or not";
 
 /// Runs a statement to its end; a command's report, if it was one.
 ///
 /// # Errors
-/// The server's, the terminal's, or the user's Ctrl-C, after which nothing of the statement runs.
+/// The server's, the terminal's, or the user's Ctrl-C, after which nothing of the statement runs. A statement that was done before the
+/// Ctrl-C reached it has no error.
 pub(crate) async fn run(
     connection: &mut Connection,
     statement: &str,
@@ -51,20 +55,23 @@ pub(super) async fn run_with(
         () = interrupt.pressed() => return Err(Failure::Interrupted),
         never = waiting.show_forever() => match never {},
     };
-    let done = execute(connection, &planned, output, interrupt, &mut waiting).await;
+    let mut answer_until = None;
+    let done = execute(connection, &planned, output, interrupt, &mut waiting, &mut answer_until).await;
     waiting.clear();
-    if let Err(Failure::Interrupted | Failure::Output(_)) = &done {
+    if let (Err(Failure::Interrupted | Failure::Output(_)), None) = (&done, answer_until) {
         connection.cancel(&planned).await;
     }
     done
 }
 
+/// `answer_until` is set once the statement was cancelled.
 async fn execute(
     connection: &mut Connection,
     planned: &Planned,
     output: &mut dyn Output,
     interrupt: &mut Interrupt,
     waiting: &mut Waiting,
+    answer_until: &mut Option<Instant>,
 ) -> Result<Option<CommandReport>, Failure> {
     let mut canceller = connection.clone();
     let fetch = connection.fetch(planned);
@@ -76,13 +83,8 @@ async fn execute(
                 return Err(Failure::Interrupted);
             }
             canceller.cancel(planned).await;
-            // It may have been committed already: only its answer tells.
-            match tokio::time::timeout(ANSWER_TIMEOUT, fetch).await {
-                // Of rows there may be more, and nobody wants them.
-                Ok(Ok(Reply::Rows(_)) | Err(_)) => return Err(Failure::Interrupted),
-                Ok(Ok(reply)) => reply,
-                Err(_) => return Err(Failure::Connection(UNANSWERED.into())),
-            }
+            let until = *answer_until.insert(Instant::now() + ANSWER_TIMEOUT);
+            answer(fetch, until).await?
         }
         never = waiting.show_forever() => match never {},
     };
@@ -91,7 +93,12 @@ async fn execute(
         Reply::Rows(rows) => rows,
     };
     let mut has_begun = false;
-    while let Some(batch) = next(&mut rows, interrupt, waiting).await? {
+    loop {
+        let next = match *answer_until {
+            Some(until) => answer(rows.next(), until).await,
+            None => next(&mut rows, interrupt, waiting).await,
+        };
+        let Some(batch) = next? else { break };
         if !std::mem::replace(&mut has_begun, true) {
             begin(&rows, output, waiting)?;
         }
@@ -108,6 +115,24 @@ async fn execute(
     }
     output.end()?;
     Ok(None)
+}
+
+/// What a statement says that was cancelled. It may have been done already, and only that tells.
+///
+/// # Errors
+/// Ctrl-C if it was not done; its own; that it says nothing.
+async fn answer<T>(said: impl Future<Output = Result<T, Failure>>, until: Instant) -> Result<T, Failure> {
+    let said = tokio::select! {
+        // First: there may be no end of rows.
+        biased;
+        () = tokio::time::sleep_until(until) => return Err(Failure::Connection(UNANSWERED.into())),
+        said = said => said,
+    };
+    said.map_err(|failure| match failure {
+        failure if failure.sqlstate() == Some(QUERY_CANCELED) => Failure::Interrupted,
+        Failure::Unreachable(_) => Failure::Connection(UNANSWERED.into()),
+        other => other,
+    })
 }
 
 fn begin(rows: &Rows, output: &mut dyn Output, waiting: &mut Waiting) -> Result<(), Failure> {
@@ -127,5 +152,77 @@ async fn next(
         () = interrupt.pressed() => Err(Failure::Interrupted),
         batch = rows.next() => batch,
         never = waiting.show_forever() => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::postgres::fake;
+    use crate::shell::titled::Collected;
+    use crate::shell::tls::TlsArgs;
+    use nix::sys::signal::{Signal, raise};
+    use std::io::ErrorKind;
+    use tokio::io::AsyncWriteExt;
+
+    type Done = Result<Option<CommandReport>, Failure>;
+
+    /// Ctrl-C while the server has not answered; it answers after the cancel, and goes. What is shown, too.
+    async fn interrupted(answer: Vec<u8>) -> (Done, Collected) {
+        let _alone = fake::SIGNALS.lock().await;
+        let mut interrupt = Interrupt::install().unwrap();
+        let (listener, url) = fake::listen().await;
+        let server = tokio::spawn(async move {
+            let mut stream = fake::let_in(&listener, 7).await;
+            fake::heard(&mut stream, b'Q').await;
+            raise(Signal::SIGINT).unwrap();
+            assert_eq!(fake::cancelled(&listener).await, 7);
+            stream.write_all(&answer).await.unwrap();
+            listener
+        });
+        let mut connection = Connection::open(&url, "ann", &TlsArgs::default()).await.unwrap();
+        let mut shown = Collected::default();
+        let done = run(&mut connection, "anything", &mut shown, &mut interrupt).await;
+        let second = server.await.unwrap().into_std().unwrap().accept();
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::WouldBlock, "it is cancelled once");
+        (done, shown)
+    }
+
+    fn rows() -> Vec<u8> {
+        [fake::columns(), fake::row("1"), fake::row("2")].concat()
+    }
+
+    fn cancelled() -> Vec<u8> {
+        fake::error("ERROR", QUERY_CANCELED, "canceling statement due to user request")
+    }
+
+    #[tokio::test]
+    async fn what_was_done_before_ctrl_c_is_told() {
+        let (done, _) = interrupted(fake::end("INSERT 0 1")).await;
+        assert_eq!(done.unwrap().unwrap().tag, "INSERT 0 1");
+        let (done, shown) = interrupted([rows(), fake::end("INSERT 0 2")].concat()).await;
+        assert!(done.unwrap().is_none());
+        assert_eq!(shown.rows, [[Some("1".to_owned())], [Some("2".to_owned())]]);
+    }
+
+    #[tokio::test]
+    async fn what_was_cancelled_is_told() {
+        for answer in [cancelled(), [rows(), cancelled()].concat()] {
+            let (done, _) = interrupted(answer).await;
+            assert!(matches!(done, Err(Failure::Interrupted)), "{done:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_errors_after_ctrl_c_are_told() {
+        let in_doubt = fake::error("ERROR", "08007", "nobody knows whether it was committed");
+        for answer in [in_doubt.clone(), [rows(), in_doubt].concat()] {
+            let (done, _) = interrupted(answer).await;
+            assert_eq!(done.unwrap_err().sqlstate(), Some("08007"));
+        }
+        for answer in [vec![], rows()] {
+            let (done, _) = interrupted(answer).await;
+            assert_eq!(done.unwrap_err().to_string(), UNANSWERED);
+        }
     }
 }
