@@ -4,6 +4,7 @@ use super::address::{Address, Addresses, Protocol};
 use super::failure::Failure;
 use super::flight::{self, FlightClient};
 use super::postgres::{self, PostgresClient};
+use super::script::first_word;
 use super::tls::TlsArgs;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -229,6 +230,13 @@ impl Rows {
         match self {
             Rows::Flight(rows) => rows.next().await,
             Rows::Postgres(rows) => rows.next().await,
+        }
+    }
+    /// Once all have come: whether they are of a statement that only reads. Over Flight SQL all rows are.
+    pub(crate) fn is_read_only(&self) -> bool {
+        match self {
+            Rows::Flight(_) => true,
+            Rows::Postgres(rows) => ["SELECT", "SHOW", "EXPLAIN", "FETCH"].contains(&first_word(rows.tag())),
         }
     }
 }

@@ -15,6 +15,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of SQL: it was cancelled, and has done nothing.
 const QUERY_CANCELED: &str = "57014";
 const UNANSWERED: &str = "the server did not answer after the cancel: the statement may have been done, or not";
+const DONE: &str = "the statement was done before it could be canceled; not all of its rows are shown";
 
 /// Runs a statement to its end; a command's report, if it was one.
 ///
@@ -98,6 +99,11 @@ async fn execute(
             Some(until) => answer(rows.next(), until).await,
             None => next(&mut rows, interrupt, waiting).await,
         };
+        if let (Err(Failure::Interrupted), None, true) = (&next, &answer_until, planned.is_answered()) {
+            canceller.cancel(planned).await;
+            let until = *answer_until.insert(Instant::now() + ANSWER_TIMEOUT);
+            return Err(outcome(rows, until, interrupt).await);
+        }
         let Some(batch) = next? else { break };
         if !std::mem::replace(&mut has_begun, true) {
             begin(&rows, output, waiting)?;
@@ -135,6 +141,24 @@ async fn answer<T>(said: impl Future<Output = Result<T, Failure>>, until: Instan
     })
 }
 
+/// What became of a statement that was cancelled amid its rows, whose rest nobody wants. Another Ctrl-C ends the waiting.
+async fn outcome(mut rows: Rows, until: Instant, interrupt: &mut Interrupt) -> Failure {
+    interrupt.forget();
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = interrupt.pressed() => return Failure::Connection(UNANSWERED.into()),
+            next = answer(rows.next(), until) => next,
+        };
+        match next {
+            Ok(Some(_)) => {}
+            Ok(None) if rows.is_read_only() => return Failure::Interrupted,
+            Ok(None) => return Failure::Connection(DONE.into()),
+            Err(failure) => return failure,
+        }
+    }
+}
+
 fn begin(rows: &Rows, output: &mut dyn Output, waiting: &mut Waiting) -> Result<(), Failure> {
     if output.is_shown_at_once() {
         waiting.stop();
@@ -161,8 +185,10 @@ mod tests {
     use crate::shell::postgres::fake;
     use crate::shell::titled::Collected;
     use crate::shell::tls::TlsArgs;
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::Schema;
     use nix::sys::signal::{Signal, raise};
-    use std::io::ErrorKind;
+    use std::io::{self, ErrorKind};
     use tokio::io::AsyncWriteExt;
 
     type Done = Result<Option<CommandReport>, Failure>;
@@ -224,5 +250,55 @@ mod tests {
             let (done, _) = interrupted(answer).await;
             assert_eq!(done.unwrap_err().to_string(), UNANSWERED);
         }
+    }
+    /// Presses Ctrl-C at the first row.
+    struct Pressing;
+
+    impl Output for Pressing {
+        fn begin(&mut self, _: &Schema) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn batch(&mut self, batch: &RecordBatch) -> io::Result<()> {
+            assert_eq!(batch.num_rows(), 1, "what comes after Ctrl-C is not shown");
+            raise(Signal::SIGINT).map_err(io::Error::from)
+        }
+
+        fn end(&mut self) -> io::Result<()> {
+            panic!("it does not end well")
+        }
+
+        fn is_shown_at_once(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn what_became_of_a_statement_amid_its_rows_is_told() {
+        let _alone = fake::SIGNALS.lock().await;
+        let mut interrupt = Interrupt::install().unwrap();
+        for (answer, told) in [
+            (cancelled(), Failure::Interrupted.to_string()),
+            ([rows_left(), fake::end("SELECT 3")].concat(), Failure::Interrupted.to_string()),
+            ([rows_left(), fake::end("INSERT 0 3")].concat(), DONE.to_owned()),
+            (rows_left(), UNANSWERED.to_owned()),
+        ] {
+            let (listener, url) = fake::listen().await;
+            let server = tokio::spawn(async move {
+                let mut stream = fake::let_in(&listener, 7).await;
+                fake::heard(&mut stream, b'Q').await;
+                stream.write_all(&[fake::columns(), fake::row("1")].concat()).await.unwrap();
+                fake::cancelled(&listener).await;
+                stream.write_all(&answer).await.unwrap();
+            });
+            let mut connection = Connection::open(&url, "ann", &TlsArgs::default()).await.unwrap();
+            let done = run(&mut connection, "anything", &mut Pressing, &mut interrupt).await;
+            assert_eq!(done.unwrap_err().to_string(), told);
+            server.await.unwrap();
+        }
+    }
+
+    fn rows_left() -> Vec<u8> {
+        [fake::row("2"), fake::row("3")].concat()
     }
 }

@@ -27,6 +27,8 @@ const NUMBERS: [u32; 6] = [21, 23, 26, 700, 701, 1700];
 pub(crate) struct Rows {
     wire: OwnedMutexGuard<Wire>,
     schema: SchemaRef,
+    /// Empty until the end.
+    tag: String,
 }
 
 impl Rows {
@@ -38,11 +40,16 @@ impl Rows {
         let field =
             |column: postgres_protocol::message::backend::Field<'_>| Ok(field(column.name(), column.type_oid()));
         let fields: Vec<Field> = columns.fields().map(field).collect().map_err(|error| unreadable(&error))?;
-        Ok(Rows { wire, schema: Arc::new(Schema::new(fields)) })
+        Ok(Rows { wire, schema: Arc::new(Schema::new(fields)), tag: String::new() })
     }
 
     pub(in crate::shell) fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// Once all have come: what they are of, as `INSERT 0 3`.
+    pub(in crate::shell) fn tag(&self) -> &str {
+        &self.tag
     }
 
     /// The next batch; None at the end.
@@ -65,7 +72,10 @@ impl Rows {
                 }
                 Message::ErrorResponse(body) => return Err(self.wire.ended_by(&body).await),
                 Message::ReadyForQuery(_) => self.wire.is_busy = false,
-                Message::CommandComplete(_) | Message::ParameterStatus(_) | Message::NotificationResponse(_) => {}
+                Message::CommandComplete(body) => {
+                    body.tag().map_err(|error| unreadable(&error))?.clone_into(&mut self.tag);
+                }
+                Message::ParameterStatus(_) | Message::NotificationResponse(_) => {}
                 _ => return Err(unreadable(&"a message that does not belong between rows")),
             }
         }
