@@ -218,6 +218,7 @@ mod tests {
             assert_eq!([&none, &ca, &flag].map(|tls| encrypted(url, tls)), by, "{url}");
         }
     }
+
     #[test]
     fn another_server_is_spoken_to_as_the_first_one() {
         for (url, current, meant) in [

@@ -232,6 +232,7 @@ impl Rows {
             Rows::Postgres(rows) => rows.next().await,
         }
     }
+
     /// Once all have come: whether they are of a statement that only reads. Over Flight SQL all rows are.
     pub(crate) fn is_read_only(&self) -> bool {
         match self {

@@ -251,6 +251,7 @@ mod tests {
             assert_eq!(done.unwrap_err().to_string(), UNANSWERED);
         }
     }
+
     /// Presses Ctrl-C at the first row.
     struct Pressing;
 

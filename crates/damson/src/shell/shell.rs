@@ -374,6 +374,7 @@ mod tests {
         assert_eq!(time(Duration::from_micros(12_345)), "Time: 12.345 ms");
         assert_eq!(time(Duration::from_millis(61_500)), "Time: 61500.000 ms (01:01.500)");
     }
+
     /// Over the PostgreSQL protocol; and the fake server's next sessions.
     async fn shell(listener: &TcpListener, url: &str) -> (Shell, TcpStream) {
         let interrupt = Interrupt::install().unwrap();

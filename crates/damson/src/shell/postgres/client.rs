@@ -213,6 +213,7 @@ mod tests {
             assert!(failure.contains(told), "{failure}");
         }
     }
+
     #[tokio::test]
     async fn a_server_that_waits_for_rows_is_told_that_there_are_none() {
         let copy_in = message(b'G', b"\0\0\0");
