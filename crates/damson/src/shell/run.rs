@@ -99,7 +99,8 @@ async fn execute(
             Some(until) => answer(rows.next(), until).await,
             None => next(&mut rows, interrupt, waiting).await,
         };
-        if let (Err(Failure::Interrupted), None, true) = (&next, &answer_until, planned.is_answered()) {
+        let is_pressed = matches!(next, Err(Failure::Interrupted)) && answer_until.is_none();
+        if is_pressed && planned.is_answered() {
             canceller.cancel(planned).await;
             let until = *answer_until.insert(Instant::now() + ANSWER_TIMEOUT);
             return Err(outcome(rows, until, interrupt).await);
