@@ -244,7 +244,8 @@ async fn what_is_told_of_a_commit_is_so() {
 async fn rows_of_a_commit_come_however_late() {
     const TIMEOUT: Duration = Duration::from_secs(5);
     const ROWS: i64 = 40_000;
-    let cluster = cluster();
+    // With memory for the rows.
+    let cluster = ProcessCluster::start(2);
     let (client, watcher) = (connect(&cluster).await, connect(&cluster).await);
     client.batch_execute("CREATE TABLE t (k bigint, t text) DISTRIBUTED BY (k)").await.expect("a table");
     client.batch_execute(&format!("SET statement_timeout = {}", TIMEOUT.as_millis())).await.expect("a setting");
