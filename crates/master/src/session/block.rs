@@ -497,7 +497,9 @@ impl Block {
             if find_writable(&transaction.state(), table, &session.search_schema())?.is_some() {
                 let message = "INSERT into a writable external table cannot run inside a transaction block";
                 let error = SqlError::new(SqlState::ACTIVE_TRANSACTION, message);
-                return Err(error.with_hint("Its files could not be rolled back: send it outside BEGIN and COMMIT."));
+                return Err(error.with_hint(
+                    "Its files could not be rolled back: send it outside BEGIN and COMMIT, and by itself.",
+                ));
             }
         }
         session.statement(statement, text, parameters, transaction, cancel).boxed().await
