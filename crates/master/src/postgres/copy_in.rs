@@ -27,10 +27,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         style: Style,
     ) -> Result<Done, Failed> {
         let (mut target, is_external) = self.target(table, columns).await?;
-        // Files are written outside of blocks.
-        if !is_external {
-            self.session.begin_implicit_block().await;
-        }
+        self.session.begin_copy_block(is_external).await?;
         let (format, columns) = (style.format(), target.columns());
         let mut is_header = matches!(style, Style::Lines { has_header: true, .. });
         let mut reader = Reader::new(style, columns);
