@@ -373,11 +373,88 @@ async fn rows_are_copied_both_ways() {
     assert_eq!(copied(&client, by_key).await, "1\t1.01\t7\n2\t\\N\t7\n");
     let failed = copy_in(&client, "COPY n FROM STDIN", &["3\t1\t1\n4\tx\t1\n"]).await.unwrap_err();
     let error = failed.as_db_error().expect("the server's");
-    assert_eq!((error.code().code(), error.detail()), ("22P02", Some("COPY n, line 2")));
+    assert_eq!((error.code().code(), error.detail()), ("22P02", Some("COPY n, line 2, column k: \"x\"")));
     // More than one piece.
     let many: String = (0..30_000).map(|id| format!("{}\tm\t\\N\n", id + 100)).collect();
     assert_eq!(copy_in(&client, "COPY t FROM STDIN", &[&many]).await.unwrap(), 30_000);
     assert_eq!(value(&client, "SELECT count(*) FROM t").await.as_deref(), Some("30005"));
+    server.stop().await;
+}
+
+/// Why COPY FROM STDIN does not take rows: SQLSTATE, and the place that the detail tells.
+async fn copy_refused(client: &Client, sql: &str, rows: &str) -> (String, String) {
+    let error = copy_in(client, sql, &[rows]).await.expect_err(rows);
+    let detail = error.as_db_error().and_then(|error| error.detail()).unwrap_or_default().to_owned();
+    (sqlstate(&error).to_owned(), detail)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_client_copies_are_as_postgresql_takes_them() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE c (a int NOT NULL, b varchar(3), r real) DISTRIBUTED BY (a)").await.unwrap();
+    let (text, csv) = ("COPY c FROM STDIN", "COPY c FROM STDIN CSV");
+    for (sql, rows, state, detail) in [
+        (text, "1\ta\t1\n2\tb\t2\r\n", "22P04", "COPY c, line 2"),
+        (text, "1\ta\t1\r\n2\tb\t2\n", "22P04", "COPY c, line 2"),
+        (text, "1\ta\rb\t1\n", "22P04", "COPY c, line 1"),
+        (text, "1\ta\t1\n2\tb\t2\n\\.x\n", "22P04", "COPY c, line 3"),
+        (text, "1\tabcd\t1\n", "22001", "COPY c, line 1, column b: \"abcd\""),
+        (text, "1\ta\t1\n\\N\tb\t2\n", "23502", "COPY c, line 2, column a: null input"),
+        (text, "1\ta\t1e-50\n", "22003", "COPY c, line 1, column r: \"1e-50\""),
+        (csv, "1,\"a\n\",1\nx,b,2\n", "22P02", "COPY c, line 3, column a: \"x\""),
+        (csv, "1,a,1\n2,\"b,2\n3,c,3\n", "22P04", "COPY c, line 2"),
+        (csv, "1,a,1\n\\.\n3,c,3\n", "22P04", "COPY c, line 2"),
+        (csv, "1,a,1\n2,b,2\r\n", "22P04", "COPY c, line 2"),
+    ] {
+        let refused = copy_refused(&client, sql, rows).await;
+        assert_eq!(refused, (state.to_owned(), detail.to_owned()), "{rows:?}");
+    }
+    assert_eq!(copy_in(&client, text, &["1\ta\t1\r2\tb  \t0e-50\r\\.\r3"]).await.unwrap(), 2);
+    assert_eq!(copy_in(&client, csv, &["3,\\.,1\r\n4,d,1\r\n\\.\r\n"]).await.unwrap(), 2);
+    let all = "1\ta\t1\n2\tb\t0\n3\t\\\\.\t1\n4\td\t1\n";
+    assert_eq!(copied(&client, "COPY (SELECT a, trim(b), r FROM c ORDER BY a) TO STDOUT").await, all);
+
+    // As COPY of files does.
+    client
+        .batch_execute("CREATE TABLE i (k bigint GENERATED ALWAYS AS IDENTITY, v text) DISTRIBUTED BY (k)")
+        .await
+        .unwrap();
+    assert_eq!(copy_in(&client, "COPY i FROM STDIN", &["700\ta\n"]).await.unwrap(), 1);
+    assert_eq!(copy_in(&client, "COPY i (v) FROM STDIN", &["b\n"]).await.unwrap(), 1);
+    assert_eq!(value(&client, "SELECT count(*) FROM i WHERE k = 700 OR v = 'b'").await.as_deref(), Some("2"));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().join("out").display().to_string();
+    let table = format!("CREATE WRITABLE EXTERNAL TABLE e (k int, v text) LOCATION ('{place}') FORMAT 'CSV'");
+    client.batch_execute(&table).await.unwrap();
+    assert_eq!(copy_in(&client, "COPY e FROM STDIN", &["1\ta\n2\tb\n"]).await.unwrap(), 2);
+    let read = format!("CREATE EXTERNAL TABLE f (k int, v text) LOCATION ('{place}') FORMAT 'CSV'");
+    client.batch_execute(&read).await.unwrap();
+    assert_eq!(copied(&client, "COPY (SELECT * FROM f ORDER BY k) TO STDOUT").await, "1\ta\n2\tb\n");
+    // A statement that fails leaves no files.
+    assert_eq!(copy_refused(&client, "COPY e FROM STDIN", "3\tc\nx\ty\n").await.0, "22P02");
+    assert_eq!(value(&client, "SELECT count(*) FROM f").await.as_deref(), Some("2"));
+    client.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(sqlstate(&client.simple_query("COPY e FROM STDIN").await.unwrap_err()), "25001");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_of_arrays_and_records_are_texts() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    for (expression, text) in [
+        ("ARRAY[ARRAY[1, 2], ARRAY[3, 4]]", "{{1,2},{3,4}}"),
+        ("ROW(1, 'a')", "(1,a)"),
+        ("ROW(NULL, 'a b', ARRAY[1, 2])", "(,\"a b\",\"{1,2}\")"),
+    ] {
+        let sql = format!("SELECT {expression}");
+        assert_eq!(value(&client, &sql).await.as_deref(), Some(text), "{sql}");
+        let row = client.query_one(&sql, &[]).await.expect(&sql);
+        assert_eq!(row.get::<_, String>(0), text, "{sql}");
+    }
     server.stop().await;
 }
 

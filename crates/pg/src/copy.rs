@@ -1,10 +1,16 @@
 //! Rows of COPY between a table and a client: PostgreSQL's text and CSV, and its binary format.
 
 mod binary;
+mod reader;
+mod values;
+
+#[cfg(test)]
+mod corpus_tests;
 
 pub use binary::{BINARY_END, BINARY_HEAD, BinaryReader, BinaryRow};
+pub use reader::CopyReader;
 
-use std::mem;
+use std::fmt;
 use thiserror::Error;
 
 /// How rows are written.
@@ -32,6 +38,16 @@ pub enum Quoting {
 pub enum CopyError {
     #[error("unterminated CSV quoted field")]
     OpenQuote,
+    /// Not the line end of the first row, nor a part of it.
+    #[error("{0} carriage return found in data")]
+    Return(Unprotected),
+    #[error("{0} newline found in data")]
+    LineFeed(Unprotected),
+    /// `\.` in text, where it is not alone on its line.
+    #[error("end-of-copy marker corrupt")]
+    EndMark,
+    #[error("end-of-copy marker does not match previous newline style")]
+    EndMarkLine,
     #[error("invalid byte sequence for encoding \"UTF8\"")]
     Encoding,
     #[error("a row of COPY is longer than {} MiB", ROW_BYTES_MAX >> 20)]
@@ -56,6 +72,10 @@ impl CopyError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             CopyError::OpenQuote
+            | CopyError::Return(_)
+            | CopyError::LineFeed(_)
+            | CopyError::EndMark
+            | CopyError::EndMarkLine
             | CopyError::Signature
             | CopyError::Head(_)
             | CopyError::Flags
@@ -67,6 +87,35 @@ impl CopyError {
             CopyError::TooLong => "54000",
         }
     }
+
+    /// How it can be written instead.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            CopyError::Return(Unprotected::Literal) => Some("Use \"\\r\" to represent carriage return."),
+            CopyError::Return(Unprotected::Unquoted) => Some("Use quoted CSV field to represent carriage return."),
+            CopyError::LineFeed(Unprotected::Literal) => Some("Use \"\\n\" to represent newline."),
+            CopyError::LineFeed(Unprotected::Unquoted) => Some("Use quoted CSV field to represent newline."),
+            _ => None,
+        }
+    }
+}
+
+/// What a line end is where none may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unprotected {
+    /// Of text.
+    Literal,
+    /// Of CSV.
+    Unquoted,
+}
+
+impl fmt::Display for Unprotected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unprotected::Literal => "literal",
+            Unprotected::Unquoted => "unquoted",
+        })
+    }
 }
 
 /// A row that a client sends is kept until its end is there.
@@ -74,226 +123,6 @@ pub const ROW_BYTES_MAX: usize = 64 << 20;
 
 /// Values of a row; None is NULL.
 pub type CopyRow = Vec<Option<String>>;
-
-/// Cuts what a client sends into rows, wherever the messages end.
-#[derive(Debug)]
-pub struct CopyReader {
-    style: CopyStyle,
-    /// Of a row so many values are cut: of more, one shows that they are too many.
-    values_max: usize,
-    buffer: Vec<u8>,
-    /// Where the row begins whose end is looked for, and what of it was looked at.
-    start: usize,
-    looked_at: usize,
-    in_quotes: bool,
-    /// A row `\.` has come: what follows is passed over.
-    has_ended: bool,
-    rows: u64,
-}
-
-impl CopyReader {
-    /// Of rows with so many values; one that has more is given with one more, whatever follows it.
-    pub fn new(style: CopyStyle, columns: usize) -> Self {
-        let values_max = columns + 1;
-        let (buffer, in_quotes, has_ended) = (vec![], false, false);
-        CopyReader { style, values_max, buffer, start: 0, looked_at: 0, in_quotes, has_ended, rows: 0 }
-    }
-
-    /// Rows that were given, which is the number of the last one.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// Takes what the client sent next.
-    pub fn push(&mut self, bytes: &[u8]) {
-        if self.has_ended {
-            return;
-        }
-        // What was given is not kept.
-        self.buffer.drain(..self.start);
-        self.looked_at -= self.start;
-        self.start = 0;
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// The next row that is there to its end.
-    ///
-    /// # Errors
-    /// What is no row; there is none after it.
-    pub fn next_row(&mut self) -> Result<Option<CopyRow>, CopyError> {
-        if self.has_ended {
-            return Ok(None);
-        }
-        let Some(end) = self.find_end() else {
-            if self.buffer.len() - self.start > ROW_BYTES_MAX {
-                return Err(CopyError::TooLong);
-            }
-            return Ok(None);
-        };
-        let start = mem::replace(&mut self.start, end + 1);
-        self.looked_at = end + 1;
-        self.row(start, end)
-    }
-
-    /// The last row, if it has no line end: the client sends no more.
-    ///
-    /// # Errors
-    /// As [`CopyReader::next_row`].
-    pub fn finish(&mut self) -> Result<Option<CopyRow>, CopyError> {
-        if self.has_ended || self.start == self.buffer.len() {
-            return Ok(None);
-        }
-        if self.in_quotes {
-            return Err(CopyError::OpenQuote);
-        }
-        let start = mem::replace(&mut self.start, self.buffer.len());
-        self.looked_at = self.start;
-        self.row(start, self.start)
-    }
-
-    /// Where the line end is that ends the row.
-    fn find_end(&mut self) -> Option<usize> {
-        let mut at = self.looked_at;
-        let found = loop {
-            let Some(&byte) = self.buffer.get(at) else { break None };
-            let takes_next = match self.style.quoting {
-                Quoting::Backslash(escape) => Some(byte) == escape,
-                Quoting::Csv { quote, escape } => self.in_quotes && byte == escape && escape != quote,
-            };
-            if takes_next {
-                if at + 1 == self.buffer.len() {
-                    break None;
-                }
-                at += 2;
-                continue;
-            }
-            match self.style.quoting {
-                // A doubled quote ends and begins at once.
-                Quoting::Csv { quote, .. } if byte == quote => self.in_quotes = !self.in_quotes,
-                _ if byte == b'\n' && !self.in_quotes => break Some(at),
-                _ => {}
-            }
-            at += 1;
-        };
-        self.looked_at = at;
-        found
-    }
-
-    fn row(&mut self, start: usize, end: usize) -> Result<Option<CopyRow>, CopyError> {
-        let line = &self.buffer[start..end];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line == b"\\." {
-            self.has_ended = true;
-            return Ok(None);
-        }
-        let row = match self.style.quoting {
-            Quoting::Backslash(escape) => text_row(line, &self.style, self.values_max, escape),
-            Quoting::Csv { quote, escape } => csv_row(line, &self.style, self.values_max, quote, escape),
-        };
-        self.rows += 1;
-        row.map(Some)
-    }
-}
-
-fn utf8(value: Vec<u8>) -> Result<String, CopyError> {
-    let value = String::from_utf8(value).map_err(|_| CopyError::Encoding)?;
-    if value.contains('\0') { Err(CopyError::Encoding) } else { Ok(value) }
-}
-
-fn text_row(line: &[u8], style: &CopyStyle, values_max: usize, escape: Option<u8>) -> Result<CopyRow, CopyError> {
-    let mut row = vec![];
-    let mut rest = line;
-    loop {
-        let (mut value, mut at) = (vec![], 0);
-        let end = loop {
-            let Some(&byte) = rest.get(at) else { break at };
-            if byte == style.delimiter {
-                break at;
-            }
-            at += 1;
-            if Some(byte) != escape {
-                value.push(byte);
-                continue;
-            }
-            let (escaped, bytes) = unescaped(&rest[at..]);
-            value.push(escaped.unwrap_or(byte));
-            at += bytes;
-        };
-        let is_null = &rest[..end] == style.null.as_bytes();
-        row.push(if is_null { None } else { Some(utf8(value)?) });
-        match rest.get(end + 1..) {
-            Some(after) if end < rest.len() && row.len() < values_max => rest = after,
-            _ => return Ok(row),
-        }
-    }
-}
-
-/// What stands after a backslash: a byte, and of how many it was made. Nothing at the end of the line.
-fn unescaped(after: &[u8]) -> (Option<u8>, usize) {
-    let digits = |digits: &[u8], radix: u32, most: usize| {
-        let count = digits.iter().take(most).take_while(|byte| char::from(**byte).is_digit(radix)).count();
-        let value = digits[..count]
-            .iter()
-            .fold(0u32, |value, byte| value * radix + char::from(*byte).to_digit(radix).unwrap_or_default());
-        (value as u8, count)
-    };
-    match after {
-        [] => (None, 0),
-        [b'b', ..] => (Some(8), 1),
-        [b'f', ..] => (Some(12), 1),
-        [b'n', ..] => (Some(b'\n'), 1),
-        [b'r', ..] => (Some(b'\r'), 1),
-        [b't', ..] => (Some(b'\t'), 1),
-        [b'v', ..] => (Some(11), 1),
-        [b'0'..=b'7', ..] => {
-            let (value, count) = digits(after, 8, 3);
-            (Some(value), count)
-        }
-        [b'x', rest @ ..] => match digits(rest, 16, 2) {
-            (_, 0) => (Some(b'x'), 1),
-            (value, count) => (Some(value), 1 + count),
-        },
-        [other, ..] => (Some(*other), 1),
-    }
-}
-
-fn csv_row(line: &[u8], style: &CopyStyle, values_max: usize, quote: u8, escape: u8) -> Result<CopyRow, CopyError> {
-    let mut row = vec![];
-    let mut at = 0;
-    loop {
-        let (mut value, mut was_quoted, mut in_quotes) = (vec![], false, false);
-        loop {
-            let Some(&byte) = line.get(at) else {
-                if in_quotes {
-                    return Err(CopyError::OpenQuote);
-                }
-                break;
-            };
-            let next = line.get(at + 1).copied();
-            if in_quotes && byte == escape && next.is_some_and(|next| next == quote || next == escape) {
-                value.extend(next);
-                at += 2;
-                continue;
-            }
-            at += 1;
-            match byte {
-                byte if byte == quote => (in_quotes, was_quoted) = (!in_quotes, true),
-                byte if byte == style.delimiter && !in_quotes => {
-                    at -= 1;
-                    break;
-                }
-                byte => value.push(byte),
-            }
-        }
-        let is_null = !was_quoted && value == style.null.as_bytes();
-        row.push(if is_null { None } else { Some(utf8(value)?) });
-        if at == line.len() || row.len() == values_max {
-            return Ok(row);
-        }
-        // The delimiter.
-        at += 1;
-    }
-}
 
 impl CopyStyle {
     /// Appends a row of values in text, and its line end. None is NULL.
@@ -362,90 +191,8 @@ pub fn append_escaped(delimiter: u8, escape: u8, value: &[u8], out: &mut Vec<u8>
 
 #[cfg(test)]
 mod tests {
+    use super::reader::tests::{csv, row, rows, text};
     use super::*;
-
-    fn text() -> CopyStyle {
-        CopyStyle { delimiter: b'\t', null: "\\N".into(), quoting: Quoting::Backslash(Some(b'\\')) }
-    }
-
-    fn csv() -> CopyStyle {
-        CopyStyle { delimiter: b',', null: String::new(), quoting: Quoting::Csv { quote: b'"', escape: b'"' } }
-    }
-
-    /// Rows of what comes in pieces of so many bytes.
-    fn rows(style: CopyStyle, sent: &[u8], piece: usize) -> Result<Vec<CopyRow>, CopyError> {
-        let mut reader = CopyReader::new(style, 3);
-        let mut rows = vec![];
-        for piece in sent.chunks(piece) {
-            reader.push(piece);
-            while let Some(row) = reader.next_row()? {
-                rows.push(row);
-            }
-        }
-        rows.extend(reader.finish()?);
-        assert_eq!(reader.rows(), rows.len() as u64);
-        Ok(rows)
-    }
-
-    fn row(values: &[Option<&str>]) -> CopyRow {
-        values.iter().map(|value| value.map(str::to_owned)).collect()
-    }
-
-    #[test]
-    fn text_has_escapes() {
-        let sent = b"1\ta\\tb\t\\N\n2\t\\\\N\t\\x41\\101\\\nc\r\n\\N\t\t";
-        let want = [
-            row(&[Some("1"), Some("a\tb"), None]),
-            row(&[Some("2"), Some("\\N"), Some("AA\nc")]),
-            row(&[None, Some(""), Some("")]),
-        ];
-        for piece in 1..=sent.len() {
-            assert_eq!(rows(text(), sent, piece).unwrap(), want, "{piece}");
-        }
-    }
-
-    #[test]
-    fn csv_has_quotes() {
-        let sent = b"1,\"a,\"\"b\"\"\n\",\n\"\",c\"d\"e,\"x\"\r\n,,3";
-        let want = [
-            row(&[Some("1"), Some("a,\"b\"\n"), None]),
-            row(&[Some(""), Some("cde"), Some("x")]),
-            row(&[None, None, Some("3")]),
-        ];
-        for piece in 1..=sent.len() {
-            assert_eq!(rows(csv(), sent, piece).unwrap(), want, "{piece}");
-        }
-        let escaped = CopyStyle { quoting: Quoting::Csv { quote: b'\'', escape: b'\\' }, ..csv() };
-        assert_eq!(rows(escaped, b"'it\\'s \\\\ \\n',2\n", 1).unwrap(), [row(&[Some("it's \\ \\n"), Some("2")])]);
-    }
-
-    #[test]
-    fn a_backslash_and_a_dot_end_the_rows() {
-        for style in [text(), csv()] {
-            assert_eq!(rows(style.clone(), b"1\n\\.\n2\n", 1).unwrap(), [row(&[Some("1")])]);
-            assert_eq!(rows(style, b"", 1).unwrap(), [] as [CopyRow; 0]);
-        }
-    }
-
-    /// A value takes more memory than its delimiter did.
-    #[test]
-    fn of_a_row_that_is_too_long_one_value_shows_it() {
-        for (style, delimiter) in [(text(), b'\t'), (csv(), b',')] {
-            let line = [vec![delimiter; 1_000], b"\n1\n".to_vec()].concat();
-            let rows = rows(style, &line, 100).unwrap();
-            assert_eq!((rows[0].len(), rows[1].len()), (4, 1));
-        }
-    }
-
-    #[test]
-    fn what_is_no_row_is_refused() {
-        assert_eq!(rows(csv(), b"1,\"2\n", 3), Err(CopyError::OpenQuote));
-        assert_eq!(rows(text(), b"\xff\n", 1), Err(CopyError::Encoding));
-        assert_eq!(rows(text(), b"\\0\n", 1), Err(CopyError::Encoding));
-        let mut reader = CopyReader::new(text(), 1);
-        reader.push(&vec![b'x'; ROW_BYTES_MAX + 1]);
-        assert_eq!(reader.next_row(), Err(CopyError::TooLong));
-    }
 
     #[test]
     fn what_is_written_is_read_back() {

@@ -45,7 +45,7 @@ pub(super) async fn read(
     let plain = Arc::clone(&schema);
     let batches = FlightRecordBatchStream::new(decoder).map_err(of_flight);
     let pieces = batches.map_ok(move |batch| stream::iter(pieces(batch, Arc::clone(&plain)))).try_flatten();
-    Ok(Ingest { table, if_absent, if_exists, rows: SentRows::new(schema, pieces.boxed()) })
+    Ok(Ingest { table, if_absent, if_exists, overriding: None, rows: SentRows::new(schema, pieces.boxed()) })
 }
 
 fn modes(command: &CommandStatementIngest) -> SqlResult<(IfAbsent, IfExists)> {

@@ -7,7 +7,7 @@ use damson_pg::frontend::{Format, Formats};
 use damson_pg::values;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, BooleanArray, FixedSizeBinaryArray, LargeBinaryArray,
-    LargeStringArray, ListArray, PrimitiveArray, RecordBatch, StringArray, StringViewArray,
+    LargeStringArray, ListArray, PrimitiveArray, RecordBatch, StringArray, StringViewArray, StructArray,
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{
@@ -16,6 +16,7 @@ use datafusion::arrow::datatypes::{
 };
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use std::ops::Range;
 use std::sync::Arc;
 
 impl From<MessageTooLong> for SqlError {
@@ -107,10 +108,15 @@ fn known_type(data_type: &DataType) -> DataType {
         DataType::Dictionary(_, value) => known_type(value),
         DataType::RunEndEncoded(_, value) => known_type(value.data_type()),
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            DataType::List(Arc::new(Field::new(item.name(), known_type(item.data_type()), item.is_nullable())))
+            DataType::List(Arc::new(known_field(item)))
         }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| known_field(field)).collect()),
         other => other.clone(),
     }
+}
+
+fn known_field(field: &Field) -> Field {
+    Field::new(field.name(), known_type(field.data_type()), field.is_nullable())
 }
 
 /// One column, and how its values are written.
@@ -135,6 +141,10 @@ enum Cells<'a> {
     Timestamp(&'a PrimitiveArray<TimestampMicrosecondType>, bool, Format),
     Interval(&'a PrimitiveArray<IntervalMonthDayNanoType>, Format),
     List(&'a ListArray, Box<Cells<'a>>, Format),
+    /// Lists of lists, as text in both formats: see [`pg_type`].
+    Lists(&'a ListArray, Box<Cells<'a>>),
+    /// As text in both formats, too.
+    Record(&'a StructArray, Vec<Cells<'a>>),
     /// What PostgreSQL has nothing like.
     Shown(&'a dyn Array, ArrayFormatter<'a>),
 }
@@ -163,9 +173,18 @@ impl<'a> Cells<'a> {
                 Cells::Timestamp(column.as_primitive(), zone.is_some(), format)
             }
             DataType::Interval(IntervalUnit::MonthDayNano) => Cells::Interval(column.as_primitive(), format),
-            DataType::List(item) if !matches!(item.data_type(), DataType::List(_)) => {
+            DataType::List(item) if matches!(item.data_type(), DataType::List(_)) => {
+                let list: &ListArray = column.as_list();
+                Cells::Lists(list, Box::new(Cells::new(list.values(), Format::Text)?))
+            }
+            DataType::List(_) => {
                 let list: &ListArray = column.as_list();
                 Cells::List(list, Box::new(Cells::new(list.values(), format)?), format)
+            }
+            DataType::Struct(_) => {
+                let record = column.as_struct();
+                let fields = record.columns().iter().map(|field| Cells::new(field, Format::Text));
+                Cells::Record(record, fields.collect::<SqlResult<_>>()?)
             }
             _ => {
                 let formatter = ArrayFormatter::try_new(column, &SHOWN).map_err(internal)?;
@@ -196,12 +215,24 @@ impl<'a> Cells<'a> {
             Cells::Timestamp(a, ..) => *a,
             Cells::Interval(a, _) => *a,
             Cells::List(a, ..) => *a,
+            Cells::Lists(a, _) => *a,
+            Cells::Record(a, _) => *a,
             Cells::Shown(a, _) => *a,
         })
     }
 
     fn is_null(&self, row: usize) -> bool {
         self.array().is_none_or(|array| array.is_null(row))
+    }
+
+    /// Row `row`'s value; None is NULL.
+    fn written(&self, row: usize) -> SqlResult<Option<Vec<u8>>> {
+        if self.is_null(row) {
+            return Ok(None);
+        }
+        let mut value = Vec::new();
+        self.write(row, &mut value)?;
+        Ok(Some(value))
     }
 
     /// Appends row `row`'s value, which is not NULL.
@@ -248,6 +279,8 @@ impl<'a> Cells<'a> {
                 }
             }
             Cells::List(a, items, format) => list(a, items, *format, row, out)?,
+            Cells::Lists(a, items) => lists(a, items, row, out)?,
+            Cells::Record(_, fields) => record(fields, row, out)?,
             Cells::Shown(_, formatter) => {
                 let shown = formatter.value(row).try_to_string().map_err(internal)?;
                 out.extend_from_slice(shown.as_bytes());
@@ -284,24 +317,10 @@ fn out_of_range(_: values::OutOfRange) -> SqlError {
 }
 
 fn list(lists: &ListArray, items: &Cells<'_>, format: Format, row: usize, out: &mut Vec<u8>) -> SqlResult<()> {
-    let offsets = lists.value_offsets();
-    let range = offsets[row] as usize..offsets[row + 1] as usize;
-    let mut written = Vec::with_capacity(range.len());
-    for at in range {
-        written.push(match items.is_null(at) {
-            true => None,
-            false => {
-                let mut item = Vec::new();
-                items.write(at, &mut item)?;
-                Some(item)
-            }
-        });
-    }
+    let written = range(lists, row).map(|at| items.written(at)).collect::<SqlResult<Vec<_>>>()?;
     match format {
         Format::Text => {
-            let texts = written.iter().map(|item| item.as_deref().map(str::from_utf8).transpose());
-            let texts = texts.collect::<Result<Vec<_>, _>>().map_err(internal)?;
-            values::array_to_text(texts, out);
+            values::array_to_text(texts(&written)?, out);
             Ok(())
         }
         Format::Binary => {
@@ -312,11 +331,44 @@ fn list(lists: &ListArray, items: &Cells<'_>, format: Format, row: usize, out: &
     }
 }
 
+/// `{{1,2},{3,4}}`.
+fn lists(lists: &ListArray, items: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> SqlResult<()> {
+    out.push(b'{');
+    for (number, at) in range(lists, row).enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        match items.is_null(at) {
+            true => out.extend_from_slice(b"NULL"),
+            false => items.write(at, out)?,
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn record(fields: &[Cells<'_>], row: usize, out: &mut Vec<u8>) -> SqlResult<()> {
+    let written = fields.iter().map(|field| field.written(row)).collect::<SqlResult<Vec<_>>>()?;
+    values::record_to_text(texts(&written)?, out);
+    Ok(())
+}
+
+/// Where the items of a row's list are.
+fn range(lists: &ListArray, row: usize) -> Range<usize> {
+    let offsets = lists.value_offsets();
+    offsets[row] as usize..offsets[row + 1] as usize
+}
+
+fn texts(written: &[Option<Vec<u8>>]) -> SqlResult<Vec<Option<&str>>> {
+    let texts = written.iter().map(|text| text.as_deref().map(str::from_utf8).transpose());
+    texts.collect::<Result<_, _>>().map_err(internal)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use damson_pg::frontend::Request;
-    use datafusion::arrow::array::{Decimal64Array, Int32Array, UInt64Array};
+    use datafusion::arrow::array::{Decimal64Array, Int32Array, Int32Builder, ListBuilder, UInt64Array};
 
     fn formats(format: Format) -> Formats {
         let code = format.code().to_be_bytes();
@@ -359,5 +411,31 @@ mod tests {
         let binary = written(list(), Format::Binary);
         assert_eq!(binary[..16], *b"\0\0\0\x20\0\0\0\x01\0\0\0\x01\0\0\0\x17");
         assert_eq!(binary.len(), 4 + 0x20);
+    }
+
+    #[test]
+    fn lists_of_lists_and_records_are_texts() {
+        let mut lists = ListBuilder::new(ListBuilder::new(Int32Builder::new()));
+        lists.append_value([Some(vec![Some(1), None]), None, Some(vec![Some(3), Some(4)])]);
+        let lists = Arc::new(lists.finish()) as ArrayRef;
+        let numbers = UInt64Array::from(vec![7]);
+        let words = StringArray::from(vec!["say \"x\""]);
+        let field = |name: &str, column: &ArrayRef| Arc::new(Field::new(name, column.data_type().clone(), true));
+        let columns = [Arc::new(numbers) as ArrayRef, Arc::new(words), lists.slice(0, 1)];
+        let fields = columns.iter().map(|column| (field("x", column), Arc::clone(column))).collect::<Vec<_>>();
+        let record = Arc::new(StructArray::from(fields)) as ArrayRef;
+        let records = Arc::new(ListArray::new(
+            field("item", &record),
+            datafusion::arrow::buffer::OffsetBuffer::from_lengths([1]),
+            Arc::clone(&record),
+            None,
+        ));
+        let in_words = r#"(7,"say ""x""","{{1,NULL},NULL,{3,4}}")"#;
+        let in_array = r#"{"(7,\"say \"\"x\"\"\",\"{{1,NULL},NULL,{3,4}}\")"}"#;
+        for format in [Format::Text, Format::Binary] {
+            assert_eq!(written(Arc::clone(&lists), format)[4..], *b"{{1,NULL},NULL,{3,4}}");
+            assert_eq!(written(Arc::clone(&record), format)[4..], *in_words.as_bytes());
+        }
+        assert_eq!(written(records, Format::Text)[4..], *in_array.as_bytes());
     }
 }

@@ -7,7 +7,7 @@ use super::parameters::Parameter;
 use super::run::{Done, Event, Execution};
 use crate::engine::SentRows;
 use crate::error::{SqlError, SqlResult, SqlState};
-use crate::sql::{IfAbsent, IfExists, Ingest, Name, RelationName};
+use crate::sql::{IfAbsent, IfExists, Ingest, Name, Overriding, RelationName};
 use damson_pg::copy::CopyError;
 use damson_pg::frontend::Request;
 use datafusion::arrow::array::RecordBatch;
@@ -26,8 +26,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         columns: &[Name],
         style: Style,
     ) -> Result<Done, Failed> {
-        let mut target = self.target(table, columns).await?;
-        self.session.begin_implicit_block().await;
+        let (mut target, is_external) = self.target(table, columns).await?;
+        self.session.begin_copy_block(is_external).await?;
         let (format, columns) = (style.format(), target.columns());
         let mut is_header = matches!(style, Style::Lines { has_header: true, .. });
         let mut reader = Reader::new(style, columns);
@@ -59,11 +59,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             loop {
                 let next = reader.next(ends);
-                let at = |error: SqlError| error.with_detail(format!("COPY {}, line {}", table.name, reader.rows()));
-                let wrong = |error: CopyError| SqlError::new(SqlState::known(error.sqlstate()), error.to_string());
-                let Some(row) = next.map_err(|error| at(wrong(error)))? else { break };
+                let line = reader.line();
+                let Some(row) = next.map_err(|error| target.at(line, wrong(&error)))? else { break };
                 if !mem::take(&mut is_header)
-                    && let Some(rows) = target.push(&row, format).map_err(at)?
+                    && let Some(rows) = target.push(&row, format, line)?
                 {
                     self.give(Ok(Some(rows)), &pieces, &mut execution).await?;
                 }
@@ -91,7 +90,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         });
         let rows = SentRows::new(target.schema(), batches.boxed());
-        let ingest = Ingest { table: table.clone(), if_absent: IfAbsent::Fail, if_exists: IfExists::Append, rows };
+        // As COPY of files does, it takes what is given, also of GENERATED ALWAYS.
+        let overriding = Some(Overriding::System);
+        let (if_absent, if_exists) = (IfAbsent::Fail, IfExists::Append);
+        let ingest = Ingest { table: table.clone(), if_absent, if_exists, overriding, rows };
         let text = format!("COPY {} ({}) FROM STDIN", relation(table), target.names());
         let session = self.session.clone();
         let execution =
@@ -118,24 +120,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
+    /// Where the rows go, and whether that is an external table.
+    ///
     /// # Errors
     /// A table or a column that does not exist.
-    async fn target(&mut self, table: &RelationName, columns: &[Name]) -> Result<Target, Failed> {
-        let columns = match columns {
-            [] => self.session.insert_columns(table).await?,
-            listed => listed.iter().map(|column| column.text.clone()).collect(),
-        };
+    async fn target(&mut self, table: &RelationName, columns: &[Name]) -> Result<(Target, bool), Failed> {
+        let (columns, is_external) = self.session.insert_columns(table, columns).await?;
         if columns.is_empty() {
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY FROM STDIN needs a column").into());
         }
         let places: Vec<String> = (1..=columns.len()).map(|number| format!("${number}")).collect();
-        let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-        let (table, names, places) = (relation(table), names.join(", "), places.join(", "));
-        let text = format!("INSERT INTO {table} ({names}) VALUES ({places})");
+        let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
+        let (names, places) = (names.join(", "), places.join(", "));
+        let text = format!("INSERT INTO {} ({names}) OVERRIDING SYSTEM VALUE VALUES ({places})", relation(table));
         let session = self.session.clone();
         let described = async move { session.prepare_typed(&text, &[]).await };
         let described = self.on_cpu(described.boxed()).await?;
-        Ok(Target::new(columns, described.parameters.into_iter().map(Parameter::inferred).collect()))
+        let parameters = described.parameters.into_iter().map(Parameter::inferred).collect();
+        Ok((Target::new(table.name.clone(), columns, parameters), is_external))
+    }
+}
+
+fn wrong(error: &CopyError) -> SqlError {
+    let wrong = SqlError::new(SqlState::known(error.sqlstate()), error.to_string());
+    match error.hint() {
+        Some(hint) => wrong.with_hint(hint),
+        None => wrong,
     }
 }
 

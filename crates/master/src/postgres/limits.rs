@@ -48,6 +48,9 @@ pub(super) const ROWS_AHEAD: usize = 2;
 pub(super) const COPY_ROWS: usize = 8_192;
 pub(super) const COPY_BYTES: usize = 4 << 20;
 
+/// Of a value that COPY cannot take, so much is shown: as much as PostgreSQL shows.
+pub(super) const COPY_VALUE_BYTES_MAX: usize = 100;
+
 /// Prepared statements, and portals, of a connection.
 pub(super) const STATEMENTS_MAX: usize = 10_000;
 pub(super) const PORTALS_MAX: usize = 1_000;

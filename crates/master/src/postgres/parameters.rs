@@ -112,6 +112,9 @@ fn text(name: &str, data_type: &DataType, text: &str) -> SqlResult<ScalarValue> 
         SqlError::new(SqlState::NUMERIC_OUT_OF_RANGE, message)
     };
     let integer = || text.trim().parse::<i128>().map_err(|_| invalid());
+    // Without a word before it, as PostgreSQL says it of floats.
+    let float_out_of_range =
+        || SqlError::new(SqlState::NUMERIC_OUT_OF_RANGE, format!("\"{text}\" is out of range for type {name}"));
     Ok(match name {
         "boolean" => ScalarValue::Boolean(Some(boolean(text).ok_or_else(invalid)?)),
         "smallint" => ScalarValue::Int16(Some(integer()?.try_into().map_err(|_| out_of_range())?)),
@@ -119,15 +122,15 @@ fn text(name: &str, data_type: &DataType, text: &str) -> SqlResult<ScalarValue> 
         "bigint" => ScalarValue::Int64(Some(integer()?.try_into().map_err(|_| out_of_range())?)),
         "real" => {
             let number: f32 = text.trim().parse().map_err(|_| invalid())?;
-            if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) {
-                return Err(out_of_range());
+            if leaves_range(text, f64::from(number)) {
+                return Err(float_out_of_range());
             }
             ScalarValue::Float32(Some(number))
         }
         "double precision" => {
             let number: f64 = text.trim().parse().map_err(|_| invalid())?;
-            if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) {
-                return Err(out_of_range());
+            if leaves_range(text, number) {
+                return Err(float_out_of_range());
             }
             ScalarValue::Float64(Some(number))
         }
@@ -164,6 +167,15 @@ fn text(name: &str, data_type: &DataType, text: &str) -> SqlResult<ScalarValue> 
             }
         }
     })
+}
+
+/// Whether digits have become an infinity, or zero though they are not.
+fn leaves_range(text: &str, number: f64) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    match number == 0.0 {
+        true => mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9')),
+        false => number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()),
+    }
 }
 
 fn boolean(text: &str) -> Option<bool> {
@@ -335,7 +347,14 @@ mod tests {
         assert_eq!(text(23, "x"), Err("22P02"));
         assert_eq!(text(16, "t"), Ok(ScalarValue::Boolean(Some(true))));
         assert_eq!(text(16, "maybe"), Err("22P02"));
-        assert_eq!(text(701, "1e400"), Err("22003"));
+        for (oid, out_of_range) in [(701, "1e400"), (701, "-1e-400"), (701, "0.1e-400"), (700, "1e-50"), (700, "1E50")]
+        {
+            assert_eq!(text(oid, out_of_range), Err("22003"), "{out_of_range}");
+        }
+        for (zero, value) in [("0", 0.0), ("-0.0", -0.0), ("0e-500", 0.0), (" .0E5 ", 0.0), ("1e-310", 1e-310)] {
+            assert_eq!(text(701, zero), Ok(ScalarValue::Float64(Some(value))), "{zero}");
+        }
+        assert_eq!(text(701, "-Infinity"), Ok(ScalarValue::Float64(Some(f64::NEG_INFINITY))));
         assert_eq!(text(1700, "1.50"), Ok(ScalarValue::Decimal128(Some(150), 38, 2)));
         assert_eq!(text(17, "\\x00ff"), Ok(ScalarValue::BinaryView(Some(vec![0, 255]))));
         assert_eq!(text(1082, "1970-01-02"), Ok(ScalarValue::Date32(Some(1))));

@@ -146,6 +146,19 @@ impl Session {
         }
     }
 
+    /// Opens the block of rows that a client copies, unless there is one. Files of an external table (`is_external`) belong to none.
+    ///
+    /// # Errors
+    /// 25001 where they would.
+    pub(crate) async fn begin_copy_block(&self, is_external: bool) -> SqlResult<()> {
+        if !is_external {
+            self.begin_implicit_block().await;
+        } else if self.has_block().await {
+            return Err(files_in_block("COPY"));
+        }
+        Ok(())
+    }
+
     /// Commits or rolls back the block of [`Session::begin_implicit_block`], if it is still there and was not made the client's.
     ///
     /// # Errors
@@ -495,9 +508,7 @@ impl Block {
         if let Some(table) = added_to {
             transaction.begin_statement()?;
             if find_writable(&transaction.state(), table, &session.search_schema())?.is_some() {
-                let message = "INSERT into a writable external table cannot run inside a transaction block";
-                let error = SqlError::new(SqlState::ACTIVE_TRANSACTION, message);
-                return Err(error.with_hint("Its files could not be rolled back: send it outside BEGIN and COMMIT."));
+                return Err(files_in_block("INSERT"));
             }
         }
         session.statement(statement, text, parameters, transaction, cancel).boxed().await
@@ -602,6 +613,13 @@ fn set_modes(transaction: &mut Transaction, modes: TransactionModes) -> SqlResul
         None => {}
     }
     Ok(())
+}
+
+/// 25001: what a block takes back, files do not.
+fn files_in_block(kind: &str) -> SqlError {
+    let message = format!("{kind} into a writable external table cannot run inside a transaction block");
+    let error = SqlError::new(SqlState::ACTIVE_TRANSACTION, message);
+    error.with_hint("Its files could not be rolled back: send it outside BEGIN and COMMIT, and by itself.")
 }
 
 fn failed() -> SqlError {

@@ -38,7 +38,7 @@ impl Session {
         transaction: &mut Transaction,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        let Ingest { table, if_absent, if_exists, rows } = ingest;
+        let Ingest { table, if_absent, if_exists, overriding, rows } = ingest;
         let schema = self.search_schema();
         let exists = transaction.state().relation(table.schema_or(&schema), &table.name).is_some();
         let mut told = vec![];
@@ -60,7 +60,7 @@ impl Session {
             table: table.clone(),
             alias: None,
             columns: rows.schema().fields().iter().map(name).collect(),
-            overriding: None,
+            overriding: *overriding,
             source: InsertSource::Sent(rows.clone()),
             on_conflict: None,
             returning: None,

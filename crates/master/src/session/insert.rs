@@ -3,6 +3,7 @@
 use super::bind::Bound;
 use super::change::BoundChange;
 use super::constraints::unique_keys;
+use super::copy::external_as_table;
 use super::identity::takes_given;
 use super::on_conflict::arbiter;
 use super::returning::{visible_row, with_returning};
@@ -11,7 +12,7 @@ use crate::catalog::{CatalogState, TableEntry};
 use crate::ddl::{find_table, find_writable, resolve_columns};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::WriteTarget;
-use crate::sql::{self, ConflictAction, Insert, InsertSource, InsertValue, OnConflict, Overriding, RelationName};
+use crate::sql::{self, ConflictAction, Insert, InsertSource, InsertValue, Name, OnConflict, Overriding, RelationName};
 use crate::transaction::Transaction;
 use damson_cluster::{ColumnDef, KeyDef, OnDuplicate, TableDef};
 use datafusion::arrow::datatypes::DataType;
@@ -111,19 +112,25 @@ impl Session {
         Ok(Bound { plan, ..bound })
     }
 
-    /// Names of the columns that an INSERT has which names none. Reads nothing: who may insert may know them.
+    /// The columns that rows are inserted into: those with these names, or all; and whether they are an external table's. Reads nothing: who
+    /// may insert may know them.
     ///
     /// # Errors
-    /// 42P01; 42809 for what nothing is inserted into; 42501.
-    pub(crate) async fn insert_columns(&self, table: &RelationName) -> SqlResult<Vec<String>> {
+    /// 42P01; 42703, 42701; 42809 for what nothing is inserted into; 42501.
+    pub(crate) async fn insert_columns(
+        &self,
+        table: &RelationName,
+        names: &[Name],
+    ) -> SqlResult<(Vec<ColumnDef>, bool)> {
         let state = self.snapshot().await?;
         self.authorize_insert(table, &state)?;
-        let names = |columns: &[ColumnDef]| columns.iter().map(|column| column.name.clone()).collect();
         let external = find_writable(&state, table, &self.search_schema())?;
-        match external.as_ref().and_then(|view| view.external.as_ref()) {
-            Some(external) => Ok(names(&external.columns)),
-            None => Ok(names(&self.table(&state, table)?.def.columns)),
-        }
+        let def = match &external {
+            Some(view) => Arc::new(external_as_table(view, &state)?),
+            None => Arc::clone(&self.table(&state, table)?.def),
+        };
+        let columns = resolve_columns(&def, names)?.into_iter().map(|column| def.columns[column].clone());
+        Ok((columns.collect(), external.is_some()))
     }
 
     pub(super) fn table(&self, catalog: &CatalogState, name: &RelationName) -> SqlResult<Arc<TableEntry>> {

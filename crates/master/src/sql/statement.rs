@@ -461,6 +461,7 @@ pub struct Ingest {
     pub table: RelationName,
     pub if_absent: IfAbsent,
     pub if_exists: IfExists,
+    pub overriding: Option<Overriding>,
     pub(crate) rows: SentRows,
 }
 

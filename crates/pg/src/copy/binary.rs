@@ -26,6 +26,8 @@ pub struct BinaryReader {
     start: usize,
     part: Part,
     rows: u64,
+    /// The number of the last row that was given or is wrong.
+    line: u64,
 }
 
 /// Where a row's values are in the buffer; None is NULL.
@@ -45,12 +47,17 @@ enum Part {
 impl BinaryReader {
     /// Of rows with so many values.
     pub fn new(columns: usize) -> Self {
-        BinaryReader { columns, buffer: vec![], start: 0, part: Part::Head, rows: 0 }
+        BinaryReader { columns, buffer: vec![], start: 0, part: Part::Head, rows: 0, line: 0 }
     }
 
-    /// Rows that were given, or found to be none, which is the number of the last one.
+    /// Rows that were given.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// The number, from 1, of the last row that was given, or is wrong. The head is the first one's.
+    pub fn line(&self) -> u64 {
+        self.line
     }
 
     /// Takes what the client sent next.
@@ -66,6 +73,27 @@ impl BinaryReader {
     /// # Errors
     /// What is no head, no row, or stands after the end; there is no row after it.
     pub fn next_row(&mut self) -> Result<Option<BinaryRow>, CopyError> {
+        let next = self.next_part();
+        self.line = self.rows + u64::from(next.is_err());
+        next
+    }
+
+    /// The client sends no more. An end may be missing, but no part of a row.
+    ///
+    /// # Errors
+    /// Something is missing.
+    pub fn finish(&mut self) -> Result<(), CopyError> {
+        let missing = match self.part {
+            Part::Head => CopyError::Signature,
+            Part::Extension(_) => CopyError::Head("wrong length"),
+            Part::Rows if self.start < self.buffer.len() => CopyError::Cut,
+            Part::Rows | Part::End => return Ok(()),
+        };
+        self.line = self.rows + 1;
+        Err(missing)
+    }
+
+    fn next_part(&mut self) -> Result<Option<BinaryRow>, CopyError> {
         loop {
             let rest = &self.buffer[self.start..];
             match self.part {
@@ -94,19 +122,6 @@ impl BinaryReader {
         }
     }
 
-    /// The client sends no more. An end may be missing, but no part of a row.
-    ///
-    /// # Errors
-    /// Something is missing.
-    pub fn finish(&self) -> Result<(), CopyError> {
-        match self.part {
-            Part::Head => Err(CopyError::Signature),
-            Part::Extension(_) => Err(CopyError::Head("wrong length")),
-            Part::Rows if self.start < self.buffer.len() => Err(CopyError::Cut),
-            Part::Rows | Part::End => Ok(()),
-        }
-    }
-
     fn row(&mut self) -> Result<Option<BinaryRow>, CopyError> {
         let Some((places, end)) = self.places()? else {
             let is_long = self.buffer.len() - self.start > ROW_BYTES_MAX;
@@ -118,10 +133,9 @@ impl BinaryReader {
     }
 
     /// Where the next row's values are, and where it ends; None while it is not there.
-    fn places(&mut self) -> Result<Option<(Places, usize)>, CopyError> {
+    fn places(&self) -> Result<Option<(Places, usize)>, CopyError> {
         let Some(count) = chunk(&self.buffer, self.start).map(i16::from_be_bytes) else { return Ok(None) };
         if usize::try_from(count) != Ok(self.columns) {
-            self.rows += 1;
             return Err(CopyError::FieldCount { found: count, expected: self.columns });
         }
         let mut places = Vec::with_capacity(self.columns);
@@ -210,6 +224,24 @@ mod tests {
             }
         }
         assert_eq!(rows(&sent(&[BINARY_HEAD, &BINARY_END]), 1), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_number() {
+        for (rows, line) in [
+            (ROWS.to_vec(), 2),
+            (ROWS[..ROWS.len() - 1].to_vec(), 2),
+            (ROWS[..5].to_vec(), 1),
+            (b"\0\x03".to_vec(), 1),
+            ([ROWS, b"\0\x03"].concat(), 3),
+            ([ROWS, b"\0\x02\x7f\xff\xff\xff"].concat(), 3),
+        ] {
+            let mut reader = BinaryReader::new(2);
+            reader.push(&sent(&[BINARY_HEAD, &rows]));
+            while let Ok(Some(_)) = reader.next_row() {}
+            let is_wrong = reader.next_row().is_err() || reader.finish().is_err();
+            assert_eq!((is_wrong, reader.line()), (rows != ROWS, line), "{rows:?}");
+        }
     }
 
     #[test]

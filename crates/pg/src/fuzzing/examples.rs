@@ -48,8 +48,8 @@ pub fn valid_messages() -> Vec<Vec<u8>> {
 /// Rows as lines, in either style.
 pub fn valid_lines() -> Vec<Vec<u8>> {
     let lines: [&[u8]; 6] = [
-        b"1\ta\\tb\t\\N\n2\t\\\\N\t\\x41\\101\\\nc\r\n\\N\t\t\\.\n\\.\nafter\n",
-        b"1,\"a,\"\"b\"\"\n\",\n\"\",c\"d\"e,\"x\"\r\n,,3",
+        b"1\ta\\tb\t\\N\n2\t\\\\N\t\\x41\\101\\\nc\n\\N\t\t\n\\.\nafter\n",
+        b"1,\"a,\"\"b\"\"\n\",\r\n\"\",c\"d\"e,\"x\"\r\n,,3",
         b"'it\\'s; \\\\ \\n';2\nnull;'null'\n\\.\n",
         b"a^|b|^N\n^x41^\\|c^\n|\\N",
         "\u{feff}\u{e9};\u{1f980}\n\"\",'\u{e9}'\n".as_bytes(),

@@ -10,7 +10,7 @@ use crate::session::change::BoundChange;
 use crate::session::query::with_parameters;
 use crate::session::{Outcome, Session};
 use crate::sql::{Insert, InsertSource, Name};
-use damson_cluster::{Compression, CopyTarget, Distribution, MapVersion, TableDef, TableId, TableLayout};
+use damson_cluster::{Compression, CopyTarget, Distribution, TableDef, TableId, TableLayout};
 use damson_motion::{CopyPlace, CopyWriteSpec};
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Session {
         let access = self.access(&catalog, secret.as_ref(), &external.locations).await;
         // A position would be one in the text of CREATE.
         let access = access.map_err(|error| SqlError { position: None, ..error })?;
-        let def = Arc::new(as_table(table, external, catalog.current_map().version));
+        let def = Arc::new(external_as_table(table, &catalog)?);
         let bound = Bound { access, ..self.bind_rows(insert, &def, catalog).await? };
         let spec = CopyWriteSpec { target: target(external)? };
         let target = WriteTarget::Files { spec, key: external.distribution_key.clone() };
@@ -81,20 +81,24 @@ impl Session {
 }
 
 /// What rows are assigned to. It has no files.
-fn as_table(table: &ViewDef, external: &ExternalDef, map_version: MapVersion) -> TableDef {
-    TableDef {
+///
+/// # Errors
+/// Internal: it is no external table.
+pub(in crate::session) fn external_as_table(table: &ViewDef, catalog: &CatalogState) -> SqlResult<TableDef> {
+    let external = table.external.as_deref().ok_or_else(|| internal("it is no external table"))?;
+    Ok(TableDef {
         id: NO_TABLE,
         schema: table.schema.clone(),
         name: table.name.clone(),
         columns: external.columns.clone(),
         distribution: Distribution::Randomly,
-        map_version,
+        map_version: catalog.current_map().version,
         keys: vec![],
         checks: vec![],
         compression: Compression::None,
         layout: TableLayout::default(),
         tablespace: None,
-    }
+    })
 }
 
 /// # Errors

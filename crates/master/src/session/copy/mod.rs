@@ -6,6 +6,7 @@ mod from;
 mod to;
 mod validate;
 
+pub(super) use external::external_as_table;
 pub(super) use from::{format_of, is_partition};
 pub(super) use validate::validation_schema;
 

@@ -65,6 +65,9 @@ impl Options {
             }
             cursor.expect_token(&Token::RParen)?;
             while !cursor.at_end() {
+                if cursor.peek_word(0, "WHERE") {
+                    return Err(cursor.unsupported("COPY option WHERE"));
+                }
                 if !options.tail(cursor)? {
                     return Err(cursor.unexpected());
                 }
