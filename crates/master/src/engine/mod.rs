@@ -8,6 +8,7 @@ mod init_plan;
 mod names;
 mod null_tests;
 mod past;
+mod peer_frames;
 mod scalar_rows;
 mod sent_rows;
 mod sequences;
@@ -65,6 +66,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     for rule in Analyzer::new().rules {
         if rule.name() == "type_coercion" {
             rules.extend(damson_functions::analyzer_rules_before_coercion());
+            rules.push(Arc::new(peer_frames::PeerFrames));
             rules.push(rule);
             rules.extend(damson_functions::analyzer_rules_after_coercion());
             rules.push(Arc::new(window_filter::WindowFilter));

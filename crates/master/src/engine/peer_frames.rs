@@ -1,0 +1,70 @@
+//! `f(x) OVER (ORDER BY c)` where c is a time, an interval or bytea: DataFusion has ranges only of types that it can add to.
+
+use crate::error::{SqlError, SqlState};
+use crate::sql::sql_type_name;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFrame, WindowFrameUnits};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Writes a frame of RANGE without offsets as one of GROUPS, which begins and ends with the same peers. Before type coercion, which refuses such ranges.
+#[derive(Debug)]
+pub(super) struct PeerFrames;
+
+impl AnalyzerRule for PeerFrames {
+    fn name(&self) -> &str {
+        "peer_frames"
+    }
+
+    /// # Errors
+    /// 0A000 for a range with an offset.
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|node| {
+            let LogicalPlan::Window(_) = &node else { return Ok(Transformed::no(node)) };
+            let (schema, preserver) = (merge_schema(&node.inputs()), NamePreserver::new(&node));
+            let rewrite = |expr: Expr| {
+                let name = preserver.save(&expr);
+                let rewritten = expr.transform_up(|expr| in_groups(expr, &schema))?;
+                Ok(rewritten.update_data(|expr| name.restore(expr)))
+            };
+            let node = node.map_expressions(rewrite)?;
+            if node.transformed { node.map_data(LogicalPlan::recompute_schema) } else { Ok(node) }
+        })
+        .data()
+    }
+}
+
+fn in_groups(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::WindowFunction(mut window) = expr else { return Ok(Transformed::no(expr)) };
+    let ordered_by = window.params.order_by.first().map(|sort| sort.expr.get_type(schema)).transpose()?;
+    let frame = &window.params.window_frame;
+    let Some(ordered_by) = ordered_by.filter(|by| frame.units == WindowFrameUnits::Range && !has_ranges(by)) else {
+        return Ok(Transformed::no(Expr::WindowFunction(window)));
+    };
+    // Of ranges, those without offsets.
+    if !frame.can_accept_multi_orderby() {
+        let message = format!(
+            "RANGE with offset PRECEDING/FOLLOWING is not supported for column type {}",
+            sql_type_name(&ordered_by)
+        );
+        return Err(DataFusionError::External(Box::new(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message))));
+    }
+    let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
+    window.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
+    Ok(Transformed::yes(Expr::WindowFunction(window)))
+}
+
+/// Whether DataFusion's type coercion knows ranges of it.
+fn has_ranges(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => has_ranges(values),
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::Boolean => true,
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => true,
+        other => other.is_numeric() || other.is_string() || other.is_null(),
+    }
+}
