@@ -3,6 +3,7 @@
 
 mod backup;
 mod blocking;
+mod bloom_filters;
 mod cache;
 mod check;
 mod copy;

@@ -216,3 +216,37 @@ async fn bloom_filters_answer_equality_and_lists() {
     assert_eq!(filtered(any(&missing[..100])).await, 0);
     assert_eq!(filtered(binary(v(), Operator::Gt, lit(there), &schema).unwrap()).await, 0);
 }
+
+/// A lookup does not read them again, however often it comes.
+#[tokio::test]
+async fn bloom_filters_stay_in_memory() {
+    let batch = batch(0, 10_000, 0);
+    let schema = batch.schema();
+    let values = batch.column(1).as_primitive::<Int64Type>();
+    let missing: Vec<i64> = (500_000..500_400).filter(|value| !values.values().contains(value)).collect();
+    for (capacity, reads_again) in [(64 << 20, false), (0, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open_with_cache(dir.path(), &Arc::new(ColumnCache::new(capacity)));
+        let files = write(&store, WriteSpec { sorted_by: vec![], ..spec(&schema) }, slices(&batch)).await;
+        let lookup = |value: i64| {
+            let filter = binary(column("v", 1), Operator::Eq, lit(value), &schema).unwrap();
+            pushed(&store, &schema, &files, &filter)
+        };
+        let mut spared = None;
+        for &value in &missing {
+            let scan = lookup(value);
+            rows_in_order(&scan).await.unwrap();
+            if counted(&scan, "row_groups_filtered") == 1 {
+                spared = Some(value);
+                break;
+            }
+        }
+        let spared = spared.expect("a filter that lets nothing be left out is none");
+        fs::remove_file(dir.path().join(&files[0].path)).unwrap();
+        let again = lookup(spared);
+        match rows_in_order(&again).await {
+            Ok(rows) => assert!(!reads_again && rows.num_rows() == 0 && counted(&again, "row_groups_filtered") == 1),
+            Err(error) => assert!(reads_again, "{error}"),
+        }
+    }
+}
