@@ -29,6 +29,7 @@ mod ingest;
 mod insert;
 mod keywords;
 mod lock;
+mod lookup;
 mod merge;
 mod merged_columns;
 mod modify;
@@ -86,6 +87,7 @@ use setval::Setval;
 use signal_backend::SignalBackend;
 use sleep::Sleep;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, Weak};
 use texts::Texts;
 use tokio_util::sync::CancellationToken;
@@ -114,6 +116,9 @@ pub struct Session {
     own: Weak<Session>,
     /// Statements by their text.
     parsed: Mutex<Texts<Arc<Statement>>>,
+    lookups: Mutex<Texts<lookup::Known>>,
+    /// Queries that ran by a plan that was kept.
+    lookups_run: AtomicU64,
 }
 
 /// A statement that was parsed and bound, not executed.
@@ -170,6 +175,8 @@ impl Session {
             place,
             own: Weak::clone(own),
             parsed: Mutex::default(),
+            lookups: Mutex::default(),
+            lookups_run: AtomicU64::new(0),
         });
         if let Some(place) = &session.place {
             place.is_of(Arc::downgrade(&session));
