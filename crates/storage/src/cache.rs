@@ -1,6 +1,7 @@
 //! Decoded columns of table files, kept in memory for the scans to come.
 
 use crate::bloom_filters::BloomFilters;
+use crate::chunk_bounds::ChunkBounds;
 use crate::deletes::DeletedRows;
 use crate::key_index::KeyIndexes;
 use crate::limits::{
@@ -12,8 +13,8 @@ use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::DataType;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A file as the cache knows it. Given when a footer is loaded and never given again in this process: what was cached of
 /// a file that was removed, or whose footer was forgotten, is not found any more and ages out.
@@ -41,6 +42,7 @@ pub(crate) struct ColumnKey {
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
     chunks: Arc<[ArrayRef]>,
+    bounds: Arc<OnceLock<Option<ChunkBounds>>>,
     bytes: u64,
     deleted: Option<DeletedRows>,
 }
@@ -58,6 +60,11 @@ pub(crate) enum Found {
 impl Column {
     pub(crate) fn chunk(&self, index: usize) -> &ArrayRef {
         &self.chunks[index]
+    }
+
+    /// None for a type that has none.
+    pub(crate) fn bounds(&self) -> Option<&ChunkBounds> {
+        self.bounds.get_or_init(|| ChunkBounds::of(&self.chunks)).as_ref()
     }
 
     /// The rows of the file that it lacks.
@@ -221,7 +228,7 @@ impl Collecting {
         if let Some(columns) = &self.cache.columns {
             let chunks = std::mem::take(&mut self.chunks).into();
             let deleted = self.deleted.take();
-            columns.insert(self.key, Column { chunks, bytes: self.bytes, deleted });
+            columns.insert(self.key, Column { chunks, bounds: Arc::default(), bytes: self.bytes, deleted });
         }
     }
 }

@@ -6,6 +6,7 @@ mod blocking;
 mod bloom_filters;
 mod cache;
 mod check;
+mod chunk_bounds;
 mod copy;
 mod deletes;
 mod directory_sync;
