@@ -24,6 +24,7 @@ mod ingest;
 mod interconnect;
 mod interconnect_scale;
 mod layout;
+mod lookups;
 mod memory;
 mod pg;
 mod pg_bad_clients;

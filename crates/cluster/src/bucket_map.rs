@@ -11,13 +11,15 @@ pub const BUCKETS: usize = 1 << 14;
 
 /// Which segment owns each bucket, as of one version. Immutable; the catalog keeps every version that a table names.
 ///
-/// Goes with every query to every segment, so it is written as runs of equal owners, which a map has few of.
+/// Goes to segments with every query whose rows move by it, so it is written as runs of equal owners, which a map has few of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct BucketMap {
     pub version: MapVersion,
     /// Index = bucket.
     owners: Arc<[u16]>,
+    /// The same as `(owner, buckets)`, by bucket: as long as can be.
+    runs: Arc<[(u16, u16)]>,
     segments: u16,
     /// Index = content: whether it owns a bucket.
     owning: Arc<[bool]>,
@@ -43,8 +45,9 @@ impl BucketMap {
     /// If `segments` is 0 or exceeds the number of buckets.
     pub fn uniform(version: MapVersion, segments: usize) -> Self {
         assert!((1..=BUCKETS).contains(&segments), "a cluster has 1 to {BUCKETS} segments, not {segments}");
-        let owners = (0..BUCKETS).map(|bucket| (bucket * segments / BUCKETS) as u16).collect();
-        Self::made(version, owners, segments)
+        let owners: Arc<[u16]> = (0..BUCKETS).map(|bucket| (bucket * segments / BUCKETS) as u16).collect();
+        let runs = runs_of(&owners);
+        Self::made(version, owners, runs, segments)
     }
 
     /// A map by its owners: `owners[bucket]` is a content id below `segments`. A segment may own nothing.
@@ -61,19 +64,44 @@ impl BucketMap {
         if let Some(bucket) = owners.iter().position(|&owner| usize::from(owner) >= segments) {
             return Err(BucketMapError::Owner { bucket, owner: owners[bucket], segments });
         }
-        Ok(Self::made(version, owners.into(), segments))
+        let runs = runs_of(&owners);
+        Ok(Self::made(version, owners.into(), runs, segments))
     }
 
-    fn made(version: MapVersion, owners: Arc<[u16]>, segments: usize) -> Self {
+    /// As [`BucketMap::from_owners`], of `(owner, buckets)`, by bucket. Looks at each run once: a map is read with each query that needs it.
+    fn from_runs(version: MapVersion, runs: &[(u16, u16)], segments: usize) -> Result<Self, BucketMapError> {
+        if !(1..=BUCKETS).contains(&segments) {
+            return Err(BucketMapError::Segments(segments));
+        }
+        // Looked at first: what came over the wire may claim any length.
+        let buckets: usize = runs.iter().map(|&(_, buckets)| usize::from(buckets)).sum();
+        if buckets != BUCKETS {
+            return Err(BucketMapError::Length(buckets));
+        }
+        let mut owners = Vec::with_capacity(BUCKETS);
+        let mut merged: Vec<(u16, u16)> = Vec::with_capacity(runs.len());
+        for &(owner, buckets) in runs.iter().filter(|(_, buckets)| *buckets > 0) {
+            if usize::from(owner) >= segments {
+                return Err(BucketMapError::Owner { bucket: owners.len(), owner, segments });
+            }
+            owners.extend(repeat_n(owner, buckets.into()));
+            match merged.last_mut().filter(|(last, _)| *last == owner) {
+                Some((_, length)) => *length += buckets,
+                None => merged.push((owner, buckets)),
+            }
+        }
+        Ok(Self::made(version, owners.into(), merged.into(), segments))
+    }
+
+    fn made(version: MapVersion, owners: Arc<[u16]>, runs: Arc<[(u16, u16)]>, segments: usize) -> Self {
         let mut owning = vec![false; segments];
-        owners.iter().for_each(|&owner| owning[usize::from(owner)] = true);
-        BucketMap { version, owners, segments: segments as u16, owning: owning.into() }
+        runs.iter().for_each(|&(owner, _)| owning[usize::from(owner)] = true);
+        BucketMap { version, owners, runs, segments: segments as u16, owning: owning.into() }
     }
 
     /// The owners by bucket, in runs of equal ones: `0*8192 1*8192`.
     pub fn owners_text(&self) -> String {
-        let run = |run: &[u16]| format!("{}*{}", run[0], run.len());
-        self.owners.chunk_by(|a, b| a == b).map(run).collect::<Vec<_>>().join(" ")
+        self.runs.iter().map(|(owner, buckets)| format!("{owner}*{buckets}")).collect::<Vec<_>>().join(" ")
     }
 
     /// As [`BucketMap::owners_text`] writes them.
@@ -136,13 +164,17 @@ impl BucketMap {
     /// Number of buckets of each segment, by content.
     pub fn bucket_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.segment_count()];
-        self.owners.iter().for_each(|&owner| counts[usize::from(owner)] += 1);
+        self.runs.iter().for_each(|&(owner, buckets)| counts[usize::from(owner)] += usize::from(buckets));
         counts
     }
 
     pub fn segment_count(&self) -> usize {
         self.segments as usize
     }
+}
+
+fn runs_of(owners: &[u16]) -> Arc<[(u16, u16)]> {
+    owners.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u16)).collect::<Vec<_>>().into()
 }
 
 /// A map as it is stored and sent.
@@ -165,8 +197,7 @@ enum WrittenOwners {
 
 impl From<BucketMap> for Written {
     fn from(map: BucketMap) -> Self {
-        let runs = map.owners.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u16)).collect();
-        Written { version: map.version, owners: WrittenOwners::Runs(runs), segments: map.segments }
+        Written { version: map.version, owners: WrittenOwners::Runs(map.runs.to_vec()), segments: map.segments }
     }
 }
 
@@ -174,18 +205,11 @@ impl TryFrom<Written> for BucketMap {
     type Error = BucketMapError;
 
     fn try_from(written: Written) -> Result<Self, BucketMapError> {
-        let owners = match written.owners {
-            WrittenOwners::Owners(owners) => owners,
-            WrittenOwners::Runs(runs) => {
-                // Looked at first: what came over the wire may claim any length.
-                let buckets = runs.iter().map(|&(_, buckets)| usize::from(buckets)).sum();
-                if buckets != BUCKETS {
-                    return Err(BucketMapError::Length(buckets));
-                }
-                runs.into_iter().flat_map(|(owner, buckets)| repeat_n(owner, buckets.into())).collect()
-            }
-        };
-        BucketMap::from_owners(written.version, owners, written.segments.into())
+        let segments = written.segments.into();
+        match written.owners {
+            WrittenOwners::Owners(owners) => BucketMap::from_owners(written.version, owners, segments),
+            WrittenOwners::Runs(runs) => BucketMap::from_runs(written.version, &runs, segments),
+        }
     }
 }
 
@@ -201,6 +225,11 @@ mod tests {
         assert_eq!(serde_json::from_str::<BucketMap>(&text).unwrap(), map);
         let old = format!(r#"{{"version":3,"owners":{:?},"segments":2}}"#, map.owners());
         assert_eq!(serde_json::from_str::<BucketMap>(&old).unwrap(), map);
+        // Cut anywhere, it is the same map.
+        let cut = r#"{"version":3,"runs":[[0,1],[0,8191],[1,0],[0,0],[1,8000],[1,192]],"segments":2}"#;
+        let cut = serde_json::from_str::<BucketMap>(cut).unwrap();
+        assert_eq!(cut, map);
+        assert_eq!((cut.owners_text(), cut.bucket_counts()), ("0*8192 1*8192".into(), vec![8192, 8192]));
     }
 
     #[test]

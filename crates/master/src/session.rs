@@ -29,11 +29,13 @@ mod ingest;
 mod insert;
 mod keywords;
 mod lock;
+mod lookup;
 mod merge;
 mod merged_columns;
 mod modify;
 mod on_conflict;
 mod parallel;
+mod parsed;
 mod privileges;
 mod query;
 mod read_error_log;
@@ -50,6 +52,7 @@ mod setval;
 mod show;
 mod signal_backend;
 mod sleep;
+mod texts;
 mod timeout;
 mod truncate_error_log;
 mod write;
@@ -84,7 +87,9 @@ use setval::Setval;
 use signal_backend::SignalBackend;
 use sleep::Sleep;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, Weak};
+use texts::Texts;
 use tokio_util::sync::CancellationToken;
 use truncate_error_log::TruncateErrorLog;
 
@@ -109,6 +114,11 @@ pub struct Session {
     /// A client's, among all of them.
     place: Option<Place>,
     own: Weak<Session>,
+    /// Statements by their text.
+    parsed: Mutex<Texts<Arc<Statement>>>,
+    lookups: Mutex<Texts<lookup::Known>>,
+    /// Queries that ran by a plan that was kept.
+    lookups_run: AtomicU64,
 }
 
 /// A statement that was parsed and bound, not executed.
@@ -164,6 +174,9 @@ impl Session {
             ending: OnceLock::new(),
             place,
             own: Weak::clone(own),
+            parsed: Mutex::default(),
+            lookups: Mutex::default(),
+            lookups_run: AtomicU64::new(0),
         });
         if let Some(place) = &session.place {
             place.is_of(Arc::downgrade(&session));
@@ -176,9 +189,12 @@ impl Session {
     /// # Errors
     /// What the client wrote wrong, with its position.
     pub async fn prepare(&self, text: &str) -> SqlResult<Prepared> {
-        let statement = sql::parse(text);
+        let statement = self.parse(text);
         let (state, failure) = self.reading(&statement).await?;
-        let prepared = self.describe(statement?, text, state).boxed().await;
+        let prepared = match statement {
+            Ok(statement) => self.describe(&statement, text, state).boxed().await,
+            Err(error) => Err(error),
+        };
         if prepared.is_err() {
             failure.fails();
         }
@@ -191,15 +207,11 @@ impl Session {
     /// # Errors
     /// As [`Session::prepare`].
     pub(crate) async fn prepare_typed(&self, text: &str, given: &[Option<DataType>]) -> SqlResult<Prepared> {
-        let statement = sql::parse(text);
+        let statement = self.parse(text);
         let (state, failure) = self.reading(&statement).await?;
         let described = async {
             let statement = statement?;
-            let query = match &statement {
-                Statement::Query(query) => Some((query.clone(), Arc::clone(&state))),
-                _ => None,
-            };
-            let mut prepared = self.describe(statement, text, state).boxed().await?;
+            let mut prepared = self.describe(&statement, text, Arc::clone(&state)).boxed().await?;
             let was_open = prepared.parameters.contains(&DataType::Null);
             for (at, data_type) in prepared.parameters.iter_mut().enumerate() {
                 if *data_type == DataType::Null {
@@ -207,8 +219,8 @@ impl Session {
                 }
             }
             // Only now is it known what columns with open parameters are.
-            if let (Some((query, state)), true) = (query, was_open)
-                && let Some(schema) = self.describe_bound(&query, text, &prepared.parameters, state).boxed().await?
+            if let (Statement::Query(query), true) = (&*statement, was_open)
+                && let Some(schema) = self.describe_bound(query, text, &prepared.parameters, state).boxed().await?
             {
                 prepared.schema = schema;
             }
@@ -221,10 +233,10 @@ impl Session {
         prepared
     }
 
-    async fn describe(&self, statement: Statement, text: &str, state: Arc<CatalogState>) -> SqlResult<Prepared> {
-        self.authorize(&statement, &state)?;
+    async fn describe(&self, statement: &Statement, text: &str, state: Arc<CatalogState>) -> SqlResult<Prepared> {
+        self.authorize(statement, &state)?;
         let is_update = statement.is_update();
-        let (schema, parameters) = match &statement {
+        let (schema, parameters) = match statement {
             Statement::Query(query) => self.describe_query(query, text, state).await?,
             Statement::Explain(explain) => (explain::schema(explain), vec![]),
             Statement::Show(target) => (show::schema(target), vec![]),
@@ -258,11 +270,15 @@ impl Session {
         parameters: Vec<ScalarValue>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
-        self.run_until(sql::parse(text), text, parameters, cancel).await
+        self.run_until(self.parse(text).map(Arc::unwrap_or_clone), text, parameters, cancel).await
     }
 
-    /// `text`: the statement's, or what stands for it in `pg_stat_activity`.
-    async fn run_until(
+    /// As [`Session::execute_until`], of a statement that was [parsed](Session::parse). `text`: the statement's, or what stands for it in
+    /// `pg_stat_activity`.
+    ///
+    /// # Errors
+    /// Its own, if it is none; else as [`Session::execute_until`].
+    pub(crate) async fn run_until(
         self: &Arc<Self>,
         statement: SqlResult<Statement>,
         text: &str,

@@ -16,6 +16,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::{FutureExt, StreamExt, stream};
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -30,16 +31,17 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest, stores: Stores
     node.open_query(query, head.routes, head.secret);
     let (events, receiver) = mpsc::channel(slices.len().max(1));
     let mut tasks = JoinSet::new();
-    let context = task_context(segment, &head);
+    let (context, functions) = (task_context(segment, &head), Arc::clone(&segment.functions));
     let head = Arc::new(head);
     for SlicePlan { slice, plan } in slices {
         let guard = segment.running.enter(query, slice);
         let span = info_span!("execute_slice", %query, slice = slice.0, segment = segment.content.0);
         let (stores, exports) = (stores.clone(), segment.exports.clone());
         let (head, context, events) = (Arc::clone(&head), Arc::clone(&context), events.clone());
+        let functions = Arc::clone(&functions);
         let witness = events.clone();
         let work = async move {
-            let prepared = decode_slice(&plan, &context)
+            let prepared = decode_slice(&plan, &functions)
                 .and_then(|plan| resolve(&stores, &exports, &head, &guard, plan))
                 .and_then(|plan| replan(plan, context.session_config().options()));
             run_slice(prepared, context, slice, head.analyze, events, guard).await;
@@ -85,6 +87,7 @@ impl Drop for QueryGuard {
     }
 }
 
+/// Without functions, hundreds of which would be copied for each query: plans that run have theirs.
 fn task_context(segment: &Segment, head: &ExecuteHead) -> Arc<TaskContext> {
     let qe = QeContext {
         query: head.query,
@@ -99,10 +102,10 @@ fn task_context(segment: &Segment, head: &ExecuteHead) -> Arc<TaskContext> {
         Some(format!("{} {}", head.query, head.content)),
         head.query.to_string(),
         state.config().clone().with_extension(Arc::new(qe)),
-        state.scalar_functions().clone(),
-        state.higher_order_functions().clone(),
-        state.aggregate_functions().clone(),
-        state.window_functions().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
         Arc::clone(state.runtime_env()),
     ))
 }

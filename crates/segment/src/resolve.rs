@@ -11,10 +11,12 @@ use damson_storage::{
     Check, CopyProgress, CopyRead, CopyWriteSpec, Exports, ModifySpec, StorageError, WriteSpec, Writes, copy_read,
     copy_read_columns, copy_write,
 };
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter::FilterExec;
 use std::sync::Arc;
 
 /// A slice runs in one partition: the master planned it for one, and a segment has one core.
@@ -97,7 +99,17 @@ pub(crate) fn resolve(
         };
         Ok(Transformed::yes(resolved))
     };
-    plan.transform_up(resolve_one).data()
+    let over_scan = |plan: Arc<dyn ExecutionPlan>| {
+        let scan = plan.downcast_ref::<FilterExec>().map(FilterExec::input);
+        let Some(scan) = scan.filter(|scan| scan.downcast_ref::<TableScanExec>().is_some()) else {
+            return Ok(Transformed::no(plan));
+        };
+        let rows = resolve_one(Arc::clone(scan))?.data;
+        // What a filter makes of its input's properties takes a while to find out, and these are the same.
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
+        Ok(Transformed::new(plan.replace_children(vec![rows], options)?, true, TreeNodeRecursion::Jump))
+    };
+    plan.transform_down(over_scan).data()?.transform_up(resolve_one).data()
 }
 
 fn scan_files(

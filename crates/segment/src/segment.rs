@@ -13,7 +13,7 @@ use damson_motion::{
     source_calls,
 };
 use damson_storage::{Exports, StorageError, StoreCaches, TableStore, Verification, protect_directory};
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, TaskContext};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,8 @@ pub struct Segment {
     pub(crate) store: TableStore,
     pub(crate) node: Arc<Node>,
     pub(crate) state: Arc<SessionState>,
+    /// Knows the functions of slices that are decoded.
+    pub(crate) functions: Arc<TaskContext>,
     pub(crate) cpu: Handle,
     pub(crate) running: Arc<Running>,
     /// What COPY TOs write here.
@@ -67,10 +69,16 @@ impl Segment {
         let store = TableStore::open_with_caches(content, &data_dir, caches, verification);
         let store = store.map_err(|e| open_error(&data_dir, e))?;
         protect_directory(&data_dir).map_err(|e| open_error(&data_dir, e))?;
-        let running = Arc::new(Running::default());
-        let exports = Exports::default();
-        let segment = Segment { content, store, node: Arc::clone(&node), state, cpu, running, exports };
-        let segment = Arc::new(segment);
+        let segment = Arc::new(Segment {
+            content,
+            store,
+            node: Arc::clone(&node),
+            functions: state.task_ctx(),
+            state,
+            cpu,
+            running: Arc::new(Running::default()),
+            exports: Exports::default(),
+        });
         node.set_handler(content, Arc::clone(&segment) as Arc<dyn ControlHandler>);
         Ok(segment)
     }

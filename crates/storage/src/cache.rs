@@ -1,18 +1,20 @@
 //! Decoded columns of table files, kept in memory for the scans to come.
 
+use crate::bloom_filters::BloomFilters;
+use crate::chunk_bounds::ChunkBounds;
 use crate::deletes::DeletedRows;
 use crate::key_index::KeyIndexes;
 use crate::limits::{
-    CACHE_COLLECTING_SHARE, CACHE_COLUMN_BYTES_EXPECTED, CACHE_COLUMN_SHARE, CACHE_COLUMNS_EXPECTED_MAX,
-    CACHE_COLUMNS_EXPECTED_MIN, KEY_INDEX_SHARE, PAGE_INDEX_SHARE,
+    BLOOM_FILTER_SHARE, CACHE_COLLECTING_SHARE, CACHE_COLUMN_BYTES_EXPECTED, CACHE_COLUMN_SHARE,
+    CACHE_COLUMNS_EXPECTED_MAX, CACHE_COLUMNS_EXPECTED_MIN, KEY_INDEX_SHARE, PAGE_INDEX_SHARE,
 };
 use crate::scan::PageIndexes;
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::DataType;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A file as the cache knows it. Given when a footer is loaded and never given again in this process: what was cached of
 /// a file that was removed, or whose footer was forgotten, is not found any more and ages out.
@@ -40,6 +42,7 @@ pub(crate) struct ColumnKey {
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
     chunks: Arc<[ArrayRef]>,
+    bounds: Arc<OnceLock<Option<ChunkBounds>>>,
     bytes: u64,
     deleted: Option<DeletedRows>,
 }
@@ -57,6 +60,11 @@ pub(crate) enum Found {
 impl Column {
     pub(crate) fn chunk(&self, index: usize) -> &ArrayRef {
         &self.chunks[index]
+    }
+
+    /// None for a type that has none.
+    pub(crate) fn bounds(&self) -> Option<&ChunkBounds> {
+        self.bounds.get_or_init(|| ChunkBounds::of(&self.chunks)).as_ref()
     }
 
     /// The rows of the file that it lacks.
@@ -83,13 +91,14 @@ impl Weighter<ColumnKey, Column> for ByBytes {
 /// column that was read twice stays when a large table passes by once.
 ///
 /// # Memory
-/// `capacity` bytes of complete columns, of hashes of keys and of page indexes, and at most 1/[`CACHE_COLLECTING_SHARE`] of it of columns that
+/// `capacity` bytes of complete columns, of hashes of keys, of page indexes and of Bloom filters, and at most 1/[`CACHE_COLLECTING_SHARE`] of it of columns that
 /// are being collected. A capacity of 0 keeps nothing. What an evicted column's readers still hold is theirs.
 #[derive(Debug)]
 pub struct ColumnCache {
     columns: Option<Cache<ColumnKey, Column, ByBytes>>,
     keys: KeyIndexes,
     pages: PageIndexes,
+    filters: BloomFilters,
     capacity: u64,
     /// Bytes of columns that are not complete yet.
     collecting: AtomicU64,
@@ -109,10 +118,12 @@ pub struct ColumnCacheStats {
 impl ColumnCache {
     pub fn new(capacity_bytes: u64) -> Self {
         let (keys_bytes, pages_bytes) = (capacity_bytes / KEY_INDEX_SHARE, capacity_bytes / PAGE_INDEX_SHARE);
-        ColumnCache::divided(capacity_bytes - keys_bytes - pages_bytes, keys_bytes, pages_bytes)
+        let filters_bytes = capacity_bytes / BLOOM_FILTER_SHARE;
+        let columns_bytes = capacity_bytes - keys_bytes - pages_bytes - filters_bytes;
+        ColumnCache::divided(columns_bytes, keys_bytes, pages_bytes, filters_bytes)
     }
 
-    fn divided(capacity_bytes: u64, keys_bytes: u64, pages_bytes: u64) -> Self {
+    fn divided(capacity_bytes: u64, keys_bytes: u64, pages_bytes: u64, filters_bytes: u64) -> Self {
         let expected = usize::try_from(capacity_bytes / CACHE_COLUMN_BYTES_EXPECTED).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
             // One lock, taken once for each column of a row group; shards would each have only a part of the capacity.
@@ -131,6 +142,7 @@ impl ColumnCache {
             columns,
             keys: KeyIndexes::new(keys_bytes),
             pages: PageIndexes::new(pages_bytes),
+            filters: BloomFilters::new(filters_bytes),
             capacity: capacity_bytes,
             collecting: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -154,6 +166,10 @@ impl ColumnCache {
 
     pub(crate) fn page_indexes(&self) -> &PageIndexes {
         &self.pages
+    }
+
+    pub(crate) fn bloom_filters(&self) -> &BloomFilters {
+        &self.filters
     }
 
     /// The column as `data_type`, for a scan that leaves out `deleted`.
@@ -212,7 +228,7 @@ impl Collecting {
         if let Some(columns) = &self.cache.columns {
             let chunks = std::mem::take(&mut self.chunks).into();
             let deleted = self.deleted.take();
-            columns.insert(self.key, Column { chunks, bytes: self.bytes, deleted });
+            columns.insert(self.key, Column { chunks, bounds: Arc::default(), bytes: self.bytes, deleted });
         }
     }
 }
@@ -247,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_scan_of_an_older_snapshot_needs_the_rows_that_were_deleted_since() {
-        let cache = Arc::new(ColumnCache::divided(1 << 20, 0, 0));
+        let cache = Arc::new(ColumnCache::divided(1 << 20, 0, 0, 0));
         let key = key(FileId::new(), 0);
         let rows = |rows: &[u32]| Arc::new(rows.iter().copied().collect::<roaring::RoaringBitmap>());
         let mut collecting = cache.collect(key, Some(rows(&[1, 2]))).unwrap();
@@ -271,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_complete_column_is_found_under_its_key_and_type() {
-        let cache = Arc::new(ColumnCache::divided(1 << 20, 0, 0));
+        let cache = Arc::new(ColumnCache::divided(1 << 20, 0, 0, 0));
         let (one, other) = (FileId::new(), FileId::new());
         insert(&cache, key(one, 3), 7);
         let found = get(&cache, &key(one, 3), &DataType::Int64).unwrap();
@@ -287,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_capacity_bounds_what_is_kept() {
-        let cache = Arc::new(ColumnCache::divided(100 << 10, 0, 0));
+        let cache = Arc::new(ColumnCache::divided(100 << 10, 0, 0, 0));
         let file = FileId::new();
         for column in 0..100 {
             insert(&cache, key(file, column), column as i64);
@@ -298,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_column_that_is_given_up_leaves_nothing() {
-        let cache = Arc::new(ColumnCache::divided(100 << 10, 0, 0));
+        let cache = Arc::new(ColumnCache::divided(100 << 10, 0, 0, 0));
         let file = FileId::new();
         let mut large = cache.collect(key(file, 0), None).unwrap();
         let taken = (0..100).take_while(|_| large.push(&chunk(0))).count();
@@ -317,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_column_that_was_read_twice_outlives_a_large_scan() {
-        let cache = Arc::new(ColumnCache::divided(100 << 10, 0, 0));
+        let cache = Arc::new(ColumnCache::divided(100 << 10, 0, 0, 0));
         let file = FileId::new();
         insert(&cache, key(file, 0), 0);
         for column in 1..1000 {

@@ -12,7 +12,6 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::parquet::bloom_filter::Sbbf;
-use datafusion::parquet::file::metadata::ColumnChunkMetaData;
 use futures::StreamExt;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -132,7 +131,7 @@ impl Probes {
             for (of_key, &position) in self.key.iter().enumerate() {
                 // A column that was added after the file was written is not in it.
                 let Some(column) = row_group.columns().get(position) else { continue };
-                if let Some(filter) = filter_of(files, &identity, footer, column).await? {
+                if let Some(filter) = files.cache.bloom_filters().get(&files.place, &identity, footer, column).await? {
                     filters.push((of_key, filter));
                 }
             }
@@ -163,32 +162,13 @@ pub(crate) async fn may_hold(
     for Asked { column, values } in asked {
         // A column that was added after the file was written is not in it.
         let Some(column) = row_group.columns().get(*column) else { continue };
-        let Some(filter) = filter_of(files, file, footer, column).await? else { continue };
+        let filters = files.cache.bloom_filters();
+        let Some(filter) = filters.get(&files.place, file, footer, column).await? else { continue };
         if !(0..values.len()).any(|value| may_contain(&filter, values, value)) {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// A column's Bloom filter, if the file has one.
-async fn filter_of(
-    files: &TableFiles,
-    file: &FileIdentity,
-    footer: &Footer,
-    column: &ColumnChunkMetaData,
-) -> Result<Option<Sbbf>, StorageError> {
-    let (Some(offset), Some(length)) = (column.bloom_filter_offset(), column.bloom_filter_length()) else {
-        return Ok(None);
-    };
-    let corrupt = |detail: String| file.corrupt(format!("a Bloom filter: {detail}"));
-    let (offset, length) = match (u64::try_from(offset), u64::try_from(length)) {
-        (Ok(offset), Ok(length)) => (offset, length),
-        _ => return Err(corrupt("it is nowhere".into())),
-    };
-    let bytes = files.place.read_range(&footer.location, file.bytes, offset..offset + length).await;
-    let bytes = bytes.map_err(|error| file.store_error(error))?;
-    Sbbf::from_bytes(&bytes).map(Some).map_err(|error| corrupt(error.to_string()))
 }
 
 /// Whether the filter may have seen the row's value, as Parquet stores it.

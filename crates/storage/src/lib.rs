@@ -3,8 +3,10 @@
 
 mod backup;
 mod blocking;
+mod bloom_filters;
 mod cache;
 mod check;
+mod chunk_bounds;
 mod copy;
 mod deletes;
 mod directory_sync;

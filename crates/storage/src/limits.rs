@@ -224,6 +224,10 @@ pub const KEY_INDEX_SHARE: u64 = 16;
 /// 200 KiB.
 pub const PAGE_INDEX_SHARE: u64 = 64;
 
+/// The part of a column cache's capacity that Bloom filters take: one over this. One of a column of a million different values takes about
+/// 1.5 MiB.
+pub const BLOOM_FILTER_SHARE: u64 = 16;
+
 /// Keys that are looked for in a file's Bloom filters before its keys are read: of more, a filter that is wrong once in a hundred
 /// times nearly always says that one may be there.
 pub const BLOOM_PROBES_MAX: usize = 64;

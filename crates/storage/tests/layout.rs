@@ -216,3 +216,81 @@ async fn bloom_filters_answer_equality_and_lists() {
     assert_eq!(filtered(any(&missing[..100])).await, 0);
     assert_eq!(filtered(binary(v(), Operator::Gt, lit(there), &schema).unwrap()).await, 0);
 }
+
+/// A lookup does not read them again, however often it comes.
+#[tokio::test]
+async fn bloom_filters_stay_in_memory() {
+    let batch = batch(0, 10_000, 0);
+    let schema = batch.schema();
+    let values = batch.column(1).as_primitive::<Int64Type>();
+    let missing: Vec<i64> = (500_000..500_400).filter(|value| !values.values().contains(value)).collect();
+    for (capacity, reads_again) in [(64 << 20, false), (0, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open_with_cache(dir.path(), &Arc::new(ColumnCache::new(capacity)));
+        let files = write(&store, WriteSpec { sorted_by: vec![], ..spec(&schema) }, slices(&batch)).await;
+        let lookup = |value: i64| {
+            let filter = binary(column("v", 1), Operator::Eq, lit(value), &schema).unwrap();
+            pushed(&store, &schema, &files, &filter)
+        };
+        let mut spared = None;
+        for &value in &missing {
+            let scan = lookup(value);
+            rows_in_order(&scan).await.unwrap();
+            if counted(&scan, "row_groups_filtered") == 1 {
+                spared = Some(value);
+                break;
+            }
+        }
+        let spared = spared.expect("a filter that lets nothing be left out is none");
+        fs::remove_file(dir.path().join(&files[0].path)).unwrap();
+        let again = lookup(spared);
+        match rows_in_order(&again).await {
+            Ok(rows) => assert!(!reads_again && rows.num_rows() == 0 && counted(&again, "row_groups_filtered") == 1),
+            Err(error) => assert!(reads_again, "{error}"),
+        }
+    }
+}
+
+/// Whatever order rows were written in: the bounds are those of the chunks in memory.
+#[tokio::test]
+async fn chunks_in_the_cache_are_pruned_by_their_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_with_cache(dir.path(), &Arc::new(ColumnCache::new(1 << 30)));
+    let nulls = 2 * CHUNK_ROWS as i64;
+    let batch = batch(0, ROWS, nulls);
+    let schema = batch.schema();
+    let files = write(&store, WriteSpec { sorted_by: vec![], filtered: vec![], ..spec(&schema) }, slices(&batch)).await;
+    let k = || column("k", 0);
+    let compare = |left, op, right| binary(left, op, right, &schema).unwrap();
+    let chunk = CHUNK_ROWS as i64;
+    let one = compare(k(), Operator::Eq, lit(5 * chunk + 7));
+    // What is not in memory is read whole.
+    let scan = pushed(&store, &schema, &files, &one);
+    assert_eq!(rows_in_order(&scan).await.unwrap(), batch);
+    assert_eq!(counted(&scan, "chunks"), 0);
+    let all = ROWS as usize / CHUNK_ROWS + 1;
+    let v = compare(column("v", 1), Operator::Lt, lit(0i64));
+    for (filter, read) in [
+        (one, 1),
+        (in_list(k(), vec![lit(1i64), lit(3 * chunk), lit(ROWS * 2)], &false, &schema).unwrap(), 2),
+        (is_null(k()).unwrap(), 3),
+        (compare(compare(k(), Operator::Gt, lit(chunk)), Operator::And, v), 0),
+        (compare(k(), Operator::GtEq, lit(2 * chunk)), all),
+        (compare(column("v", 1), Operator::Eq, lit(7_919i64)), all),
+        (compare(column("t", 2), Operator::Eq, lit(ScalarValue::Utf8View(Some("text 00000001".into())))), all),
+    ] {
+        let scan = pushed(&store, &schema, &files, &filter);
+        let got = rows_in_order(&scan).await.unwrap();
+        assert_eq!(passing(&got, &filter), passing(&batch, &filter), "{filter}");
+        assert_eq!(got.num_rows().div_ceil(CHUNK_ROWS), read, "{filter}: {} rows", got.num_rows());
+        assert_eq!(
+            counted(&scan, "chunks") - counted(&scan, "chunks_pruned"),
+            if read < all { read } else { 0 },
+            "{filter}"
+        );
+    }
+    // All of it is still there.
+    let scan = store.scan(&schema, &[0, 1, 2], &files, 1).unwrap();
+    assert_eq!(rows_in_order(&scan).await.unwrap(), batch);
+    assert_eq!(counted(&scan, "cache_misses"), 0);
+}

@@ -10,12 +10,12 @@ use datafusion::error::{DataFusionError, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The bucket maps that a plan's motions, filters and writers go by; of a cluster that has never grown there is one.
+/// The bucket maps that a plan's motions, filters and writers go by: none where rows only come to the master.
 ///
 /// # Errors
 /// Internal, for a map that neither the catalog has nor what is read of the past.
 pub(super) fn maps_of(table: &SliceTable, catalog: &CatalogState, past: &PastRelations) -> Result<Vec<Arc<BucketMap>>> {
-    let mut versions = BTreeSet::from([catalog.current_map().version]);
+    let mut versions = BTreeSet::new();
     for slice in &table.slices {
         visit(&slice.plan, &mut |plan| {
             let kind = plan.downcast_ref::<MotionSendExec>().map(|send| &send.def().kind);

@@ -480,6 +480,7 @@ pub(super) fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn E
     plan.children().into_iter().for_each(|child| visit(child, f));
 }
 
+/// Without functions, hundreds of which would be copied for each query: plans that run have theirs.
 fn task_context(
     state: &SessionState,
     query: QueryId,
@@ -499,10 +500,10 @@ fn task_context(
         Some(format!("{query} master")),
         query.to_string(),
         state.config().clone().with_extension(Arc::new(qe)),
-        state.scalar_functions().clone(),
-        state.higher_order_functions().clone(),
-        state.aggregate_functions().clone(),
-        state.window_functions().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
         Arc::clone(state.runtime_env()),
     ))
 }

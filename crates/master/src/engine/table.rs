@@ -26,6 +26,7 @@ pub(crate) struct DamsonTable {
     segments: usize,
     /// The entry's snapshot, if it is not the statement's own.
     as_of: Option<SnapshotId>,
+    has_statistics: bool,
 }
 
 impl DamsonTable {
@@ -34,7 +35,15 @@ impl DamsonTable {
         if segment_id {
             fields.push(Arc::new(Field::new(ScanSpec::SEGMENT_ID, DataType::Int32, false)));
         }
-        DamsonTable { entry, schema: Arc::new(Schema::new(fields)), row_ids: false, segment_id, segments, as_of: None }
+        DamsonTable {
+            entry,
+            schema: Arc::new(Schema::new(fields)),
+            row_ids: false,
+            segment_id,
+            segments,
+            as_of: None,
+            has_statistics: true,
+        }
     }
 
     /// With the columns that name a row: its file, its number in it, its segment.
@@ -49,7 +58,13 @@ impl DamsonTable {
             segment_id: true,
             segments,
             as_of: None,
+            has_statistics: true,
         }
+    }
+
+    /// The table of a plan in which nothing is chosen by its size.
+    pub(crate) fn without_statistics(self) -> Self {
+        DamsonTable { has_statistics: false, ..self }
     }
 
     /// The table as it was, if a snapshot is given.
@@ -93,7 +108,7 @@ impl TableProvider for DamsonTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(self.table_statistics())
+        self.has_statistics.then(|| self.table_statistics())
     }
 
     async fn scan(
@@ -112,7 +127,7 @@ impl TableProvider for DamsonTable {
         let segment_id = self.segment_id && wanted.contains(&(self.schema.fields().len() - 1));
         let given = stored.iter().copied().chain((columns..columns + 2).filter(|_| row_ids));
         let given: Vec<usize> = given.chain(segment_id.then_some(self.schema.fields().len() - 1)).collect();
-        let statistics = self.table_statistics().project(Some(&given));
+        let statistics = self.has_statistics.then(|| self.table_statistics().project(Some(&given)));
         let spec = ScanSpec {
             only: None,
             table: self.entry.def.id,
@@ -127,7 +142,7 @@ impl TableProvider for DamsonTable {
             row_ids,
             segment_id,
         };
-        let scan = Arc::new(TableScanExec::try_new(spec, Some(statistics))?);
+        let scan = Arc::new(TableScanExec::try_new(spec, statistics)?);
         if given == *wanted {
             return Ok(scan);
         }

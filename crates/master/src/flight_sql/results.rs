@@ -10,7 +10,7 @@ use super::status::status;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion, task_ended};
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
-use crate::sql::{self, Ingest};
+use crate::sql::Ingest;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow_flight::FlightData;
@@ -63,7 +63,7 @@ pub(super) async fn run(
     }
     let span = info_span!("flight_sql", session_id = session.id.0);
     // What has been committed is told, even if a cancel comes before its rows have gone: the session ends the statement, as long as it can be.
-    let is_done_first = sql::parse(&statement.text).is_ok_and(|statement| statement.is_done_before_its_rows());
+    let is_done_first = session.parse(&statement.text).is_ok_and(|statement| statement.is_done_before_its_rows());
     let until = if is_done_first { CancellationToken::new() } else { guard.cancel.clone() };
     let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
     let work = send_all(query(session, statement, parameters, guard.cancel.clone()), sender);
@@ -106,8 +106,10 @@ pub(super) async fn command(
 ) -> SqlResult<CommandReport> {
     let span = info_span!("flight_sql", session_id = session.id.0);
     let (session, cancel) = (session.clone(), cancel.clone());
-    let has_changed = sql::parse(&text).is_ok_and(|statement| statement.is_done_before_its_rows());
-    let work = async move { session.execute_until(&text, parameters, cancel).await };
+    let statement = session.parse(&text);
+    let has_changed = statement.as_ref().is_ok_and(|statement| statement.is_done_before_its_rows());
+    let statement = statement.map(Arc::unwrap_or_clone);
+    let work = async move { session.run_until(statement, &text, parameters, cancel).await };
     match on_cpu(cpu, work.instrument(span).boxed()).await? {
         Outcome::Command { tag, rows, notices } => Ok(CommandReport { tag, rows, notices }),
         // Who asks for a count gets the count of the rows that there are.

@@ -4,7 +4,7 @@ use super::clients::Client;
 use super::results::command;
 use super::status::{status, violation};
 use crate::error::{SqlError, SqlState};
-use crate::sql::{self, Statement, TransactionStatement};
+use crate::sql::{Statement, TransactionStatement};
 use arrow_flight::sql::EndTransaction;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -37,7 +37,8 @@ pub(super) async fn check(client: &Client, named: Option<&Bytes>, text: &str) ->
         let message = "the connection has a transaction, and the statement does not name it";
         return Err(status(&SqlError::new(SqlState::ACTIVE_TRANSACTION, message)));
     }
-    if let Ok(Statement::Transaction(TransactionStatement::Begin { .. })) = sql::parse(text) {
+    let statement = client.session.parse(text);
+    if let Ok(Statement::Transaction(TransactionStatement::Begin { .. })) = statement.as_deref() {
         let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "BEGIN needs a session of the client's own");
         return Err(status(&error.with_hint("Connect with a user name, or use Flight SQL's BeginTransaction.")));
     }

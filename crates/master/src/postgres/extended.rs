@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             return Ok(Statement { text: String::new(), columns, parameters, kind: Kind::Portal(statement) });
         }
-        let kind = match sql::parse(text) {
+        let kind = match self.session.parse(text).as_deref() {
             Ok(sql::Statement::Transaction(_) | sql::Statement::LockTable(_)) => Kind::Alone,
             Ok(statement) if statement.is_outside_transactions() => Kind::Alone,
             // An error is told below.

@@ -6,7 +6,6 @@ use super::limits::{ROWS_AHEAD, ROWS_BYTES};
 use crate::error::{SqlError, SqlResult, internal, of_datafusion, task_ended};
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
-use crate::sql;
 use damson_cluster::SessionId;
 use damson_pg::backend::{Messages, TransactionState};
 use damson_pg::frontend::Formats;
@@ -14,6 +13,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
+use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -113,10 +113,11 @@ async fn work(
     sender: &mpsc::Sender<SqlResult<Event>>,
 ) -> SqlResult<Done> {
     let Job { text, parameters, formats, told } = job;
-    let statement = sql::parse(&text);
+    let statement = session.parse(&text);
     let kind = statement.as_ref().map_or("", |statement| statement.name());
-    let is_done_first = statement.is_ok_and(|statement| statement.is_done_before_its_rows());
-    let (schema, mut stream) = match session.execute_until(&text, parameters, cancel.clone()).boxed().await? {
+    let is_done_first = statement.as_ref().is_ok_and(|statement| statement.is_done_before_its_rows());
+    let statement = statement.map(Arc::unwrap_or_clone);
+    let (schema, mut stream) = match session.run_until(statement, &text, parameters, cancel.clone()).boxed().await? {
         Outcome::Command { tag, notices, .. } => return Ok(Done { tag, notices }),
         Outcome::Rows { schema, stream } => (schema, stream),
     };

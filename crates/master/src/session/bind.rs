@@ -42,7 +42,7 @@ const VIEW_DEPTH_MAX: usize = 32;
 
 /// A statement's plan, and the state and names that it was bound with.
 pub(super) struct Bound {
-    pub state: SessionState,
+    pub state: Arc<SessionState>,
     pub names: StatementNames,
     pub plan: LogicalPlan,
     /// How the places of COPY are reached.
@@ -76,13 +76,13 @@ impl Session {
         }
         let query = if names.has_segment_id() { hide_segment_id(query) } else { query };
         let (state, plan) = self.bind_with(&names, &query, 0).await.map_err(|e| located(e, text))?;
-        Ok(Bound { state, names, plan, access: SourceAccess::default() })
+        Ok(Bound { state: Arc::new(state), names, plan, access: SourceAccess::default() })
     }
 
     /// What a statement needs beside a physical plan that it makes itself: COPY, and what writes a table anew.
     pub(super) fn bind_nothing(&self, catalog: Arc<CatalogState>) -> SqlResult<Bound> {
         let names = self.names(catalog, false);
-        let state = statement_state(&self.master.base, &names);
+        let state = Arc::new(statement_state(&self.master.base, &names));
         let plan = LogicalPlanBuilder::empty(false).build().map_err(of_datafusion)?;
         Ok(Bound { state, names, plan, access: SourceAccess::default() })
     }

@@ -92,11 +92,14 @@ impl Session {
     ///
     /// # Errors
     /// 25P02 in a block that has failed.
-    pub(super) async fn reading(&self, statement: &SqlResult<Statement>) -> SqlResult<(Arc<CatalogState>, Failure)> {
+    pub(super) async fn reading(
+        &self,
+        statement: &SqlResult<Arc<Statement>>,
+    ) -> SqlResult<(Arc<CatalogState>, Failure)> {
         self.activity.touch();
         let mut slot = self.block.lock().await;
         let Some(block) = &mut *slot else { return Ok((self.master.catalog.current(), Failure::default())) };
-        if let Ok(Statement::Transaction(_)) = statement {
+        if statement.as_deref().is_ok_and(|statement| matches!(statement, Statement::Transaction(_))) {
             return Ok((self.master.catalog.current(), Failure::default()));
         }
         let state = block.reads()?;

@@ -79,7 +79,7 @@ impl Session {
         let (def, count) = (Arc::clone(&entry.def), files.len());
         let segments = catalog.current_map().segment_count();
         let bound = self.bind_nothing(catalog)?;
-        let rows = DamsonTable::new(entry, false, segments).scan(&bound.state, None, &[], None).await;
+        let rows = DamsonTable::new(entry, false, segments).scan(&*bound.state, None, &[], None).await;
         let target = Output::Write(WriteTarget::Table(in_place(&def)));
         let slices = self.slice(&bound, rows.map_err(of_datafusion)?, target)?;
         let running = self.dispatch_over(&bound, &slices, files.clone(), cancel.clone()).await?;

@@ -6,7 +6,7 @@ use super::signal_backend::SignalBackend;
 use super::sleep::Sleep;
 use super::truncate_error_log::TruncateErrorLog;
 use crate::error::SqlResult;
-use crate::sql::{self, Statement};
+use crate::sql::Statement;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{FetchType, LogicalPlan};
 
@@ -26,18 +26,19 @@ impl Session {
     /// # Errors
     /// As [`Session::prepare`].
     pub(crate) async fn streams_of(&self, text: &str) -> SqlResult<usize> {
-        let statement = sql::parse(text);
+        let statement = self.parse(text);
         let (state, failure) = self.reading(&statement).await?;
-        let Statement::Query(query) = statement? else { return Ok(1) };
-        let is_command = SignalBackend::of(&query)?.is_some()
-            || TruncateErrorLog::of(&query)?.is_some()
-            || Setval::of(&query)?.is_some()
-            || Sleep::of(&query).is_some();
+        let statement = statement?;
+        let Statement::Query(query) = &*statement else { return Ok(1) };
+        let is_command = SignalBackend::of(query)?.is_some()
+            || TruncateErrorLog::of(query)?.is_some()
+            || Setval::of(query)?.is_some()
+            || Sleep::of(query).is_some();
         if is_command {
             return Ok(1);
         }
         let segments = state.current_map().segment_count();
-        let bound = self.bind(state, &query, text).await.inspect_err(|_| failure.fails())?;
+        let bound = self.bind(state, query, text).await.inspect_err(|_| failure.fails())?;
         let is_large = rows_max(&bound.plan).is_some_and(|rows| rows >= ROWS_MIN);
         Ok(if is_large { segments.clamp(1, STREAMS_MAX) } else { 1 })
     }

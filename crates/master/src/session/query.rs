@@ -12,14 +12,14 @@ use crate::catalog::{CatalogState, FileKey};
 use crate::dispatch::{Dispatch, Running};
 use crate::engine::{replace_scalar_subqueries, take_next_values};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
-use crate::planner::{Output, PlanContext, SliceTable, plan};
+use crate::planner::{self, Output, PlanContext, SliceTable, plan};
 use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
 use damson_functions::datetime_text;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DataFusionError, ParamValues};
+use datafusion::common::{DFSchema, ParamValues};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
@@ -27,7 +27,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use sqlparser::ast;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
 const PARAMETERS_MAX: usize = 65_535;
 
 impl Session {
-    /// The one-line pipeline of a query: bind, place, init plans, plan, dispatch.
+    /// The one-line pipeline of a query: bind, place, init plans, plan, dispatch; a lookup's begins where others have been optimized.
     pub(super) async fn query(
         self: &Arc<Self>,
         query: &ast::Statement,
@@ -47,6 +47,13 @@ impl Session {
         state: Arc<CatalogState>,
         cancel: CancellationToken,
     ) -> SqlResult<Outcome> {
+        if let Some(bound) = until(&cancel, self.look_up(query, text, &parameters, &state).boxed()).await? {
+            let admitted = self.admit(&state, &cancel).await?;
+            let table = self.plan_optimized(&bound).boxed().await?;
+            let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
+            let (schema, stream) = with_plain_names(admitted.over(running.stream));
+            return Ok(Outcome::Rows { schema, stream });
+        }
         // Looking at files that a query names can take long.
         let bound = until(&cancel, self.bind(state, query, text)).await?;
         check_targets(bound.plan.schema().fields().len())?;
@@ -78,6 +85,9 @@ impl Session {
         if let Some(setval) = Setval::of(query)? {
             let bound = self.bind(state, &setval.arguments, "").await?;
             return Ok((setval.schema(), parameter_types(&bound.plan)?));
+        }
+        if let Some(described) = self.described_lookup(text, &state) {
+            return Ok(described);
         }
         let bound = self.bind(state, query, text).await?;
         let parameters = described_types(&bound.plan)?;
@@ -122,7 +132,7 @@ impl Session {
 
     /// Passes 2 to 7, off the thread that serves sockets: planning is CPU work and its recursion needs deep stacks.
     pub(super) async fn plan(&self, bound: &Bound, output: Output) -> SqlResult<SliceTable> {
-        let (state, names, logical) = (bound.state.clone(), bound.names.clone(), bound.plan.clone());
+        let (state, names, logical) = (Arc::clone(&bound.state), bound.names.clone(), bound.plan.clone());
         let work = async move {
             let map = names.newest_map();
             let context = PlanContext { state: &state, tables: &names, map: &map };
@@ -131,6 +141,13 @@ impl Session {
         };
         let planned = self.master.cpu.spawn(work).await.map_err(crate::error::task_ended)?;
         planned.map_err(of_datafusion)
+    }
+
+    /// As [`Session::plan`], of a lookup, whose plan is small and optimized.
+    async fn plan_optimized(&self, bound: &Bound) -> SqlResult<SliceTable> {
+        let map = bound.names.newest_map();
+        let context = PlanContext { state: &bound.state, tables: &bound.names, map: &map };
+        planner::plan_optimized(&context, &bound.plan, Output::Rows).await.map_err(of_datafusion)
     }
 
     pub(super) async fn dispatch(
@@ -213,7 +230,7 @@ pub(super) fn parameter_types(plan: &LogicalPlan) -> SqlResult<Vec<DataType>> {
 }
 
 /// 0 for `$1`.
-fn place_of(placeholder: &Placeholder) -> PlanResult<usize> {
+pub(super) fn place_of(placeholder: &Placeholder) -> PlanResult<usize> {
     let digits = placeholder.id.strip_prefix('$').unwrap_or(&placeholder.id);
     let number: usize = digits.parse().map_err(|_| {
         let message = format!("parameter {} is not of the form $1", placeholder.id);
@@ -283,20 +300,26 @@ pub(super) fn with_parameters(bound: Bound, values: Vec<ScalarValue>) -> SqlResu
     if types.is_empty() {
         return Ok(bound);
     }
-    let cast = |(value, data_type): (ScalarValue, &DataType)| {
-        let text = value.try_as_str().flatten();
-        match (data_type, text.and_then(|text| datetime_text::scalar(text, data_type))) {
-            (DataType::Null, _) => Ok(value),
-            (_, Some(read)) => Ok(read?),
-            (_, None) if text.is_some() => value.cast_to(data_type),
-            (_, None) => Ok(without_loss(value, data_type)),
-        }
-    };
-    let values = values.into_iter().zip(&types).map(cast).collect::<Result<Vec<_>, DataFusionError>>();
+    let values = values.into_iter().zip(&types).map(|(value, data_type)| value_of_type(value, data_type));
+    let values = values.collect::<PlanResult<Vec<_>>>();
     let values = values.map_err(of_datafusion)?;
     let plan = keeping_bigints(bound.plan.clone(), &values).map_err(of_datafusion)?;
     let plan = plan.with_param_values(ParamValues::from(values)).map_err(of_datafusion)?;
     Ok(Bound { plan, ..bound })
+}
+
+/// A value that a client gives for a parameter, as the statement takes it.
+///
+/// # Errors
+/// Those of texts that are no value of the type.
+pub(super) fn value_of_type(value: ScalarValue, data_type: &DataType) -> PlanResult<ScalarValue> {
+    let text = value.try_as_str().flatten();
+    match (data_type, text.and_then(|text| datetime_text::scalar(text, data_type))) {
+        (DataType::Null, _) => Ok(value),
+        (_, Some(read)) => Ok(read?),
+        (_, None) if text.is_some() => value.cast_to(data_type),
+        (_, None) => Ok(without_loss(value, data_type)),
+    }
 }
 
 /// The value as one of the type that the statement's other operand has; where that cannot hold it, as it is: 2.75 stays so beside

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// Runs init plans with the names and the snapshot of the statement that they belong to.
 pub(super) struct SubqueryRunner {
     session: Arc<Session>,
-    state: SessionState,
+    state: Arc<SessionState>,
     names: StatementNames,
     cancel: CancellationToken,
 }
@@ -30,7 +30,7 @@ impl Session {
     pub(super) fn scalar_runner(self: &Arc<Self>, bound: &Bound, cancel: &CancellationToken) -> SubqueryRunner {
         SubqueryRunner {
             session: Arc::clone(self),
-            state: bound.state.clone(),
+            state: Arc::clone(&bound.state),
             names: bound.names.clone(),
             cancel: cancel.clone(),
         }
@@ -49,7 +49,7 @@ impl ScalarRunner for SubqueryRunner {
 
 impl SubqueryRunner {
     pub(super) async fn plan(&self, plan: &LogicalPlan) -> Result<(Bound, SliceTable)> {
-        let (state, names, access) = (self.state.clone(), self.names.clone(), SourceAccess::default());
+        let (state, names, access) = (Arc::clone(&self.state), self.names.clone(), SourceAccess::default());
         let bound = Bound { state, names, plan: plan.clone(), access };
         let table = self.session.plan(&bound, Output::Rows).await.map_err(external)?;
         Ok((bound, table))

@@ -27,6 +27,14 @@ pub(super) fn tokenize(text: &Text<'_>) -> SqlResult<Vec<TokenWithSpan>> {
     })
 }
 
+/// Whether a text can begin with one of the words, which are in upper case; looked at before it is cut into tokens, which takes as long as to
+/// parse it. A text that begins with a comment can.
+pub(super) fn may_begin_with(text: &str, words: &[&str]) -> bool {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+    text.starts_with(['-', '/']) || words.iter().any(|word| word.eq_ignore_ascii_case(&text[..end]))
+}
+
 /// True for the unquoted word `word`, which is in upper case.
 pub(super) fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))

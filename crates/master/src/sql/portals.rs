@@ -1,6 +1,6 @@
 //! What a protocol keeps for its client, beside the session: cursors and prepared statements by name.
 
-use super::cursor::{Cursor, is_word, tokenize};
+use super::cursor::{Cursor, is_word, may_begin_with, tokenize};
 use super::guard;
 use super::limits::STATEMENT_BYTES_MAX;
 use super::text::Text;
@@ -33,8 +33,9 @@ pub enum PortalStatement {
 /// # Errors
 /// 42601; 55000 for cursors that go backward; 0A000 for those that outlive their transaction.
 pub fn portal_statement(sql: &str) -> Option<SqlResult<PortalStatement>> {
+    const WORDS: [&str; 6] = ["DECLARE", "FETCH", "MOVE", "CLOSE", "DEALLOCATE", "DISCARD"];
     // What is too long or too deep is told by the parser that all statements have.
-    if sql.len() > STATEMENT_BYTES_MAX {
+    if sql.len() > STATEMENT_BYTES_MAX || !may_begin_with(sql, &WORDS) {
         return None;
     }
     let text = Text::new(sql);
@@ -42,7 +43,6 @@ pub fn portal_statement(sql: &str) -> Option<SqlResult<PortalStatement>> {
     while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_))) {
         tokens.pop();
     }
-    const WORDS: [&str; 6] = ["DECLARE", "FETCH", "MOVE", "CLOSE", "DEALLOCATE", "DISCARD"];
     let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)))?;
     if !WORDS.iter().any(|word| is_word(&first.token, word)) {
         return None;
@@ -160,6 +160,8 @@ mod tests {
             ("CLOSE ALL", PortalStatement::Close(None)),
             ("DEALLOCATE PREPARE c", PortalStatement::Deallocate(Some("c".into()))),
             ("DISCARD ALL", PortalStatement::DiscardAll),
+            ("-- all\n/* of it */ DISCARD ALL", PortalStatement::DiscardAll),
+            ("\n\t fetch\n c", fetch(Some(1), false)),
         ] {
             assert_eq!(portal(sql), want, "{sql}");
         }

@@ -1,5 +1,6 @@
 //! One row group's columns: from the cache, or read and decoded, and on their way into the cache.
 
+use super::cached_pieces::cached_pieces;
 use super::compact::compact;
 use super::pages::Pieces;
 use super::row_groups::RowGroup;
@@ -23,6 +24,7 @@ use datafusion::parquet::DecodeResult;
 use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelectionPolicy};
 use datafusion::parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
+use datafusion::physical_optimizer::pruning::PruningPredicate;
 use futures::FutureExt;
 use futures::future::{BoxFuture, MaybeDone, maybe_done};
 use std::fmt::Display;
@@ -142,6 +144,27 @@ impl Fetching {
 
     pub(crate) fn row_group(&self) -> &RowGroup {
         &self.row_group
+    }
+
+    /// Where all of it is in the cache, leaves out the pieces that cannot pass. Gives how many there are, and how many are left out.
+    pub(crate) fn narrow(&mut self, predicate: &PruningPredicate, projection: &[usize]) -> Option<(usize, usize)> {
+        let is_whole = |source: &Source| matches!(source, Source::Cached(kept) if kept.collecting.is_some());
+        if self.row_group.pieces.is_some() || self.missing.is_some() || self.sources.iter().any(is_whole) {
+            return None;
+        }
+        let sources = &self.sources;
+        let bounds_of = |position: usize| {
+            let at = projection.iter().position(|projected| *projected == position)?;
+            match &sources[at] {
+                Source::Cached(kept) => kept.column.bounds(),
+                _ => None,
+            }
+        };
+        let pieces = cached_pieces(&self.row_group.footer, predicate, bounds_of)?;
+        let left_out = pieces.wanted.iter().filter(|is_wanted| !**is_wanted).count();
+        let counts = (pieces.wanted.len(), left_out);
+        self.row_group.pieces = Some(pieces);
+        Some(counts)
     }
 
     /// Of the bytes that are read for it.

@@ -98,7 +98,8 @@ struct Shared {
 /// Filters that are pushed into it, dynamic ones too, are only compared with what is known of the rows before they are read; whoever pushed
 /// them still has to apply them. In this order: a file's statistics, as far as they came with its entry, before it is opened; row groups'
 /// statistics, each time that one is begun; and when a file is begun, where they have such, Bloom filters, for equality and IN, and page
-/// indexes, for pieces of [`CHUNK_ROWS`](crate::limits::CHUNK_ROWS). A projection that selects columns and a limit become its own.
+/// indexes, for pieces of [`CHUNK_ROWS`](crate::limits::CHUNK_ROWS); of what is in the cache, the bounds of its pieces. A projection that selects
+/// columns and a limit become its own.
 ///
 /// # Distribution
 /// The rows of one segment's files, in as many partitions as it was asked for, about equal in bytes.

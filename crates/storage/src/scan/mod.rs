@@ -1,5 +1,6 @@
 //! Reading table files: the operator, its stream of batches, and below it row groups, pruning and decoding.
 
+mod cached_pieces;
 mod compact;
 mod decode;
 mod exec;

@@ -1,5 +1,6 @@
 //! The row groups of one partition of a scan, in order, without those that the filters exclude.
 
+use super::decode::Fetching;
 use super::files::TableFiles;
 use super::pages::{Pieces, indexed_columns, pieces};
 use super::pruning::Pruner;
@@ -149,6 +150,15 @@ impl RowGroups {
         };
         self.counts.row_groups_pruned.add(usize::from(excluded));
         excluded
+    }
+
+    /// Asks them about the pieces of a row group that is in the cache.
+    pub(crate) fn narrow(&mut self, fetching: &mut Fetching, projection: &[usize]) {
+        let Some(compiled) = self.pruner.as_mut().and_then(Pruner::compiled) else { return };
+        if let Some((pieces, left_out)) = fetching.narrow(compiled, projection) {
+            self.counts.chunks.add(pieces);
+            self.counts.chunks_pruned.add(left_out);
+        }
     }
 
     /// Called once for each share. Of a file that several partitions read, the one that has its beginning counts it.

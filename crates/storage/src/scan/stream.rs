@@ -67,9 +67,12 @@ impl PartitionScan {
         })
     }
 
-    fn begin(&self, row_group: RowGroup) -> Result<Fetching, StorageError> {
-        let _timer = self.metrics.baseline.elapsed_compute().timer();
-        Fetching::begin(self, row_group)
+    fn begin(&mut self, row_group: RowGroup) -> Result<Fetching, StorageError> {
+        let elapsed = self.metrics.baseline.elapsed_compute().clone();
+        let _timer = elapsed.timer();
+        let mut fetching = Fetching::begin(self, row_group)?;
+        self.row_groups.narrow(&mut fetching, &self.projection);
+        Ok(fetching)
     }
 
     fn limited(&mut self, batch: RecordBatch) -> RecordBatch {

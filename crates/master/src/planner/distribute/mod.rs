@@ -175,7 +175,7 @@ impl Distributor<'_> {
             Some(projection) => positions(projection.iter().map(|&p| p == column)),
         });
         let known = input.plan.equivalence_properties().constants().len() + expressions::pinned(filter.predicate());
-        let filtered = with_inputs(plan, vec![input.plan])?;
+        let filtered = over(plan, input.plan)?;
         // More constants than were written: they come from statistics.
         let by_statistics = filtered.equivalence_properties().constants().len() > known;
         let plan = if by_statistics { ForgetConstantsExec::over(filtered) } else { filtered };
@@ -199,8 +199,16 @@ impl Distributor<'_> {
             expressions::column_of(e).is_some_and(|c| c == column)
         };
         let locus = input.locus.remap(|column| positions(projection.expr().iter().map(|e| is_column(&e.expr, column))));
-        Ok(Placed { plan: with_inputs(plan, vec![input.plan])?, locus })
+        Ok(Placed { plan: over(plan, input.plan)?, locus })
     }
+}
+
+/// As [`with_inputs`], of a filter or a projection, which has no state of its own: itself over its own input.
+fn over(plan: &Arc<dyn ExecutionPlan>, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    if plan.children().into_iter().all(|own| Arc::ptr_eq(own, &input)) {
+        return Ok(Arc::clone(plan));
+    }
+    with_inputs(plan, vec![input])
 }
 
 /// The operator with other inputs, its properties computed anew.

@@ -184,13 +184,13 @@ impl Session {
         let (rows, target, reports) = match &moves.kind {
             Kind::Copies { to, .. } => {
                 let scan =
-                    DamsonTable::new(Arc::clone(entry), false, segments).scan(&bound.state, None, &[], None).await;
+                    DamsonTable::new(Arc::clone(entry), false, segments).scan(&*bound.state, None, &[], None).await;
                 let target = TableTarget { copies: Some(to.clone()), ..unchecked(def) };
                 (scan.map_err(of_datafusion)?, WriteTarget::Table(target), Reports::Files)
             }
             Kind::Hashed | Kind::Random { .. } => {
                 let scan =
-                    DamsonTable::with_row_ids(Arc::clone(entry), segments).scan(&bound.state, None, &[], None).await;
+                    DamsonTable::with_row_ids(Arc::clone(entry), segments).scan(&*bound.state, None, &[], None).await;
                 let leaving = leaving(&bound, moves, scan.map_err(of_datafusion)?)?;
                 let moves_to = match &moves.kind {
                     Kind::Random { to, .. } => to.clone(),

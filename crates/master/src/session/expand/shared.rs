@@ -60,7 +60,7 @@ impl Session {
         let bound = self.bind_nothing(Arc::clone(&supposed))?;
         let named: Vec<usize> = key.iter().copied().chain(def.columns.len()..def.columns.len() + 3).collect();
         let table = DamsonTable::with_row_ids(Arc::clone(entry), catalog.current_map().segment_count());
-        let scan = table.scan(&bound.state, Some(&named), &[], None).await.map_err(of_datafusion)?;
+        let scan = table.scan(&*bound.state, Some(&named), &[], None).await.map_err(of_datafusion)?;
         let keys = (0..key.len()).map(|position| column(&scan, position)).collect();
         let leaving: Arc<dyn ExecutionPlan> = Arc::new(HashFilterExec::new(Kept::Leaving(keys), map.version, scan));
         let ids = (key.len()..named.len())

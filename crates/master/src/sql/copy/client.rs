@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use crate::error::SqlResult;
-use crate::sql::cursor::{Cursor, is_word, tokenize};
+use crate::sql::cursor::{Cursor, is_word, may_begin_with, tokenize};
 use crate::sql::guard;
 use crate::sql::limits::STATEMENT_BYTES_MAX;
 use crate::sql::statement::{Name, RelationName};
@@ -48,7 +48,7 @@ pub enum ClientRows {
 /// 0A000 for formats and options that a client's rows do not have; those of the options.
 pub fn client_copy(sql: &str) -> Option<SqlResult<ClientCopy>> {
     // What is too long or too deep is told by the parser that all statements have.
-    if sql.len() > STATEMENT_BYTES_MAX {
+    if sql.len() > STATEMENT_BYTES_MAX || !may_begin_with(sql, &["COPY"]) {
         return None;
     }
     let text = Text::new(sql);
