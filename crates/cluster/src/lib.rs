@@ -8,6 +8,7 @@ mod bad_row;
 mod bucket_map;
 mod change;
 mod copy_to;
+mod departures;
 mod failpoint;
 mod ids;
 mod layout;
@@ -27,6 +28,7 @@ pub use bad_row::{bad_row_batch, bad_row_schema};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
 pub use copy_to::{COPY_MANIFEST, CopiedPart, CopyTarget};
+pub use departures::{Departures, Fate};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
 pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,

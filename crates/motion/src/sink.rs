@@ -2,7 +2,9 @@
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{Compression, ContentId, CopyTarget, OnDuplicate, Once, PlaceId, SortColumn, TableId, UniqueKey};
+use damson_cluster::{
+    Compression, ContentId, CopyTarget, MapVersion, OnDuplicate, Once, PlaceId, SortColumn, TableId, UniqueKey,
+};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -57,6 +59,8 @@ pub struct TableWriteSpec {
     pub compression: Compression,
     /// Positions of the distribution key; empty when rows have no bucket.
     pub distribution_key: Vec<usize>,
+    /// That rows with a key are placed by.
+    pub map: MapVersion,
     /// Positions of the columns of which files have Bloom filters.
     pub filtered: Vec<usize>,
     /// Names of the CHECK constraints whose expressions, over the table's columns, are the operator's.

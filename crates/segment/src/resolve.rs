@@ -11,6 +11,7 @@ use damson_storage::{
     Check, CopyProgress, CopyRead, CopyWriteSpec, Exports, ModifySpec, StorageError, WriteSpec, Writes, copy_read,
     copy_read_columns, copy_write,
 };
+use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
@@ -65,13 +66,13 @@ pub(crate) fn resolve(
             scan_files(head, scan.spec(), stores).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
             let store = stores.at(write.spec().place)?;
-            let spec = write_spec(head, write.spec(), write.checks());
+            let spec = write_spec(head, write.spec(), write.checks())?;
             store.write(spec, Arc::clone(write.input())).map_err(external)?
         } else if let Some(modify) = plan.downcast_ref::<TableModifyExec>() {
             let spec = modify.spec();
             let store = stores.at(spec.write.place)?;
             let spec = ModifySpec {
-                write: write_spec(head, &spec.write, modify.checks()),
+                write: write_spec(head, &spec.write, modify.checks())?,
                 writes: match spec.kind {
                     ModifyKind::Delete => Writes::Nothing,
                     ModifyKind::Update => Writes::InPlace,
@@ -121,11 +122,19 @@ fn scan_files(
     copy_read_columns(read, &spec.projection)
 }
 
-fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn PhysicalExpr>]) -> WriteSpec {
+fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn PhysicalExpr>]) -> Result<WriteSpec> {
+    let map = || head.maps.iter().find(|map| map.version == spec.map);
+    let buckets = match &spec.distribution_key[..] {
+        [] => vec![],
+        _ => {
+            map().ok_or_else(|| internal_datafusion_err!("bucket map {} is missing", spec.map))?.owned_by(head.content)
+        }
+    };
     let named = spec.checks.iter().cloned().zip(checks.iter().cloned());
     let returning = spec.returning.as_ref();
-    WriteSpec {
+    Ok(WriteSpec {
         name: spec.name.clone(),
+        buckets,
         filtered: spec.filtered.clone(),
         sorted_by: spec.sorted_by().to_vec(),
         checks: named.map(|(constraint, expression)| Check { constraint, expression }).collect(),
@@ -134,7 +143,7 @@ fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn Physi
         returning: returning.map_or(0, |returning| returning.columns.fields().len()),
         gives_returned: returning.is_some_and(|returning| returning.only.is_none_or(|only| only == head.content)),
         ..WriteSpec::new(spec.table, Arc::clone(&spec.schema), spec.compression, spec.distribution_key.clone())
-    }
+    })
 }
 
 fn external(error: StorageError) -> DataFusionError {

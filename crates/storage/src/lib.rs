@@ -3,6 +3,7 @@
 
 mod backup;
 mod blocking;
+mod bucket_ranges;
 mod cache;
 mod check;
 mod copy;

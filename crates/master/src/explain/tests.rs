@@ -283,6 +283,7 @@ fn direct_dispatch_and_writes_name_their_gangs() {
         compression: damson_cluster::Compression::None,
         sort_key: vec![],
         distribution_key: vec![0],
+        map: MapVersion(1),
         filtered: vec![],
         checks: vec![],
         keys: vec![],
