@@ -10,13 +10,18 @@ use damson_storage::{TableStore, WriteSpec};
 use datafusion::arrow::array::*;
 use datafusion::arrow::compute::{concat_batches, filter_record_batch, sort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::*;
+use datafusion::common::config::ConfigOptions;
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::Operator;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::bloom_filter::Sbbf;
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::parquet::file::statistics::Statistics;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, binary, lit};
 use datafusion::physical_plan::collect;
+use datafusion::physical_plan::filter_pushdown::{ChildFilterPushdownResult, ChildPushdownResult, FilterPushdownPhase};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::fs::{self, File};
@@ -164,6 +169,37 @@ async fn each_row_group_has_its_buckets_and_their_rows_in_order() {
             let absent = (0..1000).filter(|at| filter.check(&(1_000_000_000_i64 + at))).count();
             assert!(absent < 60, "{absent} of 1000");
         }
+    }
+}
+
+/// The table without Bloom filters, so that buckets alone tell; statistics of keys of any order do not.
+#[tokio::test]
+async fn a_key_is_looked_for_in_the_row_group_of_its_bucket() {
+    let mut rng = StdRng::seed_from_u64(15);
+    let (map, content) = (BucketMap::uniform(MapVersion(1), 2), ContentId(0));
+    let dir = tempfile::tempdir().unwrap();
+    let store = TableStore::open(content, dir.path()).unwrap();
+    let batches = own_rows(&mut rng, 500_000, &map, content);
+    let files = write(&store, WriteSpec { filtered: vec![], ..spec(&map, content) }, batches.clone()).await;
+    let written = concat_batches(&schema(), &batches).unwrap();
+    let key = written.column(KEY).as_primitive::<Int64Type>();
+    let column = || Arc::new(Column::new("k", KEY)) as Arc<dyn PhysicalExpr>;
+    for at in [0, 1000, 77_777] {
+        let value = key.iter().flatten().nth(at).unwrap();
+        let filter = binary(column(), Operator::Eq, lit(value), &schema()).unwrap();
+        let scan = store.scan(&schema(), &[0, 1, 2, 3], &files, 1).unwrap();
+        let parent_filters = vec![ChildFilterPushdownResult { filter: Arc::clone(&filter), child_results: vec![] }];
+        let asked = ChildPushdownResult { parent_filters, self_filters: vec![] };
+        let answer =
+            scan.handle_child_pushdown_result(FilterPushdownPhase::Pre, asked, &ConfigOptions::default()).unwrap();
+        let scan = answer.updated_node.unwrap();
+        let passing = |batch: &RecordBatch| {
+            let passes = filter.evaluate(batch).unwrap().into_array(batch.num_rows()).unwrap();
+            by_number(&filter_record_batch(batch, passes.as_boolean()).unwrap())
+        };
+        let read = rows(Arc::clone(&scan)).await.unwrap();
+        assert!(passing(&read) == passing(&written), "{value}");
+        assert_eq!((counted(&scan, "row_groups"), counted(&scan, "row_groups_pruned")), (8, 7));
     }
 }
 
