@@ -10,6 +10,7 @@ mod change;
 mod copy_to;
 mod departures;
 mod failpoint;
+mod handover;
 mod ids;
 mod layout;
 mod load;
@@ -30,6 +31,7 @@ pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
 pub use copy_to::{COPY_MANIFEST, CopiedPart, CopyTarget};
 pub use departures::{Departures, Fate};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
+pub use handover::{HandedOver, HandoverPart, Relayout, TakenFile, handover_schema};
 pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,
     TablespaceId,

@@ -12,6 +12,7 @@ mod directory_sync;
 mod durable;
 mod error;
 mod footers;
+mod handover;
 mod interval;
 mod key_index;
 pub mod limits;

@@ -179,6 +179,17 @@ pub const UPLOAD_PARTS_AT_ONCE: usize = 2;
 /// and the wake of a thread costs as much as writing it.
 pub const SMALL_FILE_BYTES: usize = 64 << 10;
 
+/// Bytes of a file that are read at a time when its row groups get another segment, and of those that travel as one row: a motion's message has a
+/// few of these.
+pub const HANDOVER_READ_BYTES: u64 = 4 << 20;
+pub const HANDOVER_PIECE_BYTES: usize = 256 << 10;
+
+/// Reads that wait for the motion: one is on its way while another is made.
+pub const HANDOVER_READS_AHEAD: usize = 2;
+
+/// Files that come to a segment at once: one from each of the others.
+pub const HANDOVER_FILES_MAX: usize = 1 << 14;
+
 /// Bytes hashed at a time while a file's checksum is verified.
 pub const VERIFY_BLOCK_BYTES: usize = 1 << 20;
 
