@@ -112,13 +112,16 @@ pub enum ModifyKind {
     SplitUpdate,
     /// The same, of which each row says by itself whether there is an old one, and a new one.
     Merge,
+    /// Not rows, but row groups that get another segment: the columns are those of [`handover_schema`](damson_cluster::handover_schema). The report
+    /// is a [`HandedOver`](damson_cluster::HandedOver).
+    RowGroups,
 }
 
 impl ModifyKind {
     /// Columns before the new row; None where there is none.
     fn lead(self) -> Option<usize> {
         match self {
-            ModifyKind::Delete => None,
+            ModifyKind::Delete | ModifyKind::RowGroups => None,
             ModifyKind::Update => Some(2),
             ModifyKind::SplitUpdate | ModifyKind::Merge => Some(3),
         }

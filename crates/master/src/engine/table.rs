@@ -115,6 +115,7 @@ impl TableProvider for DamsonTable {
         let statistics = self.table_statistics().project(Some(&given));
         let spec = ScanSpec {
             only: None,
+            leaving: None,
             table: self.entry.def.id,
             place: self.entry.def.place(),
             as_of: self.as_of,

@@ -38,6 +38,7 @@ fn scan(name: &str, columns: &[&str], rows: usize) -> Plan {
     let fields: Vec<Field> = columns.iter().map(|c| Field::new(*c, DataType::Int64, true)).collect();
     let spec = ScanSpec {
         only: None,
+        leaving: None,
         row_ids: false,
         table: TableId(1),
         place: PlaceId::LOCAL,
