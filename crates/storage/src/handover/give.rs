@@ -215,7 +215,7 @@ impl Giver {
     async fn staying(&self, entry: &FileEntry, rows: &[Range<u32>], shares: &Shares) -> Result<RoaringBitmap, Stopped> {
         let Giving { files, schema, key, departures, .. } = &*self.giving;
         let divided = shares.divided.clone();
-        let choice = RowGroupChoice(Arc::new(move |_, index| divided.contains_key(&index)));
+        let choice = RowGroupChoice(Arc::new(move |_: &Footer, index: usize| divided.contains_key(&index)));
         let entries = std::slice::from_ref(entry);
         let scan = scan_chosen(Arc::clone(files), schema, key, entries, true, 1, Some(choice))?;
         let mut batches = scan.execute(0, Arc::clone(&self.context))?;

@@ -60,7 +60,7 @@ fn whole_taker(file: &FileEntry, departures: &Departures) -> Option<ContentId> {
 /// The row groups with rows that leave otherwise, after [`Shares`] have gone.
 pub(crate) fn leaving_row_by_row(key: &[usize], departures: &Arc<Departures>) -> RowGroupChoice {
     let (key, departures) = (key.to_vec(), Arc::clone(departures));
-    RowGroupChoice(Arc::new(move |footer, index| match ranges(footer, &key) {
+    RowGroupChoice(Arc::new(move |footer: &Footer, index: usize| match ranges(footer, &key) {
         Some(ranges) => departures.fate(ranges[index].0, ranges[index].1).others_leave,
         None => true,
     }))

@@ -118,10 +118,9 @@ impl BucketGroups {
 
     /// Rows of one group; there are some.
     fn append(&mut self, group: usize, columns: &[ArrayRef], buckets: impl Iterator<Item = u16>) -> Result<()> {
-        let slot = &mut self.open[group];
-        let group = match slot {
+        let group = match &mut self.open[group] {
             Some(group) => group,
-            None => {
+            slot => {
                 // Only encryption asks for the row group's number.
                 let columns = self.factory.create_column_writers(0)?;
                 slot.insert(OpenGroup { columns, rows: 0, buckets: (u16::MAX, 0) })
