@@ -261,6 +261,11 @@ impl Giver {
             }
         }
         self.send_bytes(&mut sent, assembly.tail.into()).await?;
+        let checksum = sent.hasher.digest();
+        if is_whole && checksum != entry.checksum {
+            let detail = format!("its checksum is {checksum:016x}, not {:016x}", entry.checksum);
+            return Err(identity.corrupt(detail).into());
+        }
         let mut deletes = None;
         if !vector.is_empty() {
             let bytes = encode(&vector);
@@ -275,7 +280,7 @@ impl Giver {
             path: String::new(),
             rows,
             bytes: sent.offset,
-            checksum: sent.hasher.digest(),
+            checksum,
             buckets: source.buckets(row_groups),
             columns: source.nulls(row_groups)?,
             deletes,
