@@ -132,6 +132,17 @@ impl Damson {
         }
     }
 
+    /// What a command says beside its tag.
+    ///
+    /// # Panics
+    /// When the statement is a query.
+    pub async fn notices(&self, sql: &str) -> Result<Vec<String>, SqlError> {
+        match self.session.execute(sql, vec![]).await? {
+            Outcome::Command { notices, .. } => Ok(notices),
+            Outcome::Rows { .. } => panic!("{sql} is a query"),
+        }
+    }
+
     /// A query's rows as they come.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 use damson_cluster::placement::{bucket_of, hash_rows};
 use damson_cluster::{BucketMap, ContentId, MapVersion};
 use damson_gpexpand::{apply_moves, moves_to_grow, moves_to_shrink};
+use damson_master::Expanded;
 use damson_tests::processes::{ProcessCluster, Setup};
 use damson_tests::{Damson, TestCluster};
 use datafusion::arrow::array::Int32Array;
@@ -130,13 +131,7 @@ async fn only_rows_that_change_their_owner_move() {
     hash_rows(&[keys], &mut hashes).expect("an integer");
     for (from, to, share) in [(2, 3, 1.0 / 3.0), (2, 4, 0.5), (3, 7, 4.0 / 7.0), (7, 4, 3.0 / 7.0)] {
         let old = BucketMap::uniform(MapVersion(1), from);
-        let moves = if to > from {
-            moves_to_grow(&old, to)
-        } else {
-            let removed: Vec<ContentId> = (to..from).map(|content| ContentId(content as i32)).collect();
-            moves_to_shrink(&old, &removed)
-        };
-        let new = apply_moves(&old, MapVersion(2), from.max(to), &moves.expect("moves"));
+        let new = moved(&old, from, to);
         run(&session, &format!("ALTER SYSTEM SET bucket_map = '{}'", old.owners_text())).await;
         run(&session, "CREATE TABLE moving (k int, v bigint, t text) DISTRIBUTED BY (k)").await;
         let insert =
@@ -148,15 +143,97 @@ async fn only_rows_that_change_their_owner_move() {
         assert_eq!(session.lines(where_rows_are).await, numbers(&before), "{from} to {to}: before");
 
         run(&session, &format!("ALTER SYSTEM SET bucket_map = '{}'", new.owners_text())).await;
-        let moved = session.execute("ALTER TABLE moving EXPAND TABLE").await.expect("it moves").changed;
+        let rows_moved = session.execute("ALTER TABLE moving EXPAND TABLE").await.expect("it moves").changed;
         assert_eq!(session.lines(where_rows_are).await, numbers(&after), "{from} to {to}: after");
         let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
-        assert_eq!(moved, Some(changed as u64), "{from} to {to}: rows that are moved");
+        assert_eq!(rows_moved, Some(changed as u64), "{from} to {to}: rows that are moved");
         let part = changed as f64 / ROWS as f64;
         assert!((part / share - 1.0).abs() < 0.02, "{from} to {to}: {part} of the rows move, not {share}");
         run(&session, "DROP TABLE moving").await;
     }
     cluster.shutdown().await;
+}
+
+/// Files that are large enough are divided by buckets: what leaves of them is copied, as far as the ranges are those that leave. So are files of which all
+/// rows leave together, whatever their size.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_groups_that_leave_are_copied() {
+    let cluster = TestCluster::start(7).await;
+    let session = cluster.session();
+    for (from, to, rows, least) in
+        [(2, 3, 500_000, 0.95), (2, 4, 500_000, 0.95), (3, 7, 600_000, 0.6), (7, 4, 1_200_000, 0.95)]
+    {
+        let old = BucketMap::uniform(MapVersion(1), from);
+        let new = moved(&old, from, to);
+        run(&session, &format!("ALTER SYSTEM SET bucket_map = '{}'", old.owners_text())).await;
+        run(&session, "CREATE TABLE large (k int PRIMARY KEY, v bigint, t text) DISTRIBUTED BY (k)").await;
+        let insert = format!(
+            "INSERT INTO large SELECT x, x::bigint * 2, CASE WHEN x % 5 > 0 THEN 'text ' || x END FROM generate_series(0, {}) AS g(x)",
+            rows - 1
+        );
+        run(&session, &insert).await;
+        // Rows that are deleted before come along, and stay deleted.
+        run(&session, "DELETE FROM large WHERE k % 100 = 7").await;
+        let snapshot = session.text("SHOW transaction_snapshot").await;
+        let keys = (0..rows).filter(|k| k % 100 != 7);
+        let sum: i64 = keys.clone().map(i64::from).sum();
+        let whole = format!("{} | {} | {sum} | 0", keys.clone().count(), keys.clone().count());
+        let all = |table: &str| {
+            format!(
+                "SELECT count(*), count(DISTINCT k), sum(k), count(CASE WHEN v <> k::bigint * 2 \
+                 OR coalesce(t, '') <> CASE WHEN k % 5 > 0 THEN 'text ' || k ELSE '' END THEN 1 END) FROM {table}"
+            )
+        };
+        assert_eq!(session.lines(&all("large")).await, [whole.as_str()], "{from} to {to}: before");
+
+        run(&session, &format!("ALTER SYSTEM SET bucket_map = '{}'", new.owners_text())).await;
+        let notices = session.notices("ALTER TABLE large EXPAND TABLE").await.expect("it moves");
+        let expanded = notices.iter().find_map(|notice| Expanded::of_notice(notice)).expect("a notice");
+        let mut hashes = vec![];
+        hash_rows(&[Arc::new(Int32Array::from_iter_values(keys.clone()))], &mut hashes).expect("an integer");
+        let (before, after) = (segment_of_each_row(6, &hashes, &old), segment_of_each_row(6, &hashes, &new));
+        let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+        assert_eq!(expanded.rows, changed as u64, "{from} to {to}");
+        let part = expanded.copied_bytes as f64 / expanded.bytes as f64;
+        assert!(part >= least && part <= 1.0, "{from} to {to}: {part} of what moves is copied: {expanded}");
+        assert_eq!(session.lines(&all("large")).await, [whole.as_str()], "{from} to {to}: after");
+        let past = all(&format!("large AS OF SNAPSHOT {snapshot}"));
+        assert_eq!(session.lines(&past).await, [whole.as_str()], "{from} to {to}: as of before");
+        let mut counts = vec![0_usize; 7];
+        after.iter().for_each(|&segment| counts[segment] += 1);
+        let counts = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let by_segment: Vec<String> = counts.map(|(segment, count)| format!("{segment} | {count}")).collect();
+        assert_eq!(rows_by_segment(&session, "large").await, by_segment, "{from} to {to}");
+        nothing_is_wrong(&session).await;
+        for k in [0, 1, 106, rows / 2 + 1, rows - 1] {
+            assert_eq!(session.text(&format!("SELECT v FROM large WHERE k = {k}")).await, (2 * k).to_string());
+            assert_eq!(session.text(&format!("SELECT count(*) FROM large WHERE k = {}", k / 100 * 100 + 7)).await, "0");
+        }
+        let error = session.execute(&format!("INSERT INTO large VALUES ({}, 0, '')", rows - 1)).await;
+        assert_eq!(error.expect_err("a key twice").state.0, "23505");
+        // What was moved is moved again, and back: from new files, which say which row group has what as their sources did.
+        run(&session, "UPDATE large SET v = -1 WHERE k % 1000 = 5").await;
+        run(&session, &format!("ALTER SYSTEM SET bucket_map = '{}'", old.owners_text())).await;
+        run(&session, "ALTER TABLE large EXPAND TABLE").await;
+        assert_eq!(
+            session.lines("SELECT count(*), sum(k), count(CASE WHEN v = -1 THEN 1 END) FROM large").await,
+            [format!("{} | {sum} | {}", keys.clone().count(), rows / 1000)]
+        );
+        nothing_is_wrong(&session).await;
+        run(&session, "DROP TABLE large").await;
+    }
+    cluster.shutdown().await;
+}
+
+/// The map of a cluster that grew or shrank.
+fn moved(old: &BucketMap, from: usize, to: usize) -> BucketMap {
+    let moves = if to > from {
+        moves_to_grow(old, to)
+    } else {
+        let removed: Vec<ContentId> = (to..from).map(|content| ContentId(content as i32)).collect();
+        moves_to_shrink(old, &removed)
+    };
+    apply_moves(old, MapVersion(2), from.max(to), &moves.expect("moves"))
 }
 
 /// A table's move takes the time that its bytes take at the rate that was set, and ends at once when it is cancelled meanwhile.

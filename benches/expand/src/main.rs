@@ -1,8 +1,10 @@
 //! A cluster of processes with TPC-H grows from two segments to four by the expansion tool, while a client runs TPC-H and another
-//! writes: every answer is compared with the one before, every written row is looked for, and the times are charted.
+//! writes: every answer is compared with the one before, every written row is looked for, and the times are charted. Or nobody does, and the
+//! time is compared with a plain copy's.
 
 mod client;
 mod clients;
+mod idle;
 mod report;
 
 use clap::Parser;
@@ -43,6 +45,9 @@ struct Options {
     /// Keeps the tables in a bucket, of an S3 server on loopback.
     #[arg(long)]
     bucket: bool,
+    /// Nobody reads or writes meanwhile; the time is compared with that of a plain copy.
+    #[arg(long, conflicts_with_all = ["bucket", "rounds"])]
+    idle: bool,
     /// Where the report goes.
     #[arg(long, default_value = "docs/benchmarks")]
     out: PathBuf,
@@ -63,6 +68,10 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<(), Failure> {
+    if options.idle {
+        println!("{}", idle::run(options).await?.display());
+        return Ok(());
+    }
     let cluster = ProcessCluster::start(2);
     let detached = Detached::new(cluster.directory().join("grown-seg"));
     let address = cluster.client_address();

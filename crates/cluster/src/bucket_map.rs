@@ -138,6 +138,11 @@ impl BucketMap {
         self.owning.get(content.0 as usize).copied().unwrap_or(false)
     }
 
+    /// The segment's buckets, ascending.
+    pub fn owned_by(&self, content: ContentId) -> Vec<u16> {
+        (0..BUCKETS as u16).filter(|&bucket| self.owner(bucket) == content).collect()
+    }
+
     /// Whether each of the segments `0..segments` owns a bucket.
     pub fn is_owned_by_all(&self, segments: usize) -> bool {
         segments <= self.owning.len() && self.owning[..segments].iter().all(|owns| *owns)
@@ -286,6 +291,7 @@ mod tests {
         assert_eq!(map.first_owner(), ContentId(1));
         assert_eq!([0, 1, 2, 3].map(|content| map.owner_after(content)), [1, 2, 1, 1]);
         assert!(!map.is_owned_by_all(3) && !map.is_owned_by_all(5));
+        assert_eq!((map.owned_by(ContentId(2)), map.owned_by(ContentId(3))), (vec![3], vec![]));
         let uniform = BucketMap::uniform(MapVersion(1), 3);
         assert!(uniform.is_owned_by_all(3) && uniform.is_owned_by_all(2) && !uniform.is_owned_by_all(4));
     }

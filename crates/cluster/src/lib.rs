@@ -8,7 +8,9 @@ mod bad_row;
 mod bucket_map;
 mod change;
 mod copy_to;
+mod departures;
 mod failpoint;
+mod handover;
 mod ids;
 mod layout;
 mod load;
@@ -27,7 +29,9 @@ pub use bad_row::{bad_row_batch, bad_row_schema};
 pub use bucket_map::{BUCKETS, BucketMap, BucketMapError};
 pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
 pub use copy_to::{COPY_MANIFEST, CopiedPart, CopyTarget};
+pub use departures::{Departures, Fate};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
+pub use handover::{HandedOver, HandoverPart, Relayout, TakenFile, handover_schema};
 pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,
     TablespaceId,

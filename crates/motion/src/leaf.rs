@@ -2,7 +2,8 @@
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use damson_cluster::{
-    ContentId, CopyFormat, FILE_COLUMN, OnBadRow, PlaceId, ROW_COLUMN, SnapshotId, TableId, bad_row_schema,
+    ContentId, CopyFormat, FILE_COLUMN, OnBadRow, PlaceId, ROW_COLUMN, Relayout, SnapshotId, TableId, bad_row_schema,
+    handover_schema,
 };
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -37,6 +38,19 @@ pub struct ScanSpec {
     pub segment_id: bool,
     /// The one segment that reads its rows: one of the copies of a replicated table that not every segment has. None: all do.
     pub only: Option<ContentId>,
+    /// What is read where the table is laid out by another map; None: everything.
+    pub leaving: Option<Leaving>,
+}
+
+/// What leaves the segments of a hashed table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    pub maps: Relayout,
+    /// Positions of the distribution key.
+    pub key: Vec<usize>,
+    /// Row groups that leave as bytes, instead of rows: the columns are those of [`handover_schema`]. Else the row groups that have rows which leave
+    /// otherwise.
+    pub row_groups: bool,
 }
 
 impl ScanSpec {
@@ -44,6 +58,9 @@ impl ScanSpec {
     pub const SEGMENT_ID: &'static str = "gp_segment_id";
 
     pub fn output_schema(&self) -> Result<SchemaRef> {
+        if self.leaving.as_ref().is_some_and(|leaving| leaving.row_groups) {
+            return Ok(handover_schema());
+        }
         let mut fields = self.table_schema.project(&self.projection)?.fields().to_vec();
         if self.row_ids {
             fields.extend(row_id_fields().map(Arc::new));
@@ -82,6 +99,20 @@ impl TableScanExec {
 
     pub fn spec(&self) -> &ScanSpec {
         &self.spec
+    }
+
+    /// The scan of what leaves.
+    ///
+    /// # Errors
+    /// As [`TableScanExec::try_new`].
+    pub fn leaving(&self, leaving: Leaving) -> Result<Self> {
+        let spec = self.spec.clone();
+        if leaving.row_groups {
+            let spec = ScanSpec { projection: vec![], row_ids: false, segment_id: false, ..spec };
+            return TableScanExec::try_new(ScanSpec { leaving: Some(leaving), ..spec }, None);
+        }
+        let statistics = Statistics::clone(&self.statistics);
+        TableScanExec::try_new(ScanSpec { leaving: Some(leaving), ..spec }, Some(statistics))
     }
 
     /// The scan by one segment alone.

@@ -2,7 +2,9 @@
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use damson_cluster::{Compression, ContentId, CopyTarget, OnDuplicate, Once, PlaceId, SortColumn, TableId, UniqueKey};
+use damson_cluster::{
+    Compression, ContentId, CopyTarget, MapVersion, OnDuplicate, Once, PlaceId, SortColumn, TableId, UniqueKey,
+};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -57,6 +59,8 @@ pub struct TableWriteSpec {
     pub compression: Compression,
     /// Positions of the distribution key; empty when rows have no bucket.
     pub distribution_key: Vec<usize>,
+    /// That rows with a key are placed by.
+    pub map: MapVersion,
     /// Positions of the columns of which files have Bloom filters.
     pub filtered: Vec<usize>,
     /// Names of the CHECK constraints whose expressions, over the table's columns, are the operator's.
@@ -108,13 +112,16 @@ pub enum ModifyKind {
     SplitUpdate,
     /// The same, of which each row says by itself whether there is an old one, and a new one.
     Merge,
+    /// Not rows, but row groups that get another segment: the columns are those of [`handover_schema`](damson_cluster::handover_schema). The report
+    /// is a [`HandedOver`](damson_cluster::HandedOver).
+    RowGroups,
 }
 
 impl ModifyKind {
     /// Columns before the new row; None where there is none.
     fn lead(self) -> Option<usize> {
         match self {
-            ModifyKind::Delete => None,
+            ModifyKind::Delete | ModifyKind::RowGroups => None,
             ModifyKind::Update => Some(2),
             ModifyKind::SplitUpdate | ModifyKind::Merge => Some(3),
         }

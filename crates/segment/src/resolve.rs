@@ -2,16 +2,17 @@
 
 use crate::running::RunningGuard;
 use crate::stores::Stores;
-use damson_cluster::OnBadRow;
+use damson_cluster::{BucketMap, Departures, FileEntry, MapVersion, OnBadRow};
 use damson_motion::{
-    CopyReadExec, CopyWriteExec, ExecuteHead, FileScanExec, FileScanSpec, ModifyKind, SegmentIdExec, TableModifyExec,
-    TableScanExec, TableWriteExec, TableWriteSpec,
+    CopyReadExec, CopyWriteExec, ExecuteHead, FileScanExec, FileScanSpec, Leaving, ModifyKind, ScanSpec, SegmentIdExec,
+    TableModifyExec, TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use damson_storage::{
-    Check, CopyProgress, CopyRead, CopyWriteSpec, Exports, ModifySpec, StorageError, WriteSpec, Writes, copy_read,
-    copy_read_columns, copy_write,
+    Check, CopyProgress, CopyRead, CopyWriteSpec, Exports, ModifySpec, StorageError, TableStore, WriteSpec, Writes,
+    copy_read, copy_read_columns, copy_write,
 };
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -37,6 +38,9 @@ pub(crate) fn resolve(
             let is_read = spec.only.is_none_or(|only| only == head.content);
             let files = if is_read { head.files_of(spec.table, spec.as_of) } else { &[] };
             let store = stores.at(spec.place)?;
+            if let Some(leaving) = &spec.leaving {
+                return Ok(Transformed::yes(leaving_of(head, &store, spec, leaving, files)?));
+            }
             let rows = match spec.row_ids {
                 true => store.scan_with_row_ids(&spec.table_schema, &spec.projection, files),
                 false => store.scan(&spec.table_schema, &spec.projection, files, SLICE_PARTITIONS),
@@ -67,17 +71,23 @@ pub(crate) fn resolve(
             scan_files(head, scan.spec(), stores).map_err(external)?
         } else if let Some(write) = plan.downcast_ref::<TableWriteExec>() {
             let store = stores.at(write.spec().place)?;
-            let spec = write_spec(head, write.spec(), write.checks());
+            let spec = write_spec(head, write.spec(), write.checks())?;
             store.write(spec, Arc::clone(write.input())).map_err(external)?
         } else if let Some(modify) = plan.downcast_ref::<TableModifyExec>() {
             let spec = modify.spec();
             let store = stores.at(spec.write.place)?;
+            if spec.kind == ModifyKind::RowGroups {
+                let table = spec.write.table;
+                let taken = store.take_row_groups(table, head.files_of(table, None), Arc::clone(modify.input()));
+                return Ok(Transformed::yes(taken.map_err(external)?));
+            }
             let spec = ModifySpec {
-                write: write_spec(head, &spec.write, modify.checks()),
+                write: write_spec(head, &spec.write, modify.checks())?,
                 writes: match spec.kind {
                     ModifyKind::Delete => Writes::Nothing,
                     ModifyKind::Update => Writes::InPlace,
                     ModifyKind::SplitUpdate | ModifyKind::Merge => Writes::AsTold,
+                    ModifyKind::RowGroups => return internal_err!("row groups are no rows"),
                 },
                 once: spec.once,
             };
@@ -112,6 +122,32 @@ pub(crate) fn resolve(
     plan.transform_down(over_scan).data()?.transform_up(resolve_one).data()
 }
 
+/// What leaves the segment when a table is laid out by another map.
+fn leaving_of(
+    head: &ExecuteHead,
+    store: &TableStore,
+    spec: &ScanSpec,
+    leaving: &Leaving,
+    files: &[FileEntry],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let map = |version| map_of(head, version);
+    let departures = Departures::of(head.content, map(leaving.maps.from)?, map(leaving.maps.to)?);
+    let departures = Arc::new(departures);
+    if leaving.row_groups {
+        return Ok(store.give_row_groups(&spec.table_schema, files, &leaving.key, &departures));
+    }
+    let rows = store.scan_leaving(&spec.table_schema, &spec.projection, files, &leaving.key, &departures);
+    let rows = rows.map_err(external)?;
+    Ok(if spec.segment_id { Arc::new(SegmentIdExec::new(rows)) } else { rows })
+}
+
+/// # Errors
+/// The master did not send it.
+fn map_of(head: &ExecuteHead, version: MapVersion) -> Result<&BucketMap> {
+    let map = head.maps.iter().find(|map| map.version == version);
+    map.ok_or_else(|| internal_datafusion_err!("bucket map {version} is missing"))
+}
+
 fn scan_files(
     head: &ExecuteHead,
     spec: &FileScanSpec,
@@ -133,11 +169,16 @@ fn scan_files(
     copy_read_columns(read, &spec.projection)
 }
 
-fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn PhysicalExpr>]) -> WriteSpec {
+fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn PhysicalExpr>]) -> Result<WriteSpec> {
+    let buckets = match &spec.distribution_key[..] {
+        [] => vec![],
+        _ => map_of(head, spec.map)?.owned_by(head.content),
+    };
     let named = spec.checks.iter().cloned().zip(checks.iter().cloned());
     let returning = spec.returning.as_ref();
-    WriteSpec {
+    Ok(WriteSpec {
         name: spec.name.clone(),
+        buckets,
         filtered: spec.filtered.clone(),
         sorted_by: spec.sorted_by().to_vec(),
         checks: named.map(|(constraint, expression)| Check { constraint, expression }).collect(),
@@ -146,7 +187,7 @@ fn write_spec(head: &ExecuteHead, spec: &TableWriteSpec, checks: &[Arc<dyn Physi
         returning: returning.map_or(0, |returning| returning.columns.fields().len()),
         gives_returned: returning.is_some_and(|returning| returning.only.is_none_or(|only| only == head.content)),
         ..WriteSpec::new(spec.table, Arc::clone(&spec.schema), spec.compression, spec.distribution_key.clone())
-    }
+    })
 }
 
 fn external(error: StorageError) -> DataFusionError {

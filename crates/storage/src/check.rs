@@ -85,6 +85,21 @@ impl TableStore {
         }
     }
 
+    /// For each row group the number of the row after its last, and its buckets; empty where the file does not say.
+    async fn row_group_buckets(&self, key: &[usize], file: &FileEntry) -> Result<Vec<(i64, (u16, u16))>, String> {
+        let footer = self.files().footers.get(&FileIdentity::from(file)).await.map_err(|e| e.to_string())?;
+        let Some(buckets) = &footer.buckets else { return Ok(vec![]) };
+        if buckets.key != key {
+            return Err(format!("its row groups are divided by the columns at {:?}, not {key:?}", buckets.key));
+        }
+        let row_groups = footer.metadata.metadata().row_groups().iter();
+        let ends = row_groups.scan(0, |end, row_group| {
+            *end += row_group.num_rows();
+            Some(*end)
+        });
+        Ok(ends.zip(buckets.ranges.iter().copied()).collect())
+    }
+
     /// Deleted rows are read, too, but may be another segment's: those that left for it when the table was laid out by another map.
     async fn check_placement(
         &self,
@@ -101,11 +116,12 @@ impl TableStore {
                 Err(_) => return Ok(None),
             },
         };
+        let row_groups = self.row_group_buckets(key, file).await?;
         let whole = FileEntry { deletes: None, ..file.clone() };
         let scan = self.scan_with_row_ids(&table.arrow_schema(), key, &[whole]).map_err(|e| e.to_string())?;
         let described = |error| StorageError::find(&error).map_or_else(|| error.to_string(), ToString::to_string);
         let mut batches = scan.execute(0, Arc::new(TaskContext::default())).map_err(described)?;
-        let (mut hashes, mut strays, mut outside, mut rows) = (vec![], 0_u64, 0_u64, 0_u64);
+        let (mut hashes, mut strays, mut outside, mut misplaced, mut rows) = (vec![], 0_u64, 0_u64, 0_u64, 0_u64);
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(described)?;
             // After the key are the file and the number of each row.
@@ -117,6 +133,9 @@ impl TableStore {
                 let is_deleted = u32::try_from(number).is_ok_and(|number| deleted.contains(number));
                 strays += u64::from(!is_deleted && map.owner(bucket) != self.content());
                 outside += u64::from(file.buckets.is_some_and(|(low, high)| !(low..=high).contains(&bucket)));
+                let row_group = row_groups.partition_point(|(end, _)| *end <= number);
+                let stated = row_groups.get(row_group).map(|(_, buckets)| buckets);
+                misplaced += u64::from(stated.is_some_and(|(low, high)| !(low..=high).contains(&&bucket)));
             }
         }
         Ok(if rows != file.rows {
@@ -125,6 +144,10 @@ impl TableStore {
             Some(format!("{strays} of its {rows} rows belong to other segments"))
         } else if outside > 0 {
             Some(format!("{outside} of its {rows} rows are in buckets that the catalog does not list"))
+        } else if misplaced > 0 {
+            Some(format!(
+                "{misplaced} of its {rows} rows are in buckets that its footer does not list for their row groups"
+            ))
         } else {
             None
         })

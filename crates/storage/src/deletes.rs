@@ -99,12 +99,20 @@ fn decode(bytes: &[u8], vector: &DeleteVector) -> Result<RoaringBitmap, String> 
     if checksum != vector.checksum {
         return Err(format!("its checksum is {checksum:016x}, not {:016x}", vector.checksum));
     }
-    let rows = bytes.strip_prefix(MAGIC).ok_or("it is no delete vector")?;
-    let rows = RoaringBitmap::deserialize_from(rows).map_err(|error| error.to_string())?;
+    let rows = rows_of(bytes)?;
     if rows.len() != vector.rows {
         return Err(format!("it has {} rows, not {}", rows.len(), vector.rows));
     }
     Ok(rows)
+}
+
+/// The rows that a file of [`encode`] has.
+///
+/// # Errors
+/// What is no such file.
+pub(crate) fn rows_of(bytes: &[u8]) -> Result<RoaringBitmap, String> {
+    let rows = bytes.strip_prefix(MAGIC).ok_or("it is no delete vector")?;
+    RoaringBitmap::deserialize_from(rows).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

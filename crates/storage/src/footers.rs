@@ -1,5 +1,6 @@
 //! Parquet footers of table files, verified against the catalog's checksums before the first read and kept in memory.
 
+use crate::bucket_ranges::BucketRanges;
 use crate::cache::FileId;
 use crate::limits::{
     FOOTER_GUESS_BYTES, FOOTERS_MAX, PLACE_REQUEST_BYTES, VERIFY_BLOCK_BYTES, VERIFY_REQUESTS_AT_ONCE,
@@ -76,6 +77,8 @@ pub(crate) struct Footer {
     pub id: FileId,
     pub location: Path,
     pub metadata: ArrowReaderMetadata,
+    /// Which buckets its row groups have, if it says so.
+    pub buckets: Option<BucketRanges>,
 }
 
 /// How much of a file is compared with the catalog before its rows are read. Of a bucket it is the length, unless it is always all: buckets
@@ -210,7 +213,8 @@ impl Footers {
             .await
             .and_then(|metadata| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()))
             .map_err(|error| file.parquet_error("", error))?;
-        Ok(Arc::new(Footer { id: FileId::new(), location, metadata }))
+        let buckets = BucketRanges::of(metadata.metadata()).map_err(|detail| file.corrupt(detail))?;
+        Ok(Arc::new(Footer { id: FileId::new(), location, metadata, buckets }))
     }
 
     async fn checksum(&self, location: &Path, file: &FileIdentity) -> Result<u64, StorageError> {

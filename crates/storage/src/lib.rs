@@ -4,6 +4,7 @@
 mod backup;
 mod blocking;
 mod bloom_filters;
+mod bucket_ranges;
 mod cache;
 mod check;
 mod chunk_bounds;
@@ -13,6 +14,7 @@ mod directory_sync;
 mod durable;
 mod error;
 mod footers;
+mod handover;
 mod interval;
 mod key_index;
 pub mod limits;

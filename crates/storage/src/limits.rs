@@ -31,6 +31,22 @@ pub const ENCODING_SAMPLE_BYTES: usize = 16 << 20;
 /// What a column may be long at most by an encoding that takes more time, as a part of its length by a simpler one.
 pub const ENCODING_PAYS: f64 = 0.75;
 
+/// Rows of a file from which on it is divided by buckets: a file of eight row groups has a batch and more in the shortest, a twelfth.
+pub const DIVIDED_ROWS_MIN: usize = 128 << 10;
+
+/// Bytes of the rows that are held until they are so many: longer rows are enough before.
+pub const DIVIDED_HELD_BYTES: usize = 32 << 20;
+
+/// Bytes that the row groups that are open at once may hold before they have rows: as much again is for rows.
+pub const OPEN_BUFFERS_BYTES_MAX: usize = ROW_GROUP_BYTES_MAX / 2;
+
+/// Column chunks that are open at once in one file: each has its buffers, some 10 KiB.
+pub const OPEN_CHUNKS_MAX: usize = 1024;
+
+/// Bytes of the buffer of a column with DELTA_BINARY_PACKED, and of a Bloom filter of a full row group, while it is encoded.
+pub const DELTA_BUFFER_BYTES: usize = 1 << 20;
+pub const BLOOM_FILTER_BYTES: usize = 2 << 20;
+
 /// Columns of a file with DELTA_BINARY_PACKED: each holds a buffer of 1 MiB as soon as a row group begins.
 pub const DELTA_COLUMNS_MAX: usize = 32;
 
@@ -163,6 +179,17 @@ pub const UPLOAD_PARTS_AT_ONCE: usize = 2;
 /// and the wake of a thread costs as much as writing it.
 pub const SMALL_FILE_BYTES: usize = 64 << 10;
 
+/// Bytes of a file that are read at a time when its row groups get another segment, and of those that travel as one row: a motion's message has a
+/// few of these.
+pub const HANDOVER_READ_BYTES: u64 = 4 << 20;
+pub const HANDOVER_PIECE_BYTES: usize = 256 << 10;
+
+/// Reads that wait for the motion: one is on its way while another is made.
+pub const HANDOVER_READS_AHEAD: usize = 2;
+
+/// Files that come to a segment at once: one from each of the others.
+pub const HANDOVER_FILES_MAX: usize = 1 << 14;
+
 /// Bytes hashed at a time while a file's checksum is verified.
 pub const VERIFY_BLOCK_BYTES: usize = 1 << 20;
 
@@ -207,7 +234,10 @@ const _: () = assert!(FILE_ROWS_MAX + (ROW_GROUP_ROWS_MAX as u64) < u32::MAX as 
 const _: () = assert!(ROW_GROUP_ROWS_MAX as u64 <= FILE_ROWS_MAX, "a file holds at least one row group");
 const _: () = assert!((ROW_GROUP_BYTES_MAX as u64) < FILE_BYTES_MAX, "a file holds several row groups");
 const _: () = assert!(ENCODING_SAMPLE_BYTES < ROW_GROUP_BYTES_MAX, "what is held is a small part of a row group");
-const _: () = assert!(DELTA_COLUMNS_MAX << 20 < ROW_GROUP_BYTES_MAX, "buffers are a small part of a row group");
+const _: () = assert!(DIVIDED_HELD_BYTES < ROW_GROUP_BYTES_MAX, "what is held is a small part of a row group");
+const _: () = assert!(DIVIDED_ROWS_MIN / 12 > CHUNK_ROWS, "the shortest row group has a batch");
+const _: () =
+    assert!(DELTA_COLUMNS_MAX * DELTA_BUFFER_BYTES < ROW_GROUP_BYTES_MAX, "buffers are a small part of a row group");
 const _: () = assert!(COPY_BLOCK_BYTES < RECORD_BYTES_MAX, "a record may span blocks");
 const _: () = assert!(CACHE_COLLECTING_SHARE <= CACHE_COLUMN_SHARE, "a column that may be kept can be collected");
 // A field's length and kind share 32 bits: see `copy::csv::records`.

@@ -6,6 +6,7 @@ use crate::blocking;
 use crate::cache::ColumnCache;
 use crate::deletes::DeleteVectors;
 use crate::footers::{Footers, Verification};
+use crate::handover::{self, GiveExec, Giving, leaving_row_by_row};
 use crate::limits::{PLACE_REMOVALS_AT_ONCE, PLACES_OPEN_MAX};
 use crate::object_clients::bucket_client;
 use crate::places::{Bucket, BucketClient, Directory, Place};
@@ -13,7 +14,7 @@ use crate::range_cache::{ObjectName, RangeCache};
 use crate::retry::RetryPolicy;
 use crate::scan::{self, TableFiles};
 use crate::write::{self, ModifySpec, WriteSpec};
-use damson_cluster::{ContentId, FileEntry, PlaceId, PlaceSpec};
+use damson_cluster::{ContentId, Departures, FileEntry, PlaceId, PlaceSpec, TableId};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{StreamExt, stream};
@@ -278,6 +279,66 @@ impl TableStore {
         input: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
         write::modify(self.inner.content, Arc::clone(&self.inner.files), spec, input)
+    }
+
+    /// As [`TableStore::scan_with_row_ids`], of the row groups whose rows leave otherwise than by [`TableStore::give_row_groups`], or may; `key`
+    /// are the positions of the distribution key.
+    ///
+    /// # Errors
+    /// As [`TableStore::scan`].
+    pub fn scan_leaving(
+        &self,
+        table_schema: &SchemaRef,
+        projection: &[usize],
+        files: &[FileEntry],
+        key: &[usize],
+        departures: &Arc<Departures>,
+    ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+        let choice = Some(leaving_row_by_row(key, departures));
+        scan::scan_chosen(Arc::clone(&self.inner.files), table_schema, projection, files, true, 1, choice)
+    }
+
+    /// A leaf that sends the row groups of `files` that another segment gets as they are, or nearly, and what is left of those files: rows
+    /// of [`handover_schema`](damson_cluster::handover_schema), each of which names the segment that it is for.
+    ///
+    /// # Errors
+    /// As [`TableStore::scan`].
+    pub fn give_row_groups(
+        &self,
+        table_schema: &SchemaRef,
+        files: &[FileEntry],
+        key: &[usize],
+        departures: &Arc<Departures>,
+    ) -> Arc<dyn ExecutionPlan> {
+        Arc::new(GiveExec::new(Giving {
+            content: self.inner.content,
+            files: Arc::clone(&self.inner.files),
+            schema: Arc::clone(table_schema),
+            key: key.to_vec(),
+            departures: Arc::clone(departures),
+            entries: files.to_vec(),
+        }))
+    }
+
+    /// A sink of such rows: makes files of what others give, and delete vectors of what has left `files`, which this segment's leaf has. One
+    /// partition, one batch of one row: `rows` (UInt64, those that came) and `files` (Binary, JSON of a
+    /// [`HandedOver`](damson_cluster::HandedOver)).
+    ///
+    /// # Memory
+    /// What is written of each file that comes: a row's bytes.
+    ///
+    /// # Cancellation
+    /// Dropping the stream before its row removes every file that it made.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] for a file that did not arrive as it was sent; [`StorageError::Io`]; the input's.
+    pub fn take_row_groups(
+        &self,
+        table: TableId,
+        files: &[FileEntry],
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+        handover::take(self.inner.content, Arc::clone(&self.inner.files), table, files.to_vec(), input)
     }
 
     /// Deletes files: dropped tables, a failed statement's orphans. Missing ones are fine. Tries all before it reports the

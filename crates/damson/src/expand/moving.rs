@@ -129,8 +129,9 @@ impl Driver<'_, '_> {
         match moved {
             Moved::Done(expanded) => {
                 let told = expanded.map_or_else(String::new, |expanded| {
-                    let Expanded { rows, bytes, writers_waited_ms } = expanded;
-                    format!(": {rows} rows, {}; writers waited {writers_waited_ms} ms", size(bytes))
+                    let Expanded { rows, bytes, copied_bytes, writers_waited_ms } = expanded;
+                    let (all, copied) = (size(bytes), size(copied_bytes));
+                    format!(": {rows} rows, {all}, {copied} of it copied; writers waited {writers_waited_ms} ms")
                 });
                 self.detail.moved.extend(expanded.map(|expanded| (table, expanded)));
                 self.tool.display.say(&format!("{name} is moved{told}"));

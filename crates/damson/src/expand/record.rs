@@ -202,7 +202,10 @@ mod tests {
             [table(1, TableStatus::Completed), table(2, TableStatus::NotStarted), table(3, TableStatus::NotStarted)];
         let detail = Detail {
             names: BTreeMap::from([(TableId(3), "public.it's".into())]),
-            moved: BTreeMap::from([(TableId(1), Expanded { rows: 7, bytes: 70, writers_waited_ms: 1 })]),
+            moved: BTreeMap::from([(
+                TableId(1),
+                Expanded { rows: 7, bytes: 70, copied_bytes: 0, writers_waited_ms: 1 },
+            )]),
         };
         assert_eq!(
             detail_changes(&before, &after, &detail, "now"),

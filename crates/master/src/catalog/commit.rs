@@ -10,7 +10,7 @@ use damson_cluster::{DeleteVector, FileEntry, TableDef, TableId};
 /// New and dropped files, all at once.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// One whose delete vector is set is a file that is there already, and that another segment reads from now on.
+    /// One whose delete vector is set is a file that is there already, and that another segment reads from now on, or a copy of one.
     pub adds: Vec<FileEntry>,
     /// Live files to be dropped, by table.
     pub drops: Vec<(TableId, FileKey)>,

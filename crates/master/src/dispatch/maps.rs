@@ -5,7 +5,10 @@ use crate::catalog::CatalogState;
 use crate::engine::PastRelations;
 use crate::planner::SliceTable;
 use damson_cluster::{BucketMap, MapVersion};
-use damson_motion::{HashFilterExec, MotionKind, MotionSendExec, SplitUpdateExec};
+use damson_motion::{
+    HashFilterExec, MotionKind, MotionSendExec, SplitUpdateExec, TableModifyExec, TableScanExec, TableWriteExec,
+    TableWriteSpec,
+};
 use datafusion::error::{DataFusionError, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +28,14 @@ pub(super) fn maps_of(table: &SliceTable, catalog: &CatalogState, past: &PastRel
             });
             let filtered = || plan.downcast_ref::<HashFilterExec>().map(HashFilterExec::map);
             let split = || plan.downcast_ref::<SplitUpdateExec>().map(|split| split.spec().map);
-            versions.extend(routed.or_else(filtered).or_else(split));
+            let written = || plan.downcast_ref::<TableWriteExec>().map(TableWriteExec::spec);
+            let modified = || plan.downcast_ref::<TableModifyExec>().map(|modify| &modify.spec().write);
+            let of_keys = |spec: &&TableWriteSpec| !spec.distribution_key.is_empty();
+            let placed = || written().or_else(modified).filter(of_keys).map(|spec| spec.map);
+            if let Some(leaving) = plan.downcast_ref::<TableScanExec>().and_then(|scan| scan.spec().leaving.as_ref()) {
+                versions.extend([leaving.maps.from, leaving.maps.to]);
+            }
+            versions.extend(routed.or_else(filtered).or_else(split).or_else(placed));
         });
     }
     let map = |version: MapVersion| {

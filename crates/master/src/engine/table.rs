@@ -130,6 +130,7 @@ impl TableProvider for DamsonTable {
         let statistics = self.has_statistics.then(|| self.table_statistics().project(Some(&given)));
         let spec = ScanSpec {
             only: None,
+            leaving: None,
             table: self.entry.def.id,
             place: self.entry.def.place(),
             as_of: self.as_of,

@@ -141,6 +141,7 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
         let what = match (modify.spec().kind, modify.spec().once) {
             (ModifyKind::Delete, _) => "Delete",
             (ModifyKind::Update | ModifyKind::SplitUpdate, _) => "Update",
+            (ModifyKind::RowGroups, _) => "Take Row Groups",
             (ModifyKind::Merge, Some(Once::OnConflict)) => "Insert",
             (ModifyKind::Merge, _) => "Merge",
         };

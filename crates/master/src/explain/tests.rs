@@ -38,6 +38,7 @@ fn scan(name: &str, columns: &[&str], rows: usize) -> Plan {
     let fields: Vec<Field> = columns.iter().map(|c| Field::new(*c, DataType::Int64, true)).collect();
     let spec = ScanSpec {
         only: None,
+        leaving: None,
         row_ids: false,
         table: TableId(1),
         place: PlaceId::LOCAL,
@@ -283,6 +284,7 @@ fn direct_dispatch_and_writes_name_their_gangs() {
         compression: damson_cluster::Compression::None,
         sort_key: vec![],
         distribution_key: vec![0],
+        map: MapVersion(1),
         filtered: vec![],
         checks: vec![],
         keys: vec![],

@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Position of the row's segment; before it are its file and number, after it what becomes of it, and the new row.
 const SEGMENT: usize = 2;
 
+/// Position of the segment that a row group goes to.
+const TAKER: usize = 0;
+
 /// Puts what changes the rows on top of a plan that names them.
 pub(super) fn modify(
     distributor: &Distributor<'_>,
@@ -34,6 +37,7 @@ pub(super) fn modify(
         told: kind == ModifyKind::Merge,
     };
     let ready = match (&table.distribution, kind) {
+        (_, ModifyKind::RowGroups) => distributor.to_named(rows, TAKER).plan,
         (Distribution::Replicated, _) => {
             check_copies(&rows, kind)?;
             distributor.on_owners(without(SEGMENT, rows.plan)?, &map)

@@ -46,14 +46,15 @@ pub(crate) struct TableTarget {
 impl TableTarget {
     /// The spec, of writers on top of `rows`. Copies of a row are given back once.
     pub(super) fn spec_over(&self, rows: &Arc<dyn ExecutionPlan>, map: &BucketMap) -> TableWriteSpec {
+        let spec = TableWriteSpec { map: self.map, ..self.spec.clone() };
         if self.returning == 0 {
-            return self.spec.clone();
+            return spec;
         }
         let fields = rows.schema();
         let columns = fields.fields().iter().skip(fields.fields().len() - self.returning).cloned();
         let columns = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
         let only = (self.distribution == Distribution::Replicated).then(|| map.first_owner());
-        TableWriteSpec { returning: Some(Returning { columns, only }), ..self.spec.clone() }
+        TableWriteSpec { returning: Some(Returning { columns, only }), ..spec }
     }
 }
 

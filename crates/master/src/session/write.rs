@@ -71,6 +71,7 @@ pub(super) fn unchecked(def: &TableDef) -> TableTarget {
         schema: def.arrow_schema(),
         compression: def.compression,
         distribution_key,
+        map: def.map_version,
         filtered,
         checks: vec![],
         keys: vec![],

@@ -3,7 +3,7 @@
 use super::decode::{FILE_COLUMN, ROW_COLUMN};
 use super::files::TableFiles;
 use super::pruning::{Pruner, on_table};
-use super::row_groups::RowGroups;
+use super::row_groups::{RowGroupChoice, RowGroups};
 use super::shares::{Share, divide};
 use super::stream::{PartitionScan, ScanMetrics};
 use crate::StorageError;
@@ -42,6 +42,19 @@ pub(crate) fn scan(
     row_ids: bool,
     partitions: usize,
 ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+    scan_chosen(files, table_schema, projection, entries, row_ids, partitions, None)
+}
+
+/// As [`scan`], of the row groups that are chosen.
+pub(crate) fn scan_chosen(
+    files: Arc<TableFiles>,
+    table_schema: &SchemaRef,
+    projection: &[usize],
+    entries: &[FileEntry],
+    row_ids: bool,
+    partitions: usize,
+    choice: Option<RowGroupChoice>,
+) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
     let table = entries.first().map(|file| file.table);
     let schema = table_schema.project(projection).map_err(|error| StorageError::WrongRows {
         table: table.unwrap_or(TableId(0)),
@@ -65,6 +78,7 @@ pub(crate) fn scan(
         rows: entries.iter().map(FileEntry::live_rows).sum(),
         value_bytes: (0..table_schema.fields().len()).map(value_bytes).collect(),
         shares: divide(entries, partitions.max(1)),
+        choice,
     };
     Ok(Arc::new(TableFilesExec::new(Arc::new(shared), projection.into(), Arc::new(schema))))
 }
@@ -90,6 +104,7 @@ struct Shared {
     value_bytes: Vec<u64>,
     /// By partition.
     shares: Vec<Vec<Share>>,
+    choice: Option<RowGroupChoice>,
 }
 
 /// Reads columns of a table's files, row group by row group, from the node's cache of decoded columns or from the files.
@@ -222,7 +237,7 @@ impl ExecutionPlan for TableFilesExec {
         let counts = metrics.pruning.clone();
         let scan = PartitionScan {
             files: Arc::clone(&shared.files),
-            row_groups: RowGroups::new(Arc::clone(&shared.files), shares, pruner, counts),
+            row_groups: RowGroups::new(Arc::clone(&shared.files), shares, pruner, shared.choice.clone(), counts),
             table: Arc::clone(&shared.table),
             projection: Arc::clone(&self.projection),
             schema: self.schema(),

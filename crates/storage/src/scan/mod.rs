@@ -12,7 +12,8 @@ mod row_groups;
 mod shares;
 mod stream;
 
-pub(crate) use exec::scan;
+pub(crate) use exec::{scan, scan_chosen};
 pub(crate) use files::TableFiles;
 pub(crate) use pages::PageIndexes;
 pub(crate) use pruning::{Asked, Pruner, on_table};
+pub(crate) use row_groups::RowGroupChoice;

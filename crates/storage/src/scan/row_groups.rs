@@ -13,6 +13,7 @@ use crate::limits::READ_AHEAD_FOOTERS;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::physical_plan::metrics::Count;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 /// One row group of a file. It has rows.
@@ -46,6 +47,16 @@ pub(crate) struct Counts {
     pub chunks_pruned: Count,
 }
 
+/// Which row groups of a file are read at all, whatever filters say.
+#[derive(Clone)]
+pub(crate) struct RowGroupChoice(pub Arc<dyn Fn(&Footer, usize) -> bool + Send + Sync>);
+
+impl fmt::Debug for RowGroupChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RowGroupChoice")
+    }
+}
+
 /// What a partition has not read yet.
 pub(crate) struct RowGroups {
     files: Arc<TableFiles>,
@@ -54,15 +65,23 @@ pub(crate) struct RowGroups {
     /// Of the file that was begun.
     ready: VecDeque<RowGroup>,
     pruner: Option<Pruner>,
+    /// None: all may be read.
+    choice: Option<RowGroupChoice>,
     counts: Counts,
     /// Of a bucket: the files whose footers are on their way.
     coming: VecDeque<(Arc<FileIdentity>, SpawnedTask<()>)>,
 }
 
 impl RowGroups {
-    pub(crate) fn new(files: Arc<TableFiles>, shares: &[Share], pruner: Option<Pruner>, counts: Counts) -> Self {
+    pub(crate) fn new(
+        files: Arc<TableFiles>,
+        shares: &[Share],
+        pruner: Option<Pruner>,
+        choice: Option<RowGroupChoice>,
+        counts: Counts,
+    ) -> Self {
         let (shares, ready, coming) = (shares.iter().cloned().collect(), VecDeque::new(), VecDeque::new());
-        RowGroups { files, shares, ready, pruner, counts, coming }
+        RowGroups { files, shares, ready, pruner, choice, counts, coming }
     }
 
     /// The next row group; None after the last. Verifies a file before its first, and asks its Bloom filters and page index.
@@ -203,6 +222,11 @@ impl RowGroups {
     }
 
     fn begin(&mut self, share: Share, footer: Arc<Footer>, deleted: Option<DeletedRows>) -> Result<(), StorageError> {
+        // Those of a key that the filters ask for: of several row groups that are divided by buckets, one has it.
+        let buckets = match (&footer.buckets, &mut self.pruner) {
+            (Some(ranges), Some(pruner)) => ranges.buckets_of(&pruner.asked()).map(|buckets| (ranges, buckets)),
+            _ => None,
+        };
         let mut first_row = 0;
         for (index, row_group) in footer.metadata.metadata().row_groups().iter().enumerate() {
             // Without columns there is nothing to begin anywhere.
@@ -213,8 +237,15 @@ impl RowGroups {
             let is_there = deleted.as_ref().is_none_or(|deleted| {
                 deleted.range_cardinality(first_row as u32..first_row as u32 + rows as u32) < rows as u64
             });
-            if rows > 0 && is_there && share.range.contains(&begin) {
+            let is_chosen = self.choice.as_ref().is_none_or(|choice| choice.0(&footer, index));
+            let is_asked = buckets.as_ref().is_none_or(|(ranges, buckets)| ranges.has_any(index, buckets));
+            if rows > 0 && is_there && is_chosen && share.range.contains(&begin) {
                 self.counts.row_groups.add(1);
+                if !is_asked {
+                    self.counts.row_groups_pruned.add(1);
+                    first_row += rows as u64;
+                    continue;
+                }
                 self.ready.push_back(RowGroup {
                     file: Arc::clone(&share.file),
                     footer: Arc::clone(&footer),

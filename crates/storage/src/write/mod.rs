@@ -1,5 +1,6 @@
 //! Writing table files: the table writer, the constraints that it keeps, and the statistics that it collects.
 
+mod bucket_groups;
 mod constraints;
 mod encoder;
 mod encodings;

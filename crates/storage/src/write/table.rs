@@ -37,6 +37,8 @@ pub struct WriteSpec {
     pub compression: Compression,
     /// Positions of the key's columns in its order; empty: rows have no bucket.
     pub distribution_key: Vec<usize>,
+    /// The buckets that the segment owns, ascending: large files are divided by them. Empty: they are not.
+    pub buckets: Vec<u16>,
     /// Positions of the columns of which files have Bloom filters, where their type is one that is looked for in them.
     pub filtered: Vec<usize>,
     /// What the input is sorted by, NULLs last; empty: nothing. The writer notes it in the files, and gives them a page index.
@@ -63,6 +65,7 @@ impl WriteSpec {
             schema,
             compression,
             distribution_key,
+            buckets: vec![],
             filtered: vec![],
             sorted_by: vec![],
             checks: vec![],
@@ -271,12 +274,15 @@ impl<'a> TableWriter<'a> {
             if let Some(keys) = &mut self.keys {
                 keys.add(batch, &self.hashes)?;
             }
-            open.encoder.write(batch).map_err(|error| StorageError::write(&open.path, error))?;
+            open.encoder.write(batch, &self.hashes).map_err(|error| StorageError::write(&open.path, error))?;
         }
         self.rows += batch.num_rows() as u64;
         self.rows_written.add(batch.num_rows());
         self.hand_on(&mut open).await?;
-        let full = open.rows >= self.target.spec.file_rows_max || open.encoder.file_bytes() >= FILE_BYTES_MAX;
+        let rows_max = self.target.spec.file_rows_max;
+        // Another round of row groups would be a short one.
+        let is_well_ended = open.encoder.is_between_groups() && open.rows >= rows_max / 2;
+        let full = open.rows >= rows_max || open.encoder.file_bytes() >= FILE_BYTES_MAX || is_well_ended;
         self.current = Some(open);
         if full { self.finish_file().await } else { Ok(()) }
     }
@@ -358,9 +364,13 @@ impl TableWrite {
     pub(super) fn new(
         content: ContentId,
         files: Arc<TableFiles>,
-        spec: WriteSpec,
+        mut spec: WriteSpec,
         input: &[FieldRef],
     ) -> Result<Self, StorageError> {
+        if files.place.is_remote() {
+            // Nothing of a bucket is copied when its rows get another segment.
+            spec.buckets.clear();
+        }
         let wrong = |detail: String| StorageError::WrongRows { table: spec.table, detail };
         let want = &spec.schema;
         let wanted = want.fields().len() + spec.returning;

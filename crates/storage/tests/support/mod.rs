@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod bucket;
+pub mod bucketed;
 
 use damson_cluster::{ContentId, CopyFormat, CopyTarget, CopyUnit, FileEntry, OnBadRow, SourceAccess, TableId};
 use damson_storage::{

@@ -1,10 +1,11 @@
 //! ALTER TABLE … EXPAND TABLE: a table is laid out by the newest bucket map while others read and write it.
 //!
 //! Rows that leave their segments are moved a group of files at a time, from the newest snapshot: new files where the rows go, delete vectors
-//! where they were, nothing of it committed. A group of which somebody has changed a file meanwhile is moved again. When little is left writers
+//! where they were, nothing of it committed. Row groups that leave as a whole are not decoded for that ([`handover`]). A group of which somebody has changed a file meanwhile is moved again. When little is left writers
 //! wait: the rest is moved, and all of it committed with the table's new map. Queries go on reading their snapshots. In a bucket rows stay in their
 //! files, which get other readers ([`shared`]).
 
+mod handover;
 mod moves;
 mod pace;
 mod pieces;
@@ -172,7 +173,7 @@ impl Session {
         if let Some(piece) = moves.whole_files(&entry) {
             pieces.add(piece);
         }
-        let (rows, bytes) = pieces.moved();
+        let (rows, bytes, copied_bytes) = pieces.moved();
         let mut commit = pieces.take_commit();
         commit.drops.extend(moves.copies_dropped(&entry));
         commit.new_layout = Some(TableDef { map_version: map.version, ..(*entry.def).clone() });
@@ -180,8 +181,8 @@ impl Session {
         self.add(transaction, &bound, commit, cancel).await?;
         failpoint("expand.before_switch");
         let waited_ms = started.elapsed().as_millis() as u64;
-        tracing::info!(table = %entry.def.qualified_name(), map = map.version.0, rows, bytes, waited_ms, "table expanded");
-        let expanded = Expanded { rows, bytes, writers_waited_ms: waited_ms };
+        tracing::info!(table = %entry.def.qualified_name(), map = map.version.0, rows, bytes, copied_bytes, waited_ms, "table expanded");
+        let expanded = Expanded { rows, bytes, copied_bytes, writers_waited_ms: waited_ms };
         Ok((rows, vec![expanded.notice(&entry.def.name, map.version.0)]))
     }
 

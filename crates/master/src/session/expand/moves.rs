@@ -3,7 +3,7 @@
 use super::is_hashed;
 use super::pieces::Piece;
 use super::shared::{is_in_bucket, share_copies, share_evenly, takers};
-use crate::catalog::{CatalogState, FileKey, TableEntry};
+use crate::catalog::{CatalogState, Commit, FileKey, TableEntry};
 use crate::engine::DamsonTable;
 use crate::error::{SqlResult, internal, of_datafusion};
 use crate::planner::{Output, TableTarget, WriteTarget};
@@ -14,7 +14,7 @@ use damson_cluster::{
     BUCKETS, BucketMap, ContentId, Distribution, FILE_COLUMN, FileEntry, MapVersion, ROW_COLUMN, SnapshotId, TableDef,
     TableId,
 };
-use damson_motion::{HashFilterExec, Kept, ModifyKind, ScanSpec};
+use damson_motion::{HashFilterExec, Kept, Leaving, ModifyKind, ScanSpec, TableScanExec};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
@@ -82,6 +82,10 @@ impl Moves {
 
     pub(super) fn def(&self) -> &Arc<TableDef> {
         &self.def
+    }
+
+    pub(super) fn old(&self) -> &Arc<BucketMap> {
+        &self.old
     }
 
     pub(super) fn map(&self) -> &Arc<BucketMap> {
@@ -178,6 +182,22 @@ impl Session {
         if let (Distribution::Hashed(key), true) = (&def.distribution, moves.in_bucket) {
             return self.share_group(catalog, moves, files, key, cancel).await;
         }
+        if let Distribution::Hashed(key) = &def.distribution {
+            return self.hand_over_group(catalog, moves, files, key, cancel).await;
+        }
+        Ok(Piece::new(files, self.move_rows(catalog, moves, files, None, cancel).await?))
+    }
+
+    /// Moves rows one by one; of a hashed table those that `leaving` says.
+    pub(super) async fn move_rows(
+        self: &Arc<Self>,
+        catalog: &Arc<CatalogState>,
+        moves: &Moves,
+        files: &[Arc<FileEntry>],
+        only_leaving: Option<Leaving>,
+        cancel: &CancellationToken,
+    ) -> SqlResult<Commit> {
+        let def = &moves.def;
         let entry = catalog.table_by_id(def.id).ok_or_else(|| internal("a table that was found is not there"))?;
         let bound = self.bind_nothing(Arc::clone(catalog))?;
         let segments = catalog.current_map().segment_count();
@@ -191,7 +211,8 @@ impl Session {
             Kind::Hashed | Kind::Random { .. } => {
                 let scan =
                     DamsonTable::with_row_ids(Arc::clone(entry), segments).scan(&*bound.state, None, &[], None).await;
-                let leaving = leaving(&bound, moves, scan.map_err(of_datafusion)?)?;
+                let scan = scan_of(scan.map_err(of_datafusion)?, only_leaving)?;
+                let leaving = leaving(&bound, moves, scan)?;
                 let moves_to = match &moves.kind {
                     Kind::Random { to, .. } => to.clone(),
                     _ => vec![],
@@ -205,10 +226,15 @@ impl Session {
         let only: HashSet<FileKey> = files.iter().map(|file| FileKey::of(file)).collect();
         let running = self.dispatch_over(&bound, &slices, only, cancel.clone()).await?;
         let Changed { commit, .. } = self.changed(&bound, running, def, reports, false).await?;
-        let rows = commit.adds.iter().map(|file| file.rows).sum();
-        let bytes = commit.adds.iter().map(|file| file.bytes).sum();
-        Ok(Piece::new(files, commit, rows, bytes))
+        Ok(commit)
     }
+}
+
+/// Without the row groups of which no row is to leave.
+fn scan_of(scan: Arc<dyn ExecutionPlan>, only: Option<Leaving>) -> SqlResult<Arc<dyn ExecutionPlan>> {
+    let Some(leaving) = only else { return Ok(scan) };
+    let scan = scan.downcast_ref::<TableScanExec>().ok_or_else(|| internal("a table's scan is something else"))?;
+    Ok(Arc::new(scan.leaving(leaving).map_err(of_datafusion)?))
 }
 
 /// The rows that leave their segments.

@@ -15,12 +15,22 @@ pub(super) struct Piece {
     pub rows: u64,
     /// That were written for rows that have another owner.
     pub bytes: u64,
+    /// Those of them that were copied as they are.
+    pub copied: u64,
 }
 
 impl Piece {
-    pub(super) fn new(files: &[Arc<FileEntry>], commit: Commit, rows: u64, bytes: u64) -> Self {
+    /// What the new files of `commit` have.
+    pub(super) fn new(files: &[Arc<FileEntry>], commit: Commit) -> Self {
+        let rows = commit.adds.iter().map(FileEntry::live_rows).sum();
+        let bytes = commit.adds.iter().map(|file| file.bytes).sum();
+        Piece { bytes, ..Piece::shared(files, commit, rows) }
+    }
+
+    /// New entries for files that are there, of so many rows.
+    pub(super) fn shared(files: &[Arc<FileEntry>], commit: Commit, rows: u64) -> Self {
         let read = files.iter().map(|file| (FileKey::of(file), vector_of(file))).collect();
-        Piece { read, commit, rows, bytes }
+        Piece { read, commit, rows, bytes: 0, copied: 0 }
     }
 }
 
@@ -69,8 +79,9 @@ impl Pieces {
         entry.files.iter().filter(is_left).map(Arc::clone).collect()
     }
 
-    /// Rows, and bytes that were written for them.
-    pub(super) fn moved(&self) -> (u64, u64) {
-        (self.0.iter().map(|piece| piece.rows).sum(), self.0.iter().map(|piece| piece.bytes).sum())
+    /// Rows, bytes that were written for them, and those of these that were copied.
+    pub(super) fn moved(&self) -> (u64, u64, u64) {
+        let sum = |of: fn(&Piece) -> u64| self.0.iter().map(of).sum();
+        (sum(|piece| piece.rows), sum(|piece| piece.bytes), sum(|piece| piece.copied))
     }
 }

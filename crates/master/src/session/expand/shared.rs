@@ -73,7 +73,7 @@ impl Session {
         let Changed { commit, .. } = self.changed(&bound, running, def, Reports::Modifications, false).await?;
         let written = commit.new_files();
         match divided(files, shares, commit) {
-            Ok((commit, rows, bytes)) => Ok(Piece::new(files, commit, rows, bytes)),
+            Ok((commit, rows, bytes)) => Ok(Piece { bytes, ..Piece::shared(files, commit, rows) }),
             Err(wrong) => {
                 self.discard(&written).await;
                 Err(internal(wrong))
@@ -147,7 +147,7 @@ pub(super) fn share_copies(entry: &TableEntry, from: ContentId, to: &[ContentId]
     let files = entry.files.of(from);
     let adds = files.iter().flat_map(|file| to.iter().map(|&reader| share(file, reader))).collect::<Vec<_>>();
     let rows = adds.iter().map(FileEntry::live_rows).sum();
-    Piece::new(&[], Commit { adds, ..Commit::default() }, rows, 0)
+    Piece::shared(&[], Commit { adds, ..Commit::default() }, rows)
 }
 
 /// A random table's files, of which segments that have more than their share of rows give some to those that have less.
@@ -159,7 +159,7 @@ pub(super) fn share_evenly(entry: &TableEntry, map: &BucketMap) -> Piece {
         commit.adds.push(share(&file, reader));
         commit.drops.push((entry.def.id, FileKey::of(&file)));
     }
-    Piece::new(&[], commit, rows, 0)
+    Piece::shared(&[], commit, rows)
 }
 
 /// Whole files, and who gets them: as long as that makes it more even, and all files of segments that own nothing.

@@ -1,0 +1,238 @@
+//! The sink that makes files of the row groups that other segments give, and delete vectors of what has left this one.
+
+use crate::StorageError;
+use crate::deletes::{encode, rows_of};
+use crate::durable::Finished;
+use crate::limits::HANDOVER_FILES_MAX;
+use crate::places::NewFile;
+use crate::scan::TableFiles;
+use crate::sink::{ReturnedRows, SinkExec, Target, Written};
+use async_trait::async_trait;
+use bytes::Bytes;
+use damson_cluster::{
+    ContentId, DeleteVector, FileEntry, HandedOver, HandoverPart, SnapshotId, TableId, TakenFile, failpoint,
+    handover_schema,
+};
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{Int32Type, Int64Type, Schema, UInt8Type};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
+use futures::StreamExt;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// See [`crate::TableStore::take_row_groups`].
+pub(crate) fn take(
+    content: ContentId,
+    files: Arc<TableFiles>,
+    table: TableId,
+    entries: Vec<FileEntry>,
+    input: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+    let types = |schema: &Schema| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+    if types(&input.schema()) != types(&handover_schema()) {
+        let detail = format!("row groups come in columns of {:?}", types(&input.schema()));
+        return Err(StorageError::WrongRows { table, detail });
+    }
+    Ok(Arc::new(SinkExec::new(input, Arc::new(TakeRowGroups { content, files, table, entries }))))
+}
+
+#[derive(Debug)]
+struct TakeRowGroups {
+    content: ContentId,
+    files: Arc<TableFiles>,
+    table: TableId,
+    /// The table's files here, as those who give name them by their positions.
+    entries: Vec<FileEntry>,
+}
+
+#[async_trait]
+impl Target for TakeRowGroups {
+    fn name(&self) -> &'static str {
+        "TakeRowGroups"
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table={}", self.table)
+    }
+
+    fn columns(&self) -> [&'static str; 2] {
+        ["rows", "files"]
+    }
+
+    async fn write(
+        &self,
+        mut input: SendableRecordBatchStream,
+        _: Arc<TaskContext>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Written> {
+        let bytes_written = MetricBuilder::new(metrics).counter("bytes_written", 0);
+        let mut taking =
+            Taking { target: self, coming: HashMap::new(), taken: vec![], left: vec![], files: vec![], bytes_written };
+        while let Some(batch) = input.next().await {
+            taking.take(&batch?).await?;
+        }
+        let Taking { coming, taken, left, files, .. } = taking;
+        if let Some((from, file)) = coming.keys().next() {
+            return Err(self.wrong(format!("file {file} of seg{from} has no end")));
+        }
+        let rows = taken.iter().map(|taken| taken.entry.live_rows()).sum();
+        let report = serde_json::to_vec(&HandedOver { content: self.content, taken, left });
+        let report = report.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(Written { rows, report, files: Box::new(files), returned: ReturnedRows::default() })
+    }
+}
+
+impl TakeRowGroups {
+    fn wrong(&self, detail: String) -> DataFusionError {
+        StorageError::WrongRows { table: self.table, detail }.into()
+    }
+
+    fn new_path(&self, extension: &str) -> String {
+        format!("base/{}/{}.{extension}", self.table, Uuid::now_v7())
+    }
+}
+
+/// What comes, and what has come.
+struct Taking<'a> {
+    target: &'a TakeRowGroups,
+    /// By who sends it, and which file of the sender's it is of.
+    coming: HashMap<(i32, i32), Coming>,
+    taken: Vec<TakenFile>,
+    left: Vec<(String, Option<DeleteVector>)>,
+    files: Vec<Finished>,
+    bytes_written: Count,
+}
+
+/// A file that comes.
+struct Coming {
+    path: String,
+    file: NewFile,
+    bytes: u64,
+    vector: Option<(String, Finished)>,
+}
+
+impl Taking<'_> {
+    async fn take(&mut self, batch: &RecordBatch) -> Result<()> {
+        let integers = |column: usize| batch.column(column).as_primitive::<Int32Type>();
+        let (from, files) = (integers(1), integers(2));
+        let parts = batch.column(3).as_primitive::<UInt8Type>();
+        let offsets = batch.column(4).as_primitive::<Int64Type>();
+        let bytes = batch.column(5).as_binary::<i32>();
+        for row in 0..batch.num_rows() {
+            let key = (from.value(row), files.value(row));
+            let part = HandoverPart::of(parts.value(row));
+            let part = part.ok_or_else(|| self.target.wrong("an unknown part of a row group".into()))?;
+            let bytes = bytes.value(row);
+            match part {
+                HandoverPart::Bytes => self.append(key, offsets.value(row), bytes).await?,
+                HandoverPart::Vector => {
+                    let written = self.write_vector(bytes).await?;
+                    self.coming_file(key)?.vector = Some(written);
+                }
+                HandoverPart::End => self.end(key, bytes).await?,
+                HandoverPart::Left => self.leave(key, bytes).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn coming_file(&mut self, key: (i32, i32)) -> Result<&mut Coming> {
+        let target = self.target;
+        self.coming
+            .get_mut(&key)
+            .ok_or_else(|| target.wrong(format!("file {} of seg{} has no beginning", key.1, key.0)))
+    }
+
+    async fn append(&mut self, key: (i32, i32), offset: i64, bytes: &[u8]) -> Result<()> {
+        let target = self.target;
+        if !self.coming.contains_key(&key) {
+            // Each sender has one under way.
+            if self.coming.len() >= HANDOVER_FILES_MAX {
+                return Err(target.wrong(format!("more than {HANDOVER_FILES_MAX} files come at once")));
+            }
+            let path = target.new_path("parquet");
+            let file = target.files.place.begin(&path)?;
+            self.coming.insert(key, Coming { path, file, bytes: 0, vector: None });
+        }
+        let coming = self.coming_file(key)?;
+        if u64::try_from(offset) != Ok(coming.bytes) {
+            let detail =
+                format!("bytes from {offset} on come after {} of file {} of seg{}", coming.bytes, key.1, key.0);
+            return Err(target.wrong(detail));
+        }
+        coming.bytes += bytes.len() as u64;
+        coming.file.write_block(Bytes::copy_from_slice(bytes)).await?;
+        self.bytes_written.add(bytes.len());
+        Ok(())
+    }
+
+    async fn write_vector(&mut self, bytes: &[u8]) -> Result<(String, Finished)> {
+        let path = self.target.new_path("deletes");
+        let mut file = self.target.files.place.begin(&path)?;
+        file.write_block(Bytes::copy_from_slice(bytes)).await?;
+        let finished = file.finish().await?;
+        failpoint("write.after_vector");
+        Ok((path, finished))
+    }
+
+    /// What arrived is compared with what was sent: a file that is damaged on the way is not committed.
+    async fn end(&mut self, key: (i32, i32), told: &[u8]) -> Result<()> {
+        let target = self.target;
+        let told: TakenFile =
+            serde_json::from_slice(told).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        self.coming_file(key)?;
+        let Some(Coming { path, file, vector, .. }) = self.coming.remove(&key) else { return Ok(()) };
+        failpoint("write.before_sync");
+        let finished = file.finish().await?;
+        failpoint("write.after_sync");
+        let compare = |path: &str, sent: (u64, u64), came: &Finished| match (came.bytes, came.checksum) == sent {
+            true => Ok(()),
+            false => Err(StorageError::Corrupt {
+                table: target.table,
+                path: path.to_owned(),
+                detail: format!("it arrived as {} bytes, of {} that were sent, or others", came.bytes, sent.0),
+            }),
+        };
+        compare(&told.path, (told.entry.bytes, told.entry.checksum), &finished)?;
+        let deletes = match (told.entry.deletes, vector) {
+            (None, None) => None,
+            (Some(sent), Some((path, finished))) => {
+                compare(&told.path, (sent.bytes, sent.checksum), &finished)?;
+                self.files.push(finished);
+                Some(DeleteVector { path, ..sent })
+            }
+            _ => return Err(target.wrong(format!("a delete vector of {} is missing, or one too many", told.path))),
+        };
+        self.files.push(finished);
+        let entry = FileEntry { content: target.content, path, deletes, ..told.entry };
+        self.taken.push(TakenFile { from: told.from, path: told.path, entry });
+        Ok(())
+    }
+
+    /// A vector of this segment's own file.
+    async fn leave(&mut self, (from, number): (i32, i32), bytes: &[u8]) -> Result<()> {
+        let target = self.target;
+        let entry = usize::try_from(number).ok().and_then(|number| target.entries.get(number));
+        let entry = entry.filter(|_| from == target.content.0);
+        let entry = entry.ok_or_else(|| target.wrong(format!("seg{from} says what is left of file {number}")))?;
+        if bytes.is_empty() {
+            self.left.push((entry.path.clone(), None));
+            return Ok(());
+        }
+        let rows = rows_of(bytes).map_err(|detail| target.wrong(detail))?;
+        if rows.max().is_some_and(|last| u64::from(last) >= entry.rows) {
+            return Err(target.wrong(format!("{} has no such row", entry.path)));
+        }
+        let (path, finished) = self.write_vector(&encode(&rows)).await?;
+        let (bytes, checksum) = (finished.bytes, finished.checksum);
+        let vector = DeleteVector { path, rows: rows.len(), bytes, checksum, created: SnapshotId(0) };
+        self.files.push(finished);
+        self.left.push((entry.path.clone(), Some(vector)));
+        Ok(())
+    }
+}
