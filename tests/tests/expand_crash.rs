@@ -34,9 +34,10 @@ const RUNS: usize = 2;
 
 /// Where the master ends itself while a cluster is laid out anew, and how often each place is passed at least. As one more fault it is killed at any
 /// moment.
-const OF_MASTER: [(&str, u32); 5] = [
+const OF_MASTER: [(&str, u32); 6] = [
     ("map.before_commit", 1),
     ("map.after_commit", 1),
+    ("expand.after_copy", 1),
     ("expand.after_group", 3),
     ("expand.before_switch", 5),
     ("expand.after_switch", 5),

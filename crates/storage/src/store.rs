@@ -241,7 +241,8 @@ impl TableStore {
     ///
     /// # Memory
     /// One row group while it is encoded and one while it is written, at most about
-    /// [`crate::limits::ROW_GROUP_BYTES_MAX`] each; 8 bytes for each row and key; the rows that are returned. Reserved from the query's
+    /// [`crate::limits::ROW_GROUP_BYTES_MAX`] each; of a table whose files are divided by buckets ([`WriteSpec::buckets`]) several that have as much
+    /// together, and [`crate::limits::OPEN_BUFFERS_BYTES_MAX`], unless the pool has less; 8 bytes for each row and key; the rows that are returned. Reserved from the query's
     /// memory pool.
     ///
     /// # Cancellation

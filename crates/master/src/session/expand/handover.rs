@@ -9,7 +9,7 @@ use crate::error::{SqlResult, internal, of_datafusion};
 use crate::planner::{Output, TableTarget, WriteTarget};
 use crate::session::Session;
 use crate::session::write::{collect, unchecked};
-use damson_cluster::{ColumnStats, DeleteVector, FileEntry, HandedOver, Relayout, TableId, TakenFile};
+use damson_cluster::{ColumnStats, DeleteVector, FileEntry, HandedOver, Relayout, TableId, TakenFile, failpoint};
 use damson_motion::{Leaving, ModifyKind, TableScanExec};
 use datafusion::catalog::TableProvider;
 use std::collections::{HashMap, HashSet};
@@ -27,6 +27,7 @@ impl Session {
         cancel: &CancellationToken,
     ) -> SqlResult<Piece> {
         let mut handed = self.hand_over(catalog, moves, files, key, cancel).await?;
+        failpoint("expand.after_copy");
         let copied = handed.adds.iter().map(|file| file.bytes).sum();
         let rest = rest(files, &handed);
         if !rest.is_empty() {
