@@ -1,6 +1,7 @@
 //! Batches as they cross the wire: sized, cut, compacted, encoded, decoded.
 
 mod check;
+mod client;
 mod decode;
 mod encode;
 mod prepare;
@@ -8,6 +9,7 @@ mod schema;
 mod size;
 mod views;
 
+pub use client::ClientEncoder;
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
 pub(crate) use prepare::{cut, for_the_wire};
