@@ -16,6 +16,7 @@ mod listing;
 mod parameters;
 mod peer;
 pub mod protocol;
+mod result_body;
 mod results;
 mod retrieval;
 mod routes;
