@@ -84,6 +84,7 @@ use setval::Setval;
 use signal_backend::SignalBackend;
 use sleep::Sleep;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio_util::sync::CancellationToken;
 use truncate_error_log::TruncateErrorLog;
@@ -108,6 +109,8 @@ pub struct Session {
     ending: OnceLock<Ending>,
     /// A client's, among all of them.
     place: Option<Place>,
+    /// Whether its client knows no views of text.
+    takes_plain_text: AtomicBool,
     own: Weak<Session>,
 }
 
@@ -163,12 +166,18 @@ impl Session {
             ended: CancellationToken::new(),
             ending: OnceLock::new(),
             place,
+            takes_plain_text: AtomicBool::new(false),
             own: Weak::clone(own),
         });
         if let Some(place) = &session.place {
             place.is_of(Arc::downgrade(&session));
         }
         session
+    }
+
+    /// From now on, queries' text comes without views where segments can do that; who asks for it takes both.
+    pub(crate) fn take_plain_text(&self) {
+        self.takes_plain_text.store(true, Ordering::Relaxed);
     }
 
     /// Parses and binds one statement; executes nothing.

@@ -186,6 +186,7 @@ impl Clients {
                 enter()?
             }
         };
+        session.take_plain_text();
         let client = Client {
             session: session.into(),
             statements: Arc::default(),

@@ -12,7 +12,7 @@ use crate::catalog::{CatalogState, FileKey};
 use crate::dispatch::{Dispatch, Running};
 use crate::engine::{replace_scalar_subqueries, take_next_values};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
-use crate::planner::{Output, PlanContext, SliceTable, plan};
+use crate::planner::{Output, PlanContext, SliceTable, plain_text, plan};
 use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
 use damson_functions::datetime_text;
@@ -31,6 +31,7 @@ use futures::StreamExt;
 use sqlparser::ast;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 
 const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
@@ -53,7 +54,10 @@ impl Session {
         let bound = with_parameters(bound, parameters)?;
         let admitted = self.admit_query(&bound, &cancel).await?;
         let bound = self.run_init_plans(bound, &cancel).await?;
-        let table = self.plan(&bound, Output::Rows).await?;
+        let mut table = self.plan(&bound, Output::Rows).await?;
+        if self.takes_plain_text.load(Ordering::Relaxed) {
+            table = plain_text(table).map_err(of_datafusion)?;
+        }
         let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
         let (schema, stream) = with_plain_names(admitted.over(running.stream));
         Ok(Outcome::Rows { schema, stream })
