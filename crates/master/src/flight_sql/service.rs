@@ -185,10 +185,12 @@ impl SqlService {
     ) -> Result<Messages, Status> {
         let client = self.client(request)?;
         let handle = parse_handle(&ticket.statement_handle)?;
-        if let Some((statement, retrieval)) = client.statements.fetch_stream(handle, Instant::now()) {
-            transactions::check(&client, statement.transaction.as_ref(), &statement.text).await?;
-            let guard = client.statements.run(handle, retrieval.cancel.clone());
-            return Ok(run_stream(client.session.id.0, retrieval, &self.cpu, guard));
+        if let Some(owner) = self.clients.of_stream(&client, handle)
+            && let Some((statement, retrieval)) = owner.statements.fetch_stream(handle, Instant::now())
+        {
+            transactions::check(&owner, statement.transaction.as_ref(), &statement.text).await?;
+            let guard = owner.statements.run(handle, retrieval.cancel.clone());
+            return Ok(run_stream(owner.session.id.0, retrieval, &self.cpu, guard));
         }
         let statement = client.statements.fetch(handle, Life::Once, Instant::now()).map_err(|e| status(&e))?;
         self.rows(&client, handle, statement).await
