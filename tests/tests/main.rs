@@ -18,6 +18,7 @@ mod expand_crash;
 mod explain;
 mod external;
 mod faults;
+mod flight_results;
 mod flight_tls;
 mod gpexpand;
 mod ingest;

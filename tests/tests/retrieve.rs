@@ -121,6 +121,7 @@ async fn streams_end_together() {
     let shell = cluster.shell();
     let mut client = parallel(&cluster, "somebody").await;
     let other = parallel(&cluster, "another").await;
+    let same = parallel(&cluster, "somebody").await;
     // 90 billion rows.
     let endless = "SELECT a.k, b.w FROM t a, t b";
     let ended = || wait_for("the query's end", WITHIN, || (running(&shell) == "0").then_some(()));
@@ -129,6 +130,14 @@ async fn streams_end_together() {
     let streams = tickets(&client.execute("SELECT k FROM t".into(), None).await.unwrap());
     assert_eq!(sqlstate(&read(&other, streams[0].clone()).await.unwrap_err()), "26000");
     assert_eq!(keys(&read(&client, streams[0].clone()).await.unwrap()).len(), ROWS as usize);
+
+    // Another session of its owner's reads it too, once, and what it reads is that session's no more than before.
+    let streams = tickets(&client.execute("SELECT k FROM t".into(), None).await.unwrap());
+    let shares = future::try_join(read(&client, streams[0].clone()), read(&same, streams[1].clone())).await.unwrap();
+    assert_eq!(keys(shares.0.iter().chain(&shares.1)), (0..ROWS).collect::<Vec<_>>());
+    for reader in [&client, &same] {
+        assert_eq!(sqlstate(&read(reader, streams[1].clone()).await.unwrap_err()), "26000");
+    }
 
     // One that is closed ends the others.
     let streams = tickets(&client.execute(endless.into(), None).await.unwrap());
@@ -146,6 +155,33 @@ async fn streams_end_together() {
     let late = read(&client, streams[2].clone()).await.unwrap_err();
     assert_eq!(sqlstate(&late), "57014");
     ended();
+
+    // In whichever session it was read; and so does the end of the one that asked for it.
+    for closes_owner in [false, true] {
+        let mut owner = parallel(&cluster, "somebody").await;
+        let streams = tickets(&owner.execute(endless.into(), None).await.unwrap());
+        let mut first = owner.do_get(streams[0].clone()).await.unwrap();
+        let mut second = same.clone().do_get(streams[1].clone()).await.unwrap();
+        assert!(first.next().await.unwrap().is_ok() && second.next().await.unwrap().is_ok());
+        let mut left = if closes_owner {
+            let token = owner.token().expect("a session").clone();
+            let mut request = tonic::Request::new(Action { r#type: "CloseSession".into(), body: Default::default() });
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("a header"));
+            owner.inner_mut().do_action(request).await.unwrap().into_inner().message().await.unwrap();
+            second
+        } else {
+            drop(second);
+            first
+        };
+        let error = loop {
+            match tokio::time::timeout(WITHIN, left.next()).await.expect("it ends").expect("an error first") {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(sqlstate(&error), "57014");
+        ended();
+    }
 
     // So does a cancel of the flight.
     let info = client.execute(endless.into(), None).await.unwrap();

@@ -32,7 +32,7 @@ mod ticket;
 mod tls;
 mod wire;
 
-pub use batch::{array_bytes, batch_bytes, has_views, unshare};
+pub use batch::{ClientEncoder, array_bytes, batch_bytes, has_views, plain, plain_bytes, plain_type, unshare};
 pub use broadcast::BroadcastSender;
 pub use budget::{QueryRoutes, RouteBudget};
 pub use config::{Compression, Driver, NodeConfig, UnknownSetting};

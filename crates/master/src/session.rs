@@ -87,7 +87,7 @@ use setval::Setval;
 use signal_backend::SignalBackend;
 use sleep::Sleep;
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use texts::Texts;
 use tokio_util::sync::CancellationToken;
@@ -113,6 +113,8 @@ pub struct Session {
     ending: OnceLock<Ending>,
     /// A client's, among all of them.
     place: Option<Place>,
+    /// Whether its client knows no views of text.
+    takes_plain_text: AtomicBool,
     own: Weak<Session>,
     /// Statements by their text.
     parsed: Mutex<Texts<Arc<Statement>>>,
@@ -173,6 +175,7 @@ impl Session {
             ended: CancellationToken::new(),
             ending: OnceLock::new(),
             place,
+            takes_plain_text: AtomicBool::new(false),
             own: Weak::clone(own),
             parsed: Mutex::default(),
             lookups: Mutex::default(),
@@ -182,6 +185,11 @@ impl Session {
             place.is_of(Arc::downgrade(&session));
         }
         session
+    }
+
+    /// From now on, queries' text comes without views where segments can do that; who asks for it takes both.
+    pub(crate) fn take_plain_text(&self) {
+        self.takes_plain_text.store(true, Ordering::Relaxed);
     }
 
     /// Parses and binds one statement; executes nothing.

@@ -3,8 +3,9 @@
 
 use crate::{
     CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, FileScanExec, FileScanSpec, ForgetConstantsExec, Gang,
-    HashFilterExec, Kept, MotionDef, MotionKind, MotionRecvExec, MotionSendExec, NextValuesExec, ScanSpec,
-    SplitUpdateExec, SpoolExec, TableModifyExec, TableModifySpec, TableScanExec, TableWriteExec, TableWriteSpec,
+    HashFilterExec, Kept, MotionDef, MotionKind, MotionRecvExec, MotionSendExec, NextValuesExec, PlainTextExec,
+    ScanSpec, SplitUpdateExec, SpoolExec, TableModifyExec, TableModifySpec, TableScanExec, TableWriteExec,
+    TableWriteSpec,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -73,6 +74,7 @@ enum NodeType {
     SplitUpdate = 11,
     NextValues = 12,
     FileScan = 13,
+    PlainText = 14,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,6 +153,8 @@ impl PhysicalExtensionCodec for SliceCodec {
             (NodeType::ForgetConstants, vec![], vec![])
         } else if node.downcast_ref::<SpoolExec>().is_some() {
             (NodeType::Spool, vec![], vec![])
+        } else if node.downcast_ref::<PlainTextExec>().is_some() {
+            (NodeType::PlainText, vec![], vec![])
         } else {
             return Err(DataFusionError::NotImplemented(format!("{} cannot run on a segment", node.name())));
         };
@@ -217,6 +221,7 @@ impl PhysicalExtensionCodec for SliceCodec {
             }
             NodeType::ForgetConstants => Arc::new(ForgetConstantsExec::new(input()?)),
             NodeType::Spool => Arc::new(SpoolExec::new(input()?)),
+            NodeType::PlainText => Arc::new(PlainTextExec::new(input()?)),
         })
     }
 }

@@ -36,4 +36,7 @@ pub const PIECE_MS_MAX: u64 = 20;
 /// Rows of such a piece at most: a batch.
 pub const PIECE_ROWS_MAX: usize = 8192;
 
+/// Text whose views are taken away at once: some messages of a motion. Views of one value can be many, and stand for gigabytes.
+pub const PLAIN_TEXT_BYTES: u64 = 4 << 20;
+
 const _: () = assert!(SEND_MESSAGE_BYTES_MIN <= SEND_MESSAGE_BYTES && SEND_MESSAGE_BYTES <= SEND_MESSAGE_BYTES_MAX);

@@ -76,6 +76,14 @@ with flight.connect(uri, db_kwargs=options, autocommit=True) as connection:
         query = f"SELECT x.k * {ROWS} + y.k AS n, y.w FROM a x, a y"
         streams, _ = cursor.adbc_execute_partitions(query)
         equal(2, len(streams), "streams")
+        with flight.connect(uri, db_kwargs=options, autocommit=True) as other, other.cursor() as reader:
+            reader.adbc_read_partition(streams[1])
+            shares = [reader.fetch_arrow_table()]
+            cursor.adbc_read_partition(streams[0])
+            shares.append(cursor.fetch_arrow_table())
+        equal(ROWS * ROWS, sum(share.num_rows for share in shares), "rows of partitions that two connections read")
+        numbers = {number for share in shares for number in share.column("n").to_pylist()}
+        equal(ROWS * ROWS, len(numbers), "different rows of partitions")
         cursor.execute(query)
         table = cursor.fetch_arrow_table()
         equal(ROWS * ROWS, table.num_rows, "rows of all streams")

@@ -62,53 +62,19 @@ impl Frame {
         ((self.header.len() + self.body_bytes) as u64).max(MESSAGE_COUNTED_BYTES_MIN)
     }
 
-    /// The coding, in order: the length, the small fields, and the body in the batch's own memory; small buffers are
-    /// gathered into one chunk.
+    /// Its coding.
     pub(crate) fn chunks(&self, integrity: Integrity) -> Vec<Bytes> {
         let checksum = match integrity {
             Integrity::Checksum if matches!(self.kind, PART | LAST) => Some(self.checksum().to_le_bytes()),
             _ => None,
         };
         let sum: &[u8] = checksum.as_ref().map_or(&[], |sum| sum);
-        let metadata_bytes = 1 + sum.len() + self.detail.len();
-        let field = |tag: u32, bytes: usize| key_len(tag) + encoded_len_varint(bytes as u64);
-        let head_bytes = field(HEADER_TAG, self.header.len())
-            + self.header.len()
-            + field(METADATA_TAG, metadata_bytes)
-            + metadata_bytes
-            + if self.body_bytes > 0 { field(BODY_TAG, self.body_bytes) } else { 0 };
+        flight_chunks(&self.header, &[&[self.kind], sum, &self.detail], &self.body)
+    }
 
-        let mut small = BytesMut::with_capacity(PREFIX_BYTES + head_bytes);
-        small.put_u8(0);
-        small.put_u32((head_bytes + self.body_bytes) as u32);
-        let field = |tag: u32, bytes: usize, out: &mut BytesMut| {
-            encode_key(tag, WireType::LengthDelimited, out);
-            encode_varint(bytes as u64, out);
-        };
-        field(HEADER_TAG, self.header.len(), &mut small);
-        small.put_slice(&self.header);
-        field(METADATA_TAG, metadata_bytes, &mut small);
-        small.put_u8(self.kind);
-        small.put_slice(sum);
-        small.put_slice(&self.detail);
-        if self.body_bytes > 0 {
-            field(BODY_TAG, self.body_bytes, &mut small);
-        }
-        let mut chunks = vec![];
-        for buffer in &self.body {
-            if buffer.len() < CHUNK_BYTES_MIN {
-                small.put_slice(buffer);
-                continue;
-            }
-            if !small.is_empty() {
-                chunks.push(small.split().freeze());
-            }
-            chunks.push(Bytes::from_owner(Shared(buffer.clone())));
-        }
-        if !small.is_empty() {
-            chunks.push(small.freeze());
-        }
-        chunks
+    /// Its coding for a client, who is told nothing about a route.
+    pub(crate) fn client_chunks(&self) -> Vec<Bytes> {
+        flight_chunks(&self.header, &[], &self.body)
     }
 
     fn checksum(&self) -> u64 {
@@ -117,6 +83,50 @@ impl Frame {
         self.body.iter().for_each(|buffer| hash.update(buffer));
         hash.digest()
     }
+}
+
+/// A message of Flight data as gRPC carries it, in order: the length, the small fields (`metadata` in pieces), and the body in the memory
+/// where it is; small buffers are gathered into one chunk. In all it must be shorter than 4 GiB.
+fn flight_chunks(header: &[u8], metadata: &[&[u8]], body: &[Buffer]) -> Vec<Bytes> {
+    let metadata_bytes = metadata.iter().map(|piece| piece.len()).sum();
+    let body_bytes = body.iter().map(Buffer::len).sum();
+    let field = |tag: u32, bytes: usize| key_len(tag) + encoded_len_varint(bytes as u64);
+    let with_value = |tag: u32, bytes: usize| if bytes > 0 { field(tag, bytes) + bytes } else { 0 };
+    let length = with_value(HEADER_TAG, header.len())
+        + with_value(METADATA_TAG, metadata_bytes)
+        + with_value(BODY_TAG, body_bytes);
+    let length_coded = u32::try_from(length).expect("messages are bounded by FRAME_BYTES_MAX");
+    let large_bytes = body.iter().map(Buffer::len).filter(|bytes| *bytes >= CHUNK_BYTES_MIN).sum::<usize>();
+
+    let mut small = BytesMut::with_capacity(PREFIX_BYTES + length - large_bytes);
+    small.put_u8(0);
+    small.put_u32(length_coded);
+    let key = |tag: u32, bytes: usize, out: &mut BytesMut| {
+        if bytes > 0 {
+            encode_key(tag, WireType::LengthDelimited, out);
+            encode_varint(bytes as u64, out);
+        }
+    };
+    key(HEADER_TAG, header.len(), &mut small);
+    small.put_slice(header);
+    key(METADATA_TAG, metadata_bytes, &mut small);
+    metadata.iter().for_each(|piece| small.put_slice(piece));
+    key(BODY_TAG, body_bytes, &mut small);
+    let mut chunks = vec![];
+    for buffer in body {
+        if buffer.len() < CHUNK_BYTES_MIN {
+            small.put_slice(buffer);
+            continue;
+        }
+        if !small.is_empty() {
+            chunks.push(small.split().freeze());
+        }
+        chunks.push(Bytes::from_owner(Shared(buffer.clone())));
+    }
+    if !small.is_empty() {
+        chunks.push(small.freeze());
+    }
+    chunks
 }
 
 /// A buffer as the owner of [`Bytes`].

@@ -29,6 +29,7 @@ pub(super) struct Client {
     pub is_anonymous: bool,
     /// It logged in over TLS, and its token is not to be shown without.
     is_encrypted: bool,
+    user: String,
     role: RoleId,
     /// Of the password that it showed last, for clients that show it with every call.
     shown: Mutex<Option<hmac::Tag>>,
@@ -138,6 +139,23 @@ impl Clients {
         self.master.auth.log_in(user, DATABASE, address.peer(), password).await
     }
 
+    /// Whose a stream is that a client asks for: its own, or another's of the same user, if both have logged in. What began over TLS is read over
+    /// TLS.
+    pub(super) fn of_stream(&self, reader: &Arc<Client>, handle: Uuid) -> Option<Arc<Client>> {
+        if reader.statements.has_stream(handle) {
+            return Some(Arc::clone(reader));
+        }
+        let may_read = |client: &&Arc<Client>| {
+            !client.is_anonymous
+                && (&client.user, client.role) == (&reader.user, reader.role)
+                && (reader.is_encrypted || !client.is_encrypted)
+                && client.statements.has_stream(handle)
+        };
+        let owner = self.clients.lock().all().find(may_read).filter(|_| !reader.is_anonymous).cloned()?;
+        // It has no place any more to run anything in.
+        owner.ended().is_none().then_some(owner)
+    }
+
     /// Ends the session of a call; false if there is none.
     pub(super) fn log_out(&self, authorization: Option<&str>, address: ClientAddress) -> bool {
         let key = match authorization.map(Credentials::parse) {
@@ -186,11 +204,13 @@ impl Clients {
                 enter()?
             }
         };
+        session.take_plain_text();
         let client = Client {
             session: session.into(),
             statements: Arc::default(),
             is_anonymous: matches!(key, Key::Connection(..)),
             is_encrypted: address.is_encrypted,
+            user: user.to_owned(),
             role,
             shown: Mutex::default(),
             used: Mutex::new(Instant::now()),

@@ -5,6 +5,7 @@ use crate::sql::sql_type_name;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use damson_interconnect::plain;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -75,7 +76,12 @@ pub(super) fn client_batch(batch: &RecordBatch, schema: &SchemaRef) -> SqlResult
         if column.data_type() == field.data_type() {
             Ok(Arc::clone(column))
         } else if client_type(column.data_type()) == *field.data_type() {
-            cast(column, field.data_type()).map_err(internal)
+            let column = plain(column).map_err(internal)?;
+            // Numerics, encodings, and what is nested.
+            if column.data_type() == field.data_type() {
+                return Ok(column);
+            }
+            cast(&column, field.data_type()).map_err(internal)
         } else {
             Err(changed())
         }

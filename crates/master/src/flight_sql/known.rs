@@ -86,6 +86,11 @@ impl<C: Lives> Known<C> {
         Arc::clone(&there.client)
     }
 
+    /// Those that have ended too, and have not called since.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<C>> {
+        self.by_key.values().map(|entered| &entered.client)
+    }
+
     /// It says itself that it goes.
     pub(super) fn remove(&mut self, key: &Key) -> Option<Arc<C>> {
         self.untold.remove(key);

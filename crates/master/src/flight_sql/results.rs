@@ -4,6 +4,7 @@ use super::clients::Client;
 use super::columns::{client_batch, client_schema};
 use super::limits::{MESSAGE_BYTES, MESSAGES_AHEAD};
 use super::protocol::CommandReport;
+use super::result_body::small_message;
 use super::retrieval::Retrieval;
 use super::statements::{RunGuard, Statement};
 use super::status::status;
@@ -13,9 +14,11 @@ use crate::shared::Shared;
 use crate::sql::Ingest;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use arrow_flight::FlightData;
+use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::error::FlightError;
+use arrow_flight::{FlightData, SchemaAsIpc};
+use bytes::Bytes;
+use damson_interconnect::ClientEncoder;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
@@ -29,8 +32,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tracing::{Instrument, info_span};
 
+/// One message of a result as gRPC carries it, in chunks: the rows' own memory.
+pub(super) type Chunks = Vec<Bytes>;
+
 /// Messages of one result. Dropping it ends the statement.
-pub(super) type Messages = BoxStream<'static, Result<FlightData, Status>>;
+pub(super) type Messages = BoxStream<'static, Result<Chunks, Status>>;
 
 /// Runs planning or a command off the threads that serve sockets. Dropping the future aborts it.
 pub(super) async fn on_cpu<T: Send + 'static>(cpu: &Handle, work: BoxFuture<'static, SqlResult<T>>) -> SqlResult<T> {
@@ -84,13 +90,14 @@ pub(super) fn run_stream(session_id: u64, retrieval: Arc<Retrieval>, cpu: &Handl
 }
 
 async fn send_all(
-    messages: impl Stream<Item = Result<FlightData, Status>> + Send,
-    sender: mpsc::Sender<Result<FlightData, Status>>,
+    messages: impl Stream<Item = Result<Chunks, Status>> + Send,
+    sender: mpsc::Sender<Result<Chunks, Status>>,
 ) {
     futures::pin_mut!(messages);
     while let Some(message) = messages.next().await {
+        let is_last = message.is_err();
         // Nobody listens any more: the query is dropped with its stream.
-        if sender.send(message).await.is_err() {
+        if sender.send(message).await.is_err() || is_last {
             return;
         }
     }
@@ -147,18 +154,18 @@ pub(super) async fn ingest_rows(
 /// A command's answer: no columns, no rows, and the report for those who know of it.
 fn report_message(report: &CommandReport) -> SqlResult<Messages> {
     let report = serde_json::to_vec(report).map_err(internal)?;
-    let encoder = encoder().with_schema(Arc::new(Schema::empty())).with_metadata(report.into());
-    Ok(encoder.build(stream::empty()).map_err(Status::from).boxed())
+    let message = schema_message(&Schema::empty()).with_app_metadata(report);
+    Ok(stream::iter([Ok(small_message(&message))]).boxed())
 }
 
-/// One batch that is there already.
-pub(super) fn batch_messages(batch: RecordBatch) -> Messages {
-    let schema = batch.schema();
-    encoder().with_schema(schema).build(stream::once(async { Ok(batch) })).map_err(Status::from).boxed()
+/// One batch that is there already: a listing, of types that results do not have.
+pub(super) fn batch_messages(batch: RecordBatch) -> BoxStream<'static, Result<FlightData, Status>> {
+    let encoder = FlightDataEncoderBuilder::new().with_max_flight_data_size(MESSAGE_BYTES).with_schema(batch.schema());
+    encoder.build(stream::once(async { Ok(batch) })).map_err(Status::from).boxed()
 }
 
-fn encoder() -> FlightDataEncoderBuilder {
-    FlightDataEncoderBuilder::new().with_max_flight_data_size(MESSAGE_BYTES)
+fn schema_message(schema: &Schema) -> FlightData {
+    SchemaAsIpc::new(schema, &IpcWriteOptions::default()).into()
 }
 
 fn query(
@@ -166,7 +173,7 @@ fn query(
     statement: Arc<Statement>,
     parameters: Vec<ScalarValue>,
     cancel: CancellationToken,
-) -> impl Stream<Item = Result<FlightData, Status>> + Send {
+) -> impl Stream<Item = Result<Chunks, Status>> + Send {
     let promised = promised_schema(&statement);
     let execute = async move {
         match session.execute_until(&statement.text, parameters, cancel).await? {
@@ -197,18 +204,23 @@ fn into_batches(rows: SendableRecordBatchStream) -> Batches {
 
 /// The schema at once; then the rows, once they are known to come.
 fn encode(rows: impl Stream<Item = SqlResult<Batches>> + Send + 'static, schema: SchemaRef) -> Messages {
-    let promised = Arc::clone(&schema);
-    let batches = rows.try_flatten().map(move |batch| {
-        let sent = batch.and_then(|batch| client_batch(&batch, &promised));
-        sent.map_err(|e| FlightError::from(status(&e)))
+    let begin = stream::iter([Ok(small_message(&schema_message(&schema)))]);
+    let mut encoder = None;
+    let messages = rows.try_flatten().map(move |batch| -> SqlResult<Vec<Chunks>> {
+        let encoder = match &mut encoder {
+            Some(encoder) => encoder,
+            none => none.insert(ClientEncoder::new(&schema, MESSAGE_BYTES).map_err(internal)?),
+        };
+        encoder.encode(&client_batch(&batch?, &schema)?).map_err(internal)
     });
-    encoder().with_schema(schema).build(batches).map_err(Status::from).boxed()
+    let messages = messages.map_ok(|messages| stream::iter(messages).map(Ok)).try_flatten();
+    begin.chain(messages.map_err(|e| status(&e))).boxed()
 }
 
 /// The messages of a task until it ends, or `until`. A task that died is an error, never a short
 /// result.
 fn until_cancelled(
-    receiver: mpsc::Receiver<Result<FlightData, Status>>,
+    receiver: mpsc::Receiver<Result<Chunks, Status>>,
     work: AbortOnDropHandle<()>,
     guard: RunGuard,
     until: CancellationToken,
@@ -240,9 +252,16 @@ mod tests {
     use arrow::array::Int32Array;
     use arrow::datatypes::Field;
     use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
+    use arrow_flight::error::FlightError;
+    use prost::Message;
     use uuid::Uuid;
 
+    fn received(chunks: &Chunks) -> FlightData {
+        FlightData::decode(&chunks.concat()[5..]).unwrap()
+    }
+
     async fn decode(messages: Messages) -> Vec<Result<DecodedPayload, FlightError>> {
+        let messages = messages.map_ok(|chunks| received(&chunks));
         let decoder = FlightDataDecoder::new(messages.map_err(FlightError::from));
         decoder.map_ok(|data| data.payload).collect().await
     }
@@ -269,7 +288,7 @@ mod tests {
     async fn the_schema_does_not_wait_for_the_query() {
         let never = stream::once(futures::future::pending::<SqlResult<Batches>>());
         let mut messages = encode(never, client_schema(&numbers().schema()));
-        let first = messages.next().await.unwrap().unwrap();
+        let first = received(&messages.next().await.unwrap().unwrap());
         assert!(!first.data_header.is_empty());
     }
 
@@ -278,7 +297,7 @@ mod tests {
         let report = CommandReport { tag: "INSERT 0 3".into(), rows: 3, notices: vec!["n".into()] };
         let messages: Vec<_> = report_message(&report).unwrap().collect().await;
         assert_eq!(messages.len(), 1);
-        let message = messages[0].as_ref().unwrap();
+        let message = received(messages[0].as_ref().unwrap());
         assert_eq!(serde_json::from_slice::<CommandReport>(&message.app_metadata).unwrap(), report);
         let decoded = decode(report_message(&report).unwrap()).await;
         assert!(matches!(&decoded[..], [Ok(DecodedPayload::Schema(schema))] if schema.fields().is_empty()));
@@ -296,7 +315,7 @@ mod tests {
         let until = guard.cancel.clone();
         let (sender, receiver) = mpsc::channel(1);
         let work = tokio::spawn(async move {
-            let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
+            let _sender: mpsc::Sender<Result<Chunks, Status>> = sender;
             futures::future::pending::<()>().await;
         });
         let messages = until_cancelled(receiver, AbortOnDropHandle::new(work), guard, until);
@@ -313,7 +332,7 @@ mod tests {
         let until = guard.cancel.clone();
         let (sender, receiver) = mpsc::channel(1);
         let work = tokio::spawn(async move {
-            let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
+            let _sender: mpsc::Sender<Result<Chunks, Status>> = sender;
             panic!("of this test");
         });
         let messages: Vec<_> = until_cancelled(receiver, AbortOnDropHandle::new(work), guard, until).collect().await;
@@ -328,7 +347,7 @@ mod tests {
         let until = guard.cancel.clone();
         let (sender, receiver) = mpsc::channel(1);
         let work = tokio::spawn(async move {
-            let _sender: mpsc::Sender<Result<FlightData, Status>> = sender;
+            let _sender: mpsc::Sender<Result<Chunks, Status>> = sender;
             futures::future::pending::<()>().await;
         });
         work.abort();

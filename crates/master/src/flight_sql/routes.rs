@@ -3,7 +3,9 @@
 use super::codec::Guarded;
 use super::front::Front;
 use super::limits::REQUEST_BYTES_MAX;
-use arrow_flight::flight_service_server::FlightService;
+use super::result_body::ResultBody;
+use super::status::violation;
+use arrow_flight::Ticket;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use prost::Message;
@@ -11,9 +13,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
+use tonic::codegen::Service;
+use tonic::codegen::http::{self, HeaderValue, header};
+use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// What tonic serves.
 #[derive(Clone)]
@@ -68,9 +72,7 @@ async fn answer(front: Arc<Front>, mut request: http::Request<Body>) -> http::Re
             grpc().unary(Call(front, |f, r| Box::pin(async move { f.poll_flight_info(r).await })), request).await
         }
         "GetSchema" => grpc().unary(Call(front, |f, r| Box::pin(async move { f.get_schema(r).await })), request).await,
-        "DoGet" => {
-            grpc().server_streaming(Call(front, |f, r| Box::pin(async move { f.do_get(r).await })), request).await
-        }
+        "DoGet" => result(front, request).await,
         "DoPut" => grpc().streaming(Call(front, |f, r| Box::pin(async move { f.do_put(r).await })), request).await,
         "DoExchange" => {
             grpc().streaming(Call(front, |f, r| Box::pin(async move { f.do_exchange(r).await })), request).await
@@ -83,6 +85,30 @@ async fn answer(front: Arc<Front>, mut request: http::Request<Body>) -> http::Re
         }
         other => Status::unimplemented(format!("Flight has no call {other:?}")).into_http(),
     }
+}
+
+/// What tonic does for a stream of answers, with a body that tonic's encoder has not copied.
+async fn result(front: Arc<Front>, request: http::Request<Body>) -> http::Response<Body> {
+    let answer = match one_message(request).await {
+        Ok(request) => front.do_get(request).boxed().await,
+        Err(refused) => Err(refused),
+    };
+    match answer {
+        Ok(messages) => {
+            let mut response = http::Response::new(Body::new(ResultBody::new(messages)));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            response
+        }
+        Err(status) => status.into_http(),
+    }
+}
+
+async fn one_message(request: http::Request<Body>) -> Result<Request<Ticket>, Status> {
+    let (head, body) = request.into_parts();
+    let decoder = Guarded::<Ticket, Ticket>::default();
+    let mut messages = Streaming::new_request(decoder, body, None, Some(REQUEST_BYTES_MAX));
+    let ticket = messages.message().await?.ok_or_else(|| violation("the request has no message"))?;
+    Ok(Request::from_parts(MetadataMap::from_headers(head.headers), head.extensions, ticket))
 }
 
 fn grpc<E: Message + 'static, D: Message + Default + 'static>() -> Grpc<Guarded<E, D>> {

@@ -11,6 +11,7 @@ use super::listing::{Listing, table_types};
 use super::parameters;
 use super::peer::connection_of;
 use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
+use super::result_body::small_message;
 use super::results::{Messages, batch_messages, command, ingest_rows, on_cpu, promised_schema, run, run_stream};
 use super::retrieval::Retrieval;
 use super::session_options;
@@ -32,7 +33,7 @@ use arrow_flight::sql::{
     ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
     ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
     ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
-    ActionEndSavepointRequest, ActionEndTransactionRequest, CommandGetCatalogs, CommandGetCrossReference,
+    ActionEndSavepointRequest, ActionEndTransactionRequest, Any, Command, CommandGetCatalogs, CommandGetCrossReference,
     CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo,
     CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery,
     CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate,
@@ -44,7 +45,7 @@ use arrow_flight::{
 };
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use prost::Message;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -159,10 +160,46 @@ impl SqlService {
         Ok(handles.map_err(|e| status(&e))?.into_iter().map(ticket).collect())
     }
 
-    async fn rows(&self, client: &Client, handle: Uuid, statement: Arc<Statement>) -> Get {
+    /// A DoGet's answer: a statement's rows in the memory where they are, a listing as arrow-flight encodes it.
+    pub(super) async fn result(&self, request: Request<Ticket>) -> Result<Messages, Status> {
+        let command = Any::decode(&*request.get_ref().ticket).ok().and_then(|any| Command::try_from(any).ok());
+        match command {
+            Some(Command::TicketStatementQuery(ticket)) => self.statement_rows(&ticket, &request).await,
+            Some(Command::CommandPreparedStatementQuery(query)) => {
+                let client = self.client(&request)?;
+                let (handle, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
+                self.rows(&client, handle, statement).await
+            }
+            // It says too what is wrong with a ticket that is none.
+            _ => {
+                let listing = FlightService::do_get(self, request).await?.into_inner();
+                Ok(listing.map_ok(|message| small_message(&message)).boxed())
+            }
+        }
+    }
+
+    async fn statement_rows(
+        &self,
+        ticket: &TicketStatementQuery,
+        request: &Request<Ticket>,
+    ) -> Result<Messages, Status> {
+        let client = self.client(request)?;
+        let handle = parse_handle(&ticket.statement_handle)?;
+        if let Some(owner) = self.clients.of_stream(&client, handle)
+            && let Some((statement, retrieval)) = owner.statements.fetch_stream(handle, Instant::now())
+        {
+            transactions::check(&owner, statement.transaction.as_ref(), &statement.text).await?;
+            let guard = owner.statements.run(handle, retrieval.cancel.clone());
+            return Ok(run_stream(owner.session.id.0, retrieval, &self.cpu, guard));
+        }
+        let statement = client.statements.fetch(handle, Life::Once, Instant::now()).map_err(|e| status(&e))?;
+        self.rows(&client, handle, statement).await
+    }
+
+    async fn rows(&self, client: &Client, handle: Uuid, statement: Arc<Statement>) -> Result<Messages, Status> {
         transactions::check(client, statement.transaction.as_ref(), &statement.text).await?;
         let guard = client.statements.run(handle, self.shutdown.child_token());
-        Ok(Response::new(run(client, statement, &self.cpu, guard).await?))
+        run(client, statement, &self.cpu, guard).await
     }
 
     /// Runs a command; cancelled with the session, or by dropping the call.
@@ -221,7 +258,7 @@ fn listing_info(request: Request<FlightDescriptor>, command: &impl ProstMessageE
 }
 
 fn listing_rows(batch: Result<RecordBatch, Status>) -> Get {
-    batch.map(|batch| Response::new(batch_messages(batch) as Messages))
+    batch.map(|batch| Response::new(batch_messages(batch)))
 }
 
 fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
@@ -342,24 +379,6 @@ impl FlightSqlService for SqlService {
         request: Request<FlightDescriptor>,
     ) -> Info {
         listing_info(request, &query, self.type_info.schema())
-    }
-
-    async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Get {
-        let client = self.client(&request)?;
-        let handle = parse_handle(&ticket.statement_handle)?;
-        if let Some((statement, retrieval)) = client.statements.fetch_stream(handle, Instant::now()) {
-            transactions::check(&client, statement.transaction.as_ref(), &statement.text).await?;
-            let guard = client.statements.run(handle, retrieval.cancel.clone());
-            return Ok(Response::new(run_stream(client.session.id.0, retrieval, &self.cpu, guard)));
-        }
-        let statement = client.statements.fetch(handle, Life::Once, Instant::now()).map_err(|e| status(&e))?;
-        self.rows(&client, handle, statement).await
-    }
-
-    async fn do_get_prepared_statement(&self, query: CommandPreparedStatementQuery, request: Request<Ticket>) -> Get {
-        let client = self.client(&request)?;
-        let (handle, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
-        self.rows(&client, handle, statement).await
     }
 
     async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Get {

@@ -106,6 +106,11 @@ impl Statements {
         Ok(handles)
     }
 
+    /// Whether a handle is a stream's that nobody has fetched.
+    pub(super) fn has_stream(&self, handle: Uuid) -> bool {
+        self.waiting.lock().get(&handle).is_some_and(|entry| entry.retrieval.is_some())
+    }
+
     /// What a handle is a stream of, once; None if it is a statement's, or nobody's.
     pub(super) fn fetch_stream(&self, handle: Uuid, now: Instant) -> Option<(Arc<Statement>, Arc<Retrieval>)> {
         let mut waiting = self.waiting.lock();

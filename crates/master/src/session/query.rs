@@ -8,11 +8,12 @@ use super::signal_backend::SignalBackend;
 use super::sleep::Sleep;
 use super::truncate_error_log::TruncateErrorLog;
 use super::{Outcome, Session};
+use crate::admission::Admitted;
 use crate::catalog::{CatalogState, FileKey};
 use crate::dispatch::{Dispatch, Running};
 use crate::engine::{replace_scalar_subqueries, take_next_values};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
-use crate::planner::{self, Output, PlanContext, SliceTable, plan};
+use crate::planner::{self, Output, PlanContext, SliceTable, plain_text, plan};
 use crate::sql::check_targets;
 use damson_cluster::CopyUnit;
 use damson_functions::datetime_text;
@@ -31,6 +32,7 @@ use futures::{FutureExt, StreamExt};
 use sqlparser::ast;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 
 const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
@@ -50,9 +52,7 @@ impl Session {
         if let Some(bound) = until(&cancel, self.look_up(query, text, &parameters, &state).boxed()).await? {
             let admitted = self.admit(&state, &cancel).await?;
             let table = self.plan_optimized(&bound).boxed().await?;
-            let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
-            let (schema, stream) = with_plain_names(admitted.over(running.stream));
-            return Ok(Outcome::Rows { schema, stream });
+            return self.rows(&bound, table, admitted, cancel).await;
         }
         // Looking at files that a query names can take long.
         let bound = until(&cancel, self.bind(state, query, text)).await?;
@@ -61,7 +61,20 @@ impl Session {
         let admitted = self.admit_query(&bound, &cancel).await?;
         let bound = self.run_init_plans(bound, &cancel).await?;
         let table = self.plan(&bound, Output::Rows).await?;
-        let running = self.dispatch(&bound, &table, HashMap::new(), false, cancel).await?;
+        self.rows(&bound, table, admitted, cancel).await
+    }
+
+    /// Of a query that was planned.
+    async fn rows(
+        &self,
+        bound: &Bound,
+        table: SliceTable,
+        admitted: Admitted,
+        cancel: CancellationToken,
+    ) -> SqlResult<Outcome> {
+        let is_plain = self.takes_plain_text.load(Ordering::Relaxed);
+        let table = if is_plain { plain_text(table).map_err(of_datafusion)? } else { table };
+        let running = self.dispatch(bound, &table, HashMap::new(), false, cancel).await?;
         let (schema, stream) = with_plain_names(admitted.over(running.stream));
         Ok(Outcome::Rows { schema, stream })
     }
