@@ -1,6 +1,5 @@
 //! Connections of clients, with and without TLS.
 
-use super::corked::Corked;
 use super::limits::{ACCEPT_AGAIN, TLS_HANDSHAKE};
 use super::peer::{ClientAddress, Connection};
 use crate::client_tls::{ClientTls, Protocol, TLS_RECORD};
@@ -32,7 +31,7 @@ pub(super) struct ClientSocket {
 }
 
 enum Stream {
-    Plain(Corked),
+    Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -83,7 +82,7 @@ impl Incoming {
                     }
                     let over = over(self.openings.enter(), Instant::now() + self.opening_max).boxed();
                     let Some(tls) = &self.tls else {
-                        return ClientSocket::new(Stream::Plain(Corked::new(stream)), address, over);
+                        return ClientSocket::new(Stream::Plain(stream), address, over);
                     };
                     let tls = Arc::clone(tls);
                     self.opening.spawn(async move { opened(stream, address, &tls, over).await });
@@ -141,7 +140,7 @@ async fn begin(stream: TcpStream, tls: &ClientTls) -> io::Result<Stream> {
             let (stream, _end_point) = tls.accept(Protocol::FlightSql, stream).await?;
             Ok(Stream::Tls(Box::new(stream)))
         }
-        _ => Ok(Stream::Plain(Corked::new(stream))),
+        _ => Ok(Stream::Plain(stream)),
     }
 }
 

@@ -43,9 +43,6 @@ pub(super) const MESSAGES_AHEAD: usize = 2;
 pub(super) const MESSAGE_BYTES: usize = 1 << 20;
 const _: () = assert!(MESSAGE_BYTES * 2 <= 4 << 20);
 
-/// A frame of so many bytes is a result's, and another is likely to follow: half of what clients take in one.
-pub(super) const CORK_BYTES: usize = 8 << 10;
-
 /// An error travels in HTTP/2 headers, which C++ clients bound by 8 KiB in all: percent-encoded message, then base64 of
 /// message, detail and hint.
 pub(super) const STATUS_MESSAGE_BYTES_MAX: usize = 2_400;

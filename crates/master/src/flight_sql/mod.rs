@@ -6,7 +6,6 @@ mod bulk;
 mod clients;
 mod codec;
 mod columns;
-mod corked;
 mod front;
 mod incoming;
 mod ingest;
