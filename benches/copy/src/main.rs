@@ -84,6 +84,9 @@ fn run(options: &Options) -> Result<(), Failure> {
             eprintln!("making {}, {files} files", form.title());
             fs::create_dir(&files_dir)?;
             duckdb.make(&rows, form, files, &files_dir)?;
+            if form == Form::S3 {
+                name_versions(&server, &files_dir)?;
+            }
             let mut measured = Measured::new(form, files, bytes(&files_dir)?);
             for _ in 0..options.rounds {
                 measured.add_ours(ours(&mut cluster, &place, count)?);
@@ -111,6 +114,14 @@ fn generate_rows(sf: f64, directory: &Path, duckdb: &DuckDb, database: &Path) ->
     let count = duckdb.keep(&format!("{}/lineitem/*.parquet", generated.display()), database)?;
     fs::remove_dir_all(&generated)?;
     Ok(count)
+}
+
+fn name_versions(server: &S3Server, directory: &Path) -> Result<(), Failure> {
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        server.name_version(&format!("lineitem/{}", name.to_str().ok_or("a file's name is no text")?));
+    }
+    Ok(())
 }
 
 fn bytes(directory: &Path) -> Result<u64, Failure> {

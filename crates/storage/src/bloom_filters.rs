@@ -8,9 +8,10 @@ use datafusion::parquet::bloom_filter::Sbbf;
 use datafusion::parquet::file::metadata::ColumnChunkMetaData;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Filters by file and where in it they begin. As with columns, those of a file that was removed, or whose footer was forgotten, are not found
+/// Filters by file and where in it they begin. As with columns, those of a file whose footer was forgotten are not found
 /// any more and age out.
 ///
 /// # Memory
@@ -36,6 +37,10 @@ impl Weighter<(FileId, u64), Arc<Sbbf>> for ByBytes {
 impl BloomFilters {
     pub(crate) fn new(capacity_bytes: u64) -> Self {
         BloomFilters { loaded: Cache::with_weighter(EXPECTED, capacity_bytes, ByBytes) }
+    }
+
+    pub(crate) fn forget(&self, gone: &HashSet<FileId>) {
+        self.loaded.retain(|(file, _), _| !gone.contains(file));
     }
 
     /// The filter of a column of a row group; None if the file has none. Those who ask for one at the same time read it once.

@@ -13,11 +13,12 @@ use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::DataType;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A file as the cache knows it. Given when a footer is loaded and never given again in this process: what was cached of
-/// a file that was removed, or whose footer was forgotten, is not found any more and ages out.
+/// a file whose footer was forgotten is not found any more and ages out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FileId(u64);
 
@@ -157,6 +158,18 @@ impl ColumnCache {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
         }
+    }
+
+    /// Frees what files took that are gone. What a scan that still reads one of them puts here later ages out.
+    pub(crate) fn forget(&self, gone: &HashSet<FileId>) {
+        if gone.is_empty() {
+            return;
+        }
+        if let Some(columns) = &self.columns {
+            columns.retain(|key, _| !gone.contains(&key.file));
+        }
+        self.pages.forget(gone);
+        self.filters.forget(gone);
     }
 
     /// The hashes of the keys of files.
@@ -310,6 +323,21 @@ mod tests {
             assert!(cache.stats().bytes <= cache.stats().capacity);
         }
         assert!(cache.stats().bytes > cache.stats().capacity / 2, "{:?}", cache.stats());
+    }
+
+    #[test]
+    fn files_that_are_gone_leave_nothing() {
+        let cache = Arc::new(ColumnCache::divided(1 << 20, 0, 0, 0));
+        let (gone, other) = (FileId::new(), FileId::new());
+        for column in 0..3 {
+            insert(&cache, key(gone, column), 0);
+            insert(&cache, key(other, column), 0);
+        }
+        let before = cache.stats().bytes;
+        cache.forget(&HashSet::from([gone]));
+        assert_eq!(cache.stats().bytes, before / 2);
+        assert!(get(&cache, &key(gone, 1), &DataType::Int64).is_none());
+        assert!(get(&cache, &key(other, 1), &DataType::Int64).is_some());
     }
 
     #[test]

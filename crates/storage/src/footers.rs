@@ -154,8 +154,10 @@ impl Footers {
         self.loaded.slots.lock().get(&file.path)?.footer.get().cloned()
     }
 
-    pub(crate) fn forget(&self, path: &str) {
-        self.loaded.slots.lock().remove(path);
+    /// The file is gone; what the caches knew it by, if its footer is here.
+    pub(crate) fn forget(&self, path: &str) -> Option<FileId> {
+        let slot = self.loaded.slots.lock().remove(path)?;
+        slot.footer.get().map(|footer| footer.id)
     }
 
     fn slot(&self, path: &str) -> Arc<Slot> {

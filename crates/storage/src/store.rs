@@ -343,11 +343,11 @@ impl TableStore {
     }
 
     /// Deletes files: dropped tables, a failed statement's orphans. Missing ones are fine. Tries all before it reports the
-    /// first failure, but of a bucket that does not answer no more than are under way. What the cache has of them is never found again, and ages out.
+    /// first failure, but of a bucket that does not answer no more than are under way. Their columns leave the cache; of what the range cache has of them, memory ages out.
     pub async fn remove(&self, paths: &[String]) -> Result<(), StorageError> {
-        let TableFiles { place, footers, deletes, .. } = &*self.inner.files;
+        let TableFiles { place, footers, deletes, cache, .. } = &*self.inner.files;
+        cache.forget(&paths.iter().filter_map(|path| footers.forget(path)).collect());
         for path in paths {
-            footers.forget(path);
             deletes.forget(path);
             if let Place::Bucket(bucket) = place {
                 self.inner.places.ranges.forget(ObjectName::new(&bucket.name_of(path)));

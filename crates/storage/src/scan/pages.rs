@@ -67,6 +67,10 @@ impl PageIndexes {
         PageIndexes { loaded: Cache::with_weighter(1 << 8, capacity_bytes, ByBytes) }
     }
 
+    pub(crate) fn forget(&self, gone: &HashSet<FileId>) {
+        self.loaded.retain(|file, _| !gone.contains(file));
+    }
+
     /// # Errors
     /// [`StorageError::Corrupt`], [`StorageError::Io`].
     async fn get(
