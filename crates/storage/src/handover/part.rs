@@ -35,7 +35,7 @@ impl Assembly {
         let mut moved = Moved { end: MAGIC.len() as u64, ranges: vec![] };
         let moved_groups = row_groups.iter().enumerate().map(|(ordinal, &index)| {
             let row_group = moved.row_group(old.row_group(index))?;
-            Ok(row_group.into_builder().set_ordinal(ordinal as i16).build()?)
+            row_group.into_builder().set_ordinal(ordinal as i16).build()
         });
         let new = moved_groups.collect::<Result<Vec<RowGroupMetaData>>>()?;
         let file = old.file_metadata();

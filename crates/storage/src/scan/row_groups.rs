@@ -49,7 +49,10 @@ pub(crate) struct Counts {
 
 /// Which row groups of a file are read at all, whatever filters say.
 #[derive(Clone)]
-pub(crate) struct RowGroupChoice(pub Arc<dyn Fn(&Footer, usize) -> bool + Send + Sync>);
+pub(crate) struct RowGroupChoice(pub Arc<IsChosen>);
+
+/// Of a file and the number of one of its row groups.
+type IsChosen = dyn Fn(&Footer, usize) -> bool + Send + Sync;
 
 impl fmt::Debug for RowGroupChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
