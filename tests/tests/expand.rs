@@ -199,7 +199,7 @@ async fn row_groups_that_leave_are_copied() {
         assert_eq!(session.lines(&all("large")).await, [whole.as_str()], "{from} to {to}: after");
         let past = all(&format!("large AS OF SNAPSHOT {snapshot}"));
         assert_eq!(session.lines(&past).await, [whole.as_str()], "{from} to {to}: as of before");
-        let mut counts = vec![0_usize; 7];
+        let mut counts = [0_usize; 7];
         after.iter().for_each(|&segment| counts[segment] += 1);
         let counts = counts.iter().enumerate().filter(|(_, count)| **count > 0);
         let by_segment: Vec<String> = counts.map(|(segment, count)| format!("{segment} | {count}")).collect();

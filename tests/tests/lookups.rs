@@ -3,6 +3,7 @@
 
 use damson_master::{Outcome, Session};
 use damson_tests::{Answer, TestCluster};
+use datafusion::error::DataFusionError;
 use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use std::sync::Arc;
@@ -17,11 +18,11 @@ fn text(value: &str) -> ScalarValue {
     ScalarValue::Utf8(Some(value.into()))
 }
 
-/// The rows as lines, or the SQLSTATE.
+/// The rows as lines, or the SQLSTATE, or what a row did.
 async fn run(session: &Arc<Session>, sql: &str, parameters: &[ScalarValue]) -> Result<Vec<String>, String> {
     match session.execute(sql, parameters.to_vec()).await {
         Ok(Outcome::Rows { schema, stream }) => {
-            let batches: Vec<_> = stream.try_collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let batches: Vec<_> = stream.try_collect().await.map_err(|error: DataFusionError| error.to_string())?;
             Ok(Answer::from_batches(&schema, &batches).lines().iter().map(|line| line.replace(" | ", "|")).collect())
         }
         Ok(Outcome::Command { .. }) => Ok(vec![]),
@@ -292,5 +293,55 @@ async fn nothing_is_frozen() {
         assert_eq!(warm(&session, sql, &key).await, ["7"], "{sql}");
     }
     assert_eq!(session.lookups(), 0);
+    cluster.shutdown().await;
+}
+
+/// A view has a query, rights and an owner of its own, which change without the table below it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lookup_of_a_view_is_bound_each_time() {
+    let (cluster, session) = cluster().await;
+    let owner = cluster.cluster().master().session("tester");
+    script(&owner, "CREATE ROLE reader; CREATE TABLE u (k bigint, name text) DISTRIBUTED BY (k)").await;
+    script(&owner, "INSERT INTO u VALUES (7, 'of u'); CREATE VIEW v AS SELECT k, name FROM t").await;
+    script(&owner, "CREATE VIEW mine AS SELECT k FROM t WHERE current_user = 'reader'").await;
+    script(&owner, "GRANT SELECT ON v, mine, t, u TO reader").await;
+    let (by_parameter, by_number) = ("SELECT k, name FROM v WHERE k = $1", "SELECT k, name FROM v WHERE k = 7");
+    let read = async |expected: Result<Vec<String>, String>| {
+        for _ in 0..3 {
+            assert_eq!(run(&session, by_parameter, &[bigint(7)]).await, expected);
+            assert_eq!(run(&session, by_number, &[]).await, expected);
+        }
+    };
+    read(Ok(vec!["7|name 7".into()])).await;
+    script(&owner, "CREATE OR REPLACE VIEW v AS SELECT k, name FROM u").await;
+    read(Ok(vec!["7|of u".into()])).await;
+    assert_eq!(warm(&session, "SELECT k FROM mine WHERE k = 7", &[]).await, Vec::<String>::new());
+    script(&session, "SET ROLE reader").await;
+    assert_eq!(warm(&session, "SELECT k FROM mine WHERE k = 7", &[]).await, ["7"]);
+    read(Ok(vec!["7|of u".into()])).await;
+    script(&owner, "REVOKE SELECT ON v FROM reader").await;
+    read(Err("42501".into())).await;
+    script(&owner, "DROP VIEW v").await;
+    read(Err("42P01".into())).await;
+    assert_eq!(session.lookups(), 0);
+    cluster.shutdown().await;
+}
+
+/// A number is more than a parameter in its place: it has a type.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_no_parameters() {
+    let (cluster, session) = cluster().await;
+    script(&session, "CREATE TABLE ty (k int, t text, b boolean, at timestamp) DISTRIBUTED BY (k)").await;
+    script(&session, "INSERT INTO ty VALUES (1, '5', true, '2024-01-04')").await;
+    for (column, value) in [("t", "5"), ("b", "true"), ("at", "2024-01-04")] {
+        let sql = format!("SELECT k FROM ty WHERE {column} = $1");
+        assert_eq!(warm(&session, &sql, &[text(value)]).await, ["1"], "{sql}");
+        let by_number = format!("SELECT k FROM ty WHERE {column} = 1");
+        let fresh = cluster.cluster().master().session("tester");
+        let expected = run(&fresh, &by_number, &[]).await;
+        for _ in 0..3 {
+            assert_eq!(run(&session, &by_number, &[]).await, expected, "{by_number}");
+        }
+    }
     cluster.shutdown().await;
 }

@@ -373,7 +373,7 @@ async fn rows_are_copied_both_ways() {
     assert_eq!(copied(&client, by_key).await, "1\t1.01\t7\n2\t\\N\t7\n");
     let failed = copy_in(&client, "COPY n FROM STDIN", &["3\t1\t1\n4\tx\t1\n"]).await.unwrap_err();
     let error = failed.as_db_error().expect("the server's");
-    assert_eq!((error.code().code(), error.detail()), ("22P02", Some("COPY n, line 2, column k: \"x\"")));
+    assert_eq!((error.code().code(), error.detail()), ("22P02", Some("COPY n, line 2, column n: \"x\"")));
     // More than one piece.
     let many: String = (0..30_000).map(|id| format!("{}\tm\t\\N\n", id + 100)).collect();
     assert_eq!(copy_in(&client, "COPY t FROM STDIN", &[&many]).await.unwrap(), 30_000);

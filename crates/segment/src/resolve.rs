@@ -39,7 +39,7 @@ pub(crate) fn resolve(
             let files = if is_read { head.files_of(spec.table, spec.as_of) } else { &[] };
             let store = stores.at(spec.place)?;
             if let Some(leaving) = &spec.leaving {
-                return Ok(Transformed::yes(leaving_of(head, &store, spec, leaving, files)?));
+                return Ok(Transformed::yes(leaving_of(head, store, spec, leaving, files)?));
             }
             let rows = match spec.row_ids {
                 true => store.scan_with_row_ids(&spec.table_schema, &spec.projection, files),

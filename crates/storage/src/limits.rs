@@ -37,6 +37,10 @@ pub const DIVIDED_ROWS_MIN: usize = 128 << 10;
 /// Bytes of the rows that are held until they are so many: longer rows are enough before.
 pub const DIVIDED_HELD_BYTES: usize = 32 << 20;
 
+/// Bytes of a memory pool in which files are divided. A smaller one has no room for what that takes beside what it is for: in a writer, up to
+/// [`DIVIDED_HELD_BYTES`] and then [`OPEN_BUFFERS_BYTES_MAX`] more than otherwise.
+pub const DIVIDED_POOL_BYTES_MIN: usize = 1 << 30;
+
 /// Bytes that the row groups that are open at once may hold before they have rows: as much again is for rows.
 pub const OPEN_BUFFERS_BYTES_MAX: usize = ROW_GROUP_BYTES_MAX / 2;
 

@@ -142,6 +142,7 @@ fn path(column: &str) -> ColumnPath {
 /// One file's rows on their way to bytes.
 pub(super) struct FileEncoder {
     form: Arc<FileForm>,
+    may_divide: bool,
     /// The file's first rows while there is no writer.
     held: Vec<RecordBatch>,
     held_rows: usize,
@@ -159,9 +160,11 @@ enum Writer {
 }
 
 impl FileEncoder {
-    pub(super) fn new(form: &Arc<FileForm>) -> Self {
+    /// `may_divide`: there is memory for several row groups at once.
+    pub(super) fn new(form: &Arc<FileForm>, may_divide: bool) -> Self {
         FileEncoder {
             form: Arc::clone(form),
+            may_divide: may_divide && !form.owned.is_empty(),
             held: vec![],
             held_rows: 0,
             held_buckets: vec![],
@@ -176,7 +179,7 @@ impl FileEncoder {
     /// The library's.
     pub(super) fn write(&mut self, rows: &RecordBatch, hashes: &[u64]) -> Result<()> {
         let rows = stored(&self.form.schema, rows)?;
-        let is_divided = !self.form.owned.is_empty();
+        let is_divided = self.may_divide;
         match &mut self.writer {
             Some(Writer::InTurn(writer)) => return writer.write(&rows),
             Some(Writer::ByBucket(groups)) => {

@@ -7,7 +7,7 @@ use super::returned::Returned;
 use super::stats::StatsCollector;
 use crate::StorageError;
 use crate::durable::Finished;
-use crate::limits::{FILE_BYTES_MAX, FILE_ROWS_MAX};
+use crate::limits::{DIVIDED_POOL_BYTES_MIN, FILE_BYTES_MAX, FILE_ROWS_MAX};
 use crate::places::NewFile;
 use crate::scan::{TableFiles, scan};
 use crate::sink::{SinkExec, Target, Written};
@@ -18,7 +18,7 @@ use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::datatypes::{FieldRef, Int64Type, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
@@ -180,6 +180,11 @@ struct OpenFile {
     stats: Vec<StatsCollector>,
 }
 
+/// Whether a file can have several row groups at once.
+fn has_room(pool: &dyn MemoryPool) -> bool {
+    !matches!(pool.memory_limit(), MemoryLimit::Finite(bytes) if bytes < DIVIDED_POOL_BYTES_MIN)
+}
+
 impl<'a> TableWriter<'a> {
     pub(super) fn new(
         target: &'a TableWrite,
@@ -265,7 +270,7 @@ impl<'a> TableWriter<'a> {
         check_lengths(&spec.name, &spec.schema, batch)?;
         let mut open = match self.current.take() {
             Some(open) => open,
-            None => self.target.open()?,
+            None => self.target.open(has_room(&**self.context.memory_pool()))?,
         };
         {
             let compute = self.compute.clone();
@@ -393,10 +398,10 @@ impl TableWrite {
         Ok(TableWrite { content, files, form: Arc::new(form), spec })
     }
 
-    fn open(&self) -> Result<OpenFile, StorageError> {
+    fn open(&self, may_divide: bool) -> Result<OpenFile, StorageError> {
         let path = format!("base/{}/{}.parquet", self.spec.table, Uuid::now_v7());
         let file = self.files.place.begin(&path)?;
-        let encoder = FileEncoder::new(&self.form);
+        let encoder = FileEncoder::new(&self.form, may_divide);
         let stats = self.spec.schema.fields().iter().map(|field| StatsCollector::new(field.data_type())).collect();
         Ok(OpenFile { path, encoder, file, rows: 0, buckets: None, stats })
     }

@@ -7,7 +7,7 @@
 
 use crate::engine::DamsonTable;
 use crate::session::query::place_of;
-use crate::sql::walk;
+use crate::sql::{RelationName, relation_name, walk};
 use damson_cluster::TableDef;
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
@@ -21,14 +21,22 @@ use std::sync::Arc;
 /// Expressions of a lookup's filter; more are planned each time, where stacks are deep.
 const EXPRESSIONS_MAX: usize = 64;
 
-/// Whether binding a query asks for nothing but tables and their columns.
-pub(super) fn is_plain_query(query: &ast::Statement) -> bool {
-    walk(query, &mut Plain { queries: 0 }).is_continue()
+/// The one relation of a query if binding it asks for nothing but this relation and its columns.
+pub(super) fn relation_of_plain(query: &ast::Statement) -> Option<RelationName> {
+    let mut plain = Plain { queries: 0, relations: vec![] };
+    if walk(query, &mut plain).is_break() {
+        return None;
+    }
+    match &plain.relations[..] {
+        [relation] => relation_name(relation).ok(),
+        _ => None,
+    }
 }
 
 /// Breaks at everything that it does not know.
 struct Plain {
     queries: usize,
+    relations: Vec<ast::ObjectName>,
 }
 
 impl Visitor for Plain {
@@ -37,6 +45,11 @@ impl Visitor for Plain {
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
         self.queries += 1;
         go_on(self.queries == 1 && query.with.is_none())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ast::ObjectName) -> ControlFlow<()> {
+        self.relations.push(relation.clone());
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
@@ -211,7 +224,7 @@ mod tests {
     fn what_binding_would_ask_for_is_no_plain_query() {
         let is_plain = |text: &str| {
             let Statement::Query(query) = sql::parse(text).unwrap() else { panic!("{text} is a query") };
-            is_plain_query(&query)
+            relation_of_plain(&query).is_some()
         };
         for text in [
             "SELECT k, name AS n, t.* FROM s.t WHERE k = $1 AND (v <> 3 OR NOT b IS NULL) ORDER BY k LIMIT 3",

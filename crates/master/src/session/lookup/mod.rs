@@ -18,7 +18,7 @@ use crate::engine::DamsonTable;
 use crate::error::{SqlResult, of_datafusion};
 use crate::planner;
 use crate::sql::{self, Statement};
-use class::{is_lookup, is_plain_query, table_of};
+use class::{is_lookup, relation_of_plain, table_of};
 use damson_cluster::{SourceAccess, TableDef};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -68,6 +68,14 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
+    /// By which it is known: numbers mean something else than parameters in their place do.
+    fn key(&self) -> Cow<'_, str> {
+        match self.is_of_numbers {
+            true => Cow::Owned(format!("{} \0", self.text)),
+            false => Cow::Borrowed(&self.text),
+        }
+    }
+
     fn of(text: &'a str, parameters: &'a [ScalarValue]) -> Self {
         match numbers(text).filter(|_| parameters.is_empty()) {
             Some((text, numbers)) => {
@@ -92,24 +100,25 @@ impl Session {
         catalog: &Arc<CatalogState>,
     ) -> SqlResult<Option<Bound>> {
         let asked = Asked::of(text, parameters);
-        let known = self.lookups.lock().get(&asked.text);
+        let key = asked.key();
+        let known = self.lookups.lock().get(&key);
         let lookup = match known {
             Some(Known::Other) => return Ok(None),
             Some(Known::Kept(lookup)) if lookup.table(self, catalog).is_some() => lookup,
             Some(Known::Once) => match self.plan_lookup(&asked, query, catalog).await {
                 Some(lookup) => {
                     let lookup = Arc::new(lookup);
-                    self.lookups.lock().insert(&asked.text, Known::Kept(Arc::clone(&lookup)));
+                    self.lookups.lock().insert(&key, Known::Kept(Arc::clone(&lookup)));
                     lookup
                 }
                 None => {
-                    self.lookups.lock().insert(&asked.text, Known::Other);
+                    self.lookups.lock().insert(&key, Known::Other);
                     return Ok(None);
                 }
             },
             // What was kept is of another table.
             Some(Known::Kept(_)) | None => {
-                self.lookups.lock().insert(&asked.text, Known::Once);
+                self.lookups.lock().insert(&key, Known::Once);
                 return Ok(None);
             }
         };
@@ -126,7 +135,7 @@ impl Session {
     /// Columns and types of parameters of a query whose plan is kept.
     pub(super) fn described_lookup(&self, text: &str, catalog: &CatalogState) -> Option<(SchemaRef, Vec<DataType>)> {
         let asked = Asked::of(text, &[]);
-        let Some(Known::Kept(lookup)) = self.lookups.lock().get(&asked.text) else { return None };
+        let Some(Known::Kept(lookup)) = self.lookups.lock().get(&asked.key()) else { return None };
         lookup.readable(self, catalog)?;
         let types = if asked.is_of_numbers { vec![] } else { lookup.types.clone() };
         Some((Arc::clone(&lookup.schema), types))
@@ -146,11 +155,11 @@ impl Session {
             },
             false => Cow::Borrowed(query),
         };
-        if !is_plain_query(&of_parameters) || mentions_segment_id(&of_parameters) {
-            return None;
-        }
+        let relation = relation_of_plain(&of_parameters).filter(|_| !mentions_segment_id(&of_parameters))?;
+        // No view, whose query, rights and owner are others than the table's below it.
+        let named = catalog.table(relation.schema_or(&self.search_schema()), &relation.name)?;
         let bound = self.bind(Arc::clone(catalog), &of_parameters, &asked.text).await.ok()?;
-        Lookup::of(&bound, asked.is_of_numbers)
+        Lookup::of(&bound, asked.is_of_numbers).filter(|lookup| Arc::ptr_eq(&lookup.def, &named.def))
     }
 }
 
