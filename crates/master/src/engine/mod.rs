@@ -65,8 +65,8 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = vec![];
     for rule in Analyzer::new().rules {
         if rule.name() == "type_coercion" {
-            rules.extend(damson_functions::analyzer_rules_before_coercion());
             rules.push(Arc::new(peer_frames::PeerFrames));
+            rules.extend(damson_functions::analyzer_rules_before_coercion());
             rules.push(rule);
             rules.extend(damson_functions::analyzer_rules_after_coercion());
             rules.push(Arc::new(window_filter::WindowFilter));

@@ -12,7 +12,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFrame, WindowFrameUnits};
 use datafusion::optimizer::AnalyzerRule;
 
-/// Writes a frame of RANGE without offsets as one of GROUPS, which begins and ends with the same peers. Before type coercion, which refuses such ranges.
+/// Writes a frame of RANGE without offsets as one of GROUPS, which begins and ends with the same peers. Before types are coerced, which refuses such ranges.
 #[derive(Debug)]
 pub(super) struct PeerFrames;
 
@@ -41,7 +41,8 @@ impl AnalyzerRule for PeerFrames {
 
 fn in_groups(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::WindowFunction(mut window) = expr else { return Ok(Transformed::no(expr)) };
-    let ordered_by = window.params.order_by.first().map(|sort| sort.expr.get_type(schema)).transpose()?;
+    // What has no type yet is no column of a type without ranges: coercion will tell what is wrong with it.
+    let ordered_by = window.params.order_by.first().and_then(|sort| sort.expr.get_type(schema).ok());
     let frame = &window.params.window_frame;
     let Some(ordered_by) = ordered_by.filter(|by| frame.units == WindowFrameUnits::Range && !has_ranges(by)) else {
         return Ok(Transformed::no(Expr::WindowFunction(window)));

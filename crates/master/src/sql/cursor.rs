@@ -3,6 +3,7 @@
 use super::as_of;
 use super::limits::PARSER_DEPTH_MAX;
 use super::names;
+use super::signs;
 use super::statement::{Name, RelationName};
 use super::text::Text;
 use super::wide_numbers;
@@ -22,7 +23,7 @@ pub(super) struct Cursor<'a> {
 /// 42601 for an open quote or comment, or a character that starts no token.
 pub(super) fn tokenize(text: &Text<'_>) -> SqlResult<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&text.dialect, text.source).tokenize_with_location();
-    tokens.map(wide_numbers::as_floats).map_err(|error| {
+    tokens.map(wide_numbers::as_floats).map(signs::cut).map_err(|error| {
         SqlError::new(SqlState::SYNTAX_ERROR, lower_first(&error.message)).at(text.position(error.location))
     })
 }

@@ -33,6 +33,7 @@ mod secret;
 mod sequence;
 mod set_returning;
 mod settings;
+mod signs;
 mod size;
 mod split;
 mod statement;

@@ -70,8 +70,11 @@ impl PruningStatistics for ChunkStatistics<'_> {
         Some(Arc::new(self.bounds(column)?.nulls.clone()))
     }
 
+    /// None if columns lack different deleted rows: of one that lacks fewer, as many can be NULL as another has rows.
     fn row_counts(&self) -> Option<ArrayRef> {
-        Some(Arc::new(self.columns.first()?.1.rows.clone()))
+        let (_, first) = self.columns.first()?;
+        let is_same = self.columns.iter().all(|(_, bounds)| bounds.rows == first.rows);
+        is_same.then(|| Arc::new(first.rows.clone()) as ArrayRef)
     }
 
     fn contained(&self, _: &ColumnName, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
