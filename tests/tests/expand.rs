@@ -160,6 +160,8 @@ async fn only_rows_that_change_their_owner_move() {
 async fn row_groups_that_leave_are_copied() {
     let cluster = TestCluster::start(7).await;
     let session = cluster.session();
+    // What is read as of before is held by nobody otherwise.
+    run(&session, "ALTER SYSTEM SET snapshot_retention = '1 day'").await;
     for (from, to, rows, least) in
         [(2, 3, 500_000, 0.95), (2, 4, 500_000, 0.95), (3, 7, 600_000, 0.6), (7, 4, 1_200_000, 0.95)]
     {

@@ -62,7 +62,7 @@ pub fn base_state(runtime: Arc<RuntimeEnv>) -> Result<SessionState> {
 
 /// DataFusion's, with PostgreSQL's meaning of operators around its type coercion.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules = vec![];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![];
     for rule in Analyzer::new().rules {
         if rule.name() == "type_coercion" {
             rules.push(Arc::new(peer_frames::PeerFrames));
