@@ -41,23 +41,26 @@ impl AnalyzerRule for PeerFrames {
 
 fn in_groups(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::WindowFunction(mut window) = expr else { return Ok(Transformed::no(expr)) };
-    // What has no type yet is no column of a type without ranges: coercion will tell what is wrong with it.
-    let ordered_by = window.params.order_by.first().and_then(|sort| sort.expr.get_type(schema).ok());
     let frame = &window.params.window_frame;
-    let Some(ordered_by) = ordered_by.filter(|by| frame.units == WindowFrameUnits::Range && !has_ranges(by)) else {
+    let ordered_by = window.params.order_by.first().filter(|_| frame.units == WindowFrameUnits::Range);
+    // What has no type yet is no column of a type without ranges: coercion will tell what is wrong with it.
+    let by_type = ordered_by.and_then(|sort| Some((&sort.expr, sort.expr.get_type(schema).ok()?)));
+    let Some((by, data_type)) = by_type.filter(|(_, data_type)| !has_ranges(data_type)) else {
         return Ok(Transformed::no(Expr::WindowFunction(window)));
     };
     // Of ranges, those without offsets.
-    if !frame.can_accept_multi_orderby() {
-        let message = format!(
-            "RANGE with offset PRECEDING/FOLLOWING is not supported for column type {}",
-            sql_type_name(&ordered_by)
-        );
+    if frame.can_accept_multi_orderby() {
+        let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
+        window.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
+        return Ok(Transformed::yes(Expr::WindowFunction(window)));
+    }
+    // An expression may get another type yet, as the difference of two dates does.
+    if matches!(by, Expr::Column(_)) {
+        let name = sql_type_name(&data_type);
+        let message = format!("RANGE with offset PRECEDING/FOLLOWING is not supported for column type {name}");
         return Err(DataFusionError::External(Box::new(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message))));
     }
-    let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
-    window.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
-    Ok(Transformed::yes(Expr::WindowFunction(window)))
+    Ok(Transformed::no(Expr::WindowFunction(window)))
 }
 
 /// Whether DataFusion's type coercion knows ranges of it.
