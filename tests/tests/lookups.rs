@@ -137,7 +137,7 @@ async fn lookups_find_what_other_queries_find() {
         assert_eq!(kept.since(&session), 2, "{sql}");
     }
     // Described as before.
-    for sql in [BY_KEY, "SELECT k AS key FROM t WHERE v = 50 OR k = 1", "SELECT * FROM t WHERE d = $1"] {
+    for sql in [BY_KEY, "SELECT k AS key FROM t WHERE v = 50 OR v = 7", "SELECT * FROM t WHERE k = 3 AND d = $1"] {
         let before = fresh.prepare(sql).await.unwrap();
         let values = [if sql.ends_with("d = $1") { text("2024-01-04") } else { bigint(3) }];
         warm(&session, sql, if sql.contains('$') { &values } else { &[] }).await;
