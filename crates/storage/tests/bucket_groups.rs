@@ -9,6 +9,7 @@ use datafusion::arrow::compute::{concat_batches, filter_record_batch};
 use datafusion::arrow::datatypes::*;
 use datafusion::common::config::ConfigOptions;
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::Operator;
 use datafusion::parquet::bloom_filter::Sbbf;
@@ -126,16 +127,18 @@ async fn what_has_few_rows_or_an_order_is_not_divided() {
     }
 }
 
-/// A file goes on with one row group at a time where the pool gives no more.
+/// A file goes on with one row group at a time where the pool gives no more. Of a pool that is small, others would have too little.
 #[tokio::test]
 async fn where_memory_is_short_fewer_row_groups_are_open() {
     let mut rng = StdRng::seed_from_u64(13);
     let (map, content) = (BucketMap::uniform(MapVersion(1), 2), ContentId(0));
-    for limit_mib in [2, 24, 40, 512] {
+    for (pool_mib, limit_mib) in [(1024, 2), (1024, 24), (1024, 40), (1024, 512), (512, 512)] {
         let dir = tempfile::tempdir().unwrap();
         let store = TableStore::open(content, dir.path()).unwrap();
         let batches = own_rows(&mut rng, 800_000, &map, content);
-        let runtime = RuntimeEnvBuilder::new().with_memory_limit(limit_mib << 20, 1.0).build_arc().unwrap();
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(pool_mib << 20, 1.0).build_arc().unwrap();
+        let others = MemoryConsumer::new("others").register(&runtime.memory_pool);
+        others.try_grow((pool_mib - limit_mib) << 20).unwrap();
         let context = Arc::new(TaskContext::default().with_runtime(runtime));
         let plan = store.write(spec(&map, content), memory(&schema(), batches.clone())).unwrap();
         let report = collect(plan, context).await.unwrap();
@@ -145,7 +148,9 @@ async fn where_memory_is_short_fewer_row_groups_are_open() {
         assert!(by_number(&all_rows(&store, &files).await) == by_number(&written), "{limit_mib}");
         assert_eq!(store.check(&table(), &map, &files).await, [], "{limit_mib}");
         let of_first = ranges(&metadata(&dir.path().join(&files[0].path)));
-        if limit_mib == 512 {
+        if pool_mib < 1024 {
+            assert_eq!(of_first, None, "a small pool");
+        } else if limit_mib == 512 {
             assert_eq!(of_first.unwrap().len(), 8);
         } else if limit_mib == 2 {
             assert_eq!(of_first, None, "not even the first rows can be held");
