@@ -2,7 +2,7 @@
 
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
-/// An operator with one of these may end in a sign, in PostgreSQL: `@-` is one.
+/// An operator with one of these may end in a sign, in PostgreSQL: `||-` is one.
 const OF_OTHERS: [char; 10] = ['~', '!', '@', '#', '%', '^', '&', '|', '`', '?'];
 
 /// The tokens with operators cut before the signs that they end in, as PostgreSQL cuts them. An operator that nobody knows is left as it is.
@@ -66,6 +66,7 @@ mod tests {
         assert_eq!(written("a>-1"), ["a@1", ">@2", "-@3", "1@4"]);
         assert_eq!(written("a>=+-b"), ["a@1", ">=@2", "+@4", "-@5", "b@6"]);
         assert_eq!(written("a<>-1"), ["a@1", "<>@2", "-@4", "1@5"]);
-        assert_eq!(written("a@-1"), ["a@1", "@-@2", "1@4"]);
+        // What PostgreSQL takes for one operator.
+        assert_eq!(written("a||-1"), ["a@1", "||-@2", "1@5"]);
     }
 }
