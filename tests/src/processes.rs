@@ -20,6 +20,8 @@ use tempfile::TempDir;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Ports of nodes.
 const PORTS: Range<u16> = 12_000..32_000;
+/// Between the first ports of two processes of tests of which one was started right after the other: a prime, more than either takes.
+const APART: u32 = 1031;
 /// Files of statements that failed are gone after this time.
 const CLEAN_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
@@ -50,7 +52,8 @@ pub fn binary() -> PathBuf {
 pub fn free_ports(count: usize) -> Vec<u16> {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
     // Where two processes of tests run at once, they begin at different places.
-    let first = PORTS.start + (std::process::id() % u32::from(PORTS.end - PORTS.start) / 2) as u16;
+    let first =
+        PORTS.start + (std::process::id().wrapping_mul(APART) % (u32::from(PORTS.end - PORTS.start) / 2)) as u16;
     let next = NEXT.get_or_init(|| AtomicU16::new(first));
     let is_free =
         |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok();
@@ -614,6 +617,7 @@ impl ProcessCluster {
     /// Kills and starts again, all at once, as after a power failure: the master, if asked, and some segments. Waits until all
     /// are ready.
     pub fn restart(&mut self, master: bool, segments: &[usize]) {
+        let master = master || self.has_deposed_itself();
         if master {
             self.master.kill();
         }
@@ -637,6 +641,17 @@ impl ProcessCluster {
             let run = self.shell().run("csv", &["-c", down]);
             (run.success && parse_csv(&run.stdout).last().is_some_and(|row| row == &["0"])).then_some(())
         });
+    }
+
+    /// Whether the active one of two masters has ended because it could not renew its lease while the catalog's database was away. The other is
+    /// started again, as a supervisor does, if that has ended so, too.
+    fn has_deposed_itself(&mut self) -> bool {
+        let Some((standby, _)) = &mut self.standby else { return false };
+        if standby.try_wait().is_some() {
+            let command = self.standby.take().map(|(_, command)| command).expect("two masters");
+            self.standby = Some((command.spawn(&self.setup, self.directory(), None), command));
+        }
+        self.master.try_wait().is_some()
     }
 
     /// Starts the master again if it has ended, and does not wait for it: segments may end meanwhile.
