@@ -47,6 +47,17 @@ impl ControlHandler for Handler {
                 });
                 Ok(stream::iter([Ok(body)]).chain(rest).boxed())
             }
+            // The second answer comes a little later: so many turns as the body says.
+            "later" => {
+                let turns = body.first().copied().unwrap_or_default();
+                let second = async move {
+                    for _ in 0..turns {
+                        tokio::task::yield_now().await;
+                    }
+                    Ok(Bytes::new())
+                };
+                Ok(stream::iter([Ok(body)]).chain(stream::once(second)).boxed())
+            }
             _ => Err(refusal()),
         }
     }
@@ -92,6 +103,28 @@ async fn dropping_the_answer_cancels_the_call() {
         assert!(dropped.try_recv().is_err());
         drop(answers);
         soon(dropped.recv()).await.unwrap();
+    }
+}
+
+/// HTTP/2 takes answers to dropped calls for a peer's errors, of which it stands a thousand by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_are_dropped_before_their_end() {
+    const CALLS: usize = 20_000;
+    const AT_ONCE: usize = 100;
+    for (from, to) in pairs().await {
+        to.set_handler(SEG, handler().0);
+        let peer = to.endpoint();
+        let calls = (0..CALLS).map(|at| {
+            let (from, peer, body) = (Arc::clone(&from), peer.clone(), Bytes::from(vec![(at % 32) as u8]));
+            async move {
+                let mut answers = from.call(&peer, SEG, "later", body.clone()).await?;
+                let first = answers.next().await;
+                assert_eq!(first, Some(Ok(body)));
+                Ok::<(), InterconnectError>(())
+            }
+        });
+        let done: Vec<_> = stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
+        assert_eq!(done.iter().find(|done| done.is_err()), None);
     }
 }
 

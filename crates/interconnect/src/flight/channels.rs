@@ -101,6 +101,8 @@ impl Channels {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_frame_size(FRAME_BYTES)
+            // A call is over when its answers are dropped: what the peer still sends of it would be counted until the connection is closed.
+            .http2_max_local_error_reset_streams(None)
             .http2_keep_alive_interval(heartbeat)
             // A probe leaves after a silent interval; both together are the peer's time.
             .keep_alive_timeout(peer_timeout.saturating_sub(heartbeat).max(heartbeat))
