@@ -4,6 +4,7 @@ mod constants;
 mod cross_joins;
 mod files;
 mod filters;
+mod in_lists;
 mod init_plan;
 mod names;
 mod null_tests;
@@ -70,6 +71,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
             rules.push(rule);
             rules.extend(damson_functions::analyzer_rules_after_coercion());
             rules.push(Arc::new(window_filter::WindowFilter));
+            rules.push(Arc::new(in_lists::InLists));
         } else {
             rules.push(rule);
         }
