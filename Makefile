@@ -10,7 +10,7 @@ SEEDS ?= $(shell seq 1 20)
 # Seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := route_stream opening pg_messages pg_rows pg_values
-# More arguments for the benchmarks: make tpch ARGS="--queries 1,9 --runs 5"
+# More arguments for the benchmarks and the demo: make tpch ARGS="--queries 1,9 --runs 5", make demo ARGS="--pg-port 5434"
 ARGS ?=
 # make bench-interconnect QUICK=1: a few seconds, without TPC-H and without a report; bench-clients: less than a minute.
 QUICK ?=
@@ -30,7 +30,7 @@ rust:
 
 demo: rust ## Serves a cluster of 4 segments with TPC-H (SF=1) in it; kept in DATA.
 	$(CARGO) build --release --locked -p damson
-	$(BIN)/damson demo --segments $(SEGMENTS) --tpch $(SF) --data $(DATA)
+	$(BIN)/damson demo --segments $(SEGMENTS) --tpch $(SF) --data $(DATA) $(ARGS)
 
 build: rust ## Builds the damson binary.
 	$(CARGO) build --release --locked -p damson

@@ -27,7 +27,7 @@ pub struct CheckArgs {
     /// The server.
     #[arg(long, default_value = "flight://127.0.0.1:50051", env = "DAMSON_URL")]
     url: String,
-    /// The user; any will do.
+    /// The user, whose password is in the environment variable DAMSON_PASSWORD; any will do where no password is asked.
     #[arg(long, env = "USER", default_value = "damson")]
     user: String,
     #[command(flatten)]

@@ -26,7 +26,7 @@ pub(crate) struct Server {
     /// The server.
     #[arg(long, default_value = "flight://127.0.0.1:50051", env = "DAMSON_URL")]
     pub url: String,
-    /// The user; any will do.
+    /// The user, whose password is in the environment variable DAMSON_PASSWORD; any will do where no password is asked.
     #[arg(long, env = "USER", default_value = "damson")]
     pub user: String,
     #[command(flatten)]
