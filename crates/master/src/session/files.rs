@@ -78,8 +78,13 @@ impl Session {
             // `.tbl` files never have one.
             options.header = !files.iter().all(|file| file.url.contains(".tbl"));
         }
+        let takes_header = !says_header && matches!(&format, CopyFormat::Csv(options) if options.header);
+        let inferred = service.infer_schema(&files, &format, copy.codec, &access).await;
         let InferredSchema { schema, partition_columns } =
-            service.infer_schema(&files, &format, copy.codec, &access).await?;
+            inferred.map_err(|error| match takes_header && error.state == SqlState::DATATYPE_MISMATCH {
+                true => error.with_hint("Files without a header: read_files('place', header => false)."),
+                false => error,
+            })?;
         let relation = FileRelation { files, format, codec: copy.codec, access };
         let columns = schema.fields().len();
         let columns = FileColumns {
