@@ -159,6 +159,8 @@ fn columns_are_found_or_the_files_are_refused() {
     put(&root, "two/b.csv", "a,c\n1,2\n");
     let two = format!("SELECT * FROM '{}' AS t", path("two/*.csv"));
     assert_fails(&shell, &two, &["42804", "two/a.csv", "two/b.csv", "header => false"]);
+    let wildcard = format!("SELECT * FROM read_files('{}', pattern => '*.csv') AS t", path("two"));
+    assert_fails(&shell, &wildcard, &["2201B", "PATTERN \"*.csv\": it is no regular expression", "HINT:", "'\\.csv$'"]);
     // A value beyond what was looked at says where it is.
     let many: String = (0..50_000).map(|k| format!("{k}\n")).collect();
     put(&root, "late.csv", &format!("k\n{many}x\n"));

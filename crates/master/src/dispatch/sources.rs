@@ -1,9 +1,13 @@
 //! What a segment says of the files that COPY and queries read.
 
 use super::FileService;
-use crate::error::{SqlResult, internal};
+use crate::error::{SqlResult, SqlState, internal};
 use damson_cluster::{Codec, ContentId, CopyFile, CopyFormat, CopyUnit, SourceAccess};
 use damson_motion::{InferSchema, InferredSchema, ListSources, SplitSources, source_calls};
+
+/// Of a PATTERN that is none, most often a wildcard.
+const PATTERN_HINT: &str =
+    "PATTERN is a regular expression, such as '\\.csv$'; wildcards stand in the place itself: '/directory/*.csv'.";
 
 /// Who looks at sources for the master. Every cluster has it.
 const SCOUT: ContentId = ContentId(0);
@@ -12,7 +16,8 @@ impl FileService {
     /// The files that `names` mean. Dropping the future ends it.
     ///
     /// # Errors
-    /// 58P01 for a name that means none, 22023 for what is no name, and those of the places; 57P03 without the segment.
+    /// 58P01 for a name that means none, 22023 for what is no name, 2201B for a filter that is no regular expression, and those of the places;
+    /// 57P03 without the segment.
     pub(crate) async fn list_sources(
         &self,
         names: &[String],
@@ -21,7 +26,11 @@ impl FileService {
     ) -> SqlResult<Vec<CopyFile>> {
         let request = ListSources { names: names.to_vec(), filter: filter.map(str::to_owned), access: access.clone() };
         let body = serde_json::to_vec(&request).map_err(internal)?;
-        self.ask(SCOUT, source_calls::LIST_SOURCES, body.into()).await
+        let listed: SqlResult<Vec<CopyFile>> = self.ask(SCOUT, source_calls::LIST_SOURCES, body.into()).await;
+        listed.map_err(|error| match error.state == SqlState::INVALID_REGEX {
+            true => error.with_hint(PATTERN_HINT),
+            false => error,
+        })
     }
 
     /// Each segment's share of files. Dropping the future ends it.

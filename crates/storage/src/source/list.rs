@@ -87,8 +87,8 @@ fn absent(name: &str, is_directory: bool) -> StorageError {
 }
 
 fn bad_expression(text: &str, error: &regex::Error) -> StorageError {
-    StorageError::File {
-        path: text.into(),
+    StorageError::Place {
+        place: format!("PATTERN \"{text}\""),
         message: format!("it is no regular expression: {error}"),
         sqlstate: "2201B",
     }
