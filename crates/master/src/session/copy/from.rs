@@ -12,6 +12,7 @@ use crate::session::insert::default_value;
 use crate::session::write::{Changed, Reports};
 use crate::session::{Outcome, Session};
 use crate::sql::{CopyFrom, format_of_name};
+use crate::system::pg_constraint::quoted;
 use crate::transaction::Transaction;
 use damson_cluster::{Codec, ColumnDef, CopyFile, CopyFormat, CopyUnit, OnBadRow, OnDuplicate, SourceAccess, TableDef};
 use damson_motion::{CopyReadExec, CopyReadSpec};
@@ -72,7 +73,11 @@ impl Session {
         watch.runs(&running);
         let by_segment = Arc::clone(&running.copied);
         let Changed { rows, commit, .. } = self.changed(&bound, running, &def, Reports::Files, unique).await?;
-        notices.extend(rejected_notice(by_segment.lock().values().map(|counts| counts.rejected).sum()));
+        let rejected: u64 = by_segment.lock().values().map(|counts| counts.rejected).sum();
+        notices.extend(rejected_notice(rejected));
+        if rejected > 0 && matches!(copy.on_bad_row, OnBadRow::Reject { log: true, .. }) {
+            notices.push(logged_notice(&def));
+        }
         self.add(transaction, &bound, commit, &cancel).await?;
         transaction.record_copied(copied(def.id, &files, rows), copy.force)?;
         Ok(Outcome::Command { tag: format!("COPY {rows}"), rows, notices })
@@ -115,6 +120,12 @@ impl Session {
 fn rejected_notice(rejected: u64) -> Option<String> {
     let found = format!("found {rejected} data formatting errors ({rejected} or more input rows)");
     (rejected > 0).then(|| format!("{found}, rejected related input data"))
+}
+
+/// Where LOG ERRORS has kept them.
+fn logged_notice(def: &TableDef) -> String {
+    let table = format!("{}.{}", quoted(&def.schema), quoted(&def.name)).replace('\'', "''");
+    format!("the error log has them: SELECT * FROM gp_read_error_log('{table}') ORDER BY cmdtime")
 }
 
 /// What the statement says of the format, or, if it says nothing, the files' names.
