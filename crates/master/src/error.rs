@@ -51,6 +51,7 @@ impl SqlState {
     pub const CARDINALITY_VIOLATION: SqlState = SqlState("21000");
     pub const INVALID_OBJECT_DEFINITION: SqlState = SqlState("42P17");
     pub const NAME_TOO_LONG: SqlState = SqlState("42622");
+    pub const INVALID_NAME: SqlState = SqlState("42602");
     pub const UNDEFINED_OBJECT: SqlState = SqlState("42704");
     pub const RESERVED_NAME: SqlState = SqlState("42939");
     pub const SNAPSHOT_TOO_OLD: SqlState = SqlState("72000");
@@ -145,6 +146,7 @@ const ALL: &[SqlState] = &[
     SqlState::GENERATED_ALWAYS,
     SqlState::CARDINALITY_VIOLATION,
     SqlState::NAME_TOO_LONG,
+    SqlState::INVALID_NAME,
     SqlState::UNDEFINED_OBJECT,
     SqlState::RESERVED_NAME,
     SqlState::SNAPSHOT_TOO_OLD,

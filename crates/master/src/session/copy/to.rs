@@ -97,8 +97,9 @@ impl Session {
 }
 
 /// # Errors
-/// 22023 for a place with credentials in its name; 42701, 42703 and 0A000 for columns.
+/// 42602 for a relative path; 22023 for a place with credentials in its name; 42701, 42703 and 0A000 for columns.
 fn target(copy: &CopyTo, schema: &Schema) -> SqlResult<CopyTarget> {
+    refuse_relative(&copy.path)?;
     refuse_credentials(&copy.path)?;
     check_names(schema)?;
     let partition_by = partition_columns(schema, &copy.partition_by)?;
@@ -119,6 +120,18 @@ fn target(copy: &CopyTo, schema: &Schema) -> SqlResult<CopyTarget> {
 /// A statement's part of its files' names.
 pub(super) fn new_stem() -> String {
     Uuid::now_v7().simple().to_string()
+}
+
+/// # Errors
+/// 42602 for a relative path: each segment would have its own.
+fn refuse_relative(place: &str) -> SqlResult<()> {
+    if place.starts_with('/') || place.contains("://") {
+        return Ok(());
+    }
+    let error = SqlError::new(SqlState::INVALID_NAME, "relative path not allowed for COPY to file");
+    Err(error.with_hint(
+        "A path is one of the segments' hosts, and begins with /. psql's \\copy writes files of the client's host.",
+    ))
 }
 
 /// # Errors
@@ -190,6 +203,8 @@ mod tests {
         for (sql, state) in [
             ("copy t to '/d' (partition_by (a, x))", SqlState::UNDEFINED_COLUMN),
             ("copy t to '/d' (partition_by (a, b, c))", SqlState::INVALID_PARAMETER),
+            ("copy t to 'd'", SqlState::INVALID_NAME),
+            ("copy t to './d/x.csv' (single_file)", SqlState::INVALID_NAME),
             ("copy t to 's3://key:hush@b/p'", SqlState::INVALID_PARAMETER),
             ("copy t to 'az://c/p?sig=hush'", SqlState::INVALID_PARAMETER),
         ] {
