@@ -116,7 +116,7 @@ fn secret(name: Name, if_not_exists: bool, or_replace: bool, written: Vec<Writte
 
 fn scope_of(kind: SecretType, scope: &Written) -> SqlResult<String> {
     let (of_url, url) = bucket_url(&scope.value, true).map_err(|error| {
-        let message = format!("the SCOPE is no place: {}", error.message);
+        let message = format!("SCOPE must be a URL such as {}://bucket/prefix: {}", kind.scheme(), error.message);
         SqlError { message, ..error }
     })?;
     if of_url != kind {

@@ -70,7 +70,8 @@ impl Access {
                 let Some(option) = self.option(&name) else {
                     // Its name is not repeated: where quotes are wrong, it is a part of a value.
                     let message = format!("a secret of type {} has no such option", self.kind);
-                    return Err(SqlError::new(SqlState::INVALID_PARAMETER, message).at(written.option.position));
+                    let error = SqlError::new(SqlState::INVALID_PARAMETER, message).with_hint(known_hint(self.kind));
+                    return Err(error.at(written.option.position));
                 };
                 let value = match SWITCHES.contains(&option) {
                     true => switch(&written)?.to_string(),
@@ -170,6 +171,20 @@ impl Access {
         }
         Ok(SourceAccess { options: self.options })
     }
+}
+
+/// The options that there are, by DuckDB's words.
+fn known_hint(kind: SecretType) -> String {
+    let words = match kind {
+        SecretType::S3 => {
+            "KEY_ID, SECRET, SESSION_TOKEN, REGION, ENDPOINT, URL_STYLE, USE_SSL, REQUESTER_PAYS, KMS_KEY_ID, SCOPE"
+        }
+        SecretType::Gcs => "SERVICE_ACCOUNT_KEY, SERVICE_ACCOUNT, SCOPE",
+        SecretType::Azure => {
+            "CONNECTION_STRING, ACCOUNT_NAME, ACCOUNT_KEY, SAS_TOKEN, TENANT_ID, CLIENT_ID, CLIENT_SECRET, SCOPE"
+        }
+    };
+    format!("It has {words}, and those of the crate object_store by their names there.")
 }
 
 fn switch(written: &Written) -> SqlResult<bool> {

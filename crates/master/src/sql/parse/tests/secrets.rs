@@ -57,6 +57,10 @@ fn secrets() {
     assert_eq!(state("s3", "region 'x', scope 'gs://b'"), wrong);
     assert_eq!(state("s3", "region 'x', scope 's3://u:p@b'"), wrong);
     assert_eq!(err("create secret s (type s3)").state, wrong);
+    let scope = err("create secret s (type gcs, skip_signature true, scope 'bucket/prefix')");
+    assert!(scope.state == wrong && scope.message.contains("a URL such as gs://bucket/prefix"), "{scope}");
+    let unknown = err("create secret s (type s3, key 'a', secret 'b')");
+    assert!(unknown.state == wrong && unknown.hint.as_deref().is_some_and(|hint| hint.contains("KEY_ID")), "{unknown}");
 }
 
 #[test]
