@@ -161,6 +161,11 @@ fn columns_are_found_or_the_files_are_refused() {
     assert_fails(&shell, &two, &["42804", "two/a.csv", "two/b.csv", "header => false"]);
     let wildcard = format!("SELECT * FROM read_files('{}', pattern => '*.csv') AS t", path("two"));
     assert_fails(&shell, &wildcard, &["2201B", "PATTERN \"*.csv\": it is no regular expression", "HINT:", "'\\.csv$'"]);
+    assert_fails(
+        &shell,
+        "SELECT * FROM read_csv('/x.csv')",
+        &["42883", "function read_csv does not exist", "read_files"],
+    );
     // A value beyond what was looked at says where it is.
     let many: String = (0..50_000).map(|k| format!("{k}\n")).collect();
     put(&root, "late.csv", &format!("k\n{many}x\n"));

@@ -153,6 +153,15 @@ fn of_plan(message: &str) -> SqlError {
             format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
         return SqlError::new(SqlState::GROUPING_ERROR, message);
     }
+    if let Some(name) = quoted_after(&message, "table function '").filter(|_| message.contains("not found")) {
+        let error = SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
+        let is_of_files = ["read", "scan", "csv", "json", "parquet"].iter().any(|word| name.contains(word));
+        return if is_of_files {
+            error.with_hint("read_files('place') reads files, and so does FROM 'place'.")
+        } else {
+            error
+        };
+    }
     if let Some(table) = quoted_after(&message, "table '").filter(|_| message.contains("not found")) {
         let name = table.strip_prefix("damson.public.").or_else(|| table.strip_prefix("damson.")).unwrap_or(table);
         return SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
@@ -262,6 +271,14 @@ mod tests {
         let error = of_datafusion(DataFusionError::Plan(text.into()));
         let message = "column \"t.v\" must appear in the GROUP BY clause or be used in an aggregate function";
         assert_eq!((error.state, error.message.as_str()), (SqlState::GROUPING_ERROR, message));
+        let of_function =
+            |name: &str| of_datafusion(DataFusionError::Plan(format!("table function '{name}' not found")));
+        let error = of_function("read_csv");
+        assert_eq!(
+            (error.state, error.message.as_str()),
+            (SqlState::UNDEFINED_FUNCTION, "function read_csv does not exist")
+        );
+        assert!(error.hint.is_some_and(|hint| hint.contains("read_files")) && of_function("f").hint.is_none());
     }
 
     #[tokio::test]
