@@ -131,6 +131,13 @@ fn too_many_bad_rows_end_the_statement() {
     let run = refused(&shell, &format!("COPY n FROM '{}' (FORMAT csv, LOG_ERRORS, REJECT_LIMIT 5)", large.display()));
     assert!(run.stderr.contains("23514"), "{run:?}");
     assert_eq!(shell.value("SELECT count(*) FROM n"), "2");
+
+    // A quote that is never closed is none of them.
+    let open = write(cluster.directory(), "open.csv", "5,a\n6,\"b\n7,c\n");
+    let run = refused(&shell, &format!("COPY n FROM '{}' CSV SEGMENT REJECT LIMIT 5", open.display()));
+    for part in ["22P04", "unterminated CSV quoted field", "line 2", "VALIDATE"] {
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
 }
 
 #[test]

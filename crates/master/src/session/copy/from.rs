@@ -72,7 +72,8 @@ impl Session {
         let running = self.dispatch(&bound, &table, units, true, cancel.clone()).await?;
         watch.runs(&running);
         let by_segment = Arc::clone(&running.copied);
-        let Changed { rows, commit, .. } = self.changed(&bound, running, &def, Reports::Files, unique).await?;
+        let changed = self.changed(&bound, running, &def, Reports::Files, unique).await;
+        let Changed { rows, commit, .. } = changed.map_err(|error| open_quote_hint(error, copy.on_bad_row))?;
         let rejected: u64 = by_segment.lock().values().map(|counts| counts.rejected).sum();
         notices.extend(rejected_notice(rejected));
         if rejected > 0 && matches!(copy.on_bad_row, OnBadRow::Reject { log: true, .. }) {
@@ -120,6 +121,19 @@ impl Session {
 fn rejected_notice(rejected: u64) -> Option<String> {
     let found = format!("found {rejected} data formatting errors ({rejected} or more input rows)");
     (rejected > 0).then(|| format!("{found}, rejected related input data"))
+}
+
+const OPEN_QUOTE_HINT: &str =
+    "The quote takes the rest of the file: that is no bad row to pass over. VALIDATE shows where it begins.";
+
+/// A quote that is never closed is no bad row, and so ends the statement whatever the limit is.
+fn open_quote_hint(error: SqlError, on_bad_row: OnBadRow) -> SqlError {
+    match on_bad_row {
+        OnBadRow::Reject { .. } if error.message.starts_with("unterminated CSV quoted field") => {
+            error.with_hint(OPEN_QUOTE_HINT)
+        }
+        _ => error,
+    }
 }
 
 /// Where LOG ERRORS has kept them.
@@ -277,6 +291,19 @@ mod tests {
         let error = is_partition("other", &all).unwrap_err();
         assert_eq!(error.state, SqlState::INVALID_PARAMETER);
         assert_eq!(error.detail.as_deref(), Some("1 of 2 files have it; /f/d=y/2 has not."));
+    }
+
+    #[test]
+    fn an_open_quote_is_no_bad_row() {
+        let reject = copy("copy t from 'a.csv' csv segment reject limit 5").on_bad_row;
+        let hint =
+            |message: &str, on_bad_row| open_quote_hint(SqlError::new(SqlState::BAD_COPY, message), on_bad_row).hint;
+        assert!(
+            hint("unterminated CSV quoted field (file a.csv, line 3)", reject)
+                .is_some_and(|hint| hint.contains("VALIDATE"))
+        );
+        assert!(hint("unterminated CSV quoted field (file a.csv, line 3)", OnBadRow::Fail).is_none());
+        assert!(hint("extra data after last expected column", reject).is_none());
     }
 
     #[test]
