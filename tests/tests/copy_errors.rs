@@ -82,6 +82,9 @@ fn bad_rows_are_passed_over_and_read_back() {
     // A statement without a limit ends at the first.
     let run = refused(&shell, &format!("COPY t FROM '{file}' (FORMAT csv, FORCE)"));
     assert!(run.stderr.contains("22P0") && run.stderr.contains("line "), "{run:?}");
+    let headed = write(cluster.directory(), "headed.csv", "k,v\n1,one\n");
+    let run = refused(&shell, &format!("COPY t FROM '{}' CSV", headed.display()));
+    assert!(run.stderr.contains("22P02") && run.stderr.contains("HINT:  Is the first line a header?"), "{run:?}");
 
     assert_eq!(shell.value("SELECT gp_truncate_error_log('t')"), "t");
     assert_eq!(shell.value("SELECT count(*) FROM gp_read_error_log('t')"), "0");

@@ -13,6 +13,8 @@ use thiserror::Error as ThisError;
 
 /// Between an error's message and what it says in detail, as PostgreSQL prints it. The master takes them apart.
 const DETAIL: &str = "\nDETAIL:  ";
+/// What can be done about it, after all else.
+const HINT: &str = "\nHINT:  ";
 
 /// Every error of this crate. Inside plans it travels as [`DataFusionError::External`], or, from below a Parquet reader,
 /// wrapped once more: [`StorageError::find`] digs it out.
@@ -116,7 +118,14 @@ impl fmt::Display for RecordError {
         if let Some(value) = &self.value {
             write!(f, ": \"{value}\"")?;
         }
-        f.write_str(")")
+        f.write_str(")")?;
+        match (&self.column, &self.value) {
+            // A header that was read as a record.
+            (Some(column), Some(value)) if self.line == 1 && value.trim().eq_ignore_ascii_case(column) => {
+                write!(f, "{HINT}Is the first line a header? With HEADER it is left out.")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -259,6 +268,18 @@ mod tests {
         let wrapped = ParquetError::External(Box::new(io::Error::from_raw_os_error(28)));
         assert_eq!(StorageError::write("x", wrapped).sqlstate(), "53100");
         assert_eq!(StorageError::write("x", ParquetError::General("no".into())).sqlstate(), "58030");
+    }
+
+    #[test]
+    fn a_header_that_was_read_as_a_record_is_told() {
+        let told = |line: u64, value: &str| {
+            let (path, column, value) = ("/f".to_owned(), Some("id".to_owned()), Some(value.to_owned()));
+            let message = "invalid input syntax for type bigint".to_owned();
+            RecordError { path, line, column, value, message, sqlstate: "22P02" }.to_string()
+        };
+        let hint = "(file /f, line 1, column id: \"ID\")\nHINT:  Is the first line a header?";
+        assert!(told(1, "ID").contains(hint), "{}", told(1, "ID"));
+        assert!(!told(2, "ID").contains("HINT") && !told(1, "x").contains("HINT"));
     }
 
     #[test]

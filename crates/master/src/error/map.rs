@@ -53,11 +53,19 @@ pub(crate) fn of_slice(code: &str, message: String, slice: SliceId, content: Con
     with_detail(state, &message)
 }
 
-/// Storage's errors say what they tell in detail after the message, as PostgreSQL prints it.
+/// Storage's errors say what they tell in detail, and then what can be done, after the message, as PostgreSQL prints it.
 fn with_detail(state: SqlState, message: &str) -> SqlError {
-    match message.split_once("\nDETAIL:  ") {
+    let (message, hint) = match message.rsplit_once("\nHINT:  ") {
+        Some((message, hint)) => (message, Some(hint)),
+        None => (message, None),
+    };
+    let error = match message.split_once("\nDETAIL:  ") {
         Some((message, detail)) => SqlError::new(state, message).with_detail(detail),
         None => SqlError::new(state, message),
+    };
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
 }
 
@@ -279,6 +287,18 @@ mod tests {
             (SqlState::UNDEFINED_FUNCTION, "function read_csv does not exist")
         );
         assert!(error.hint.is_some_and(|hint| hint.contains("read_files")) && of_function("f").hint.is_none());
+    }
+
+    #[test]
+    fn storages_details_and_hints_are_taken_apart() {
+        let parts = |message: &str| {
+            let error = of_slice("22P02", message.into(), SliceId(1), ContentId(0));
+            (error.message, error.detail, error.hint)
+        };
+        assert_eq!(parts("wrong"), ("wrong".into(), None, None));
+        assert_eq!(parts("wrong\nHINT:  look"), ("wrong".into(), None, Some("look".into())));
+        let all = parts("wrong\nDETAIL:  this\nHINT:  look");
+        assert_eq!(all, ("wrong".into(), Some("this".into()), Some("look".into())));
     }
 
     #[tokio::test]
