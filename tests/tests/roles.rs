@@ -78,6 +78,10 @@ fn passwords_are_asked_for() {
         let told = refused(&shell, user, password, "SELECT 1");
         assert!(told.contains(&format!("password authentication failed for user \"{user}\"")), "{told}");
     }
+    let mut without = shell.command("csv", &["--user", "damson", "-c", "SELECT 1"]);
+    let output = without.env_remove("DAMSON_PASSWORD").output().expect("the shell runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("no password supplied (SQLSTATE 28P01)") && told.contains("DAMSON_PASSWORD"), "{told}");
     admin(&shell, "CREATE TABLE t AS SELECT 1 AS a; CREATE ROLE ann LOGIN PASSWORD 'first word'");
     let told = refused(&shell, "ann", "first word", "SELECT * FROM t");
     assert!(told.contains("permission denied for table t"), "{told}");

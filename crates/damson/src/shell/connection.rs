@@ -9,9 +9,13 @@ use super::tls::TlsArgs;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use damson_master::flight_sql::protocol::CommandReport;
+use std::env::{self, VarError};
+use std::mem;
 
 /// Where the password is: neither in the arguments nor in the URL, which others see.
 const PASSWORD_VARIABLE: &str = "DAMSON_PASSWORD";
+/// SQLSTATE of who has not shown the right password.
+const WRONG_PASSWORD: &str = "28P01";
 
 /// A session with a server; a clone is the same session.
 #[derive(Clone)]
@@ -162,13 +166,32 @@ impl Connection {
 
 impl Client {
     async fn open(address: &Address, user: &str, tls: &TlsArgs) -> Result<Self, Failure> {
-        let password = std::env::var(PASSWORD_VARIABLE).unwrap_or_default();
-        match address.protocol {
-            Protocol::Flight => Ok(Client::Flight(FlightClient::open(address, user, &password, tls).await?.into())),
-            Protocol::Postgres => {
-                Ok(Client::Postgres(PostgresClient::open(address, user, &password, tls).await?.into()))
+        let given = env::var(PASSWORD_VARIABLE);
+        let is_given = given != Err(VarError::NotPresent);
+        let password = given.unwrap_or_default();
+        let opened = match address.protocol {
+            Protocol::Flight => {
+                FlightClient::open(address, user, &password, tls).await.map(|client| Client::Flight(Box::new(client)))
             }
+            Protocol::Postgres => {
+                let opened = PostgresClient::open(address, user, &password, tls).await;
+                opened.map(|client| Client::Postgres(Box::new(client)))
+            }
+        };
+        opened.map_err(|failure| if is_given { failure } else { without_password(failure) })
+    }
+}
+
+/// Why who gave no password is not let in.
+fn without_password(failure: Failure) -> Failure {
+    match failure {
+        Failure::Server(mut error) if error.sqlstate.as_deref() == Some(WRONG_PASSWORD) => {
+            let told = mem::replace(&mut error.message, "no password supplied".to_owned());
+            error.detail = Some(told);
+            error.hint = Some(format!("Set the environment variable {PASSWORD_VARIABLE}."));
+            Failure::Server(error)
         }
+        failure => failure,
     }
 }
 
@@ -239,5 +262,24 @@ impl Rows {
             Rows::Flight(_) => true,
             Rows::Postgres(rows) => ["SELECT", "SHOW", "EXPLAIN", "FETCH"].contains(&first_word(rows.tag())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::ServerError;
+
+    #[test]
+    fn who_gave_no_password_is_told_where_it_is_looked_for() {
+        let report = |sqlstate: &str| {
+            let (message, sqlstate) = ("refused".to_owned(), Some(sqlstate.to_owned()));
+            let error = ServerError { message, sqlstate, position: None, detail: None, hint: None };
+            without_password(Failure::Server(Box::new(error))).report("")
+        };
+        let told = "ERROR:  no password supplied (SQLSTATE 28P01)\nDETAIL:  refused\nHINT:  Set the environment variable \
+                    DAMSON_PASSWORD.\n";
+        assert_eq!(report("28P01"), told);
+        assert_eq!(report("28000"), "ERROR:  refused (SQLSTATE 28000)\n");
     }
 }
