@@ -59,7 +59,7 @@ fn secrets() {
     assert_eq!(err("create secret s (type s3)").state, wrong);
     let scope = err("create secret s (type gcs, skip_signature true, scope 'bucket/prefix')");
     assert!(scope.state == wrong && scope.message.contains("a URL such as gs://bucket/prefix"), "{scope}");
-    let unknown = err("create secret s (type s3, key 'a', secret 'b')");
+    let unknown = err("create secret s (type s3, keyid 'a', secret 'b')");
     assert!(unknown.state == wrong && unknown.hint.as_deref().is_some_and(|hint| hint.contains("KEY_ID")), "{unknown}");
 }
 
