@@ -161,6 +161,7 @@ fn columns_are_found_or_the_files_are_refused() {
     assert_fails(&shell, &two, &["42804", "two/a.csv", "two/b.csv", "header => false"]);
     let wildcard = format!("SELECT * FROM read_files('{}', pattern => '*.csv') AS t", path("two"));
     assert_fails(&shell, &wildcard, &["2201B", "PATTERN \"*.csv\": it is no regular expression", "HINT:", "'\\.csv$'"]);
+    assert_fails(&shell, "SELECT * FROM 'no-such-file.csv' AS t", &["58P01", "HINT:", "begins with /"]);
     assert_fails(
         &shell,
         "SELECT * FROM read_csv('/x.csv')",

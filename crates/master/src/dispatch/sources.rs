@@ -9,6 +9,10 @@ use damson_motion::{InferSchema, InferredSchema, ListSources, SplitSources, sour
 const PATTERN_HINT: &str =
     "PATTERN is a regular expression, such as '\\.csv$'; wildcards stand in the place itself: '/directory/*.csv'.";
 
+/// Of a relative path that names nothing where segment 0 was started.
+const RELATIVE_HINT: &str =
+    "A path is one of the segments' hosts, and begins with /. psql's \\copy reads files of the client's host.";
+
 /// Who looks at sources for the master. Every cluster has it.
 const SCOUT: ContentId = ContentId(0);
 
@@ -27,9 +31,15 @@ impl FileService {
         let request = ListSources { names: names.to_vec(), filter: filter.map(str::to_owned), access: access.clone() };
         let body = serde_json::to_vec(&request).map_err(internal)?;
         let listed: SqlResult<Vec<CopyFile>> = self.ask(SCOUT, source_calls::LIST_SOURCES, body.into()).await;
-        listed.map_err(|error| match error.state == SqlState::INVALID_REGEX {
-            true => error.with_hint(PATTERN_HINT),
-            false => error,
+        let is_relative = |name: &String| !name.starts_with('/') && !name.contains("://");
+        listed.map_err(|error| {
+            if error.state == SqlState::INVALID_REGEX {
+                error.with_hint(PATTERN_HINT)
+            } else if error.state == SqlState::UNDEFINED_FILE && names.iter().any(is_relative) {
+                error.with_hint(RELATIVE_HINT)
+            } else {
+                error
+            }
         })
     }
 
