@@ -152,6 +152,14 @@ fn columns_are_found_or_the_files_are_refused() {
         shell.rows(&format!("SELECT column1 + 1, column2 FROM {plain} ORDER BY 1")),
         [["2", "007"], ["3", "008"]]
     );
+    // The first line is of the types of those below it.
+    let rows = shell.rows(&format!("SELECT * FROM '{}' ORDER BY 1", path("plain.csv")));
+    assert_eq!(rows, [["1", "007", "x"], ["2", "008", "y"]]);
+    put(&root, "parts/a.csv", "1,x\n2,y\n");
+    put(&root, "parts/b.csv", "3,z\n");
+    assert_eq!(shell.value(&format!("SELECT sum(column1) FROM '{}'", path("parts"))), "6");
+    put(&root, "words.csv", "k,v\na,b\n");
+    assert_eq!(shell.rows(&format!("SELECT k, v FROM '{}'", path("words.csv"))), [["a", "b"]]);
     put(&root, "x.tbl", "1|a|\n2|b|\n");
     assert_eq!(shell.rows(&format!("SELECT * FROM '{}' ORDER BY 1", path("x.tbl"))), [["1", "a"], ["2", "b"]]);
 

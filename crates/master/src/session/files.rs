@@ -9,14 +9,15 @@ use super::copy::{format_of, is_partition};
 use super::privileges::check_files;
 use crate::catalog::{ExternalDef, ViewDef};
 use crate::ddl::error_log_of;
+use crate::dispatch::FileService;
 use crate::engine::{FileColumns, FileRelation, FileTable, StatementNames};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::planner::SliceTable;
 use crate::sql::{FilesInFrom, Name, files_in_from};
 use crate::sql::{walk, walk_mut};
-use damson_cluster::{ColumnDef, CopyFormat, CopyUnit, OnBadRow};
+use damson_cluster::{Codec, ColumnDef, CopyFile, CopyFormat, CopyUnit, CsvOptions, OnBadRow, SourceAccess};
 use damson_motion::{FileScanExec, InferredSchema};
-use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::ExecutionPlan;
@@ -77,6 +78,7 @@ impl Session {
         {
             // `.tbl` files never have one.
             options.header = !files.iter().all(|file| file.url.contains(".tbl"));
+            options.header = options.header && has_header(service, &files, options, copy.codec, &access).await;
         }
         let takes_header = !says_header && matches!(&format, CopyFormat::Csv(options) if options.header);
         let inferred = service.infer_schema(&files, &format, copy.codec, &access).await;
@@ -174,6 +176,28 @@ impl Session {
         }
         Ok(units)
     }
+}
+
+/// Whether CSV files of which the query says nothing begin with a header: not if the first one's first line is of the types of the lines below it. As in DuckDB,
+/// text alone does not tell, and then there is one.
+async fn has_header(
+    service: &FileService,
+    files: &[CopyFile],
+    options: &CsvOptions,
+    codec: Option<Codec>,
+    access: &SourceAccess,
+) -> bool {
+    let Some(first) = files.iter().find(|file| file.bytes > 0).map(std::slice::from_ref) else { return true };
+    let format = |header| CopyFormat::Csv(CsvOptions { header, ..options.clone() });
+    // What is wrong with the file is told when all of them are looked at.
+    let Ok(below) = service.infer_schema(first, &format(true), codec, access).await else { return true };
+    let Ok(all) = service.infer_schema(first, &format(false), codec, access).await else { return true };
+    let is_text =
+        |field: &FieldRef| matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let of_file = |inferred: &InferredSchema| inferred.schema.fields().len() - inferred.partition_columns;
+    let columns = below.schema.fields().iter().zip(all.schema.fields()).take(of_file(&below));
+    let mut typed = columns.filter(|(below, _)| !is_text(below)).peekable();
+    of_file(&below) != of_file(&all) || typed.peek().is_none() || typed.any(|(_, all)| is_text(all))
 }
 
 fn leaves_of(plan: &Arc<dyn ExecutionPlan>, leaves: &mut BTreeSet<u32>) {
