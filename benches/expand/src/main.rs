@@ -57,8 +57,10 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // It has a runtime of its own.
+    let server = options.bucket.then(S3Server::start);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    match runtime.block_on(run(&options)) {
+    match runtime.block_on(run(&options, server.as_ref())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -67,7 +69,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(options: &Options) -> Result<(), Failure> {
+async fn run(options: &Options, bucket: Option<&S3Server>) -> Result<(), Failure> {
     if options.idle {
         println!("{}", idle::run(options).await?.display());
         return Ok(());
@@ -76,9 +78,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let detached = Detached::new(cluster.directory().join("grown-seg"));
     let address = cluster.client_address();
     let mut client = Client::connect(address).await?;
-    // Lives as long as the cluster.
-    let server = options.bucket.then(S3Server::start);
-    if let Some(server) = &server {
+    if let Some(server) = bucket {
         keep_in(server, &mut client).await?;
     }
     load(&mut client, &cluster, options.sf).await?;
