@@ -53,17 +53,16 @@ fn condition(expr: Expr) -> Result<Transformed<Expr>> {
 }
 
 fn rewrite(expr: Expr) -> Result<Transformed<Expr>> {
-    match &expr {
-        Expr::InList(InList { expr: of, list, .. }) if !list.iter().all(is_constant) && !of.is_volatile() => {
-            let Expr::InList(list) = expr else { unreachable!("it was matched") };
-            Ok(Transformed::yes(one_by_one(list)))
+    Ok(match expr {
+        Expr::InList(list) if !list.list.iter().all(is_constant) && !list.expr.is_volatile() => {
+            Transformed::yes(one_by_one(list))
         }
-        Expr::BinaryExpr(binary) => Ok(match nothing_left(binary) {
+        Expr::BinaryExpr(binary) => match nothing_left(&binary) {
             Some(rewritten) => Transformed::yes(rewritten),
-            None => Transformed::no(expr),
-        }),
-        _ => Ok(Transformed::no(expr)),
-    }
+            None => Transformed::no(Expr::BinaryExpr(binary)),
+        },
+        other => Transformed::no(other),
+    })
 }
 
 fn one_by_one(InList { expr: of, list, negated }: InList) -> Expr {
