@@ -617,7 +617,9 @@ impl ProcessCluster {
     /// Kills and starts again, all at once, as after a power failure: the master, if asked, and some segments. Waits until all
     /// are ready.
     pub fn restart(&mut self, master: bool, segments: &[usize]) {
-        let master = master || self.has_deposed_itself();
+        self.respawn_standby();
+        // The active one of two ends itself if it cannot renew its lease while the catalog's database is away.
+        let master = master || self.standby.is_some() && self.master.try_wait().is_some();
         if master {
             self.master.kill();
         }
@@ -643,15 +645,14 @@ impl ProcessCluster {
         });
     }
 
-    /// Whether the active one of two masters has ended because it could not renew its lease while the catalog's database was away. The other is
-    /// started again, as a supervisor does, if that has ended so, too.
-    fn has_deposed_itself(&mut self) -> bool {
-        let Some((standby, _)) = &mut self.standby else { return false };
-        if standby.try_wait().is_some() {
-            let command = self.standby.take().map(|(_, command)| command).expect("two masters");
-            self.standby = Some((command.spawn(&self.setup, self.directory(), None), command));
+    /// Starts the other one of two masters again if it has ended, as a supervisor does.
+    fn respawn_standby(&mut self) {
+        if let Some((mut standby, command)) = self.standby.take() {
+            if standby.try_wait().is_some() {
+                standby = command.spawn(&self.setup, self.directory(), None);
+            }
+            self.standby = Some((standby, command));
         }
-        self.master.try_wait().is_some()
     }
 
     /// Starts the master again if it has ended, and does not wait for it: segments may end meanwhile.
