@@ -117,7 +117,7 @@ async fn run(options: &Options, bucket: Option<&S3Server>) -> Result<(), Failure
         reads,
         writes,
         journal,
-        said,
+        said: said.replace(&cluster.directory().display().to_string(), "/data"),
     };
     println!("{}", run.write(&options.out)?.display());
     Ok(())
