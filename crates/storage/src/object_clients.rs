@@ -222,11 +222,27 @@ pub(crate) fn told(error: &object_store::Error) -> String {
     };
     let code = text[body..].split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
     let before = text[..body].trim_end().trim_end_matches(':');
-    match code {
-        Some((code, _)) => format!("{before}: {code}"),
-        None => before.to_owned(),
+    let Some((code, _)) = code else { return before.to_owned() };
+    match MEANINGS.iter().find(|(known, _)| *known == code) {
+        Some((_, meaning)) => format!("{meaning} ({code})"),
+        None => format!("{before}: {code}"),
     }
 }
+
+/// Codes of S3 that a user can do something about.
+const MEANINGS: [(&str, &str); 11] = [
+    ("AccessDenied", "access is denied: the key may not do this there"),
+    ("AllAccessDisabled", "access is denied: the bucket has been closed"),
+    ("AuthorizationHeaderMalformed", "the bucket is in another region than the secret says"),
+    ("ExpiredToken", "the session token has expired"),
+    ("InvalidAccessKeyId", "its server does not know the key"),
+    ("InvalidToken", "its server does not accept the session token"),
+    ("NoSuchBucket", "there is no such bucket"),
+    ("NoSuchKey", "there is no such object"),
+    ("PermanentRedirect", "the bucket is in another region than the secret says"),
+    ("RequestTimeTooSkewed", "the clocks of this machine and of its server differ by too much"),
+    ("SignatureDoesNotMatch", "the secret is not that of the key"),
+];
 
 const NO_CREDENTIALS: &str = "there are no credentials for it: the nodes' environment has none, no secret was given, and their machine has no role";
 
@@ -335,12 +351,15 @@ mod tests {
     fn bodies_of_answers_are_not_told() {
         let error = |text: &str| object_store::Error::Generic { store: "S3", source: text.to_owned().into() };
         for body in [
-            "<?xml version=\"1.0\"?><Error><Code>ExpiredToken</Code><Token-0>hush</Token-0></Error>",
-            "<Error><Code>ExpiredToken</Code><Message>hush</Message></Error>",
+            "<?xml version=\"1.0\"?><Error><Code>InvalidRange</Code><Token-0>hush</Token-0></Error>",
+            "<Error><Code>InvalidRange</Code><Message>hush</Message></Error>",
         ] {
             let told = told(&error(&format!("Server returned non-2xx status code: 400 Bad Request: {body}")));
-            assert!(told.ends_with("400 Bad Request: ExpiredToken"), "{told}");
+            assert!(told.ends_with("400 Bad Request: InvalidRange"), "{told}");
         }
+        let refused = "Error performing GET http://s/b in 3ms - Server returned non-2xx status code: 403 Forbidden: ";
+        let known = told(&error(&format!("{refused}<Error><Code>NoSuchBucket</Code></Error>")));
+        assert_eq!(known, "there is no such bucket (NoSuchBucket)");
         let told_without_code = told(&error("403 Forbidden: <Error>hush</Error>"));
         assert!(told_without_code.ends_with("403 Forbidden"), "{told_without_code}");
         assert!(told(&error("connection refused")).ends_with("connection refused"));
