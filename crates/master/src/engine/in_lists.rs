@@ -1,12 +1,12 @@
 //! Lists of IN, which DataFusion 55.2 merges: as if two values differed where their expressions do, and as if what is compared were never NULL.
 
+use super::rewrite::rewrite_expressions;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Cast, InList};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, lit};
 use datafusion::optimizer::AnalyzerRule;
 use std::collections::HashSet;
@@ -27,18 +27,10 @@ impl AnalyzerRule for InLists {
     /// # Errors
     /// DataFusion's, from rebuilding the plan.
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|node| {
+        rewrite_expressions(plan, |node| {
             let is_filter = matches!(node, LogicalPlan::Filter(_));
-            let preserver = NamePreserver::new(&node);
-            let rewrite = |expr: Expr| {
-                let name = preserver.save(&expr);
-                let rewritten = if is_filter { condition(expr)? } else { expr.transform_up(rewrite)? };
-                Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
-            };
-            let node = node.map_expressions(rewrite)?;
-            if node.transformed { node.map_data(LogicalPlan::recompute_schema) } else { Ok(node) }
+            move |expr: Expr| if is_filter { condition(expr) } else { expr.transform_up(rewrite) }
         })
-        .data()
     }
 }
 

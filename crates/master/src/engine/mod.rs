@@ -10,6 +10,7 @@ mod names;
 mod null_tests;
 mod past;
 mod peer_frames;
+mod rewrite;
 mod scalar_rows;
 mod sent_rows;
 mod sequences;

@@ -1,10 +1,10 @@
 //! NULL in comparisons that DataFusion 55.2 merges with others.
 
+use super::rewrite::rewrite_expressions;
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, lit};
 
 /// On the binder's output:
@@ -18,16 +18,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, lit};
 /// DataFusion's, from rebuilding the plan.
 pub(crate) fn write_out_nulls(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mixed = mentions(&plan, Operator::IsNotDistinctFrom)? && has_equality(&plan)?;
-    plan.transform_up_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
-        let rewritten = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| Ok(rewrite(expr, mixed)))?;
-            Ok(if rewritten.transformed { rewritten.update_data(|expr| name.restore(expr)) } else { rewritten })
-        })?;
-        if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
-    })
-    .data()
+    rewrite_expressions(plan, |_| move |expr: Expr| expr.transform_up(|expr| Ok(rewrite(expr, mixed))))
 }
 
 fn rewrite(expr: Expr, mixed: bool) -> Transformed<Expr> {

@@ -1,13 +1,13 @@
 //! `f(x) OVER (ORDER BY c)` where c is a time, an interval or bytea: DataFusion has ranges only of types that it can add to.
 
+use super::rewrite::rewrite_expressions;
 use crate::error::{SqlError, SqlState};
 use crate::sql::sql_type_name;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFrame, WindowFrameUnits};
 use datafusion::optimizer::AnalyzerRule;
@@ -24,18 +24,13 @@ impl AnalyzerRule for PeerFrames {
     /// # Errors
     /// 0A000 for a range with an offset.
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|node| {
-            let LogicalPlan::Window(_) = &node else { return Ok(Transformed::no(node)) };
-            let (schema, preserver) = (merge_schema(&node.inputs()), NamePreserver::new(&node));
-            let rewrite = |expr: Expr| {
-                let name = preserver.save(&expr);
-                let rewritten = expr.transform_up(|expr| in_groups(expr, &schema))?;
-                Ok(rewritten.update_data(|expr| name.restore(expr)))
-            };
-            let node = node.map_expressions(rewrite)?;
-            if node.transformed { node.map_data(LogicalPlan::recompute_schema) } else { Ok(node) }
+        rewrite_expressions(plan, |node| {
+            let schema = matches!(node, LogicalPlan::Window(_)).then(|| merge_schema(&node.inputs()));
+            move |expr: Expr| match &schema {
+                Some(schema) => expr.transform_up(|expr| in_groups(expr, schema)),
+                None => Ok(Transformed::no(expr)),
+            }
         })
-        .data()
     }
 }
 

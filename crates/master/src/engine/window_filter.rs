@@ -1,11 +1,11 @@
 //! `f(x) FILTER (WHERE c) OVER (…)`: DataFusion's plan codec loses the filter of a window.
 
+use super::rewrite::rewrite_expressions;
 use crate::error::{SqlError, SqlState};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition, when};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -24,16 +24,7 @@ impl AnalyzerRule for WindowFilter {
     /// # Errors
     /// 0A000 for the aggregates that keep NULL.
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|node| {
-            let preserver = NamePreserver::new(&node);
-            let rewrite = |expr: Expr| {
-                let name = preserver.save(&expr);
-                Ok(expr.transform_up(without_filter)?.update_data(|expr| name.restore(expr)))
-            };
-            let node = node.map_expressions(rewrite)?;
-            if node.transformed { node.map_data(LogicalPlan::recompute_schema) } else { Ok(node) }
-        })
-        .data()
+        rewrite_expressions(plan, |_| |expr: Expr| expr.transform_up(without_filter))
     }
 }
 
