@@ -1,4 +1,5 @@
-//! Row groups that go to another segment as bytes: the rows that carry them, and what is told of them.
+//! What goes to another segment of a file without being decoded: its row groups as bytes, or, in a bucket, the right to read it. The rows that carry
+//! it, and what is told of it.
 
 use crate::{ContentId, DeleteVector, FileEntry, MapVersion};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -18,16 +19,19 @@ pub struct Relayout {
 pub enum HandoverPart {
     /// Bytes of a new file, from an offset on.
     Bytes = 0,
-    /// The whole delete vector of the same file.
+    /// The whole delete vector of the new file, or the new reader's of one that stays where it is.
     Vector = 1,
     /// The end of the file: JSON of its [`FileEntry`], whose paths the receiver makes, and of whose statistics it has the NULLs alone.
     End = 2,
     /// To the sender itself: the new delete vector of the file that rows have left; empty if all are gone.
     Left = 3,
+    /// Instead of bytes and an end, of a file that the receiver reads where it is: JSON of a [`SharedFile`], whose vector's path the receiver makes.
+    Share = 4,
 }
 
 impl HandoverPart {
-    const ALL: [HandoverPart; 4] = [HandoverPart::Bytes, HandoverPart::Vector, HandoverPart::End, HandoverPart::Left];
+    const ALL: [HandoverPart; 5] =
+        [HandoverPart::Bytes, HandoverPart::Vector, HandoverPart::End, HandoverPart::Left, HandoverPart::Share];
 
     /// Of the value in a plan's column.
     pub fn of(code: u8) -> Option<Self> {
@@ -59,6 +63,7 @@ pub fn handover_schema() -> SchemaRef {
 pub struct HandedOver {
     pub content: ContentId,
     pub taken: Vec<TakenFile>,
+    pub shared: Vec<SharedFile>,
     /// By the path of the file: its new delete vector; None where all of its rows are gone.
     pub left: Vec<(String, Option<DeleteVector>)>,
 }
@@ -72,6 +77,15 @@ pub struct TakenFile {
     pub entry: FileEntry,
 }
 
+/// A file that another segment has, and that is read where it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SharedFile {
+    pub from: ContentId,
+    pub path: String,
+    /// The reader's: of the rows that are not its own.
+    pub deletes: Option<DeleteVector>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +95,6 @@ mod tests {
         for part in HandoverPart::ALL {
             assert_eq!(HandoverPart::of(part as u8), Some(part));
         }
-        assert_eq!(HandoverPart::of(4), None);
+        assert_eq!(HandoverPart::of(5), None);
     }
 }

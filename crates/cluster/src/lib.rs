@@ -31,7 +31,7 @@ pub use change::{Modification, OnDuplicate, Once, RowChange, UniqueKey};
 pub use copy_to::{COPY_MANIFEST, CopiedPart, CopyTarget};
 pub use departures::{Departures, Fate};
 pub use failpoint::{FAILPOINT, FAULTS, failpoint, fault};
-pub use handover::{HandedOver, HandoverPart, Relayout, TakenFile, handover_schema};
+pub use handover::{HandedOver, HandoverPart, Relayout, SharedFile, TakenFile, handover_schema};
 pub use ids::{
     ContentId, MapVersion, MotionId, QueryId, RouteKey, SequenceId, SessionId, SliceId, SnapshotId, TableId,
     TablespaceId,

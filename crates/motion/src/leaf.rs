@@ -48,9 +48,25 @@ pub struct Leaving {
     pub maps: Relayout,
     /// Positions of the distribution key.
     pub key: Vec<usize>,
-    /// Row groups that leave as bytes, instead of rows: the columns are those of [`handover_schema`]. Else the row groups that have rows which leave
-    /// otherwise.
-    pub row_groups: bool,
+    pub how: Leave,
+}
+
+/// How rows leave a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Leave {
+    /// Row groups as bytes: the columns are those of [`handover_schema`].
+    AsRowGroups,
+    /// Of the row groups that have rows which leave otherwise: these are read.
+    RowByRow,
+    /// They stay in their files, which others read, too: the columns are those of [`handover_schema`].
+    InPlace,
+}
+
+impl Leaving {
+    /// Whether rows of [`handover_schema`] take the place of the table's.
+    fn is_handed_over(&self) -> bool {
+        matches!(self.how, Leave::AsRowGroups | Leave::InPlace)
+    }
 }
 
 impl ScanSpec {
@@ -58,7 +74,7 @@ impl ScanSpec {
     pub const SEGMENT_ID: &'static str = "gp_segment_id";
 
     pub fn output_schema(&self) -> Result<SchemaRef> {
-        if self.leaving.as_ref().is_some_and(|leaving| leaving.row_groups) {
+        if self.leaving.as_ref().is_some_and(Leaving::is_handed_over) {
             return Ok(handover_schema());
         }
         let mut fields = self.table_schema.project(&self.projection)?.fields().to_vec();
@@ -107,7 +123,7 @@ impl TableScanExec {
     /// As [`TableScanExec::try_new`].
     pub fn leaving(&self, leaving: Leaving) -> Result<Self> {
         let spec = self.spec.clone();
-        if leaving.row_groups {
+        if leaving.is_handed_over() {
             let spec = ScanSpec { projection: vec![], row_ids: false, segment_id: false, ..spec };
             return TableScanExec::try_new(ScanSpec { leaving: Some(leaving), ..spec }, None);
         }

@@ -44,7 +44,7 @@ pub use forget_constants::ForgetConstantsExec;
 pub use hash_filter::{HashFilterExec, Kept};
 pub use interconnect_settings::InterconnectSettings;
 pub use kind::{Gang, MotionDef, MotionKind};
-pub use leaf::{CopyReadExec, CopyReadSpec, Leaving, ScanSpec, TableScanExec, row_id_fields};
+pub use leaf::{CopyReadExec, CopyReadSpec, Leave, Leaving, ScanSpec, TableScanExec, row_id_fields};
 pub use message::{
     BackupFiles, CheckFiles, ClaimPlace, ExecuteHead, ExecuteRequest, ListFiles, MotionMetrics, NodeReport,
     OperatorMetrics, ReadBackup, Register, Registered, RemoveFiles, RestoreFiles, RunningSlice, ScannedFiles,

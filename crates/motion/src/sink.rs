@@ -112,7 +112,7 @@ pub enum ModifyKind {
     SplitUpdate,
     /// The same, of which each row says by itself whether there is an old one, and a new one.
     Merge,
-    /// Not rows, but row groups that get another segment: the columns are those of [`handover_schema`](damson_cluster::handover_schema). The report
+    /// Not rows, but row groups that get another segment, or files that get another reader: the columns are those of [`handover_schema`](damson_cluster::handover_schema). The report
     /// is a [`HandedOver`](damson_cluster::HandedOver).
     RowGroups,
 }

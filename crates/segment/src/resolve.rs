@@ -4,8 +4,8 @@ use crate::running::RunningGuard;
 use crate::stores::Stores;
 use damson_cluster::{BucketMap, Departures, FileEntry, MapVersion, OnBadRow};
 use damson_motion::{
-    CopyReadExec, CopyWriteExec, ExecuteHead, FileScanExec, FileScanSpec, Leaving, ModifyKind, ScanSpec, SegmentIdExec,
-    TableModifyExec, TableScanExec, TableWriteExec, TableWriteSpec,
+    CopyReadExec, CopyWriteExec, ExecuteHead, FileScanExec, FileScanSpec, Leave, Leaving, ModifyKind, ScanSpec,
+    SegmentIdExec, TableModifyExec, TableScanExec, TableWriteExec, TableWriteSpec,
 };
 use damson_storage::{
     Check, CopyProgress, CopyRead, CopyWriteSpec, Exports, ModifySpec, StorageError, TableStore, WriteSpec, Writes,
@@ -133,12 +133,15 @@ fn leaving_of(
     let map = |version| map_of(head, version);
     let departures = Departures::of(head.content, map(leaving.maps.from)?, map(leaving.maps.to)?);
     let departures = Arc::new(departures);
-    if leaving.row_groups {
-        return Ok(store.give_row_groups(&spec.table_schema, files, &leaving.key, &departures));
+    let (schema, key) = (&spec.table_schema, &leaving.key);
+    match leaving.how {
+        Leave::AsRowGroups => Ok(store.give_row_groups(schema, files, key, &departures)),
+        Leave::InPlace => Ok(store.share_files(schema, files, key, &departures)),
+        Leave::RowByRow => {
+            let rows = store.scan_leaving(schema, &spec.projection, files, key, &departures).map_err(external)?;
+            Ok(if spec.segment_id { Arc::new(SegmentIdExec::new(rows)) } else { rows })
+        }
     }
-    let rows = store.scan_leaving(&spec.table_schema, &spec.projection, files, &leaving.key, &departures);
-    let rows = rows.map_err(external)?;
-    Ok(if spec.segment_id { Arc::new(SegmentIdExec::new(rows)) } else { rows })
 }
 
 /// # Errors

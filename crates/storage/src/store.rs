@@ -311,14 +311,40 @@ impl TableStore {
         key: &[usize],
         departures: &Arc<Departures>,
     ) -> Arc<dyn ExecutionPlan> {
-        Arc::new(GiveExec::new(Giving {
+        Arc::new(self.giving(table_schema, files, key, departures, false))
+    }
+
+    /// The same of files that others read where they are: a leaf that sends them what they may not read, and what is left of the files.
+    ///
+    /// # Errors
+    /// As [`TableStore::scan`].
+    pub fn share_files(
+        &self,
+        table_schema: &SchemaRef,
+        files: &[FileEntry],
+        key: &[usize],
+        departures: &Arc<Departures>,
+    ) -> Arc<dyn ExecutionPlan> {
+        Arc::new(self.giving(table_schema, files, key, departures, true))
+    }
+
+    fn giving(
+        &self,
+        table_schema: &SchemaRef,
+        files: &[FileEntry],
+        key: &[usize],
+        departures: &Arc<Departures>,
+        in_place: bool,
+    ) -> GiveExec {
+        GiveExec::new(Giving {
             content: self.inner.content,
             files: Arc::clone(&self.inner.files),
             schema: Arc::clone(table_schema),
             key: key.to_vec(),
             departures: Arc::clone(departures),
+            in_place,
             entries: files.to_vec(),
-        }))
+        })
     }
 
     /// A sink of such rows: makes files of what others give, and delete vectors of what has left `files`, which this segment's leaf has. One

@@ -54,14 +54,16 @@ fn departures(content: ContentId) -> Arc<Departures> {
 async fn given(store: &TableStore, files: &[FileEntry]) -> Vec<Vec<RecordBatch>> {
     let plan = store.give_row_groups(&schema(), files, &[KEY], &departures(store.content()));
     let batches = run(plan).await.unwrap();
-    let to = |content: i32| {
-        let of = |batch: &RecordBatch| {
-            let to = batch.column(0).as_primitive::<Int32Type>();
-            filter_record_batch(batch, &to.iter().map(|to| Some(to == Some(content))).collect()).unwrap()
-        };
-        batches.iter().map(of).filter(|batch| batch.num_rows() > 0).collect()
+    (0..4).map(|content| to(&batches, content)).collect()
+}
+
+/// Those of a segment.
+fn to(batches: &[RecordBatch], content: i32) -> Vec<RecordBatch> {
+    let of = |batch: &RecordBatch| {
+        let to = batch.column(0).as_primitive::<Int32Type>();
+        filter_record_batch(batch, &to.iter().map(|to| Some(to == Some(content))).collect()).unwrap()
     };
-    (0..4).map(to).collect()
+    batches.iter().map(of).filter(|batch| batch.num_rows() > 0).collect()
 }
 
 async fn take(store: &TableStore, files: &[FileEntry], batches: Vec<RecordBatch>) -> HandedOver {
@@ -213,6 +215,84 @@ async fn every_row_is_somewhere_once() {
             assert_eq!(counted(&scan, "row_groups"), 1, "the small file's");
             assert_eq!(store.check(&table(), &new, &left[..1]).await, []);
         }
+    }
+}
+
+/// What each of four segments reads of a file that stays where it is, and the bytes of its vector; who had the file is among them.
+async fn shared(
+    dirs: &[tempfile::TempDir],
+    stores: &[TableStore],
+    file: &FileEntry,
+    departures: &Arc<Departures>,
+) -> Vec<(RecordBatch, u64)> {
+    let home = stores.iter().position(|store| store.content() == file.content).unwrap();
+    let files = std::slice::from_ref(file);
+    let batches = run(stores[home].share_files(&schema(), files, &[KEY], departures)).await.unwrap();
+    let mut read = vec![];
+    for (at, store) in stores.iter().enumerate() {
+        let report = take(store, if at == home { files } else { &[] }, to(&batches, at as i32)).await;
+        assert!(report.taken.is_empty() && (at == home || report.left.is_empty()));
+        let deletes = match (at == home, &report.left[..], &report.shared[..]) {
+            (true, [], []) => Some(file.deletes.clone()),
+            (true, [(path, left)], []) if *path == file.path => left.clone().map(Some),
+            (false, [], []) => None,
+            (false, [], [shared]) if shared.path == file.path && shared.from == file.content => {
+                Some(shared.deletes.clone())
+            }
+            (_, left, shared) => panic!("{left:?} {shared:?}"),
+        };
+        let Some(deletes) = deletes else {
+            read.push((RecordBatch::new_empty(schema()), 0));
+            continue;
+        };
+        // Readers of a bucket see the file and the vector at one place.
+        if let Some(vector) = deletes.as_ref().filter(|_| at != home) {
+            fs::copy(dirs[at].path().join(&vector.path), dirs[home].path().join(&vector.path)).unwrap();
+        }
+        let bytes = deletes.as_ref().map_or(0, |vector| vector.bytes);
+        let entry = FileEntry { deletes, ..file.clone() };
+        let rows = all_rows(&stores[home], std::slice::from_ref(&entry)).await;
+        assert_eq!(rows.num_rows() as u64, entry.live_rows());
+        read.push((together(&[rows]), bytes));
+    }
+    read
+}
+
+#[tokio::test]
+async fn a_file_that_stays_is_divided_among_its_readers() {
+    let mut rng = StdRng::seed_from_u64(23);
+    let (old, odd) = maps();
+    let halves = map(2, &[(0, 4096), (2, 4096), (1, 4096), (3, 4096)]);
+    for content in [0, 1] {
+        let dirs: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+        let stores: Vec<TableStore> =
+            (0..4).map(|at| TableStore::open(ContentId(at as i32), dirs[at].path()).unwrap()).collect();
+        let store = &stores[content as usize];
+        let mut files = vec![];
+        // One of several row groups, one of all buckets in one.
+        for count in [500_000, 5_000] {
+            let rows = concat_batches(&schema(), &own_rows(&mut rng, count, &old, ContentId(content))).unwrap();
+            let written = write(store, spec(&old, ContentId(content)), vec![rows]).await;
+            assert_eq!(written.len(), 1);
+            files.extend(written.clone());
+            let deleted: Vec<i64> = (0..written[0].rows as i64).filter(|row| row % 9 == 4 || *row < 1000).collect();
+            files.push(delete(store, &written[0], &deleted).await);
+        }
+        for new in [&odd, &halves] {
+            let departures = Arc::new(Departures::of(ContentId(content), &old, new));
+            for file in &files {
+                let rows = all_rows(store, std::slice::from_ref(file)).await;
+                let read = shared(&dirs, &stores, file, &departures).await;
+                for (at, (read, bytes)) in read.iter().enumerate() {
+                    assert!(*read == together(&[owned(&rows, new, at as i32)]), "segment {at} of {content}'s");
+                    let is_by_row_group = file.rows > 100_000 && file.deletes.is_none() && new == &halves;
+                    assert!(!is_by_row_group || *bytes < 300, "{bytes} bytes, of runs");
+                }
+            }
+        }
+        // Nothing moves: nothing is said.
+        let same = Arc::new(Departures::of(ContentId(content), &old, &old));
+        assert_eq!(run(store.share_files(&schema(), &files, &[KEY], &same)).await.unwrap(), []);
     }
 }
 

@@ -28,6 +28,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 use roaring::RoaringBitmap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,12 +44,15 @@ pub(crate) struct Giving {
     /// Positions of the distribution key.
     pub key: Vec<usize>,
     pub departures: Arc<Departures>,
+    /// Whether the others read the files where they are: in a bucket.
+    pub in_place: bool,
     /// The table's files here.
     pub entries: Vec<FileEntry>,
 }
 
-/// Sends the row groups of a segment's files that another segment gets as they are, or nearly: rows of [`handover_schema`]. After those of a file comes,
-/// to the segment itself, what is left of it. Made by [`crate::TableStore::give_row_groups`].
+/// Sends the row groups of a segment's files that another segment gets as they are, or nearly: rows of [`handover_schema`]. Of files in a bucket it sends who
+/// may read which rows. After those of a file comes, to the segment itself, what is left of it. Made by [`crate::TableStore::give_row_groups`] and
+/// [`crate::TableStore::share_files`].
 ///
 /// # Distribution
 /// Each row names the segment that it goes to.
@@ -136,7 +140,7 @@ impl ExecutionPlan for GiveExec {
 }
 
 /// Why sending ends early.
-enum Stopped {
+pub(super) enum Stopped {
     Dropped,
     Failed(DataFusionError),
 }
@@ -153,8 +157,8 @@ impl From<DataFusionError> for Stopped {
     }
 }
 
-struct Giver {
-    giving: Arc<Giving>,
+pub(super) struct Giver {
+    pub giving: Arc<Giving>,
     context: Arc<TaskContext>,
     output: Sender<Result<RecordBatch>>,
 }
@@ -175,7 +179,10 @@ struct Source<'a> {
 impl Giver {
     async fn run(&self) -> Result<(), Stopped> {
         for (number, entry) in self.giving.entries.iter().enumerate() {
-            self.give(number, entry).await?;
+            match self.giving.in_place {
+                true => self.share(number, entry).await?,
+                false => self.give(number, entry).await?,
+            }
         }
         Ok(())
     }
@@ -184,10 +191,7 @@ impl Giver {
         let Giving { files, key, departures, .. } = &*self.giving;
         let identity = FileIdentity::from(entry);
         let footer = files.footers.get(&identity).await?;
-        let deleted = match &entry.deletes {
-            Some(vector) => RoaringBitmap::clone(&*files.deletes.get(entry.table, vector).await?),
-            None => RoaringBitmap::new(),
-        };
+        let deleted = self.deleted(entry).await?;
         let shares = Shares::of(&footer, entry, key, departures, &deleted);
         let rows = row_ranges(&footer);
         let without = match shares.divided.is_empty() {
@@ -211,29 +215,49 @@ impl Giver {
         self.send(self.giving.content, number, HandoverPart::Left, 0, vector).await
     }
 
-    /// Of the row groups that are divided, the rows that do not go along with the others. The key's columns are read.
+    pub(super) async fn deleted(&self, entry: &FileEntry) -> Result<RoaringBitmap, StorageError> {
+        Ok(match &entry.deletes {
+            Some(vector) => RoaringBitmap::clone(&*self.giving.files.deletes.get(entry.table, vector).await?),
+            None => RoaringBitmap::new(),
+        })
+    }
+
+    /// Of the row groups that are divided, the rows that do not go along with the others.
     async fn staying(&self, entry: &FileEntry, rows: &[Range<u32>], shares: &Shares) -> Result<RoaringBitmap, Stopped> {
+        let mut staying = RoaringBitmap::new();
+        let stay = |row: u32, taker: Option<ContentId>| {
+            let row_group = rows.partition_point(|rows| rows.end <= row);
+            if taker != shares.divided.get(&row_group).copied() {
+                staying.insert(row);
+            }
+        };
+        self.each_row(entry, shares.divided.keys().copied().collect(), stay).await?;
+        Ok(staying)
+    }
+
+    /// The rows of some row groups that are not deleted, in their order, each with the segment that it leaves for. The key's columns are read.
+    pub(super) async fn each_row(
+        &self,
+        entry: &FileEntry,
+        row_groups: BTreeSet<usize>,
+        mut take: impl FnMut(u32, Option<ContentId>),
+    ) -> Result<(), Stopped> {
         let Giving { files, schema, key, departures, .. } = &*self.giving;
-        let divided = shares.divided.clone();
-        let choice = RowGroupChoice(Arc::new(move |_: &Footer, index: usize| divided.contains_key(&index)));
+        let choice = RowGroupChoice(Arc::new(move |_: &Footer, index: usize| row_groups.contains(&index)));
         let entries = std::slice::from_ref(entry);
         let scan = scan_chosen(Arc::clone(files), schema, key, entries, true, 1, Some(choice))?;
         let mut batches = scan.execute(0, Arc::clone(&self.context))?;
-        let (mut staying, mut hashes) = (RoaringBitmap::new(), vec![]);
+        let mut hashes = vec![];
         while let Some(batch) = batches.next().await {
             let batch = batch?;
             placement::hash_rows(&batch.columns()[..key.len()], &mut hashes)
                 .map_err(|error| StorageError::WrongRows { table: entry.table, detail: error.to_string() })?;
             let numbers = batch.column(key.len() + 1).as_primitive::<Int64Type>();
             for (&hash, &number) in hashes.iter().zip(numbers.values()) {
-                let number = number as u32;
-                let row_group = rows.partition_point(|rows| rows.end <= number);
-                if departures.taker(placement::bucket_of(hash)) != shares.divided.get(&row_group).copied() {
-                    staying.insert(number);
-                }
+                take(number as u32, departures.taker(placement::bucket_of(hash)));
             }
         }
-        Ok(staying)
+        Ok(())
     }
 
     /// Row groups of a file, as a file of their own.
@@ -299,7 +323,7 @@ impl Giver {
     }
 
     /// One batch: bytes of a file in several rows, anything else in one.
-    async fn send(
+    pub(super) async fn send(
         &self,
         to: ContentId,
         number: usize,

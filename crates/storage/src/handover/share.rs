@@ -2,9 +2,9 @@
 
 use crate::footers::Footer;
 use crate::scan::RowGroupChoice;
-use damson_cluster::{ContentId, Departures, FileEntry};
+use damson_cluster::{BUCKETS, ContentId, Departures, FileEntry};
 use roaring::RoaringBitmap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -47,6 +47,46 @@ impl Shares {
             }
         }
         shares
+    }
+}
+
+/// Who takes which rows of a file that stays where it is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Division {
+    /// By taker: all rows of the row groups that are its own, deleted ones among them.
+    pub takers: BTreeMap<ContentId, RoaringBitmap>,
+    /// Row groups with rows of several owners, by their number.
+    pub undecided: BTreeSet<usize>,
+}
+
+impl Division {
+    /// As the footer says; else every row group may have rows of all of the file's buckets. Row groups without rows that are not deleted are nobody's.
+    pub(super) fn of(
+        footer: &Footer,
+        file: &FileEntry,
+        key: &[usize],
+        departures: &Departures,
+        deleted: &RoaringBitmap,
+    ) -> Self {
+        let (ranges, of_file) = (ranges(footer, key), file.buckets.unwrap_or((0, (BUCKETS - 1) as u16)));
+        let mut division = Division::default();
+        for (index, rows) in row_ranges(footer).into_iter().enumerate() {
+            if deleted.range_cardinality(rows.clone()) == u64::from(rows.end - rows.start) {
+                continue;
+            }
+            let (low, high) = ranges.map_or(of_file, |ranges| ranges[index]);
+            let fate = departures.fate(low, high);
+            match fate.taker {
+                _ if fate.is_divided || fate.others_leave => {
+                    division.undecided.insert(index);
+                }
+                Some(taker) => {
+                    division.takers.entry(taker).or_default().insert_range(rows);
+                }
+                None => {}
+            }
+        }
+        division
     }
 }
 

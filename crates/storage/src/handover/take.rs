@@ -10,8 +10,8 @@ use crate::sink::{ReturnedRows, SinkExec, Target, Written};
 use async_trait::async_trait;
 use bytes::Bytes;
 use damson_cluster::{
-    ContentId, DeleteVector, FileEntry, HandedOver, HandoverPart, SnapshotId, TableId, TakenFile, failpoint,
-    handover_schema,
+    ContentId, DeleteVector, FileEntry, HandedOver, HandoverPart, SharedFile, SnapshotId, TableId, TakenFile,
+    failpoint, handover_schema,
 };
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{Int32Type, Int64Type, Schema, UInt8Type};
@@ -71,17 +71,25 @@ impl Target for TakeRowGroups {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Written> {
         let bytes_written = MetricBuilder::new(metrics).counter("bytes_written", 0);
-        let mut taking =
-            Taking { target: self, coming: HashMap::new(), taken: vec![], left: vec![], files: vec![], bytes_written };
+        let mut taking = Taking {
+            target: self,
+            coming: HashMap::new(),
+            vectors: HashMap::new(),
+            taken: vec![],
+            shared: vec![],
+            left: vec![],
+            files: vec![],
+            bytes_written,
+        };
         while let Some(batch) = input.next().await {
             taking.take(&batch?).await?;
         }
-        let Taking { coming, taken, left, files, .. } = taking;
-        if let Some((from, file)) = coming.keys().next() {
+        let Taking { coming, vectors, taken, shared, left, files, .. } = taking;
+        if let Some((from, file)) = coming.keys().chain(vectors.keys()).next() {
             return Err(self.wrong(format!("file {file} of seg{from} has no end")));
         }
         let rows = taken.iter().map(|taken| taken.entry.live_rows()).sum();
-        let report = serde_json::to_vec(&HandedOver { content: self.content, taken, left });
+        let report = serde_json::to_vec(&HandedOver { content: self.content, taken, shared, left });
         let report = report.map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(Written { rows, report, files: Box::new(files), returned: ReturnedRows::default() })
     }
@@ -90,6 +98,15 @@ impl Target for TakeRowGroups {
 impl TakeRowGroups {
     fn wrong(&self, detail: String) -> DataFusionError {
         StorageError::WrongRows { table: self.table, detail }.into()
+    }
+
+    /// Of what was sent, bytes and checksum.
+    fn compare(&self, path: &str, sent: (u64, u64), came: &Finished) -> Result<()> {
+        if (came.bytes, came.checksum) == sent {
+            return Ok(());
+        }
+        let detail = format!("it arrived as {} bytes, of {} that were sent, or others", came.bytes, sent.0);
+        Err(StorageError::Corrupt { table: self.table, path: path.to_owned(), detail }.into())
     }
 
     fn new_path(&self, extension: &str) -> String {
@@ -102,7 +119,10 @@ struct Taking<'a> {
     target: &'a TakeRowGroups,
     /// By who sends it, and which file of the sender's it is of.
     coming: HashMap<(i32, i32), Coming>,
+    /// Delete vectors of these, or of files that are read where they are.
+    vectors: HashMap<(i32, i32), (String, Finished)>,
     taken: Vec<TakenFile>,
+    shared: Vec<SharedFile>,
     left: Vec<(String, Option<DeleteVector>)>,
     files: Vec<Finished>,
     bytes_written: Count,
@@ -113,7 +133,6 @@ struct Coming {
     path: String,
     file: NewFile,
     bytes: u64,
-    vector: Option<(String, Finished)>,
 }
 
 impl Taking<'_> {
@@ -132,10 +151,11 @@ impl Taking<'_> {
                 HandoverPart::Bytes => self.append(key, offsets.value(row), bytes).await?,
                 HandoverPart::Vector => {
                     let written = self.write_vector(bytes).await?;
-                    self.coming_file(key)?.vector = Some(written);
+                    self.vectors.insert(key, written);
                 }
                 HandoverPart::End => self.end(key, bytes).await?,
                 HandoverPart::Left => self.leave(key, bytes).await?,
+                HandoverPart::Share => self.share(key, bytes)?,
             }
         }
         Ok(())
@@ -157,7 +177,7 @@ impl Taking<'_> {
             }
             let path = target.new_path("parquet");
             let file = target.files.place.begin(&path)?;
-            self.coming.insert(key, Coming { path, file, bytes: 0, vector: None });
+            self.coming.insert(key, Coming { path, file, bytes: 0 });
         }
         let coming = self.coming_file(key)?;
         if u64::try_from(offset) != Ok(coming.bytes) {
@@ -186,31 +206,37 @@ impl Taking<'_> {
         let told: TakenFile =
             serde_json::from_slice(told).map_err(|error| DataFusionError::External(Box::new(error)))?;
         self.coming_file(key)?;
-        let Some(Coming { path, file, vector, .. }) = self.coming.remove(&key) else { return Ok(()) };
+        let Some(Coming { path, file, .. }) = self.coming.remove(&key) else { return Ok(()) };
         failpoint("write.before_sync");
         let finished = file.finish().await?;
         failpoint("write.after_sync");
-        let compare = |path: &str, sent: (u64, u64), came: &Finished| match (came.bytes, came.checksum) == sent {
-            true => Ok(()),
-            false => Err(StorageError::Corrupt {
-                table: target.table,
-                path: path.to_owned(),
-                detail: format!("it arrived as {} bytes, of {} that were sent, or others", came.bytes, sent.0),
-            }),
-        };
-        compare(&told.path, (told.entry.bytes, told.entry.checksum), &finished)?;
-        let deletes = match (told.entry.deletes, vector) {
-            (None, None) => None,
-            (Some(sent), Some((path, finished))) => {
-                compare(&told.path, (sent.bytes, sent.checksum), &finished)?;
-                self.files.push(finished);
-                Some(DeleteVector { path, ..sent })
-            }
-            _ => return Err(target.wrong(format!("a delete vector of {} is missing, or one too many", told.path))),
-        };
+        target.compare(&told.path, (told.entry.bytes, told.entry.checksum), &finished)?;
+        let deletes = self.vector(key, &told.path, told.entry.deletes)?;
         self.files.push(finished);
         let entry = FileEntry { content: target.content, path, deletes, ..told.entry };
         self.taken.push(TakenFile { from: told.from, path: told.path, entry });
+        Ok(())
+    }
+
+    /// The vector that has come for a file, as it was `sent`.
+    fn vector(&mut self, key: (i32, i32), of: &str, sent: Option<DeleteVector>) -> Result<Option<DeleteVector>> {
+        match (sent, self.vectors.remove(&key)) {
+            (None, None) => Ok(None),
+            (Some(sent), Some((path, finished))) => {
+                self.target.compare(of, (sent.bytes, sent.checksum), &finished)?;
+                self.files.push(finished);
+                Ok(Some(DeleteVector { path, ..sent }))
+            }
+            _ => Err(self.target.wrong(format!("a delete vector of {of} is missing, or one too many"))),
+        }
+    }
+
+    /// A file that is read where it is.
+    fn share(&mut self, key: (i32, i32), told: &[u8]) -> Result<()> {
+        let told: SharedFile =
+            serde_json::from_slice(told).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let deletes = self.vector(key, &told.path, told.deletes)?;
+        self.shared.push(SharedFile { deletes, ..told });
         Ok(())
     }
 

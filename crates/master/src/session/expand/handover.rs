@@ -1,5 +1,6 @@
-//! Tables on local disks: row groups whose buckets all leave for one segment, or nearly all, go there as bytes. Nothing of them is decoded, encoded, hashed or
-//! sorted but, where a row group is divided, the key's columns. What leaves otherwise is moved row by row afterwards, from the files as they are then.
+//! Hashed tables. On local disks row groups whose buckets all leave for one segment, or nearly all, go there as bytes. Nothing of them is decoded, encoded,
+//! hashed or sorted but, where a row group is divided, the key's columns. What leaves otherwise is moved row by row afterwards, from the files as they are then.
+//! In a bucket rows stay in their files, and only delete vectors are made ([`shared`](super::shared)).
 
 use super::moves::Moves;
 use super::pieces::Piece;
@@ -9,12 +10,15 @@ use crate::error::{SqlResult, internal, of_datafusion};
 use crate::planner::{Output, TableTarget, WriteTarget};
 use crate::session::Session;
 use crate::session::write::{collect, unchecked};
-use damson_cluster::{ColumnStats, DeleteVector, FileEntry, HandedOver, Relayout, TableId, TakenFile, failpoint};
-use damson_motion::{Leaving, ModifyKind, TableScanExec};
+use damson_cluster::{
+    ColumnStats, DeleteVector, FileEntry, HandedOver, Relayout, SharedFile, TableId, TakenFile, failpoint,
+};
+use damson_motion::{Leave, Leaving, ModifyKind, TableScanExec};
 use datafusion::catalog::TableProvider;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 impl Session {
     /// Moves the rows of some files of a hashed table that leave, and commits nothing.
@@ -26,14 +30,14 @@ impl Session {
         key: &[usize],
         cancel: &CancellationToken,
     ) -> SqlResult<Piece> {
-        let mut handed = self.hand_over(catalog, moves, files, key, cancel).await?;
+        let mut handed = self.hand_over(catalog, moves, files, leaving(moves, key, Leave::AsRowGroups), cancel).await?;
         failpoint("expand.after_copy");
         let copied = handed.adds.iter().map(|file| file.bytes).sum();
         let rest = rest(files, &handed);
         if !rest.is_empty() {
             let moved = async {
                 let supposed = self.master.catalog.suppose(catalog, moves.def().id, rest.iter().cloned())?;
-                self.move_rows(&supposed, moves, &rest, Some(leaving(moves, key, false)), cancel).await
+                self.move_rows(&supposed, moves, &rest, Some(leaving(moves, key, Leave::RowByRow)), cancel).await
             };
             match moved.await {
                 Ok(moved) => {
@@ -49,13 +53,30 @@ impl Session {
         Ok(Piece { copied, ..Piece::new(files, handed) })
     }
 
-    /// What leaves as bytes.
-    async fn hand_over(
+    /// Gives the rows of some files in a bucket that leave to their new owners, and commits nothing.
+    pub(super) async fn share_group(
         self: &Arc<Self>,
         catalog: &Arc<CatalogState>,
         moves: &Moves,
         files: &[Arc<FileEntry>],
         key: &[usize],
+        cancel: &CancellationToken,
+    ) -> SqlResult<Piece> {
+        let shared = self.hand_over(catalog, moves, files, leaving(moves, key, Leave::InPlace), cancel).await?;
+        let rows = shared.adds.iter().map(FileEntry::live_rows).sum();
+        let of_readers = shared.adds.iter().filter_map(|file| file.deletes.as_ref());
+        let written = of_readers.chain(shared.deletes.iter().map(|(_, _, vector)| vector));
+        let bytes = written.map(|vector| vector.bytes).sum();
+        Ok(Piece { bytes, ..Piece::shared(files, shared, rows) })
+    }
+
+    /// What leaves otherwise than row by row.
+    async fn hand_over(
+        self: &Arc<Self>,
+        catalog: &Arc<CatalogState>,
+        moves: &Moves,
+        files: &[Arc<FileEntry>],
+        leaving: Leaving,
         cancel: &CancellationToken,
     ) -> SqlResult<Commit> {
         let def = moves.def();
@@ -64,7 +85,7 @@ impl Session {
         let table = DamsonTable::new(Arc::clone(entry), false, catalog.current_map().segment_count());
         let scan = table.scan(&*bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let scan = scan.downcast_ref::<TableScanExec>().ok_or_else(|| internal("a table's scan is something else"))?;
-        let given = scan.leaving(leaving(moves, key, true)).map_err(of_datafusion)?;
+        let given = scan.leaving(leaving).map_err(of_datafusion)?;
         let table = TableTarget { map: moves.map().version, ..unchecked(def) };
         let target = WriteTarget::Modify { table, kind: ModifyKind::RowGroups, once: None };
         let slices = self.slice(&bound, Arc::new(given), Output::Write(target))?;
@@ -83,9 +104,9 @@ impl Session {
     }
 }
 
-fn leaving(moves: &Moves, key: &[usize], row_groups: bool) -> Leaving {
+fn leaving(moves: &Moves, key: &[usize], how: Leave) -> Leaving {
     let maps = Relayout { from: moves.old().version, to: moves.map().version };
-    Leaving { maps, key: key.to_vec(), row_groups }
+    Leaving { maps, key: key.to_vec(), how }
 }
 
 /// All files that segments have made.
@@ -96,8 +117,9 @@ fn new_files(reports: &[HandedOver]) -> Vec<FileKey> {
         let taken = report.taken.iter().flat_map(move |TakenFile { entry, .. }| {
             std::iter::once(entry.path.clone()).chain(entry.deletes.as_ref().map(vector))
         });
+        let shared = report.shared.iter().filter_map(|shared| shared.deletes.as_ref()).map(vector);
         let left = report.left.iter().filter_map(|(_, left)| left.as_ref()).map(vector);
-        taken.chain(left).map(|path| FileKey { content, path }).collect::<Vec<_>>()
+        taken.chain(shared).chain(left).map(|path| FileKey { content, path }).collect::<Vec<_>>()
     };
     reports.iter().flat_map(of_report).collect()
 }
@@ -111,13 +133,20 @@ fn committed(table: TableId, files: &[Arc<FileEntry>], reports: Vec<HandedOver>)
     // Rows that are not where they were.
     let mut gone: HashMap<FileKey, u64> = HashMap::new();
     let mut commit = Commit::default();
-    for HandedOver { content, taken, left } in reports {
+    for HandedOver { content, taken, shared, left } in reports {
         for TakenFile { from, path, entry } in taken {
             let key = FileKey { content: from, path };
             let Some(source) = read.get(&key) else { return Err(format!("{} was not to be moved", key.path)) };
             *gone.entry(key).or_default() += entry.live_rows();
             let columns = columns_of(source, &entry)?;
             commit.adds.push(FileEntry { columns, ..entry });
+        }
+        for SharedFile { from, path, deletes } in shared {
+            let key = FileKey { content: from, path };
+            let Some(source) = read.get(&key) else { return Err(format!("{} was not to be shared", key.path)) };
+            let entry = FileEntry { deletes, ..source.shared_with(content, &Uuid::now_v7()) };
+            *gone.entry(key).or_default() += entry.live_rows();
+            commit.adds.push(entry);
         }
         for (path, vector) in left {
             let key = FileKey { content, path };
@@ -196,7 +225,7 @@ fn add(commit: &mut Commit, moved: Commit) -> Vec<FileKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damson_cluster::{ContentId, SnapshotId, StatValue};
+    use damson_cluster::{ContentId, SnapshotId, StatValue, stored_at};
 
     const TABLE: TableId = TableId(5);
 
@@ -228,7 +257,7 @@ mod tests {
 
     fn given(left: Vec<(&str, Option<DeleteVector>)>) -> HandedOver {
         let left = left.into_iter().map(|(path, vector)| (path.to_owned(), vector)).collect();
-        HandedOver { content: ContentId(0), taken: vec![], left }
+        HandedOver { content: ContentId(0), taken: vec![], shared: vec![], left }
     }
 
     #[test]
@@ -240,6 +269,7 @@ mod tests {
                 HandedOver {
                     content: ContentId(2),
                     taken: vec![taken("a", file(2, "a2", 60)), taken("b", file(2, "b2", 50))],
+                    shared: vec![],
                     left: vec![],
                 },
             ]
@@ -267,6 +297,48 @@ mod tests {
         wrong[1].taken[0].path = "z".into();
         assert!(committed(TABLE, &files, wrong).unwrap_err().contains("not to be moved"));
         assert_eq!(new_files(&reports()).len(), 3);
+    }
+
+    #[test]
+    fn files_of_a_bucket_get_entries_for_their_new_readers() {
+        let deleted = FileEntry { deletes: Some(vector("base/t5/a.deletes", 10)), ..file(0, "base/t5/a.parquet", 100) };
+        let files = [Arc::new(deleted), Arc::new(file(0, "base/t5/b.parquet", 50))];
+        let shared = |reader: i32, file: usize, deletes| HandedOver {
+            content: ContentId(reader),
+            taken: vec![],
+            shared: vec![SharedFile { from: ContentId(0), path: files[file].path.clone(), deletes }],
+            left: vec![],
+        };
+        // Of the first file rows stay and go to 2 and 3; all of the second go to 2.
+        let reports = || {
+            vec![
+                given(vec![("base/t5/a.parquet", Some(vector("base/t5/a2.deletes", 60))), ("base/t5/b.parquet", None)]),
+                shared(2, 0, Some(vector("base/t5/of2.deletes", 70))),
+                shared(3, 0, Some(vector("base/t5/of3.deletes", 80))),
+                shared(2, 1, None),
+            ]
+        };
+        let commit = committed(TABLE, &files, reports()).unwrap();
+        let added =
+            commit.adds.iter().map(|file| (file.content.0, stored_at(file.content, &file.path), file.live_rows()));
+        let (a, b) = ((ContentId(0), "base/t5/a.parquet"), (ContentId(0), "base/t5/b.parquet"));
+        assert_eq!(added.collect::<Vec<_>>(), [(2, a, 30), (3, a, 20), (2, b, 50)]);
+        assert_eq!(commit.adds[0].columns, files[0].columns);
+        let key = |path: &str| FileKey { content: ContentId(0), path: path.into() };
+        assert_eq!(commit.drops, [(TABLE, key("base/t5/b.parquet"))]);
+        assert_eq!(commit.deletes, [(TABLE, key("base/t5/a.parquet"), vector("base/t5/a2.deletes", 60))]);
+        // What a failure removes: vectors that were written, and nothing that was there.
+        let mut paths: Vec<String> = commit.new_files().into_iter().map(|file| file.path).collect();
+        paths.sort();
+        assert_eq!(paths, ["base/t5/a2.deletes", "base/t5/of2.deletes", "base/t5/of3.deletes"]);
+        assert_eq!(new_files(&reports()).len(), 3);
+
+        let mut wrong = reports();
+        wrong[2].shared[0].deletes = Some(vector("base/t5/of3.deletes", 81));
+        assert!(committed(TABLE, &files, wrong).unwrap_err().contains("of which 40 stay and 49 leave"));
+        let mut wrong = reports();
+        wrong[3].shared[0].path = "z".into();
+        assert!(committed(TABLE, &files, wrong).unwrap_err().contains("not to be shared"));
     }
 
     #[test]

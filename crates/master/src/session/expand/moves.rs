@@ -2,7 +2,7 @@
 
 use super::is_hashed;
 use super::pieces::Piece;
-use super::shared::{is_in_bucket, share_copies, share_evenly, takers};
+use super::shared::{is_in_bucket, share_copies, share_evenly, some_leave};
 use crate::catalog::{CatalogState, Commit, FileKey, TableEntry};
 use crate::engine::DamsonTable;
 use crate::error::{SqlResult, internal, of_datafusion};
@@ -92,11 +92,6 @@ impl Moves {
         &self.map
     }
 
-    /// Segments that rows of a hashed table's file leave for, each once or more often.
-    pub(super) fn takers(&self, file: &FileEntry) -> impl Iterator<Item = ContentId> {
-        takers(file, &self.old, &self.map)
-    }
-
     /// What the switch alone does: whole files of a bucket get other readers.
     pub(super) fn whole_files(&self, entry: &TableEntry) -> Option<Piece> {
         match &self.kind {
@@ -109,7 +104,7 @@ impl Moves {
     /// Whether rows of a file may leave, before the switch or with it.
     pub(super) fn concerns(&self, file: &FileEntry) -> bool {
         match &self.kind {
-            Kind::Hashed if self.in_bucket => self.takers(file).next().is_some(),
+            Kind::Hashed if self.in_bucket => some_leave(file, &self.old, &self.map),
             Kind::Random { .. } | Kind::Copies { .. } if self.in_bucket => false,
             Kind::Hashed => {
                 let (low, high) = file.buckets.unwrap_or((0, (BUCKETS - 1) as u16));
