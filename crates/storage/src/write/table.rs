@@ -369,13 +369,9 @@ impl TableWrite {
     pub(super) fn new(
         content: ContentId,
         files: Arc<TableFiles>,
-        mut spec: WriteSpec,
+        spec: WriteSpec,
         input: &[FieldRef],
     ) -> Result<Self, StorageError> {
-        if files.place.is_remote() {
-            // Nothing of a bucket is copied when its rows get another segment.
-            spec.buckets.clear();
-        }
         let wrong = |detail: String| StorageError::WrongRows { table: spec.table, detail };
         let want = &spec.schema;
         let wanted = want.fields().len() + spec.returning;
