@@ -205,6 +205,7 @@ fn equals_by_value(data_type: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::common::tree_node::TransformedResult;
     use datafusion::logical_expr::col;
 
     fn rewritten(expr: Expr) -> String {
