@@ -1,11 +1,12 @@
 //! Files that exist whole and on stable storage, or not at all.
 
 use crate::directory_sync::sync_directory;
-use crate::limits::SMALL_FILE_BYTES;
+use crate::limits::{SMALL_FILE_BYTES, WRITE_BEHIND_BYTES};
 use crate::{StorageError, blocking};
 use bytes::Bytes;
 use damson_cluster::fault;
 use datafusion::common::runtime::SpawnedTask;
+use futures::FutureExt;
 use parking_lot::Mutex;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -40,7 +41,7 @@ impl Partial {
                 self.path.lock().take();
             }
         })?;
-        let mut open = Box::new(Open { file, hasher: Xxh3::new(), bytes: 0 });
+        let mut open = Box::new(Open { file: Arc::new(file), hasher: Xxh3::new(), bytes: 0 });
         blocks.iter().try_for_each(|block| open.write(block))?;
         Ok(open)
     }
@@ -98,6 +99,7 @@ pub(crate) struct DurableFile {
     partial: Arc<Partial>,
     path: PathBuf,
     state: State,
+    behind: WriteBehind,
 }
 
 #[derive(Debug)]
@@ -111,7 +113,7 @@ enum State {
 }
 
 struct Open {
-    file: File,
+    file: Arc<File>,
     hasher: Xxh3,
     bytes: u64,
 }
@@ -119,7 +121,7 @@ struct Open {
 impl Open {
     fn write(&mut self, block: &[u8]) -> io::Result<()> {
         fault("write")?;
-        self.file.write_all(block)?;
+        (&*self.file).write_all(block)?;
         self.hasher.update(block);
         self.bytes += block.len() as u64;
         Ok(())
@@ -129,6 +131,47 @@ impl Open {
 impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// Puts what is written on stable storage while more is: a file's end does not wait for all of it then.
+#[derive(Debug, Default)]
+struct WriteBehind {
+    /// Bytes of the file when the last sync began.
+    from: u64,
+    syncing: Option<SpawnedTask<io::Result<()>>>,
+}
+
+impl WriteBehind {
+    /// Begins another sync if enough was written, and the one before has ended.
+    ///
+    /// # Errors
+    /// That one's: the system tells it once, and the file must not be acknowledged afterwards.
+    fn go_on(&mut self, open: &Open) -> io::Result<()> {
+        if open.bytes - self.from < WRITE_BEHIND_BYTES {
+            return Ok(());
+        }
+        if let Some(syncing) = &mut self.syncing {
+            let Some(ended) = syncing.now_or_never() else { return Ok(()) };
+            self.syncing = None;
+            ended.map_err(io::Error::other)??;
+        }
+        self.from = open.bytes;
+        let file = Arc::clone(&open.file);
+        self.syncing = Some(SpawnedTask::spawn_blocking(move || {
+            fault("sync")?;
+            file.sync_data()
+        }));
+        Ok(())
+    }
+
+    /// # Errors
+    /// As [`WriteBehind::go_on`].
+    async fn end(&mut self) -> io::Result<()> {
+        match self.syncing.take() {
+            Some(syncing) => syncing.await.map_err(io::Error::other)?,
+            None => Ok(()),
+        }
     }
 }
 
@@ -142,7 +185,7 @@ impl DurableFile {
     /// As [`DurableFile::begin`]; `held` is dropped once the file is kept or gone, whichever thread that happens on.
     pub(crate) fn begin_holding(path: PathBuf, held: Option<Arc<dyn Send + Sync>>) -> Self {
         let partial = Arc::new(Partial { path: Mutex::new(Some(path.clone())), _held: held });
-        DurableFile { partial, path, state: State::Begun(vec![]) }
+        DurableFile { partial, path, state: State::Begun(vec![]), behind: WriteBehind::default() }
     }
 
     /// Creates `path`, and its directories where they are missing. It must not exist.
@@ -162,6 +205,7 @@ impl DurableFile {
             return Ok(());
         }
         let mut open = self.idle().await?;
+        self.behind.go_on(&open).map_err(StorageError::io("sync", &self.path))?;
         let held = Arc::clone(&self.partial);
         self.state = State::Writing(SpawnedTask::spawn_blocking(move || {
             let _held = held;
@@ -228,6 +272,7 @@ impl DurableFile {
         };
         let (partial, path) = (Arc::clone(&self.partial), self.path.clone());
         let named = target.clone().unwrap_or_else(|| self.path.clone());
+        self.behind.end().await.map_err(StorageError::io("sync", &named))?;
         let operation = if written.is_ok() { "sync" } else { "write" };
         let settled = blocking::run(operation, &named, move || {
             let open = match written {
@@ -343,6 +388,60 @@ mod tests {
         file.write_block(Bytes::from_static(b"other")).await.unwrap();
         assert_eq!(file.finish(None).await.unwrap_err().sqlstate(), "58P02");
         assert_eq!(fs::read(&path).unwrap(), found);
+    }
+
+    #[tokio::test]
+    async fn a_large_file_is_synced_while_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let block = Bytes::from(vec![7; WRITE_BEHIND_BYTES as usize / 2 + 1]);
+        let mut file = DurableFile::begin(path.clone());
+        for _ in 0..2 {
+            file.write_block(block.clone()).await.unwrap();
+            assert_eq!(file.behind.from, 0);
+        }
+        for _ in 0..2 {
+            file.write_block(block.clone()).await.unwrap();
+        }
+        assert_eq!(file.behind.from, 2 * block.len() as u64);
+        let finished = file.finish(None).await.unwrap();
+        assert_eq!(finished.checksum, xxhash_rust::xxh3::xxh3_64(&block.repeat(4)));
+        finished.keep();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 4 * block.len() as u64);
+    }
+
+    /// The system tells of it once: a later sync finds nothing wrong.
+    #[tokio::test]
+    async fn a_file_of_which_something_was_not_synced_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let block = Bytes::from(vec![7; WRITE_BEHIND_BYTES as usize]);
+        for more in [0, 3] {
+            let mut file = DurableFile::create(path.clone()).await.unwrap();
+            file.behind.syncing = Some(SpawnedTask::spawn_blocking(|| Err(io::Error::from_raw_os_error(5))));
+            let mut written = Ok(());
+            for _ in 0..more {
+                written = match written {
+                    Ok(()) => file.write_block(block.clone()).await,
+                    failed => failed,
+                };
+            }
+            let error = match written {
+                Ok(()) => file.finish(None).await.unwrap_err(),
+                Err(error) => {
+                    drop(file);
+                    error
+                }
+            };
+            assert!(error.to_string().contains("sync"), "{error}");
+            for _ in 0..200 {
+                if !path.exists() {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            assert!(!path.exists());
+        }
     }
 
     #[tokio::test]

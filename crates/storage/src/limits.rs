@@ -183,6 +183,10 @@ pub const UPLOAD_PARTS_AT_ONCE: usize = 2;
 /// and the wake of a thread costs as much as writing it.
 pub const SMALL_FILE_BYTES: usize = 64 << 10;
 
+/// Bytes of a new file after which the system is asked to put them on stable storage while others are made: what its end waits for is then of
+/// about this size, and not the whole file.
+pub const WRITE_BEHIND_BYTES: u64 = 16 << 20;
+
 /// Bytes of a file that are read at a time when its row groups get another segment, and of those that travel as one row: a motion's message has a
 /// few of these.
 pub const HANDOVER_READ_BYTES: u64 = 4 << 20;
@@ -190,6 +194,9 @@ pub const HANDOVER_PIECE_BYTES: usize = 256 << 10;
 
 /// Reads that wait for the motion: one is on its way while another is made.
 pub const HANDOVER_READS_AHEAD: usize = 2;
+
+/// Files that have come whole and are being synced, while others come.
+pub const HANDOVER_SYNCS_MAX: usize = 4;
 
 /// Files that come to a segment at once: one from each of the others.
 pub const HANDOVER_FILES_MAX: usize = 1 << 14;

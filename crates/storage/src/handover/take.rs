@@ -3,7 +3,7 @@
 use crate::StorageError;
 use crate::deletes::{encode, rows_of};
 use crate::durable::Finished;
-use crate::limits::HANDOVER_FILES_MAX;
+use crate::limits::{HANDOVER_FILES_MAX, HANDOVER_SYNCS_MAX, SMALL_FILE_BYTES};
 use crate::places::NewFile;
 use crate::scan::TableFiles;
 use crate::sink::{ReturnedRows, SinkExec, Target, Written};
@@ -13,14 +13,16 @@ use damson_cluster::{
     ContentId, DeleteVector, FileEntry, HandedOver, HandoverPart, SharedFile, SnapshotId, TableId, TakenFile,
     failpoint, handover_schema,
 };
-use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::array::{AsArray, BinaryArray, RecordBatch};
+use datafusion::arrow::buffer::Buffer;
 use datafusion::arrow::datatypes::{Int32Type, Int64Type, Schema, UInt8Type};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -75,6 +77,7 @@ impl Target for TakeRowGroups {
             target: self,
             coming: HashMap::new(),
             vectors: HashMap::new(),
+            syncing: VecDeque::new(),
             taken: vec![],
             shared: vec![],
             left: vec![],
@@ -84,6 +87,7 @@ impl Target for TakeRowGroups {
         while let Some(batch) = input.next().await {
             taking.take(&batch?).await?;
         }
+        taking.synced(0).await?;
         let Taking { coming, vectors, taken, shared, left, files, .. } = taking;
         if let Some((from, file)) = coming.keys().chain(vectors.keys()).next() {
             return Err(self.wrong(format!("file {file} of seg{from} has no end")));
@@ -114,6 +118,25 @@ impl TakeRowGroups {
     }
 }
 
+/// A row's bytes, in the memory that they came in; few of them in their own, as they may wait for others there.
+fn block(bytes: &BinaryArray, row: usize) -> Bytes {
+    let value = bytes.value(row);
+    if value.len() <= SMALL_FILE_BYTES {
+        return Bytes::copy_from_slice(value);
+    }
+    let start = bytes.value_offsets()[row] as usize;
+    Bytes::from_owner(Shared(bytes.values().slice_with_length(start, value.len())))
+}
+
+/// Memory of Arrow's.
+struct Shared(Buffer);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// What comes, and what has come.
 struct Taking<'a> {
     target: &'a TakeRowGroups,
@@ -121,6 +144,8 @@ struct Taking<'a> {
     coming: HashMap<(i32, i32), Coming>,
     /// Delete vectors of these, or of files that are read where they are.
     vectors: HashMap<(i32, i32), (String, Finished)>,
+    /// In the order in which they came.
+    syncing: VecDeque<Whole>,
     taken: Vec<TakenFile>,
     shared: Vec<SharedFile>,
     left: Vec<(String, Option<DeleteVector>)>,
@@ -135,6 +160,14 @@ struct Coming {
     bytes: u64,
 }
 
+/// A file that has come whole.
+struct Whole {
+    file: SpawnedTask<Result<Finished, StorageError>>,
+    path: String,
+    told: TakenFile,
+    deletes: Option<DeleteVector>,
+}
+
 impl Taking<'_> {
     async fn take(&mut self, batch: &RecordBatch) -> Result<()> {
         let integers = |column: usize| batch.column(column).as_primitive::<Int32Type>();
@@ -146,16 +179,15 @@ impl Taking<'_> {
             let key = (from.value(row), files.value(row));
             let part = HandoverPart::of(parts.value(row));
             let part = part.ok_or_else(|| self.target.wrong("an unknown part of a row group".into()))?;
-            let bytes = bytes.value(row);
             match part {
-                HandoverPart::Bytes => self.append(key, offsets.value(row), bytes).await?,
+                HandoverPart::Bytes => self.append(key, offsets.value(row), block(bytes, row)).await?,
                 HandoverPart::Vector => {
-                    let written = self.write_vector(bytes).await?;
+                    let written = self.write_vector(bytes.value(row)).await?;
                     self.vectors.insert(key, written);
                 }
-                HandoverPart::End => self.end(key, bytes).await?,
-                HandoverPart::Left => self.leave(key, bytes).await?,
-                HandoverPart::Share => self.share(key, bytes)?,
+                HandoverPart::End => self.end(key, bytes.value(row)).await?,
+                HandoverPart::Left => self.leave(key, bytes.value(row)).await?,
+                HandoverPart::Share => self.share(key, bytes.value(row))?,
             }
         }
         Ok(())
@@ -168,7 +200,7 @@ impl Taking<'_> {
             .ok_or_else(|| target.wrong(format!("file {} of seg{} has no beginning", key.1, key.0)))
     }
 
-    async fn append(&mut self, key: (i32, i32), offset: i64, bytes: &[u8]) -> Result<()> {
+    async fn append(&mut self, key: (i32, i32), offset: i64, bytes: Bytes) -> Result<()> {
         let target = self.target;
         if !self.coming.contains_key(&key) {
             // Each sender has one under way.
@@ -185,9 +217,10 @@ impl Taking<'_> {
                 format!("bytes from {offset} on come after {} of file {} of seg{}", coming.bytes, key.1, key.0);
             return Err(target.wrong(detail));
         }
-        coming.bytes += bytes.len() as u64;
-        coming.file.write_block(Bytes::copy_from_slice(bytes)).await?;
-        self.bytes_written.add(bytes.len());
+        let length = bytes.len();
+        coming.bytes += length as u64;
+        coming.file.write_block(bytes).await?;
+        self.bytes_written.add(length);
         Ok(())
     }
 
@@ -200,21 +233,31 @@ impl Taking<'_> {
         Ok((path, finished))
     }
 
-    /// What arrived is compared with what was sent: a file that is damaged on the way is not committed.
+    /// The file is synced while others come.
     async fn end(&mut self, key: (i32, i32), told: &[u8]) -> Result<()> {
-        let target = self.target;
-        let told: TakenFile =
+        let mut told: TakenFile =
             serde_json::from_slice(told).map_err(|error| DataFusionError::External(Box::new(error)))?;
         self.coming_file(key)?;
         let Some(Coming { path, file, .. }) = self.coming.remove(&key) else { return Ok(()) };
+        let deletes = self.vector(key, &told.path, told.entry.deletes.take())?;
         failpoint("write.before_sync");
-        let finished = file.finish().await?;
-        failpoint("write.after_sync");
-        target.compare(&told.path, (told.entry.bytes, told.entry.checksum), &finished)?;
-        let deletes = self.vector(key, &told.path, told.entry.deletes)?;
-        self.files.push(finished);
-        let entry = FileEntry { content: target.content, path, deletes, ..told.entry };
-        self.taken.push(TakenFile { from: told.from, path: told.path, entry });
+        self.syncing.push_back(Whole { file: SpawnedTask::spawn(file.finish()), path, told, deletes });
+        self.synced(HANDOVER_SYNCS_MAX).await
+    }
+
+    /// Waits until no more than so many are being synced. What arrived is compared with what was sent: a file that is damaged on the way is not
+    /// committed.
+    async fn synced(&mut self, left: usize) -> Result<()> {
+        while self.syncing.len() > left
+            && let Some(Whole { file, path, told, deletes }) = self.syncing.pop_front()
+        {
+            let finished = file.join_unwind().await.map_err(|error| DataFusionError::External(Box::new(error)))??;
+            failpoint("write.after_sync");
+            self.target.compare(&told.path, (told.entry.bytes, told.entry.checksum), &finished)?;
+            self.files.push(finished);
+            let entry = FileEntry { content: self.target.content, path, deletes, ..told.entry };
+            self.taken.push(TakenFile { from: told.from, path: told.path, entry });
+        }
         Ok(())
     }
 
