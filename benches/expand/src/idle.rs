@@ -18,7 +18,15 @@ struct Moved {
     table: String,
     rows: u64,
     bytes: u64,
-    seconds: f64,
+    /// Seconds since the epoch.
+    began: f64,
+    ended: f64,
+}
+
+impl Moved {
+    fn seconds(&self) -> f64 {
+        self.ended - self.began
+    }
 }
 
 /// Grows a cluster from two segments to four, while nobody reads or writes, and writes a report; gives its path.
@@ -41,7 +49,8 @@ pub async fn run(options: &Options) -> Result<PathBuf, Failure> {
     let copies = cluster.directory().join("copies");
     let began = Instant::now();
     let copied = tokio::task::spawn_blocking(move || copy(&new, &copies)).await??;
-    let plain = Moved { table: "plain copy".into(), rows: 0, bytes: copied, seconds: began.elapsed().as_secs_f64() };
+    let plain =
+        Moved { table: "plain copy".into(), rows: 0, bytes: copied, began: 0.0, ended: began.elapsed().as_secs_f64() };
     expand(&cluster, &["-c"]).await?;
     Ok(write(options, &moved, &plain, seconds, &said)?)
 }
@@ -49,12 +58,16 @@ pub async fn run(options: &Options) -> Result<PathBuf, Failure> {
 /// What the expansion's record says.
 async fn moved(client: &mut Client) -> Result<Vec<Moved>, Failure> {
     let query = "SELECT fq_name, coalesce(rows_moved, 0), coalesce(bytes_moved, 0), \
-        CAST(extract(epoch FROM expansion_finished) - extract(epoch FROM expansion_started) AS double precision) \
+        CAST(extract(epoch FROM expansion_started) * 1000 AS bigint), \
+        CAST(extract(epoch FROM expansion_finished) * 1000 AS bigint) \
         FROM gpexpand.status_detail WHERE status = 'COMPLETED' ORDER BY 3 DESC, 1";
     let rows = client.query(query).await?.rows;
     let row = |row: &Vec<String>| -> Result<Moved, Failure> {
-        let [table, rows, bytes, seconds] = &row[..] else { return Err(format!("{row:?} is no table's move").into()) };
-        Ok(Moved { table: table.clone(), rows: rows.parse()?, bytes: bytes.parse()?, seconds: seconds.parse()? })
+        let [table, rows, bytes, began, ended] = &row[..] else {
+            return Err(format!("{row:?} is no table's move").into());
+        };
+        let (began, ended) = (began.parse::<f64>()? / 1e3, ended.parse::<f64>()? / 1e3);
+        Ok(Moved { table: table.clone(), rows: rows.parse()?, bytes: bytes.parse()?, began, ended })
     };
     rows.iter().map(row).collect()
 }
@@ -108,13 +121,13 @@ fn write(options: &Options, moved: &[Moved], plain: &Moved, seconds: f64, said: 
 
 fn lines(moved: &[Moved], plain: &Moved) -> Vec<Vec<String>> {
     let header = ["table", "rows", "MB", "seconds", "MB/s", "of the plain copy"];
-    let rate = |moved: &Moved| moved.bytes as f64 / 1e6 / moved.seconds.max(1e-6);
+    let rate = |moved: &Moved| moved.bytes as f64 / 1e6 / moved.seconds().max(1e-6);
     let line = |moved: &Moved| {
         vec![
             moved.table.clone(),
             moved.rows.to_string(),
             format!("{:.1}", moved.bytes as f64 / 1e6),
-            format!("{:.3}", moved.seconds),
+            format!("{:.3}", moved.seconds()),
             format!("{:.0}", rate(moved)),
             format!("{:.2}", rate(moved) / rate(plain)),
         ]
@@ -123,7 +136,9 @@ fn lines(moved: &[Moved], plain: &Moved) -> Vec<Vec<String>> {
         table: "all".into(),
         rows: moved.iter().map(|moved| moved.rows).sum(),
         bytes: moved.iter().map(|moved| moved.bytes).sum(),
-        seconds: moved.iter().map(|moved| moved.seconds).sum(),
+        // Several tables may be moved at once.
+        began: moved.iter().map(|moved| moved.began).fold(f64::INFINITY, f64::min),
+        ended: moved.iter().map(|moved| moved.ended).fold(f64::NEG_INFINITY, f64::max),
     };
     std::iter::once(header.map(str::to_owned).to_vec()).chain(moved.iter().chain([&all, plain]).map(line)).collect()
 }
@@ -134,9 +149,9 @@ mod tests {
 
     #[test]
     fn rates_are_compared_with_the_plain_copys() {
-        let moved = |table: &str, bytes, seconds| Moved { table: table.into(), rows: 10, bytes, seconds };
-        let tables = [moved("a", 100_000_000, 0.5), moved("b", 50_000_000, 0.5)];
-        let lines = lines(&tables, &moved("plain copy", 150_000_000, 0.25));
+        let moved = |table: &str, bytes, began, ended| Moved { table: table.into(), rows: 10, bytes, began, ended };
+        let tables = [moved("a", 100_000_000, 7.0, 7.5), moved("b", 50_000_000, 7.25, 8.0)];
+        let lines = lines(&tables, &moved("plain copy", 150_000_000, 0.0, 0.25));
         assert_eq!(lines[1], ["a", "10", "100.0", "0.500", "200", "0.33"]);
         assert_eq!(lines[3], ["all", "20", "150.0", "1.000", "150", "0.25"]);
         assert_eq!(lines[4][5], "1.00");
