@@ -2,9 +2,9 @@
 
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::sql::sql_type_name;
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal64Type, Field, FieldRef, Fields, Schema, SchemaRef};
 use damson_interconnect::plain;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -72,10 +72,15 @@ pub(super) fn client_batch(batch: &RecordBatch, schema: &SchemaRef) -> SqlResult
     if batch.num_columns() != schema.fields().len() {
         return Err(changed());
     }
-    let convert = |(column, field): (&arrow::array::ArrayRef, &FieldRef)| {
+    let convert = |(column, field): (&ArrayRef, &FieldRef)| {
         if column.data_type() == field.data_type() {
             Ok(Arc::clone(column))
         } else if client_type(column.data_type()) == *field.data_type() {
+            if let Some(narrow) = column.as_primitive_opt::<Decimal64Type>() {
+                // Of as many digits as before: there is nothing to check.
+                let wide: Decimal128Array = narrow.unary(i128::from);
+                return Ok(Arc::new(wide.with_data_type(field.data_type().clone())) as ArrayRef);
+            }
             let column = plain(column).map_err(internal)?;
             // Numerics, encodings, and what is nested.
             if column.data_type() == field.data_type() {
@@ -99,7 +104,7 @@ fn changed() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, AsArray, Decimal64Array, StringViewArray};
+    use arrow::array::{Decimal64Array, StringViewArray};
     use arrow::datatypes::Decimal128Type;
 
     fn batch() -> RecordBatch {

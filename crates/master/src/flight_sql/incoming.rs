@@ -1,5 +1,6 @@
 //! Connections of clients, with and without TLS.
 
+use super::gather::Gathered;
 use super::limits::{ACCEPT_AGAIN, TLS_HANDSHAKE};
 use super::peer::{ClientAddress, Connection};
 use crate::client_tls::{ClientTls, Protocol, TLS_RECORD};
@@ -31,8 +32,8 @@ pub(super) struct ClientSocket {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Gathered<TcpStream>),
+    Tls(Box<Gathered<TlsStream<TcpStream>>>),
 }
 
 /// The listener, and those that have not begun with HTTP/2 yet.
@@ -82,7 +83,7 @@ impl Incoming {
                     }
                     let over = over(self.openings.enter(), Instant::now() + self.opening_max).boxed();
                     let Some(tls) = &self.tls else {
-                        return ClientSocket::new(Stream::Plain(stream), address, over);
+                        return ClientSocket::new(Stream::Plain(Gathered::new(stream)), address, over);
                     };
                     let tls = Arc::clone(tls);
                     self.opening.spawn(async move { opened(stream, address, &tls, over).await });
@@ -138,9 +139,9 @@ async fn begin(stream: TcpStream, tls: &ClientTls) -> io::Result<Stream> {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ if first[0] == TLS_RECORD => {
             let (stream, _end_point) = tls.accept(Protocol::FlightSql, stream).await?;
-            Ok(Stream::Tls(Box::new(stream)))
+            Ok(Stream::Tls(Box::new(Gathered::new(stream))))
         }
-        _ => Ok(Stream::Plain(stream)),
+        _ => Ok(Stream::Plain(Gathered::new(stream))),
     }
 }
 

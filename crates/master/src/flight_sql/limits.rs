@@ -59,3 +59,7 @@ pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// A client that does not answer a ping for so long is gone, and its queries are cancelled.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(10);
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of a write that waits for others, about a frame of a large result; and of all that waits, a few frames.
+pub(super) const GATHERED_FROM_BYTES: usize = 8 << 10;
+pub(super) const GATHERED_BYTES_MAX: usize = 128 << 10;

@@ -7,6 +7,7 @@ mod clients;
 mod codec;
 mod columns;
 mod front;
+mod gather;
 mod incoming;
 mod ingest;
 mod keys;
