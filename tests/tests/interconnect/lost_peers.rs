@@ -1,6 +1,7 @@
 //! Peers that die or stop (rows 5, 6 and 10).
 
 use super::scene::*;
+use damson_tests::processes::wait_for;
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,12 @@ const DETECTED_WITHIN: Duration = Duration::from_secs(4);
 fn killed_in_a_motion(via: Via) {
     let (mut cluster, shell) = cluster(via, 3);
     let expected = shell.rows(REDISTRIBUTED);
+    let mut victim = Running::start(&cluster, "victim", FLOWING, 3);
     // Runs on the master alone.
     let mut bystander =
         shell.spawn("bystander", cluster.directory(), "SELECT sum(x % 7) FROM generate_series(1, 1000000000) AS g(x)");
-    let mut victim = Running::start(&cluster, "victim", FLOWING, 3);
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT sum(x %'";
+    wait_for("the other session's query", Duration::from_secs(10), || (shell.value(running) == "1").then_some(()));
     assert!(bystander.try_wait().is_none(), "the other session's query was too short: {}", bystander.stderr());
     let since = Instant::now();
     cluster.kill_segment(1);
