@@ -1,8 +1,8 @@
 //! Init plans: uncorrelated scalar subqueries run first, and the query goes on with their values.
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use super::rewrite::rewrite_expressions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use futures::future::BoxFuture;
 
@@ -60,15 +60,5 @@ fn substitute(plan: LogicalPlan, of: &LogicalPlan, value: &Expr) -> Result<Logic
             _ => Ok(Transformed::no(e)),
         })
     };
-    let replaced = plan.transform_up_with_subqueries(|node| {
-        // An output column keeps its name, which the plan above refers to.
-        let preserver = NamePreserver::new(&node);
-        let replace_named = |expr: Expr| {
-            let name = preserver.save(&expr);
-            Ok(replace(expr)?.update_data(|expr| name.restore(expr)))
-        };
-        let node = node.map_expressions(replace_named)?;
-        if node.transformed { node.map_data(LogicalPlan::recompute_schema) } else { Ok(node) }
-    });
-    replaced.data()
+    rewrite_expressions(plan, |_| replace)
 }
