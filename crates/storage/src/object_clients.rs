@@ -210,6 +210,9 @@ pub(crate) fn told(error: &object_store::Error) -> String {
     if lacks_credentials(error) {
         return NO_CREDENTIALS.into();
     }
+    if is_redirected(error) {
+        return "its server sends on who asks for it: it is in another region than it is asked in, or has another endpoint".into();
+    }
     let Some(body) = text.find("<?xml").into_iter().chain(text.find("<Error")).min() else {
         return match io_cause(error) {
             Some(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
@@ -230,16 +233,15 @@ pub(crate) fn told(error: &object_store::Error) -> String {
 }
 
 /// Codes of S3 that a user can do something about.
-const MEANINGS: [(&str, &str); 11] = [
-    ("AccessDenied", "access is denied: the key may not do this there"),
+const MEANINGS: [(&str, &str); 10] = [
+    ("AccessDenied", "access is denied there"),
     ("AllAccessDisabled", "access is denied: the bucket has been closed"),
-    ("AuthorizationHeaderMalformed", "the bucket is in another region than the secret says"),
+    ("AuthorizationHeaderMalformed", "the bucket is in another region than it is asked in, or the key is none"),
     ("ExpiredToken", "the session token has expired"),
     ("InvalidAccessKeyId", "its server does not know the key"),
     ("InvalidToken", "its server does not accept the session token"),
     ("NoSuchBucket", "there is no such bucket"),
     ("NoSuchKey", "there is no such object"),
-    ("PermanentRedirect", "the bucket is in another region than the secret says"),
     ("RequestTimeTooSkewed", "the clocks of this machine and of its server differ by too much"),
     ("SignatureDoesNotMatch", "the secret is not that of the key"),
 ];
@@ -260,6 +262,11 @@ pub(crate) fn lacks_credentials(error: &object_store::Error) -> bool {
     // Clients tell it in their text alone.
     let text = error.to_string();
     ROLES.iter().any(|part| text.contains(part))
+}
+
+/// Whether the bucket is elsewhere: S3 says so with a redirect that names no place.
+pub(crate) fn is_redirected(error: &object_store::Error) -> bool {
+    error.to_string().contains("redirect without LOCATION")
 }
 
 /// Whether nobody listens where the bucket should be.
@@ -298,6 +305,7 @@ fn hosted(endpoint: &str, bucket: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retry::is_transient;
     use damson_cluster::SecretType;
 
     fn access(options: &[(&str, &str)]) -> SourceAccess {
@@ -391,6 +399,16 @@ mod tests {
         let error = client.list_with_delimiter(None).await.unwrap_err();
         assert!(is_refused(&error), "{error:?}");
         assert!(told(&error).starts_with("its server cannot be reached: Connection refused"), "{}", told(&error));
+    }
+
+    /// As the client tells it.
+    #[test]
+    fn a_bucket_that_is_elsewhere_is_not_asked_again() {
+        let text = "Error performing GET https://s/b in 9ms, after 0 retries - Received redirect without LOCATION, this normally indicates an \
+                    incorrectly configured region";
+        let error = object_store::Error::Generic { store: "S3", source: text.into() };
+        assert!(is_redirected(&error) && !is_transient(&error), "{error:?}");
+        assert!(told(&error).contains("another region"), "{}", told(&error));
     }
 
     #[test]

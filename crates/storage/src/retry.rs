@@ -1,7 +1,7 @@
 //! What may go better next time, and how long to wait for it.
 
 use crate::limits::{BACKUP_RETRY_FIRST, BACKUP_RETRY_FOR, BACKUP_RETRY_LONGEST, LOOK_RETRY_FOR};
-use crate::object_clients::{is_refused, lacks_credentials, told};
+use crate::object_clients::{is_redirected, is_refused, lacks_credentials, told};
 use object_store::{Error, Result};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -120,7 +120,7 @@ impl Patience {
 pub(crate) fn is_transient(error: &Error) -> bool {
     match error {
         // Whatever it says.
-        error if lacks_credentials(error) => false,
+        error if lacks_credentials(error) || is_redirected(error) => false,
         // What is begun anew after a lasting answer.
         Error::Generic { store: BEGUN_ANEW, .. } | Error::JoinError { .. } => true,
         Error::Generic { .. } => {
