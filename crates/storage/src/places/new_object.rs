@@ -92,10 +92,15 @@ impl NewObject {
         self.bytes += block.len() as u64;
         self.ready_bytes += block.len();
         self.ready.push_back(block);
+        if self.ready_bytes <= PLACE_PART_BYTES {
+            return Ok(());
+        }
         while self.ready_bytes > PLACE_PART_BYTES {
             let part = self.take_part();
             self.send_part(part).await.map_err(|error| store_error("write", &self.object.name, error))?;
         }
+        // What is left would keep the whole block, which may have all of a file's row groups.
+        self.ready.iter_mut().for_each(|left| *left = Bytes::copy_from_slice(left));
         Ok(())
     }
 
