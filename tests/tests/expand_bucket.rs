@@ -4,6 +4,7 @@ use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
 use damson_tests::s3_server::{BUCKET, KEY, S3Server, SECRET};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 const SEGMENTS: usize = 4;
@@ -221,12 +222,11 @@ fn an_expansion_that_fails_takes_no_file_from_who_had_it() {
     let segments: Vec<usize> = (0..SEGMENTS).collect();
     let began = all_contents(&cluster.shell());
     cluster.shell().execute("ALTER SYSTEM SET bucket_map = '0*4096 2*4096 1*4096 3*4096'");
-    // A file at a time, so that some are prepared when another one fails.
-    let expanding = "SET expand_max_rate = '20kB'; ALTER TABLE hashed EXPAND TABLE";
+    let expanding = "ALTER TABLE hashed EXPAND TABLE";
 
     // The master ends with what it has prepared, and segments while they write vectors.
     for (who, failpoint) in [
-        (None, "expand.after_group=2"),
+        (None, "expand.after_group=1"),
         (None, "expand.before_switch=1"),
         (Some(0), "write.after_vector=1"),
         (Some(2), "write.after_vector=3"),
@@ -253,4 +253,52 @@ fn an_expansion_that_fails_takes_no_file_from_who_had_it() {
     cluster.restart(true, &segments);
     assert_eq!(all_contents(&cluster.shell()), began);
     nothing_is_left_or_missing(&cluster, &server);
+}
+
+/// Files of several row groups, of which most have one owner: vectors of a few bytes; and while somebody changes rows.
+#[test]
+fn row_groups_of_large_files_get_new_owners() {
+    const LARGE_ROWS: i64 = 1_000_000;
+    let server = S3Server::start();
+    let cluster = start(&server);
+    let shell = cluster.shell();
+    shell.execute("CREATE TABLE large (k bigint, v bigint) TABLESPACE lake DISTRIBUTED BY (k)");
+    shell.execute(&format!("INSERT INTO large SELECT x, 0 FROM generate_series(1, {LARGE_ROWS}) AS g(x)"));
+    let files: i64 = shell.value("SELECT count(*) FROM gp_files WHERE table_name = 'large'").parse().expect("a count");
+    assert_eq!(files, 2);
+    let totals = "SELECT count(*), sum(k) FROM large";
+    let began = shell.rows(totals);
+    shell.execute("ALTER SYSTEM SET bucket_map = '0*4096 2*4096 1*4096 3*4096'");
+    let (moved, bytes) = expand(&shell, "large");
+    assert!((moved - LARGE_ROWS / 2).abs() < LARGE_ROWS / 50, "{moved}");
+    assert!(bytes < 2000, "{bytes} bytes of vectors: the row groups are not divided by buckets");
+    assert_eq!(shell.rows(totals), began);
+
+    // Shared files are shared again, under who changes rows of all of them.
+    let changed = AtomicI64::new(0);
+    let (ended, at_work) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let shell = cluster.shell();
+            for round in 0..5000 {
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+                let sql = format!("UPDATE large SET v = v + 1 WHERE k % 1000 = {}", round % 1000);
+                shell.execute(&sql);
+                changed.fetch_add(LARGE_ROWS / 1000, Ordering::Relaxed);
+                at_work.store(true, Ordering::Relaxed);
+            }
+        });
+        wait_for("the first change", ENDED_WITHIN, || at_work.load(Ordering::Relaxed).then_some(()));
+        for map in ["0*8192 3*8192", "3*5461 0*5461 1*5462"] {
+            shell.execute(&format!("ALTER SYSTEM SET bucket_map = '{map}'"));
+            expand(&shell, "large");
+            assert_eq!(shell.rows(totals), began, "by {map}");
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(shell.rows(totals), began);
+    assert_eq!(shell.value("SELECT sum(v) FROM large"), changed.load(Ordering::Relaxed).to_string());
+    cluster.wait_until_clean();
 }

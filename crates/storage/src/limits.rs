@@ -195,7 +195,10 @@ pub const HANDOVER_PIECE_BYTES: usize = 256 << 10;
 /// Reads that wait for the motion: one is on its way while another is made.
 pub const HANDOVER_READS_AHEAD: usize = 2;
 
-/// Files that have come whole and are being synced, while others come.
+/// Files of a bucket whose footers and delete vectors are read ahead when they are given to others.
+pub const HANDOVER_FOOTERS_AHEAD: usize = 16;
+
+/// Files that have come whole and are being synced, while others come; when one more has come, the first of them is waited for.
 pub const HANDOVER_SYNCS_MAX: usize = 4;
 
 /// Files that come to a segment at once: one from each of the others.

@@ -352,7 +352,7 @@ impl TableStore {
     /// [`HandedOver`](damson_cluster::HandedOver)).
     ///
     /// # Memory
-    /// What is written of each file that comes: a row's bytes.
+    /// What is written of each file that comes: a row's bytes, in the message that they came in.
     ///
     /// # Cancellation
     /// Dropping the stream before its row removes every file that it made.

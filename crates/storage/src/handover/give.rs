@@ -5,7 +5,7 @@ use super::share::{Shares, row_ranges};
 use crate::StorageError;
 use crate::deletes::encode;
 use crate::footers::{FileIdentity, Footer};
-use crate::limits::{HANDOVER_PIECE_BYTES, HANDOVER_READ_BYTES, HANDOVER_READS_AHEAD};
+use crate::limits::{HANDOVER_FOOTERS_AHEAD, HANDOVER_PIECE_BYTES, HANDOVER_READ_BYTES, HANDOVER_READS_AHEAD};
 use crate::scan::{RowGroupChoice, TableFiles, scan_chosen};
 use bytes::Bytes;
 use damson_cluster::{
@@ -26,7 +26,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, stream};
 use roaring::RoaringBitmap;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -61,7 +61,8 @@ pub(crate) struct Giving {
 /// What goes of one file to one segment comes in the file's order, then its delete vector, then its end.
 ///
 /// # Memory
-/// [`HANDOVER_READS_AHEAD`] reads of [`HANDOVER_READ_BYTES`] and two more, from the query's pool; of the file at hand, a bit a row, and a footer.
+/// [`HANDOVER_READS_AHEAD`] reads of [`HANDOVER_READ_BYTES`] and two more, from the query's pool, unless the others read the files where they are. Of the file at
+/// hand, up to two bytes a row where its rows are scattered; of it, and of [`HANDOVER_FOOTERS_AHEAD`] more in a bucket, the footer and the deleted rows.
 ///
 /// # Cancellation
 /// Dropping the stream ends it.
@@ -124,7 +125,9 @@ impl ExecutionPlan for GiveExec {
             return internal_err!("{} has one partition, not {}", self.name(), partition + 1);
         }
         let reservation = MemoryConsumer::new("GiveRowGroups").register(context.memory_pool());
-        reservation.try_grow((HANDOVER_READS_AHEAD + 2) * HANDOVER_READ_BYTES as usize)?;
+        if !self.giving.in_place {
+            reservation.try_grow((HANDOVER_READS_AHEAD + 2) * HANDOVER_READ_BYTES as usize)?;
+        }
         let mut stream = RecordBatchReceiverStream::builder(handover_schema(), HANDOVER_READS_AHEAD);
         let giver = Giver { giving: Arc::clone(&self.giving), context, output: stream.tx() };
         stream.spawn(async move {
@@ -178,20 +181,37 @@ struct Source<'a> {
 
 impl Giver {
     async fn run(&self) -> Result<(), Stopped> {
-        for (number, entry) in self.giving.entries.iter().enumerate() {
-            match self.giving.in_place {
-                true => self.share(number, entry).await?,
-                false => self.give(number, entry).await?,
+        let Giving { files, entries, in_place, .. } = &*self.giving;
+        // A bucket answers after tens of milliseconds.
+        let ahead = if files.place.is_remote() { HANDOVER_FOOTERS_AHEAD } else { 1 };
+        let looked_at = (0..entries.len()).map(|number| self.look_at(number).boxed());
+        let mut looked_at = stream::iter(looked_at).buffered(ahead);
+        while let Some(found) = looked_at.next().await {
+            let (number, footer, deleted) = found?;
+            match in_place {
+                true => self.share(number, &entries[number], &footer, deleted).await?,
+                false => self.give(number, &entries[number], footer, deleted).await?,
             }
         }
         Ok(())
     }
 
-    async fn give(&self, number: usize, entry: &FileEntry) -> Result<(), Stopped> {
-        let Giving { files, key, departures, .. } = &*self.giving;
+    /// Of a file by its number: its footer, and the rows that are deleted.
+    async fn look_at(&self, number: usize) -> Result<(usize, Arc<Footer>, RoaringBitmap), StorageError> {
+        let entry = &self.giving.entries[number];
+        let footer = self.giving.files.footers.get(&FileIdentity::from(entry)).await?;
+        Ok((number, footer, self.deleted(entry).await?))
+    }
+
+    async fn give(
+        &self,
+        number: usize,
+        entry: &FileEntry,
+        footer: Arc<Footer>,
+        deleted: RoaringBitmap,
+    ) -> Result<(), Stopped> {
+        let Giving { key, departures, .. } = &*self.giving;
         let identity = FileIdentity::from(entry);
-        let footer = files.footers.get(&identity).await?;
-        let deleted = self.deleted(entry).await?;
         let shares = Shares::of(&footer, entry, key, departures, &deleted);
         let rows = row_ranges(&footer);
         let without = match shares.divided.is_empty() {
@@ -215,7 +235,7 @@ impl Giver {
         self.send(self.giving.content, number, HandoverPart::Left, 0, vector).await
     }
 
-    pub(super) async fn deleted(&self, entry: &FileEntry) -> Result<RoaringBitmap, StorageError> {
+    async fn deleted(&self, entry: &FileEntry) -> Result<RoaringBitmap, StorageError> {
         Ok(match &entry.deletes {
             Some(vector) => RoaringBitmap::clone(&*self.giving.files.deletes.get(entry.table, vector).await?),
             None => RoaringBitmap::new(),

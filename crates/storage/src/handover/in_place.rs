@@ -4,7 +4,7 @@
 use super::give::{Giver, Stopped};
 use super::share::{Division, row_ranges};
 use crate::deletes::encode;
-use crate::footers::FileIdentity;
+use crate::footers::Footer;
 use bytes::Bytes;
 use damson_cluster::{ContentId, DeleteVector, FileEntry, HandoverPart, SharedFile, SnapshotId};
 use datafusion::error::DataFusionError;
@@ -12,11 +12,14 @@ use roaring::RoaringBitmap;
 
 impl Giver {
     /// To each segment that some rows of the file leave for, what it may not read of it; to this one, what is left.
-    pub(super) async fn share(&self, number: usize, entry: &FileEntry) -> Result<(), Stopped> {
-        let files = &self.giving.files;
-        let footer = files.footers.get(&FileIdentity::from(entry)).await?;
-        let deleted = self.deleted(entry).await?;
-        let division = Division::of(&footer, entry, &self.giving.key, &self.giving.departures, &deleted);
+    pub(super) async fn share(
+        &self,
+        number: usize,
+        entry: &FileEntry,
+        footer: &Footer,
+        deleted: RoaringBitmap,
+    ) -> Result<(), Stopped> {
+        let division = Division::of(footer, entry, &self.giving.key, &self.giving.departures, &deleted);
         let Division { mut takers, undecided } = division;
         if !undecided.is_empty() {
             let take = |row: u32, taker: Option<ContentId>| {
@@ -26,7 +29,7 @@ impl Giver {
             };
             self.each_row(entry, undecided, take).await?;
         }
-        let rows = row_ranges(&footer).last().map_or(0, |last| last.end);
+        let rows = row_ranges(footer).last().map_or(0, |last| last.end);
         let mut left = deleted.clone();
         for (taker, mut its_own) in takers {
             its_own -= &deleted;

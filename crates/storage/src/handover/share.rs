@@ -60,7 +60,7 @@ pub(super) struct Division {
 }
 
 impl Division {
-    /// As the footer says; else every row group may have rows of all of the file's buckets. Row groups without rows that are not deleted are nobody's.
+    /// As the footer says, if it agrees with the catalog about the whole file; else every row group may have rows of all of the file's buckets. Row groups without rows that are not deleted are nobody's.
     pub(super) fn of(
         footer: &Footer,
         file: &FileEntry,
@@ -68,7 +68,15 @@ impl Division {
         departures: &Departures,
         deleted: &RoaringBitmap,
     ) -> Self {
-        let (ranges, of_file) = (ranges(footer, key), file.buckets.unwrap_or((0, (BUCKETS - 1) as u16)));
+        let of_file = file.buckets.unwrap_or((0, (BUCKETS - 1) as u16));
+        let of_all = |ranges: &[(u16, u16)]| {
+            ranges
+                .iter()
+                .copied()
+                .reduce(|(low, high), (other_low, other_high)| (low.min(other_low), high.max(other_high)))
+        };
+        // Nobody looks at the rows afterwards: a footer that is wrong would be a wrong answer.
+        let ranges = ranges(footer, key).filter(|ranges| file.buckets.is_none() || of_all(ranges) == file.buckets);
         let mut division = Division::default();
         for (index, rows) in row_ranges(footer).into_iter().enumerate() {
             if deleted.range_cardinality(rows.clone()) == u64::from(rows.end - rows.start) {

@@ -125,13 +125,13 @@ fn block(bytes: &BinaryArray, row: usize) -> Bytes {
         return Bytes::copy_from_slice(value);
     }
     let start = bytes.value_offsets()[row] as usize;
-    Bytes::from_owner(Shared(bytes.values().slice_with_length(start, value.len())))
+    Bytes::from_owner(ArrowBytes(bytes.values().slice_with_length(start, value.len())))
 }
 
 /// Memory of Arrow's.
-struct Shared(Buffer);
+struct ArrowBytes(Buffer);
 
-impl AsRef<[u8]> for Shared {
+impl AsRef<[u8]> for ArrowBytes {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }

@@ -21,18 +21,23 @@ use crate::error::{SqlError, SqlResult, SqlState};
 use crate::locks::LockMode;
 use crate::sql::{Isolation, RelationName};
 use crate::transaction::{LockWait, Transaction};
-use damson_cluster::{Distribution, FileEntry, TableDef, failpoint};
+use damson_cluster::{ContentId, Distribution, FileEntry, TableDef, failpoint};
 use moves::Moves;
 use pace::Pace;
 use pieces::Pieces;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Bytes of files whose rows are moved at once: what is moved again if one of them changes.
-const GROUP_BYTES: u64 = 256 << 20;
+/// Bytes of each segment's files whose rows are moved at once: what is moved again if one of them changes.
+const GROUP_BYTES: u64 = 128 << 20;
 
-/// Bytes of files that may be left when writers begin to wait: a fraction of a second's work.
+/// Of each segment's files in a bucket, of which nothing is moved, so many are given to others at once.
+const GROUP_FILES: u64 = 64;
+
+/// Files that may be left when writers begin to wait, and their bytes: a fraction of a second's work.
+const LEFT_FILES_MAX: usize = 64;
 const LEFT_BYTES_MAX: u64 = 16 << 20;
 
 /// Rounds after which writers wait however much is left: they change files as fast as these are moved.
@@ -132,10 +137,10 @@ impl Session {
             let moves = moves.as_ref().expect("just made");
             self.discard(&pieces.drop_outdated(&entry)).await;
             let left = pieces.left(moves, &entry);
-            if round > 0 && bytes_of(&left) <= LEFT_BYTES_MAX {
+            if round > 0 && left.len() <= LEFT_FILES_MAX && bytes_of(&left) <= LEFT_BYTES_MAX {
                 break;
             }
-            for group in groups(left, pace.at_once(GROUP_BYTES)) {
+            for group in groups(left, moves.is_in_bucket(), pace) {
                 let piece = self.move_group(&catalog, moves, &group, cancel).await?;
                 let wait = pace.wait_after(piece.bytes, Instant::now());
                 pieces.add(piece);
@@ -167,7 +172,7 @@ impl Session {
             return Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, message).with_hint("Try again."));
         };
         self.discard(&pieces.drop_outdated(&entry)).await;
-        for group in groups(pieces.left(moves, &entry), GROUP_BYTES) {
+        for group in groups(pieces.left(moves, &entry), moves.is_in_bucket(), &Pace::new(None, started)) {
             pieces.add(self.move_group(&catalog, moves, &group, cancel).await?);
         }
         if let Some(piece) = moves.whole_files(&entry) {
@@ -214,27 +219,19 @@ fn bytes_of(files: &[Arc<FileEntry>]) -> u64 {
 }
 
 /// Files that are moved at once: of each segment some, so that all of them are at work.
-fn groups(mut files: Vec<Arc<FileEntry>>, group_bytes: u64) -> Vec<Vec<Arc<FileEntry>>> {
-    // The first of each segment, then the second ones.
-    let mut counts = std::collections::HashMap::new();
-    let mut place = |file: &Arc<FileEntry>| {
-        let count: &mut usize = counts.entry(file.content).or_default();
-        *count += 1;
-        *count
-    };
-    let mut placed: Vec<(usize, Arc<FileEntry>)> = files.drain(..).map(|file| (place(&file), file)).collect();
-    placed.sort_by_key(|(place, file)| (*place, file.content));
-    let mut groups: Vec<Vec<Arc<FileEntry>>> = vec![];
-    let mut bytes = group_bytes;
-    for (_, file) in placed {
-        if bytes >= group_bytes {
-            groups.push(vec![]);
-            bytes = 0;
-        }
-        bytes += file.bytes;
-        groups.last_mut().expect("one was begun").push(file);
+fn groups(files: Vec<Arc<FileEntry>>, are_in_bucket: bool, pace: &Pace) -> Vec<Vec<Arc<FileEntry>>> {
+    let segments = files.iter().map(|file| file.content).collect::<BTreeSet<_>>().len().max(1) as u64;
+    let most = if are_in_bucket { GROUP_FILES } else { (pace.at_once(GROUP_BYTES * segments) / segments).max(1) };
+    let mut groups: BTreeMap<u64, Vec<Arc<FileEntry>>> = BTreeMap::new();
+    // Of the same segment, in groups so far.
+    let mut before: BTreeMap<ContentId, u64> = BTreeMap::new();
+    for file in files {
+        let before = before.entry(file.content).or_default();
+        let group = *before / most;
+        *before += if are_in_bucket { 1 } else { file.bytes };
+        groups.entry(group).or_default().push(file);
     }
-    groups
+    groups.into_values().collect()
 }
 
 impl Pieces {
@@ -253,4 +250,45 @@ impl Pieces {
 /// Whether a table's rows have buckets.
 fn is_hashed(def: &TableDef) -> bool {
     matches!(def.distribution, Distribution::Hashed(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use damson_cluster::{SnapshotId, TableId};
+
+    fn file(content: i32, megabytes: u64) -> Arc<FileEntry> {
+        Arc::new(FileEntry {
+            table: TableId(5),
+            content: ContentId(content),
+            path: String::new(),
+            rows: 1,
+            bytes: megabytes << 20,
+            checksum: 0,
+            buckets: None,
+            columns: vec![],
+            deletes: None,
+            created: SnapshotId(0),
+        })
+    }
+
+    #[test]
+    fn each_group_has_work_for_every_segment() {
+        let files: Vec<Arc<FileEntry>> = (0..60).map(|at| file(at % 20, 100)).collect();
+        let free = Pace::new(None, Instant::now());
+        let of_groups = |files: Vec<Arc<FileEntry>>, are_in_bucket, pace: &Pace| {
+            let groups = groups(files, are_in_bucket, pace);
+            let segments = |group: &Vec<Arc<FileEntry>>| {
+                (group.len(), group.iter().map(|file| file.content).collect::<BTreeSet<_>>().len())
+            };
+            groups.iter().map(segments).collect::<Vec<_>>()
+        };
+        assert_eq!(of_groups(files.clone(), false, &free), [(40, 20), (20, 20)]);
+        assert_eq!(of_groups(files.clone(), true, &free), [(60, 20)]);
+        // At 100 MB a second, of each segment one file.
+        let slow = Pace::new(Some(100 << 20), Instant::now());
+        assert_eq!(of_groups(files, false, &slow), [(20, 20), (20, 20), (20, 20)]);
+        assert_eq!(of_groups((0..150).map(|_| file(0, 1)).collect(), true, &slow), [(64, 1), (64, 1), (22, 1)]);
+        assert!(of_groups(vec![], false, &free).is_empty());
+    }
 }

@@ -92,6 +92,10 @@ impl Moves {
         &self.map
     }
 
+    pub(super) fn is_in_bucket(&self) -> bool {
+        self.in_bucket
+    }
+
     /// What the switch alone does: whole files of a bucket get other readers.
     pub(super) fn whole_files(&self, entry: &TableEntry) -> Option<Piece> {
         match &self.kind {
