@@ -249,7 +249,46 @@ fn shrink(all: &mut Expanded) {
     all.data_is_whole();
     shell.execute("INSERT INTO a VALUES (0, 0)");
     shell.execute("DELETE FROM a WHERE k = 0");
+    let at = all.cluster.directory().display().to_string();
+    for statement in [
+        format!("COPY a TO '{at}/exported' (FORMAT csv)"),
+        "CREATE TABLE back (k int, v int) DISTRIBUTED RANDOMLY".to_owned(),
+        format!("COPY back FROM '{at}/exported/*.csv' (FORMAT csv)"),
+        format!("COPY back FROM '{at}/exported/*.csv' (FORMAT csv, FORCE, VALIDATE)"),
+        format!("BACKUP TO '{at}/backups'"),
+        "VACUUM".to_owned(),
+        "ALTER TABLE c SET DISTRIBUTED BY (v)".to_owned(),
+        "ALTER TABLE c SET DISTRIBUTED RANDOMLY".to_owned(),
+        "DROP TABLE r".to_owned(),
+        "CREATE TABLE r AS SELECT * FROM a DISTRIBUTED REPLICATED".to_owned(),
+    ] {
+        shell.execute(&statement);
+    }
+    assert_eq!(shell.value("SELECT count(*) FROM back"), ROWS.to_string());
+    assert_eq!(shell.value("SELECT count(*) FROM gp_check WHERE problem NOT LIKE '%orphan%'"), "0");
+    all.data_is_whole();
+    // A map later, as well: the next expansion moves them all.
+    shell.execute("ALTER SYSTEM SET bucket_map = '0*8192 1*4096 2*4096'");
+    for table in ["a", "b", "c", "r", "back"] {
+        shell.execute(&format!("ALTER TABLE {table} EXPAND TABLE"));
+    }
+    all.data_is_whole();
+    shell.execute("ALTER SYSTEM SET bucket_map = '0*5462 1*5461 2*5461'");
+    for table in ["a", "b", "c", "r", "back"] {
+        shell.execute(&format!("ALTER TABLE {table} EXPAND TABLE"));
+    }
     all.succeed(&["-c"]);
+    // One behind it would own rows, so that statements would need it.
+    let status = "SELECT status FROM gp_segment_configuration WHERE content = 3";
+    wait_for("the segment's end", SOON, || (shell.value(status) == "d").then_some(()));
+    let prefix = format!("{at}/more");
+    for arguments in
+        [&["--plan", "--segments", "1", "--data-prefix", &prefix][..], &["--segments", "1", "--data-prefix", &prefix]]
+    {
+        let refused = all.fail(arguments);
+        assert!(refused.contains("are down: seg3"), "{refused}");
+    }
+    assert!(!all.has_record());
     let buckets = "SELECT gp_segment_id, sum(buckets) FROM gp_bucket_map \
                    WHERE version = (SELECT max(version) FROM gp_bucket_map) GROUP BY gp_segment_id ORDER BY 1";
     let counts: Vec<u32> = shell.rows(buckets).iter().map(|row| row[1].parse().expect("a number")).collect();

@@ -153,6 +153,11 @@ impl BucketMap {
         (0..self.segments.into()).map(ContentId).filter(|&content| self.owns_any(content)).collect()
     }
 
+    /// How many segments are at work for tables of this map: those up to the last that owns a bucket. Those behind it may be gone.
+    pub fn working_segments(&self) -> usize {
+        self.owning.iter().rposition(|owns| *owns).map_or(0, |last| last + 1)
+    }
+
     /// The next segment that owns a bucket, round and round.
     pub fn owner_after(&self, content: usize) -> usize {
         let segments = self.owning.len();

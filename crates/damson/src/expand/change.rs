@@ -47,7 +47,9 @@ impl Change {
         } else {
             vec![]
         };
-        Ok(Change::of_moves(old, segments, &moves))
+        let change = Change::of_moves(old, segments, &moves);
+        cluster.check_up(&change.new)?;
+        Ok(change)
     }
 
     fn of_moves(old: &BucketMap, segments: Vec<NewSegment>, moves: &[BucketMove]) -> Self {
@@ -164,7 +166,7 @@ fn on_this_host(args: &ExpandArgs, count: u16, cluster: &Cluster) -> Result<Vec<
     listeners.iter().enumerate().map(segment).collect()
 }
 
-/// How many segments of a map own nothing, by content: those that may be stopped.
+/// The segments of a map that own nothing.
 pub(super) fn idle_segments(map: &BucketMap) -> Vec<ContentId> {
     (0..map.segment_count() as i32).map(ContentId).filter(|content| !map.owns_any(*content)).collect()
 }

@@ -67,6 +67,17 @@ impl Cluster {
         if self.is_one_process { Err(ExpandFailure::OneProcess) } else { Ok(()) }
     }
 
+    /// Before anything is changed, as nothing would work afterwards.
+    ///
+    /// # Errors
+    /// A segment that statements need, by the newest map or `new`, is down.
+    pub(super) fn check_up(&self, new: &BucketMap) -> Result<(), ExpandFailure> {
+        let working = self.newest().working_segments().max(new.working_segments());
+        let is_missed = |segment: &&Segment| !segment.is_up && (segment.content.0 as usize) < working;
+        let down: Vec<ContentId> = self.segments.iter().filter(is_missed).map(|segment| segment.content).collect();
+        if down.is_empty() { Ok(()) } else { Err(ExpandFailure::SegmentsDown { down }) }
+    }
+
     /// The map that new tables are laid out by.
     pub(super) fn newest(&self) -> &BucketMap {
         self.maps.values().next_back().expect("read with at least one")

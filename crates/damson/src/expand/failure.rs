@@ -38,6 +38,8 @@ pub(super) enum ExpandFailure {
     NoMasterAddress,
     #[error("master and segments of this cluster are one process, which segments of other processes cannot join")]
     OneProcess,
+    #[error("segments that statements are given to are down: {}", spoken(.down))]
+    SegmentsDown { down: Vec<ContentId> },
     #[error("{content} ended: {log}")]
     SegmentEnded { content: ContentId, log: String },
     #[error("not there after {waited}: {}", spoken(.missing))]
@@ -66,6 +68,9 @@ impl ExpandFailure {
             }
             ExpandFailure::SetUpAlready(_) => {
                 "\"damson expand\" goes on with it; \"damson expand -r\" takes it back, while no table has moved.".into()
+            }
+            ExpandFailure::SegmentsDown { .. } => {
+                "Statements are given to all segments up to the last that owns something. Start these again, also those that own nothing.".into()
             }
             ExpandFailure::RollingBack => "\"damson expand -r\" goes on with it.".into(),
             ExpandFailure::MapAltered { ours } => format!(

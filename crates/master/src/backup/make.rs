@@ -36,8 +36,8 @@ pub(crate) async fn back_up(
     transfer.expect(manifest.totals.files, manifest.totals.bytes);
     transfer.enter("copying files");
     let mut by_content = files_by_content(state);
-    // Also who has nothing to copy looks whether it is the place that all see.
-    for content in (0..manifest.segments as i32).map(ContentId) {
+    // Also who has nothing to copy looks whether it is the place that all see; but not who was given up, and may be gone.
+    for content in (0..state.current_map().working_segments() as i32).map(ContentId) {
         by_content.entry(content).or_default();
     }
     let copies = by_content.into_iter().map(|(content, files)| place.back_up(content, &marker, files, transfer));

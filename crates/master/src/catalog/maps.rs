@@ -8,12 +8,12 @@ use super::workspace::Workspace;
 use damson_cluster::{BucketMap, MapVersion, failpoint};
 use std::sync::Arc;
 
-/// Whether a catalog is of a cluster of `asked` segments: it has as many, or had when it was made.
+/// Whether a catalog may be of a cluster that was started with `asked` segments: it has as many, or had fewer when it was made, or before it grew.
 ///
 /// # Errors
 /// [`CatalogError::SegmentCount`].
 pub(super) fn check_segments(stored: usize, first: &BucketMap, asked: usize) -> Result<(), CatalogError> {
-    match asked == stored || asked == first.segment_count() {
+    match (first.segment_count()..=stored).contains(&asked) {
         true => Ok(()),
         false => Err(CatalogError::SegmentCount { stored, asked }),
     }

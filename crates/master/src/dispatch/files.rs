@@ -41,6 +41,11 @@ pub(crate) struct Finding {
     pub problem: String,
 }
 
+/// Whether a segment does not answer, or is known not to.
+fn is_gone(error: &SqlError) -> bool {
+    [SqlState::CONNECTION_FAILURE, SqlState::CANNOT_CONNECT_NOW].contains(&error.state)
+}
+
 impl FileService {
     /// Removes the files whose drop is committed and that no statement reads. What cannot be removed now is tried again at
     /// the next call. Whether there were any.
@@ -195,8 +200,16 @@ impl FileService {
     /// # Errors
     /// A segment that does not answer.
     pub(crate) async fn check(&self, state: &Arc<CatalogState>) -> SqlResult<Vec<Finding>> {
+        // Who was given up, and has nothing, may be gone.
+        let working = state.current_map().working_segments();
+        let has_files = |content| state.tables().any(|entry| !entry.files.of(content).is_empty());
+        let is_needed = |content: ContentId| (content.0 as usize) < working || has_files(content);
         let contents = self.registry.definitions().into_iter().map(|segment| segment.content);
-        let found = future::join_all(contents.map(|content| self.check_content(state, content))).await;
+        let found = future::join_all(contents.map(async |content| match self.check_content(state, content).await {
+            Err(error) if is_gone(&error) && !is_needed(content) => Ok(vec![]),
+            found => found,
+        }));
+        let found = found.await;
         let found: Vec<Vec<Finding>> = found.into_iter().collect::<SqlResult<_>>()?;
         Ok(found.into_iter().flatten().collect())
     }

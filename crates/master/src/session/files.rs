@@ -165,7 +165,7 @@ impl Session {
     ) -> SqlResult<LeafUnits> {
         let mut leaves = BTreeSet::new();
         table.slices.iter().for_each(|slice| leaves_of(&slice.plan, &mut leaves));
-        let segments = bound.names.state().current_map().segment_count();
+        let segments = bound.names.state().current_map().working_segments();
         let mut units = LeafUnits::new();
         for leaf in leaves {
             let unknown = || crate::error::internal(format!("no files belong to leaf {leaf}"));

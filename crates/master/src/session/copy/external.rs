@@ -34,7 +34,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let watch = self.master.copies.begin(self.id, "INSERT", (&table.schema, &table.name));
         watch.enter("planning");
-        let segments = catalog.current_map().segment_count();
+        let segments = catalog.current_map().working_segments();
         let BoundChange { bound, target, tag, .. } = self.bind_external_insert(insert, table, catalog).await?;
         let admitted = self.admit(bound.names.state(), &cancel).await?;
         if let InsertSource::Sent(rows) = &insert.source {

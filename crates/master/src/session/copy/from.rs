@@ -56,7 +56,7 @@ impl Session {
         }
         let read = read_spec(&def, &targets, &files, format, copy.on_bad_row)?;
         let _admitted = self.admit(&catalog, &cancel).await?;
-        let segments = catalog.current_map().segment_count();
+        let segments = catalog.current_map().working_segments();
         watch.enter("cutting files");
         watch.expect(&files);
         let units = self.cut_files(&files, &read.format, copy.codec, segments, &access, &cancel).await?;

@@ -40,7 +40,7 @@ impl Session {
         };
         let watch = self.master.copies.begin(self.id, "COPY TO", names);
         watch.enter("planning");
-        let segments = catalog.current_map().segment_count();
+        let segments = catalog.current_map().working_segments();
         let query = match &copy.source {
             CopySource::Query(query) => query.as_ref().clone(),
             CopySource::Table { table, columns } => {

@@ -61,7 +61,7 @@ impl Session {
         let read = read_spec(&def, &targets, &files, format, copy.on_bad_row)?;
         let admitted = self.admit(&catalog, &cancel).await?;
         watch.enter("cutting files");
-        let segments = catalog.current_map().segment_count();
+        let segments = catalog.current_map().working_segments();
         let units = self.cut_files(&files, &read.format, copy.codec, segments, &access, &cancel).await?;
         watch.share(&units);
         watch.enter("validating files");
