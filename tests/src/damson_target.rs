@@ -96,6 +96,14 @@ impl Damson {
         Damson { bucket_maps: Some(Arc::new(BucketMaps { values, next: AtomicUsize::new(0) })), ..self }
     }
 
+    /// Makes the next of [mixed maps](Damson::with_mixed_bucket_maps) the newest one; false without any.
+    pub async fn take_next_bucket_map(&self) -> Result<bool, SqlError> {
+        let Some(maps) = &self.bucket_maps else { return Ok(false) };
+        let next = maps.next.fetch_add(1, Ordering::Relaxed) % maps.values.len();
+        let alter = format!("ALTER SYSTEM SET bucket_map = '{}'", maps.values[next]);
+        self.session.execute(&alter, vec![]).await.map(|_| true)
+    }
+
     /// Tables are in that tablespace, unless statements say otherwise: it is what the session goes back to with RESET.
     pub fn in_tablespace(self, name: &str) -> Self {
         let tablespace = DefaultTablespace { name: name.to_owned(), is_set: AtomicBool::new(false) };
@@ -109,12 +117,8 @@ impl Damson {
 
     /// As [`Target::run`], with the error as the client sees it.
     pub async fn execute(&self, sql: &str) -> Result<Answer, SqlError> {
-        if let Some(maps) = &self.bucket_maps
-            && sql.starts_with("CREATE TABLE")
-        {
-            let next = maps.next.fetch_add(1, Ordering::Relaxed) % maps.values.len();
-            let alter = format!("ALTER SYSTEM SET bucket_map = '{}'", maps.values[next]);
-            self.session.execute(&alter, vec![]).await?;
+        if sql.starts_with("CREATE TABLE") {
+            self.take_next_bucket_map().await?;
         }
         if let Some(tablespace) = &self.tablespace {
             if !tablespace.is_set.load(Ordering::Relaxed) {

@@ -17,6 +17,8 @@ use datafusion::arrow::datatypes::DataType;
 use keyed::constraints;
 use past::Past;
 
+const STATEMENTS_A_MAP: usize = 5;
+
 /// A table's rows as text, sorted.
 pub type Rows = Vec<Vec<Option<String>>>;
 
@@ -87,6 +89,9 @@ impl DmlCampaign {
                     }
                 }
             }
+            if !generator.is_open() && number % STATEMENTS_A_MAP == 0 {
+                lay_out_anew(number, clusters).await;
+            }
             if !generator.is_open() && Past::is_due(number, self.statements) {
                 past.remember(number, clusters, &model).await;
             }
@@ -99,6 +104,20 @@ impl DmlCampaign {
         past.check(self.seed, clusters).await;
         eprintln!("{refused} of {} statements broke a constraint", self.statements);
         assert!(self.statements < 300 || refused * 5 < self.statements, "most statements should succeed: {refused}");
+    }
+}
+
+/// Where there are several maps, another one becomes the newest; and now and then a table is laid out by it.
+async fn lay_out_anew(number: usize, clusters: &[(&str, Damson)]) {
+    let turn = number / STATEMENTS_A_MAP;
+    for (cluster, session) in clusters {
+        let has_maps = session.take_next_bucket_map().await;
+        let has_maps = has_maps.unwrap_or_else(|error| panic!("statement {number} on {cluster}: {error}"));
+        if has_maps && turn.is_multiple_of(3) {
+            let (table, _) = TABLES[turn / 3 % TABLES.len()];
+            let sql = format!("ALTER TABLE {table} EXPAND TABLE");
+            session.execute(&sql).await.unwrap_or_else(|error| panic!("{sql} after statement {number}: {error}"));
+        }
     }
 }
 

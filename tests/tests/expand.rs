@@ -373,6 +373,38 @@ async fn a_segment_that_owns_nothing_gets_no_rows() {
     cluster.shutdown().await;
 }
 
+/// A random table's new rows go where those of new tables do, which may be given up before the table is laid out anew: they are its rows all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_stay_where_a_map_that_was_given_up_put_them() {
+    let cluster = TestCluster::start(4).await;
+    let session = cluster.session();
+    some_tables(&session).await;
+    run(&session, "ALTER SYSTEM SET bucket_map = '0*4096 1*4096 2*4096 3*4096'").await;
+    let added = "INSERT INTO random SELECT x, x, 'added' FROM generate_series(100001, 200000) AS g(x)";
+    run(&session, added).await;
+    let segments = "SELECT count(DISTINCT gp_segment_id) FROM random WHERE t = 'added'";
+    assert_eq!(session.text(segments).await, "4");
+    let before = contents(&session, "random").await;
+    for map in ["0*8192 1*8192", "1*8192 3*8192", "0*16384"] {
+        run(&session, &format!("ALTER SYSTEM SET bucket_map = '{map}'")).await;
+        assert_eq!(session.text("SELECT count(*) FROM random WHERE t = 'added'").await, "100000", "by {map}");
+        assert_eq!(contents(&session, "random").await, before, "by {map}");
+        let joined = "SELECT count(*) FROM random AS a JOIN random AS b USING (k, v) JOIN copies AS c USING (k)";
+        let of_copies = session.text("SELECT count(*) FROM copies").await;
+        assert_eq!(session.text(joined).await, of_copies, "by {map}");
+    }
+    run(&session, "UPDATE random SET v = 0 WHERE t = 'added'").await;
+    assert_eq!(session.text("SELECT count(*) FROM random WHERE v = 0 AND t = 'added'").await, "100000");
+    run(&session, "UPDATE random SET v = k WHERE t = 'added'").await;
+    run(&session, "ALTER TABLE random EXPAND TABLE").await;
+    assert_eq!(contents(&session, "random").await, before);
+    assert_eq!(rows_by_segment(&session, "random").await, [format!("0 | {}", before.len())]);
+    run(&session, "DELETE FROM random WHERE t = 'added'").await;
+    assert_eq!(contents(&session, "random").await, contents(&session, "hashed").await);
+    nothing_is_wrong(&session).await;
+    cluster.shutdown().await;
+}
+
 /// A transaction that stays with a snapshot may read what is newer than that, of tables that are laid out by maps that it does not have.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_newer_than_the_transaction_is_read_by_its_own_map() {

@@ -159,13 +159,17 @@ fn a_cluster_grows_and_shrinks_whatever_cuts_it_short() {
     shell.execute("CREATE TABLE late AS SELECT * FROM a DISTRIBUTED BY (k)");
     assert_eq!(all.segments_of("late"), ["0", "1", "2", "3"]);
     assert_eq!(all.segments_of("a"), ["0", "1"]);
+    // A random table's new rows go where those of new tables do.
+    shell.execute("INSERT INTO c SELECT -x, 0 FROM generate_series(1, 40000) AS g(x)");
+    assert_eq!(all.segments_of("c"), ["0", "1", "2", "3"]);
     let error = all.fail(&["-i", &input]);
     assert!(error.contains("an expansion is set up already: its status is SETUP DONE"), "{error}");
     all.succeed(&["-r"]);
     assert!(!all.has_record());
     assert_eq!(shell.value("SHOW bucket_map"), old_map);
-    assert_eq!(all.segments_of("late"), ["0", "1"]);
+    assert_eq!((all.segments_of("late"), all.segments_of("c")), (all.segments_of("a"), all.segments_of("a")));
     shell.execute("DROP TABLE late");
+    shell.execute("DELETE FROM c WHERE k < 0");
     all.data_is_whole();
 
     // Again: the segments are there already. Silent.
@@ -225,7 +229,7 @@ fn a_cluster_grows_and_shrinks_whatever_cuts_it_short() {
     shrink(&mut all);
 }
 
-/// From four segments to three; the master is killed on the way.
+/// From four segments to three, while the master is killed, and to two.
 fn shrink(all: &mut Expanded) {
     all.succeed(&["--remove", "3"]);
     let shell = all.shell();
@@ -246,15 +250,77 @@ fn shrink(all: &mut Expanded) {
     }
     // Nobody needs it any more.
     all.detached.kill(3);
+    everything_works(all, "one");
+    // A map later, as well: the next expansion moves them all.
+    shell.execute("ALTER SYSTEM SET bucket_map = '0*8192 1*4096 2*4096'");
+    expand_all(&shell);
     all.data_is_whole();
-    shell.execute("INSERT INTO a VALUES (0, 0)");
-    shell.execute("DELETE FROM a WHERE k = 0");
-    let at = all.cluster.directory().display().to_string();
+    shell.execute("ALTER SYSTEM SET bucket_map = '0*5462 1*5461 2*5461'");
+    expand_all(&shell);
+    all.succeed(&["-c"]);
+    // What owns rows is needed, and nothing else.
+    let prefix = all.cluster.directory().join("more").display().to_string();
+    let grow = ["--segments", "1", "--data-prefix", &prefix];
+    let status = |content| format!("SELECT status FROM gp_segment_configuration WHERE content = {content}");
+    all.cluster.kill_segment(1);
+    wait_for("the segment's end", SOON, || (shell.value(&status(1)) == "d").then_some(()));
+    assert_eq!(shell.value(&status(3)), "d");
+    for arguments in [&grow[..], &["--plan", "--segments", "1", "--data-prefix", &prefix]] {
+        let refused = all.fail(arguments);
+        assert!(refused.contains("are down: seg1") && !refused.contains("seg3"), "{refused}");
+    }
+    all.cluster.restart_segment(1);
+    let planned = all.succeed(&["--plan", "--segments", "1", "--data-prefix", &prefix]);
+    assert!(planned.contains("seg4 is added") && planned.contains("4096 of 16384 buckets"), "{planned}");
+    assert!(!all.has_record());
+    let buckets = "SELECT gp_segment_id, sum(buckets) FROM gp_bucket_map \
+                   WHERE version = (SELECT max(version) FROM gp_bucket_map) GROUP BY gp_segment_id ORDER BY 1";
+    let counts: Vec<u32> = shell.rows(buckets).iter().map(|row| row[1].parse().expect("a number")).collect();
+    assert_eq!((counts.len(), counts.iter().sum::<u32>()), (3, 16384));
+    assert!(counts.iter().all(|count| count.abs_diff(5461) <= 1), "{counts:?}");
+
+    // Nor one below those that own rows, whichever it is.
+    all.succeed(&["--remove", "0"]);
+    let said = all.succeed(&[]);
+    assert!(said.contains("seg0, seg3 own nothing any more: only reads of the past"), "{said}");
+    for table in ["a", "b", "c"] {
+        assert_eq!(all.segments_of(table), ["1", "2"], "{table}");
+    }
+    all.cluster.kill_segment(0);
+    everything_works(all, "two");
+    // It comes back with what it had.
+    all.succeed(&["-c"]);
+    all.cluster.restart_segment(0);
+    shell.execute("ALTER SYSTEM SET bucket_map = '0*8192 2*8192'");
+    expand_all(&shell);
+    all.cluster.kill_segment(1);
+    everything_works(all, "three");
+}
+
+/// Statements of every kind, whichever segments are gone.
+fn everything_works(all: &Expanded, directory: &str) {
+    all.data_is_whole();
+    let shell = all.shell();
+    let at = all.cluster.directory().join(directory).display().to_string();
     for statement in [
-        format!("COPY a TO '{at}/exported' (FORMAT csv)"),
+        "INSERT INTO a VALUES (0, 0), (-1, 0), (-2, 0), (-3, 0)".to_owned(),
+        "UPDATE a SET k = k - 1 WHERE k <= 0".to_owned(),
+        "DELETE FROM a WHERE k <= 0".to_owned(),
+        "INSERT INTO r VALUES (0, 0)".to_owned(),
+        "UPDATE r SET v = 1 WHERE k = 0".to_owned(),
+        "DELETE FROM r WHERE k = 0".to_owned(),
+        "MERGE INTO c USING (SELECT k - 3 AS k FROM b WHERE k <= 3) AS s ON c.k = s.k \
+         WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (s.k, 0)"
+            .to_owned(),
+        "DELETE FROM c WHERE k <= 0".to_owned(),
+        format!("COPY a TO '{at}/exported' (FORMAT csv, MANIFEST)"),
+        format!("COPY (SELECT * FROM c ORDER BY k) TO '{at}/one.csv' (FORMAT csv, SINGLE_FILE)"),
+        format!("COPY r TO '{at}/copies' (FORMAT parquet)"),
+        "DROP TABLE IF EXISTS back".to_owned(),
         "CREATE TABLE back (k int, v int) DISTRIBUTED RANDOMLY".to_owned(),
         format!("COPY back FROM '{at}/exported/*.csv' (FORMAT csv)"),
         format!("COPY back FROM '{at}/exported/*.csv' (FORMAT csv, FORCE, VALIDATE)"),
+        "INSERT INTO back SELECT * FROM r WHERE k < 0 UNION ALL SELECT * FROM a WHERE k < 0".to_owned(),
         format!("BACKUP TO '{at}/backups'"),
         "VACUUM".to_owned(),
         "ALTER TABLE c SET DISTRIBUTED BY (v)".to_owned(),
@@ -264,36 +330,24 @@ fn shrink(all: &mut Expanded) {
     ] {
         shell.execute(&statement);
     }
-    assert_eq!(shell.value("SELECT count(*) FROM back"), ROWS.to_string());
+    let rows = ROWS.to_string();
+    for (query, count) in [
+        ("SELECT count(*) FROM back".to_owned(), &rows),
+        (format!("SELECT count(*) FROM '{at}/exported/*.csv'"), &rows),
+        (format!("SELECT count(*) FROM '{at}/copies/*.parquet' AS f JOIN r USING (k)"), &rows),
+        ("SELECT count(*) FROM r FULL JOIN back USING (k)".to_owned(), &rows),
+        ("SELECT count(*) FROM (SELECT k FROM r UNION SELECT k FROM c) AS u".to_owned(), &rows),
+    ] {
+        assert_eq!(shell.value(&query), *count, "{query}");
+    }
     assert_eq!(shell.value("SELECT count(*) FROM gp_check WHERE problem NOT LIKE '%orphan%'"), "0");
     all.data_is_whole();
-    // A map later, as well: the next expansion moves them all.
-    shell.execute("ALTER SYSTEM SET bucket_map = '0*8192 1*4096 2*4096'");
+}
+
+fn expand_all(shell: &Shell) {
     for table in ["a", "b", "c", "r", "back"] {
         shell.execute(&format!("ALTER TABLE {table} EXPAND TABLE"));
     }
-    all.data_is_whole();
-    shell.execute("ALTER SYSTEM SET bucket_map = '0*5462 1*5461 2*5461'");
-    for table in ["a", "b", "c", "r", "back"] {
-        shell.execute(&format!("ALTER TABLE {table} EXPAND TABLE"));
-    }
-    all.succeed(&["-c"]);
-    // One behind it would own rows, so that statements would need it.
-    let status = "SELECT status FROM gp_segment_configuration WHERE content = 3";
-    wait_for("the segment's end", SOON, || (shell.value(status) == "d").then_some(()));
-    let prefix = format!("{at}/more");
-    for arguments in
-        [&["--plan", "--segments", "1", "--data-prefix", &prefix][..], &["--segments", "1", "--data-prefix", &prefix]]
-    {
-        let refused = all.fail(arguments);
-        assert!(refused.contains("are down: seg3"), "{refused}");
-    }
-    assert!(!all.has_record());
-    let buckets = "SELECT gp_segment_id, sum(buckets) FROM gp_bucket_map \
-                   WHERE version = (SELECT max(version) FROM gp_bucket_map) GROUP BY gp_segment_id ORDER BY 1";
-    let counts: Vec<u32> = shell.rows(buckets).iter().map(|row| row[1].parse().expect("a number")).collect();
-    assert_eq!((counts.len(), counts.iter().sum::<u32>()), (3, 16384));
-    assert!(counts.iter().all(|count| count.abs_diff(5461) <= 1), "{counts:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Bucket → segment, versioned.
 
-use crate::{ContentId, MapVersion};
+use crate::{ContentId, MapVersion, SegmentSet};
 use serde::{Deserialize, Serialize};
 use std::iter::repeat_n;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub struct BucketMap {
     /// The same as `(owner, buckets)`, by bucket: as long as can be.
     runs: Arc<[(u16, u16)]>,
     segments: u16,
-    /// Index = content: whether it owns a bucket.
-    owning: Arc<[bool]>,
+    /// Those that own a bucket.
+    owning: SegmentSet,
 }
 
 /// Owners that are not a map.
@@ -94,9 +94,8 @@ impl BucketMap {
     }
 
     fn made(version: MapVersion, owners: Arc<[u16]>, runs: Arc<[(u16, u16)]>, segments: usize) -> Self {
-        let mut owning = vec![false; segments];
-        runs.iter().for_each(|&(owner, _)| owning[usize::from(owner)] = true);
-        BucketMap { version, owners, runs, segments: segments as u16, owning: owning.into() }
+        let owning = runs.iter().map(|&(owner, _)| ContentId(owner.into())).collect();
+        BucketMap { version, owners, runs, segments: segments as u16, owning }
     }
 
     /// The owners by bucket, in runs of equal ones: `0*8192 1*8192`.
@@ -135,7 +134,7 @@ impl BucketMap {
 
     /// Whether the segment owns a bucket. One that does not has no rows that are placed by this map.
     pub fn owns_any(&self, content: ContentId) -> bool {
-        self.owning.get(content.0 as usize).copied().unwrap_or(false)
+        self.owning.contains(content)
     }
 
     /// The segment's buckets, ascending.
@@ -143,32 +142,21 @@ impl BucketMap {
         (0..BUCKETS as u16).filter(|&bucket| self.owner(bucket) == content).collect()
     }
 
-    /// Whether each of the segments `0..segments` owns a bucket.
-    pub fn is_owned_by_all(&self, segments: usize) -> bool {
-        segments <= self.owning.len() && self.owning[..segments].iter().all(|owns| *owns)
-    }
-
-    /// The segments that own a bucket, ascending.
-    pub fn owning_segments(&self) -> Vec<ContentId> {
-        (0..self.segments.into()).map(ContentId).filter(|&content| self.owns_any(content)).collect()
-    }
-
-    /// How many segments are at work for tables of this map: those up to the last that owns a bucket. Those behind it may be gone.
-    pub fn working_segments(&self) -> usize {
-        self.owning.iter().rposition(|owns| *owns).map_or(0, |last| last + 1)
+    /// The segments that own a bucket: who has rows of tables of this map. Others may be gone.
+    pub fn owning_segments(&self) -> &SegmentSet {
+        &self.owning
     }
 
     /// The next segment that owns a bucket, round and round.
-    pub fn owner_after(&self, content: usize) -> usize {
-        let segments = self.owning.len();
-        let mut others = (1..=segments).map(|step| (content + step) % segments);
-        others.find(|&other| self.owning[other]).expect("every bucket has an owner")
+    pub fn owner_after(&self, content: ContentId) -> ContentId {
+        let owning = self.owning.as_slice();
+        let next = owning.partition_point(|owner| *owner <= content);
+        owning[next % owning.len()]
     }
 
     /// The first segment that owns a bucket.
     pub fn first_owner(&self) -> ContentId {
-        let first = self.owning.iter().position(|owns| *owns);
-        ContentId(first.expect("every bucket has an owner") as i32)
+        self.owning.first().expect("every bucket has an owner")
     }
 
     /// Number of buckets of each segment, by content.
@@ -294,11 +282,11 @@ mod tests {
         let owning: Vec<bool> = (-1..5).map(|content| map.owns_any(ContentId(content))).collect();
         assert_eq!(owning, [false, false, true, true, false, false]);
         assert_eq!(map.first_owner(), ContentId(1));
-        assert_eq!([0, 1, 2, 3].map(|content| map.owner_after(content)), [1, 2, 1, 1]);
-        assert!(!map.is_owned_by_all(3) && !map.is_owned_by_all(5));
+        assert_eq!([-1, 0, 1, 2, 3].map(|content| map.owner_after(ContentId(content)).0), [1, 1, 2, 1, 1]);
+        assert_eq!(map.owning_segments().as_slice(), [ContentId(1), ContentId(2)]);
         assert_eq!((map.owned_by(ContentId(2)), map.owned_by(ContentId(3))), (vec![3], vec![]));
         let uniform = BucketMap::uniform(MapVersion(1), 3);
-        assert!(uniform.is_owned_by_all(3) && uniform.is_owned_by_all(2) && !uniform.is_owned_by_all(4));
+        assert_eq!(*uniform.owning_segments(), SegmentSet::first_of(3));
     }
 
     #[test]

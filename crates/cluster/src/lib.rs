@@ -17,6 +17,7 @@ mod load;
 mod place;
 pub mod placement;
 mod scan_counts;
+mod segment_set;
 mod sequence;
 mod shared_path;
 pub mod sketch;
@@ -43,6 +44,7 @@ pub use load::{
 };
 pub use place::{PlaceId, PlaceSpec};
 pub use scan_counts::ScanCounts;
+pub use segment_set::{SegmentSet, SegmentSetError};
 pub use sequence::{Counting, Sequence, SequencePosition, ValueBlock, next_block};
 pub use shared_path::{is_shared, share_path, stored_at};
 pub use table::{

@@ -76,7 +76,7 @@ pub fn moves_to_add(map: &BucketMap, new: &[ContentId]) -> Result<Vec<BucketMove
     let extra = remainder.saturating_sub(old.len());
     let mut wanted = counts_of(map);
     wanted.extend(new.iter().enumerate().map(|(at, &content)| (content, share + usize::from(at < extra))));
-    let mut fullest: BinaryHeap<(usize, ContentId)> = old.iter().map(|content| (wanted[content], *content)).collect();
+    let mut fullest: BinaryHeap<(usize, ContentId)> = old.iter().map(|content| (wanted[&content], content)).collect();
     for _ in 0..new.iter().map(|content| wanted[content]).sum::<usize>() {
         let (count, content) = fullest.pop().expect("a cluster has a segment");
         fullest.push((count - 1, content));
@@ -115,7 +115,7 @@ pub fn moves_to_shrink(map: &BucketMap, removed: &[ContentId]) -> Result<Vec<Buc
 /// A segment that owns buckets and has no weight, one that is not in the cluster, weights that are all 0, or one that is so small that
 /// it gives no bucket.
 pub fn moves_to_weights(map: &BucketMap, weights: &BTreeMap<ContentId, u32>) -> Result<Vec<BucketMove>, MovesError> {
-    if let Some(owner) = map.owning_segments().into_iter().find(|owner| !weights.contains_key(owner)) {
+    if let Some(owner) = map.owning_segments().iter().find(|owner| !weights.contains_key(owner)) {
         return Err(MovesError::NoWeight(owner));
     }
     let is_there = |content: &ContentId| (0..map.segment_count() as i32).contains(&content.0);

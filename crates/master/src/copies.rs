@@ -1,6 +1,6 @@
 //! How far COPYs are: `gp_stat_progress_copy`.
 
-use crate::dispatch::{Copied, Running};
+use crate::dispatch::{Copied, Running, Shares};
 use damson_cluster::{ContentId, CopyCounts, CopyFile, CopyUnit, QueryId, SessionId};
 use damson_motion::RunningSlice;
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ struct CopyState {
     row: CopyRow,
     began: Instant,
     /// What each segment is given to read, once it is known.
-    shares: Vec<CopyCounts>,
+    shares: BTreeMap<ContentId, CopyCounts>,
     /// Of the query that reads or writes, what segments that are done have read or written.
     done: Option<(QueryId, Arc<Mutex<Copied>>)>,
 }
@@ -58,7 +58,7 @@ impl Copies {
             counts: CopyCounts::default(),
             elapsed_ms: 0,
         };
-        let state = CopyState { row, began: Instant::now(), shares: vec![], done: None };
+        let state = CopyState { row, began: Instant::now(), shares: BTreeMap::new(), done: None };
         self.all.lock().insert(number, state);
         CopyWatch { copies: self.clone(), number }
     }
@@ -78,13 +78,13 @@ impl CopyState {
             return vec![whole];
         }
         let done = self.done.as_ref().map(|(_, done)| done.lock().clone()).unwrap_or_default();
-        let of_segment = |(share, content): (&CopyCounts, ContentId)| {
+        let of_segment = |(&content, share): (&ContentId, &CopyCounts)| {
             let is_its = |slice: &&RunningSlice| Some(slice.query) == query && slice.content == content;
             let live = || running.iter().filter(is_its).find_map(|slice| slice.copied);
             let counts = done.get(&content).copied().or_else(live).unwrap_or(*share);
             CopyRow { content: Some(content), counts, ..whole.clone() }
         };
-        self.shares.iter().zip((0..).map(ContentId)).map(of_segment).collect()
+        self.shares.iter().map(of_segment).collect()
     }
 }
 
@@ -106,20 +106,21 @@ impl CopyWatch {
         self.change(|state| state.row.counts = counts);
     }
 
-    /// What each segment is to read, by content.
-    pub(crate) fn share(&self, units: &[Vec<CopyUnit>]) {
-        let share = |units: &Vec<CopyUnit>| CopyCounts {
+    /// What each segment is to read.
+    pub(crate) fn share(&self, shares: &Shares) {
+        let count = |units: &Vec<CopyUnit>| CopyCounts {
             units: units.len() as u64,
             bytes: units.iter().map(CopyUnit::bytes).sum(),
             ..CopyCounts::default()
         };
-        let shares = units.iter().map(share).collect();
+        let shares = shares.iter().map(|(&content, units)| (content, count(units))).collect();
         self.change(|state| state.shares = shares);
     }
 
-    /// So many segments write.
-    pub(crate) fn writes(&self, segments: usize) {
-        self.change(|state| state.shares = vec![CopyCounts::default(); segments]);
+    /// These segments write.
+    pub(crate) fn writes(&self, segments: &[ContentId]) {
+        let shares = segments.iter().map(|&content| (content, CopyCounts::default())).collect();
+        self.change(|state| state.shares = shares);
     }
 
     /// The query that reads or writes.
@@ -155,7 +156,7 @@ mod tests {
     fn who_writes_has_a_row_for_each_segment() {
         let copies = Copies::default();
         let watch = copies.begin(SessionId(3), "COPY TO", ("", ""));
-        watch.writes(2);
+        watch.writes(&[ContentId(0), ContentId(1)]);
         watch.enter("writing files");
         watch.change(|state| state.done = Some((QueryId(9), Arc::default())));
         let written = CopyCounts { units: 3, units_done: 2, bytes_done: 70, rows: 5, ..CopyCounts::default() };
@@ -178,7 +179,8 @@ mod tests {
         let [row] = copies.rows(&[]).try_into().unwrap();
         assert_eq!((row.phase, row.content, row.query), ("listing files", None, None));
         watch.enter("reading files");
-        watch.share(&[vec![unit(30), unit(40)], vec![unit(100)], vec![]]);
+        let units = [vec![unit(30), unit(40)], vec![unit(100)], vec![]];
+        watch.share(&(0..).map(ContentId).zip(units).collect());
         let done = Arc::new(Mutex::new(Copied::new()));
         watch.change(|state| state.done = Some((QueryId(9), Arc::clone(&done))));
         let of_first = CopyCounts { units: 2, units_done: 2, bytes: 70, bytes_done: 70, rows: 5, rejected: 1 };

@@ -10,7 +10,7 @@ use crate::{
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
-use damson_cluster::{ContentId, MapVersion, MotionId};
+use damson_cluster::{MapVersion, MotionId, SegmentSet};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -91,8 +91,7 @@ struct Motion {
 enum KeptKind {
     Hashed,
     Leaving,
-    One,
-    Segments(Vec<ContentId>),
+    Segments(SegmentSet),
 }
 
 /// [`MotionKind`] without its expressions.
@@ -138,8 +137,7 @@ impl PhysicalExtensionCodec for SliceCodec {
             let kept = match filter.kept() {
                 Kept::Hashed(_) => KeptKind::Hashed,
                 Kept::Leaving(_) => KeptKind::Leaving,
-                Kept::One => KeptKind::One,
-                Kept::Segments(contents) => KeptKind::Segments(contents.clone()),
+                Kept::Segments(segments) => KeptKind::Segments(segments.clone()),
             };
             let keys = encode_all(filter.kept().keys().iter().collect())?;
             (NodeType::HashFilter, to_json(&(filter.map(), kept))?, keys)
@@ -206,8 +204,7 @@ impl PhysicalExtensionCodec for SliceCodec {
                 let kept = match kept {
                     KeptKind::Hashed => Kept::Hashed(decode_all(&input.schema())?),
                     KeptKind::Leaving => Kept::Leaving(decode_all(&input.schema())?),
-                    KeptKind::One => Kept::One,
-                    KeptKind::Segments(contents) => Kept::Segments(contents),
+                    KeptKind::Segments(segments) => Kept::Segments(segments),
                 };
                 Arc::new(HashFilterExec::new(kept, map, input))
             }
@@ -237,7 +234,7 @@ fn describe(def: &MotionDef, schema: SchemaRef) -> Motion {
         MotionKind::Explicit { .. } => Kind::Explicit,
         MotionKind::Broadcast => Kind::Broadcast,
     };
-    Motion { id: def.id, senders: def.senders, receivers: def.receivers, kind, schema }
+    Motion { id: def.id, senders: def.senders.clone(), receivers: def.receivers.clone(), kind, schema }
 }
 
 fn expressions_of(kind: &MotionKind) -> Vec<&Arc<dyn PhysicalExpr>> {

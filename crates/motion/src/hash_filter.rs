@@ -4,7 +4,7 @@ use crate::QeContext;
 use crate::route_rows::owners_of;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use damson_cluster::{ContentId, MapVersion};
+use damson_cluster::{MapVersion, SegmentSet};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -27,17 +27,15 @@ pub enum Kept {
     Hashed(Vec<Arc<dyn PhysicalExpr>>),
     /// Those whose bucket, by these keys, another segment owns: what leaves when a table is laid out by the map.
     Leaving(Vec<Arc<dyn PhysicalExpr>>),
-    /// Segment 0 everything, the others nothing.
-    One,
     /// These segments everything, the others nothing.
-    Segments(Vec<ContentId>),
+    Segments(SegmentSet),
 }
 
 impl Kept {
     pub fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
         match self {
             Kept::Hashed(keys) | Kept::Leaving(keys) => keys,
-            Kept::One | Kept::Segments(_) => &[],
+            Kept::Segments(_) => &[],
         }
     }
 }
@@ -46,7 +44,7 @@ impl Kept {
 /// distribute pass, and where a table is laid out by another map.
 ///
 /// # Distribution
-/// Replicated or General → Hashed by the keys ([`Kept::Hashed`]), Strewn ([`Kept::One`]), or copies on some segments. With
+/// Replicated or General → Hashed by the keys ([`Kept::Hashed`]), Strewn or copies on some segments ([`Kept::Segments`]). With
 /// [`Kept::Leaving`] rows stay where they are.
 ///
 /// # Ordering
@@ -85,13 +83,12 @@ impl DisplayAs for HashFilterExec {
                 let keys: Vec<String> = keys.iter().map(|k| k.to_string()).collect();
                 write!(f, "HashFilterExec: keys=[{}]", keys.join(", "))
             }
-            Kept::One => f.write_str("HashFilterExec: one copy"),
             Kept::Leaving(keys) => {
                 let keys: Vec<String> = keys.iter().map(|k| k.to_string()).collect();
                 write!(f, "HashFilterExec: leaving by keys=[{}]", keys.join(", "))
             }
-            Kept::Segments(contents) => {
-                let contents: Vec<String> = contents.iter().map(|content| content.to_string()).collect();
+            Kept::Segments(segments) => {
+                let contents: Vec<String> = segments.iter().map(|content| content.to_string()).collect();
                 write!(f, "HashFilterExec: copies on {}", contents.join(", "))
             }
         }
@@ -146,8 +143,7 @@ impl ExecutionPlan for HashFilterExec {
             let (keys, stays) = match &kept {
                 Kept::Hashed(keys) => (keys, true),
                 Kept::Leaving(keys) => (keys, false),
-                Kept::One => return all_or_nothing(qe.content.0 == 0),
-                Kept::Segments(contents) => return all_or_nothing(contents.contains(&qe.content)),
+                Kept::Segments(segments) => return all_or_nothing(segments.contains(qe.content)),
             };
             let columns = keys.iter().map(|k| k.evaluate(&batch)?.into_array(batch.num_rows()));
             owners_of(&columns.collect::<Result<Vec<_>>>()?, &map, &mut hashes, &mut owners)?;

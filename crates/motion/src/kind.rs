@@ -1,36 +1,45 @@
 //! What a motion does and between whom.
 
-use damson_cluster::{ContentId, MapVersion, MotionId};
+use damson_cluster::{ContentId, MapVersion, MotionId, SegmentSet};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// Who runs a slice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Gang {
     /// The master.
     Entry,
     /// One segment: a slice whose rows are in one place, or that direct dispatch sends to their owner.
     Single(ContentId),
-    /// Every segment, 0..n.
-    All(u32),
+    /// Every segment that the plan needs, which is every one that owns something.
+    Segments(SegmentSet),
 }
 
 impl Gang {
-    pub fn contents(self) -> Vec<ContentId> {
+    /// Ascending.
+    pub fn contents(&self) -> Vec<ContentId> {
         match self {
             Gang::Entry => vec![ContentId::MASTER],
-            Gang::Single(content) => vec![content],
-            Gang::All(n) => (0..n as i32).map(ContentId).collect(),
+            Gang::Single(content) => vec![*content],
+            Gang::Segments(segments) => segments.iter().collect(),
+        }
+    }
+
+    pub fn contains(&self, content: ContentId) -> bool {
+        match self {
+            Gang::Entry => content.is_master(),
+            Gang::Single(only) => *only == content,
+            Gang::Segments(segments) => segments.contains(content),
         }
     }
 
     /// Number of QEs.
-    pub fn size(self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Gang::Entry | Gang::Single(_) => 1,
-            Gang::All(n) => n as usize,
+            Gang::Segments(segments) => segments.len(),
         }
     }
 }

@@ -58,14 +58,15 @@ impl MotionMemory {
 mod tests {
     use super::*;
     use crate::{Gang, MotionKind};
-    use damson_cluster::{MapVersion, MotionId};
+    use damson_cluster::{MapVersion, MotionId, SegmentSet};
     use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
     use datafusion::execution::runtime_env::RuntimeEnvBuilder;
     use std::sync::Arc;
 
     fn def() -> MotionDef {
-        let all = Gang::All(4);
-        MotionDef { id: MotionId(2), kind: MotionKind::RoundRobin { map: MapVersion(1) }, senders: all, receivers: all }
+        let all = Gang::Segments(SegmentSet::first_of(4));
+        let kind = MotionKind::RoundRobin { map: MapVersion(1) };
+        MotionDef { id: MotionId(2), kind, senders: all.clone(), receivers: all }
     }
 
     fn task(pool_bytes: usize) -> (Arc<TaskContext>, Arc<dyn MemoryPool>) {

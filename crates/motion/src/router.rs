@@ -5,7 +5,6 @@ use crate::sender::Sender;
 use crate::{MotionDef, MotionKind, QeContext};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use damson_cluster::ContentId;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ pub(crate) enum Router {
     All,
     InTurn {
         next: usize,
+        /// Positions.
         receivers: Vec<usize>,
     },
     ByHash {
@@ -37,13 +37,15 @@ impl Router {
             // Senders start at different receivers, and queries too, so that small inputs do not all go to the first.
             MotionKind::RoundRobin { map } => {
                 let map = qe.map(*map)?;
-                let owns = |&receiver: &usize| map.owns_any(ContentId(receiver as i32));
-                let receivers: Vec<usize> = (0..def.receivers.size()).filter(owns).collect();
+                let receivers = def.receivers.contents().into_iter().enumerate();
+                let owners = receivers.filter(|(_, receiver)| map.owns_any(*receiver));
+                let receivers = owners.map(|(position, _)| position).collect();
                 let next = (qe.query.0 as usize).wrapping_add(qe.content.0.max(0) as usize);
                 Router::InTurn { next, receivers }
             }
             MotionKind::Explicit { segment } => {
-                let splitter = Splitter::to_named(Arc::clone(schema), def.receivers.size(), message_bytes);
+                let destinations = def.receivers.contents().last().map_or(0, |last| last.0 as usize + 1);
+                let splitter = Splitter::to_named(Arc::clone(schema), destinations, message_bytes);
                 Router::Named { segment: Arc::clone(segment), splitter: Box::new(splitter) }
             }
             MotionKind::Redistribute { keys, map } => {

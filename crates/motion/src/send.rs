@@ -148,7 +148,7 @@ impl ExecutionPlan for MotionSendExec {
         let routes = Routes::open(&self.def, &qe, &schema, window_bytes)?;
         let metrics = RouteMetrics::new(&self.metrics, partition);
         let waiting = Waiting::new(MetricBuilder::new(&self.metrics).subset_time(WAITED, partition));
-        let mut sender = Sender { routes, metrics, memory, gathered_bytes };
+        let mut sender = Sender { receivers, routes, metrics, memory, gathered_bytes };
         let router = Router::new(&self.def, &qe, &schema, message_bytes)?;
         let input = self.input.execute(0, context)?;
         let work = async move {

@@ -16,6 +16,8 @@ use std::task::{Context, Poll};
 
 /// The routes of one motion out of one QE, with what they cost and count.
 pub(crate) struct Sender {
+    /// By position, ascending.
+    pub(crate) receivers: Vec<ContentId>,
     pub(crate) routes: Routes,
     pub(crate) metrics: RouteMetrics,
     pub(crate) memory: MotionMemory,
@@ -55,6 +57,7 @@ impl Routes {
 }
 
 impl Sender {
+    /// To the receiver at a position.
     pub(crate) async fn send(&mut self, receiver: usize, batch: RecordBatch) -> Result<()> {
         match &mut self.routes {
             Routes::Each(routes) => send(&mut routes[receiver], batch, &self.metrics).await,
@@ -72,24 +75,25 @@ impl Sender {
 
     /// Sends to several receivers at once: one that must wait for credit holds up none of the others' batches. Those of
     /// one receiver stay in order.
+    ///
+    /// # Panics
+    /// If rows are for a segment that is not among the receivers: a plan's gang has every owner of each of its maps.
     pub(crate) async fn send_each(&mut self, mut batches: Vec<(ContentId, RecordBatch)>) -> Result<()> {
         if batches.len() <= 1 {
-            let only = batches.pop();
-            return match only {
-                Some((ContentId(receiver), batch)) => self.send(receiver as usize, batch).await,
-                None => Ok(()),
-            };
+            let Some((receiver, batch)) = batches.pop() else { return Ok(()) };
+            let position = self.receivers.binary_search(&receiver);
+            return self.send(position.expect("rows go to the motion's receivers"), batch).await;
         }
         batches.sort_by_key(|(receiver, _)| *receiver);
         let mut batches = batches.into_iter().peekable();
         let Routes::Each(routes) = &mut self.routes else { unreachable!("a broadcast has no single receiver") };
-        let sends = routes.iter_mut().enumerate().filter_map(|(receiver, route)| {
-            let is_its = |(to, _): &(ContentId, RecordBatch)| to.0 as usize == receiver;
+        let sends = routes.iter_mut().zip(&self.receivers).filter_map(|(route, receiver)| {
+            let is_its = |(to, _): &(ContentId, RecordBatch)| to == receiver;
             let its: Vec<_> = std::iter::from_fn(|| batches.next_if(is_its)).collect();
             (!its.is_empty()).then_some((route, its))
         });
         let sends: Vec<_> = sends.collect();
-        assert!(batches.next().is_none(), "rows for a segment that is not among the motion's receivers");
+        assert!(batches.next().is_none(), "rows go to the motion's receivers");
         let metrics = &self.metrics;
         let sends = sends.into_iter().map(async |(route, batches)| {
             for (_, batch) in batches {

@@ -153,10 +153,11 @@ impl ExecutionPlan for SplitUpdateExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let map = QeContext::of(&context)?.map(self.spec.map)?;
+        let qe = QeContext::of(&context)?;
+        let map = qe.map(self.spec.map)?;
         let reservation = MemoryConsumer::new("SplitUpdate").register(context.memory_pool());
         let (spec, schema) = (self.spec.clone(), self.schema());
-        let mut splitting = Splitting { spec, map, schema, seen: HashMap::new(), next: 0 };
+        let mut splitting = Splitting::new(spec, map, schema, qe.content);
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let split = move |batch: Result<RecordBatch>| -> Result<RecordBatch> {
             let _timer = baseline.elapsed_compute().timer();
@@ -193,11 +194,18 @@ struct Splitting {
     schema: SchemaRef,
     /// Rows by file.
     seen: HashMap<i32, RoaringTreemap>,
-    /// The segment of the next new row that may go anywhere, or its place in [`SplitUpdateSpec::to`].
-    next: usize,
+    /// The place of the next new row's segment in [`SplitUpdateSpec::to`].
+    next_turn: usize,
+    /// The segment of the last new row that could go anywhere; this one before there was any.
+    last: ContentId,
 }
 
 impl Splitting {
+    /// On `content`.
+    fn new(spec: SplitUpdateSpec, map: Arc<BucketMap>, schema: SchemaRef, content: ContentId) -> Self {
+        Splitting { spec, map, schema, seen: HashMap::new(), next_turn: 0, last: content }
+    }
+
     /// The rows in their order, as they stay or depart, then the new ones of those that depart.
     fn split(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let batch = if self.spec.told { batch.clone() } else { self.without_repeated(batch)? };
@@ -258,9 +266,9 @@ impl Splitting {
     /// Where each row's new row goes; None: anywhere.
     fn owners(&mut self, batch: &RecordBatch) -> Result<Option<Vec<i32>>> {
         if self.spec.key.is_empty() && !self.spec.to.is_empty() {
-            let to = self.spec.to.iter().cycle().skip(self.next).map(|content| content.0);
+            let to = self.spec.to.iter().cycle().skip(self.next_turn).map(|content| content.0);
             let to = to.take(batch.num_rows()).collect();
-            self.next = (self.next + batch.num_rows()) % self.spec.to.len();
+            self.next_turn = (self.next_turn + batch.num_rows()) % self.spec.to.len();
             return Ok(Some(to));
         }
         if self.spec.key.is_empty() {
@@ -274,8 +282,8 @@ impl Splitting {
     }
 
     fn anywhere(&mut self) -> i32 {
-        self.next = self.map.owner_after(self.next);
-        self.next as i32
+        self.last = self.map.owner_after(self.last);
+        self.last.0
     }
 
     fn without_repeated(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -357,7 +365,7 @@ mod tests {
         let input = Arc::new(datafusion::physical_plan::empty::EmptyExec::new(batch.schema()));
         let schema = SplitUpdateExec::new(spec.clone(), input).schema();
         let map = Arc::new(BucketMap::uniform(MapVersion(1), 3));
-        (Splitting { spec, map: Arc::clone(&map), schema, seen: HashMap::new(), next: 0 }, map)
+        (Splitting::new(spec, Arc::clone(&map), schema, ContentId(0)), map)
     }
 
     fn owners(keys: &[i32], map: &BucketMap) -> Vec<i32> {

@@ -72,8 +72,8 @@ impl Cluster {
     /// # Errors
     /// A segment that statements need, by the newest map or `new`, is down.
     pub(super) fn check_up(&self, new: &BucketMap) -> Result<(), ExpandFailure> {
-        let working = self.newest().working_segments().max(new.working_segments());
-        let is_missed = |segment: &&Segment| !segment.is_up && (segment.content.0 as usize) < working;
+        let needed = self.newest().owning_segments().union(new.owning_segments());
+        let is_missed = |segment: &&Segment| !segment.is_up && needed.contains(segment.content);
         let down: Vec<ContentId> = self.segments.iter().filter(is_missed).map(|segment| segment.content).collect();
         if down.is_empty() { Ok(()) } else { Err(ExpandFailure::SegmentsDown { down }) }
     }
@@ -85,7 +85,7 @@ impl Cluster {
 
     /// For an input file.
     pub(super) fn members(&self) -> Members {
-        let owning: BTreeSet<ContentId> = self.newest().owning_segments().into_iter().collect();
+        let owning: BTreeSet<ContentId> = self.newest().owning_segments().iter().collect();
         let dbids = self.segments.iter().filter(|segment| owning.contains(&segment.content)).map(|s| s.dbid);
         // The master's.
         let dbids = dbids.chain([1]).collect();
@@ -228,7 +228,7 @@ impl Table {
                 self.bytes.keys().map(|content| (on(content) - wanted(content)).max(0.0)).sum()
             }
             Policy::Replicated => {
-                let lacking = map.owning_segments().iter().filter(|content| !self.map.owns_any(**content)).count();
+                let lacking = map.owning_segments().iter().filter(|content| !self.map.owns_any(*content)).count();
                 on(&self.map.first_owner()) * lacking as f64
             }
         };

@@ -10,7 +10,7 @@ use super::times::{now_ms, spoken};
 use super::tool::Tool;
 use crate::limits::EXPAND_CANCEL;
 use crate::shell::{Failure, Interrupt, Reply, Server, size, tables as number_of_tables};
-use damson_cluster::{ContentId, TableId};
+use damson_cluster::TableId;
 use damson_gpexpand::{Event, Expansion, ExpansionStatus, Step, TableStatus};
 use damson_master::Expanded;
 use futures::StreamExt;
@@ -211,20 +211,11 @@ impl Driver<'_, '_> {
             size(bytes),
             spoken(self.pace.elapsed())
         ));
-        // Statements are given to all segments up to the last that owns something.
-        let working = cluster.newest().working_segments();
-        let (needed, behind): (Vec<ContentId>, Vec<ContentId>) =
-            idle_segments(cluster.newest()).into_iter().partition(|content| (content.0 as usize) < working);
-        if !needed.is_empty() {
-            display.say(&format!(
-                "{} own nothing any more, and have to run all the same: segments of higher numbers own rows.",
-                list(&needed)
-            ));
-        }
-        if !behind.is_empty() {
+        let idle = idle_segments(cluster.newest());
+        if !idle.is_empty() {
             display.say(&format!(
                 "{} own nothing any more: only reads of the past (AS OF) need them, and they may be stopped.",
-                list(&behind)
+                list(&idle)
             ));
         }
         display.say("Next: \"damson expand -c\" drops the record of the expansion.");

@@ -43,10 +43,10 @@ pub(crate) fn place_table(
     let places: Vec<(FileEntry, ContentId)> = match def.distribution {
         // Of one copy, wherever those who change the table keep one.
         Distribution::Replicated => {
-            files.iter().flat_map(|file| owning.iter().map(move |&content| (file.clone(), content))).collect()
+            files.iter().flat_map(|file| owning.iter().map(move |content| (file.clone(), content))).collect()
         }
         _ if is_at_home => files.into_iter().map(|file| (file.content, file)).map(|(to, file)| (file, to)).collect(),
-        _ => spread(files, &owning),
+        _ => spread(files, owning.as_slice()),
     };
     let def = TableDef { id, map_version: current.version, ..def };
     let mut placed = PlacedTable { def, files: Vec::with_capacity(places.len()), copies: vec![], is_strewn };

@@ -37,7 +37,7 @@ pub(crate) async fn back_up(
     transfer.enter("copying files");
     let mut by_content = files_by_content(state);
     // Also who has nothing to copy looks whether it is the place that all see; but not who was given up, and may be gone.
-    for content in (0..state.current_map().working_segments() as i32).map(ContentId) {
+    for content in state.current_map().owning_segments().iter() {
         by_content.entry(content).or_default();
     }
     let copies = by_content.into_iter().map(|(content, files)| place.back_up(content, &marker, files, transfer));

@@ -8,25 +8,22 @@ use futures::future;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Who writes the manifest. Every cluster has it.
-pub(crate) const MANIFEST_WRITER: ContentId = ContentId(0);
-
 /// How long a segment may take to remove what it has written; what is left then is logged there.
 const END_WAIT: Duration = Duration::from_secs(30);
 
 impl FileService {
     /// # Errors
     /// 58P02 for a place that has a manifest; those of the place; 57P03 without the segment.
-    pub(crate) async fn check_copy_manifest(&self, place: &CopyPlace) -> SqlResult<()> {
+    pub(crate) async fn check_copy_manifest(&self, writer: ContentId, place: &CopyPlace) -> SqlResult<()> {
         let body = serde_json::to_vec(place).map_err(internal)?;
-        self.ask::<bool>(MANIFEST_WRITER, copy_calls::CHECK_MANIFEST, body.into()).await.map(|_| ())
+        self.ask::<bool>(writer, copy_calls::CHECK_MANIFEST, body.into()).await.map(|_| ())
     }
 
     /// # Errors
     /// As [`FileService::check_copy_manifest`]. It may be there all the same if the segment was lost.
-    pub(crate) async fn write_copy_manifest(&self, place: CopyPlace, text: String) -> SqlResult<()> {
+    pub(crate) async fn write_copy_manifest(&self, writer: ContentId, place: CopyPlace, text: String) -> SqlResult<()> {
         let body = serde_json::to_vec(&WriteCopyManifest { place, text }).map_err(internal)?;
-        self.ask::<usize>(MANIFEST_WRITER, copy_calls::WRITE_MANIFEST, body.into()).await.map(|_| ())
+        self.ask::<usize>(writer, copy_calls::WRITE_MANIFEST, body.into()).await.map(|_| ())
     }
 
     /// Removes the files of a COPY TO that failed on one segment.

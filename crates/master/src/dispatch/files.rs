@@ -47,6 +47,11 @@ fn is_gone(error: &SqlError) -> bool {
 }
 
 impl FileService {
+    /// Who does for the master what one segment is enough for: it opens no files itself.
+    pub(crate) fn any_segment(&self) -> ContentId {
+        self.catalog.current().current_map().first_owner()
+    }
+
     /// Removes the files whose drop is committed and that no statement reads. What cannot be removed now is tried again at
     /// the next call. Whether there were any.
     pub(crate) async fn collect_dropped(&self) -> bool {
@@ -201,9 +206,8 @@ impl FileService {
     /// A segment that does not answer.
     pub(crate) async fn check(&self, state: &Arc<CatalogState>) -> SqlResult<Vec<Finding>> {
         // Who was given up, and has nothing, may be gone.
-        let working = state.current_map().working_segments();
         let has_files = |content| state.tables().any(|entry| !entry.files.of(content).is_empty());
-        let is_needed = |content: ContentId| (content.0 as usize) < working || has_files(content);
+        let is_needed = |content: ContentId| state.current_map().owns_any(content) || has_files(content);
         let contents = self.registry.definitions().into_iter().map(|segment| segment.content);
         let found = future::join_all(contents.map(async |content| match self.check_content(state, content).await {
             Err(error) if is_gone(&error) && !is_needed(content) => Ok(vec![]),

@@ -12,10 +12,10 @@ mod routes;
 mod run;
 mod sources;
 
-pub(crate) use copy_to::MANIFEST_WRITER;
 pub(crate) use error_logs::ErrorLogCollector;
 pub(crate) use files::{FileService, Finding};
 pub(crate) use orphans::{OrphanCollector, Write, Writes};
 pub(crate) use places::Places;
 pub(crate) use registry::Registry;
 pub(crate) use run::{Copied, Dispatch, Dispatcher, Running, SliceMetrics};
+pub(crate) use sources::Shares;

@@ -24,7 +24,7 @@ fn most_loaded(motions: &[MotionDef], topology: &Topology) -> QueryRoutes {
     let mut nodes: HashMap<&Endpoint, QueryRoutes> = HashMap::new();
     for motion in motions {
         let (senders, receivers) = (motion.senders.size(), motion.receivers.size());
-        let (senders_of, receivers_of) = (by_node(motion.senders, topology), by_node(motion.receivers, topology));
+        let (senders_of, receivers_of) = (by_node(&motion.senders, topology), by_node(&motion.receivers, topology));
         for (node, mine) in &receivers_of {
             nodes.entry(node).or_default().incoming += mine * senders;
         }
@@ -39,7 +39,7 @@ fn most_loaded(motions: &[MotionDef], topology: &Topology) -> QueryRoutes {
 }
 
 /// How many of a gang's QEs each node has.
-fn by_node(gang: Gang, topology: &Topology) -> HashMap<&Endpoint, usize> {
+fn by_node<'a>(gang: &Gang, topology: &'a Topology) -> HashMap<&'a Endpoint, usize> {
     let mut nodes = HashMap::new();
     for content in gang.contents() {
         *nodes.entry(topology.endpoint(content)).or_default() += 1;
@@ -50,13 +50,17 @@ fn by_node(gang: Gang, topology: &Topology) -> HashMap<&Endpoint, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use damson_cluster::MotionId;
+    use damson_cluster::{MotionId, SegmentSet};
     use damson_motion::MotionKind;
 
     /// Segments dealt out to nodes in turn; the master is a node of its own.
     fn topology(segments: usize, nodes: usize) -> Topology {
         let segments = (0..segments).map(|i| Endpoint(format!("node{}:1", i % nodes))).collect();
         Topology { master: Endpoint("master:1".into()), segments }
+    }
+
+    fn first_of(segments: usize) -> Gang {
+        Gang::Segments(SegmentSet::first_of(segments))
     }
 
     fn motion(id: u32, senders: Gang, receivers: Gang) -> MotionDef {
@@ -66,8 +70,7 @@ mod tests {
     #[test]
     fn the_most_loaded_node_counts() {
         // 10 segments on 4 nodes: two of them have three.
-        let all = Gang::All(10);
-        let motions = [motion(1, all, all), motion(2, all, Gang::Entry)];
+        let motions = [motion(1, first_of(10), first_of(10)), motion(2, first_of(10), Gang::Entry)];
         let routes = most_loaded(&motions, &topology(10, 4));
         assert_eq!(routes, QueryRoutes { incoming: 30, outgoing: 33, to_peers: 3 * 7 + 3 });
     }
@@ -75,14 +78,13 @@ mod tests {
     #[test]
     fn within_a_process_nothing_goes_to_peers() {
         let one = Topology { master: Endpoint::in_process(), segments: vec![Endpoint::in_process(); 4] };
-        let motions = [motion(1, Gang::All(4), Gang::All(4)), motion(2, Gang::All(4), Gang::Entry)];
+        let motions = [motion(1, first_of(4), first_of(4)), motion(2, first_of(4), Gang::Entry)];
         assert_eq!(most_loaded(&motions, &one), QueryRoutes { incoming: 20, outgoing: 20, to_peers: 0 });
     }
 
     #[test]
     fn fifty_segments_on_each_of_twenty_hosts() {
-        let all = Gang::All(1000);
-        let routes = most_loaded(&[motion(1, all, all)], &topology(1000, 20));
+        let routes = most_loaded(&[motion(1, first_of(1000), first_of(1000))], &topology(1000, 20));
         assert_eq!(routes, QueryRoutes { incoming: 50_000, outgoing: 50_000, to_peers: 47_500 });
     }
 }

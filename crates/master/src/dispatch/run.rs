@@ -3,7 +3,7 @@
 use super::file_bounds::FilteredColumns;
 use super::maps::maps_of;
 use super::routes::query_routes;
-use super::{Places, Registry};
+use super::{Places, Registry, Shares};
 use crate::catalog::{CatalogState, FileKey};
 use crate::engine::PastRelations;
 use crate::error::{SqlError, SqlResult, SqlState, of_call, of_datafusion};
@@ -60,8 +60,8 @@ pub(crate) struct Dispatch<'a> {
     pub catalog: Arc<CatalogState>,
     /// What is read as it was.
     pub past: Arc<PastRelations>,
-    /// Each COPY leaf's units, by segment.
-    pub copy_units: HashMap<u32, Vec<Vec<CopyUnit>>>,
+    /// What segments read of files, by leaf.
+    pub copy_units: HashMap<u32, Shares>,
     /// How the places of COPY are reached.
     pub access: &'a SourceAccess,
     /// Scans read these files alone; None: all of their tables.
@@ -419,7 +419,7 @@ fn requests(
     let maps: Vec<BucketMap> = maps.iter().map(|map| (**map).clone()).collect();
     let mut requests = BTreeMap::new();
     for content in contents(dispatch.table) {
-        let mine: Vec<&Slice> = slices.iter().filter(|s| s.gang.contents().contains(&content)).collect();
+        let mine: Vec<&Slice> = slices.iter().filter(|s| s.gang.contains(content)).collect();
         let head = ExecuteHead {
             query,
             content,
@@ -470,9 +470,8 @@ fn files_of(slices: &[&Slice], dispatch: &Dispatch<'_>, content: ContentId) -> V
     scanned
 }
 
-fn units_of(units: &HashMap<u32, Vec<Vec<CopyUnit>>>, content: ContentId) -> HashMap<u32, Vec<CopyUnit>> {
-    let mine = |by_segment: &Vec<Vec<CopyUnit>>| by_segment.get(content.0 as usize).cloned().unwrap_or_default();
-    units.iter().map(|(leaf, by_segment)| (*leaf, mine(by_segment))).collect()
+fn units_of(units: &HashMap<u32, Shares>, content: ContentId) -> HashMap<u32, Vec<CopyUnit>> {
+    units.iter().map(|(leaf, shares)| (*leaf, shares.get(&content).cloned().unwrap_or_default())).collect()
 }
 
 pub(super) fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {

@@ -2,8 +2,9 @@
 
 use super::FileService;
 use crate::error::{SqlResult, SqlState, internal};
-use damson_cluster::{Codec, ContentId, CopyFile, CopyFormat, CopyUnit, SourceAccess};
+use damson_cluster::{Codec, ContentId, CopyFile, CopyFormat, CopyUnit, SegmentSet, SourceAccess};
 use damson_motion::{InferSchema, InferredSchema, ListSources, SplitSources, source_calls};
+use std::collections::BTreeMap;
 
 /// Of a PATTERN that is none, most often a wildcard.
 const PATTERN_HINT: &str =
@@ -13,8 +14,8 @@ const PATTERN_HINT: &str =
 const RELATIVE_HINT: &str =
     "A path is one of the segments' hosts, and begins with /. psql's \\copy reads files of the client's host.";
 
-/// Who looks at sources for the master. Every cluster has it.
-const SCOUT: ContentId = ContentId(0);
+/// What each segment reads of files.
+pub(crate) type Shares = BTreeMap<ContentId, Vec<CopyUnit>>;
 
 impl FileService {
     /// The files that `names` mean. Dropping the future ends it.
@@ -30,7 +31,8 @@ impl FileService {
     ) -> SqlResult<Vec<CopyFile>> {
         let request = ListSources { names: names.to_vec(), filter: filter.map(str::to_owned), access: access.clone() };
         let body = serde_json::to_vec(&request).map_err(internal)?;
-        let listed: SqlResult<Vec<CopyFile>> = self.ask(SCOUT, source_calls::LIST_SOURCES, body.into()).await;
+        let listed: SqlResult<Vec<CopyFile>> =
+            self.ask(self.any_segment(), source_calls::LIST_SOURCES, body.into()).await;
         let is_relative = |name: &String| !name.starts_with('/') && !name.contains("://");
         listed.map_err(|error| {
             if error.state == SqlState::INVALID_REGEX {
@@ -43,7 +45,7 @@ impl FileService {
         })
     }
 
-    /// Each segment's share of files. Dropping the future ends it.
+    /// The share of files of each of `segments`. Dropping the future ends it.
     ///
     /// # Errors
     /// 55000 for a file that has changed since it was listed, and those of the places and formats; 57P03 without the segment.
@@ -52,13 +54,17 @@ impl FileService {
         files: &[CopyFile],
         format: &CopyFormat,
         codec: Option<Codec>,
-        segments: usize,
+        segments: &SegmentSet,
         access: &SourceAccess,
-    ) -> SqlResult<Vec<Vec<CopyUnit>>> {
+    ) -> SqlResult<Shares> {
         let (files, format, access) = (files.to_vec(), format.clone(), access.clone());
-        let request = SplitSources { files, format, codec, segments, access };
+        let request = SplitSources { files, format, codec, segments: segments.len(), access };
         let body = serde_json::to_vec(&request).map_err(internal)?;
-        self.ask(SCOUT, source_calls::SPLIT_SOURCES, body.into()).await
+        let units: Vec<Vec<CopyUnit>> = self.ask(self.any_segment(), source_calls::SPLIT_SOURCES, body.into()).await?;
+        if units.len() != segments.len() {
+            return Err(internal(format!("files were cut for {} segments, not {}", units.len(), segments.len())));
+        }
+        Ok(segments.iter().zip(units).collect())
     }
 
     /// The columns of files. Dropping the future ends it.
@@ -74,6 +80,6 @@ impl FileService {
     ) -> SqlResult<InferredSchema> {
         let (files, format, access) = (files.to_vec(), format.clone(), access.clone());
         let body = serde_json::to_vec(&InferSchema { files, format, codec, access }).map_err(internal)?;
-        self.ask(SCOUT, source_calls::INFER_SCHEMA, body.into()).await
+        self.ask(self.any_segment(), source_calls::INFER_SCHEMA, body.into()).await
     }
 }

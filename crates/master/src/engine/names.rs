@@ -4,7 +4,7 @@ use super::{DamsonTable, PastRelations, StatementFiles};
 use crate::catalog::{CatalogState, Relation, RoleId};
 use crate::planner::Tables;
 use async_trait::async_trait;
-use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, MapVersion, SegmentSet, SnapshotId, TableDef, TableId};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use parking_lot::RwLock;
@@ -175,6 +175,15 @@ impl Tables for StatementNames {
         };
         let known = state.table_by_id(id).map(|entry| Arc::clone(&entry.def));
         known.or_else(|| self.inner.new_tables.read().get(&id).cloned())
+    }
+
+    fn segments_with_files(&self, id: TableId, as_of: Option<SnapshotId>) -> SegmentSet {
+        let state = match as_of {
+            Some(snapshot) => self.past.state(snapshot),
+            None => Some(Arc::clone(&self.inner.state)),
+        };
+        let files = state.as_ref().and_then(|state| state.table_by_id(id)).map(|entry| entry.files.contents());
+        files.into_iter().flatten().filter(|(_, files)| !files.is_empty()).map(|(content, _)| content).collect()
     }
 }
 

@@ -38,8 +38,8 @@ impl Cost {
     /// A motion's: what it sends, as often as it sends it.
     pub(super) fn of_motion(plan: &dyn ExecutionPlan, def: &MotionDef, children: &[Node]) -> Cost {
         let (rows, bytes) = rows_and_bytes(plan);
-        let copies = match (&def.kind, def.receivers) {
-            (MotionKind::Broadcast, Gang::All(n)) => f64::from(n),
+        let copies = match (&def.kind, &def.receivers) {
+            (MotionKind::Broadcast, Gang::Segments(segments)) => segments.len() as f64,
             _ => 1.0,
         };
         let cost = Cost::above(plan, (bytes + rows * ROW_BYTES) * copies, false, children);

@@ -5,7 +5,7 @@ use super::join;
 use super::literal::plain_name;
 use super::node::{Description, Place};
 use crate::backup::shown_url;
-use damson_cluster::Once;
+use damson_cluster::{Once, SegmentSet};
 use damson_motion::{
     CopyReadExec, CopyWriteExec, FileScanExec, Gang, HashFilterExec, Kept, ModifyKind, MotionDef, MotionKind,
     NextValuesExec, SplitUpdateExec, TableModifyExec, TableScanExec, TableWriteExec,
@@ -122,11 +122,7 @@ fn one_input(plan: &Arc<dyn ExecutionPlan>) -> Option<Description> {
     if let Some(filter) = plan.downcast_ref::<HashFilterExec>() {
         let description = Description::new("Result");
         return Some(match filter.kept() {
-            Kept::One => description.text("One-Time Filter", "(gp_execution_segment() = 0)"),
-            Kept::Segments(contents) => {
-                let contents: Vec<String> = contents.iter().map(|content| content.0.to_string()).collect();
-                description.text("One-Time Filter", format!("(gp_execution_segment() IN ({}))", contents.join(", ")))
-            }
+            Kept::Segments(segments) => description.text("One-Time Filter", on_segments(segments)),
             Kept::Leaving(keys) => description.list("Leaving By", Printer::of(plan.children()[0]).all(keys)),
             Kept::Hashed(keys) => description.list("Hash Filter", Printer::of(plan.children()[0]).all(keys)),
         });
@@ -246,14 +242,22 @@ pub(super) fn describe_motion(def: &MotionDef, input: &Arc<dyn ExecutionPlan>, s
     }
 }
 
+fn on_segments(segments: &SegmentSet) -> String {
+    let contents: Vec<String> = segments.iter().map(|content| content.0.to_string()).collect();
+    match contents.as_slice() {
+        [only] => format!("(gp_execution_segment() = {only})"),
+        several => format!("(gp_execution_segment() IN ({}))", several.join(", ")),
+    }
+}
+
 /// A slice's gang in Greenplum's words.
-pub(super) fn gang_type(place: Place) -> &'static str {
-    match place.gang {
+pub(super) fn gang_type(place: &Place) -> &'static str {
+    match &place.gang {
         Gang::Entry => "entry db reader",
         Gang::Single(_) if place.writes => "singleton writer",
         Gang::Single(_) => "singleton reader",
-        Gang::All(_) if place.writes => "primary writer",
-        Gang::All(_) => "primary reader",
+        Gang::Segments(_) if place.writes => "primary writer",
+        Gang::Segments(_) => "primary reader",
     }
 }
 

@@ -72,7 +72,7 @@ fn plan(node: &Node, parent: Option<&Node>, costs: bool) -> Json {
     }
     object.scalar("Slice", node.place.slice);
     object.scalar("Segments", if node.place.gang == damson_motion::Gang::Entry { 0 } else { node.place.gang.size() });
-    object.scalar("Gang Type", gang_type(node.place));
+    object.scalar("Gang Type", gang_type(&node.place));
     if costs {
         object.scalar("Startup Cost", rounded(node.cost.startup, 2));
         object.scalar("Total Cost", rounded(node.cost.total, 2));

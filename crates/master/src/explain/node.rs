@@ -19,7 +19,7 @@ pub(super) struct Node {
 }
 
 /// The slice that a node belongs to; of a motion, the slice that sends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     /// As it is shown: init plans' slices are numbered after the main plan's.
     pub slice: u32,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::dispatch::SliceMetrics;
 use crate::planner::{Slice, SliceTable};
-use damson_cluster::{ContentId, MapVersion, MotionId, PlaceId, ScanCounts, SliceId, TableId};
+use damson_cluster::{ContentId, MapVersion, MotionId, PlaceId, ScanCounts, SegmentSet, SliceId, TableId};
 use damson_motion::{
     Gang, MotionDef, MotionExec, MotionKind, MotionMetrics, OperatorMetrics, ScanSpec, TableScanExec, TableWriteExec,
     TableWriteSpec,
@@ -69,6 +69,10 @@ fn filter(input: Plan, name: &str, operator: Operator, value: i64) -> Plan {
     Arc::new(FilterExec::try_new(Arc::new(predicate), input).unwrap())
 }
 
+fn three() -> Gang {
+    Gang::Segments(SegmentSet::first_of(3))
+}
+
 fn motion(id: u32, kind: MotionKind, senders: Gang, receivers: Gang, input: Plan) -> Plan {
     Arc::new(MotionExec::new(MotionDef { id: MotionId(id), kind, senders, receivers }, input))
 }
@@ -79,7 +83,7 @@ fn gather(id: u32, senders: Gang, input: Plan) -> Plan {
 
 fn redistribute(id: u32, key: &str, input: Plan) -> Plan {
     let keys = vec![column(&input, key)];
-    motion(id, MotionKind::Redistribute { keys, map: MapVersion(1) }, Gang::All(3), Gang::All(3), input)
+    motion(id, MotionKind::Redistribute { keys, map: MapVersion(1) }, three(), three(), input)
 }
 
 fn ordering(plan: &Plan, keys: &[(&str, bool, bool)]) -> LexOrdering {
@@ -111,7 +115,7 @@ fn two_stages() -> Plan {
     let total = aggregate(AggregateMode::FinalPartitioned, moved, &raw);
     let merge = Some(ordering(&total, &[("g", false, false)]));
     let sorted: Plan = Arc::new(SortExec::new(ordering(&total, &[("g", false, false)]), total));
-    motion(1, MotionKind::Gather { merge }, Gang::All(3), Gang::Entry, sorted)
+    motion(1, MotionKind::Gather { merge }, three(), Gang::Entry, sorted)
 }
 
 /// The table of a plan; the slices themselves are not looked into.
@@ -167,11 +171,11 @@ fn an_aggregate_in_two_stages_has_greenplum_s_shape() {
 #[test]
 fn estimates_are_of_all_segments_together() {
     let rows = filter(scan("t", &["g", "v"], 1024), "v", Operator::Gt, 10);
-    let sent = motion(2, MotionKind::Broadcast, Gang::All(3), Gang::All(3), rows);
+    let sent = motion(2, MotionKind::Broadcast, three(), three(), rows);
     // The scan reads 1,024 rows of 16 bytes, 16 units; nothing is known of v, so the filter counts as letting all pass.
     // A row costs 16 bytes to move and 16 to handle: 96 units to three segments, 32 to the master.
     assert_lines(
-        lines(&planned(gather(1, Gang::All(3), sent)), true),
+        lines(&planned(gather(1, three(), sent)), true),
         "
  Gather Motion 3:1  (slice1; segments: 3)  (cost=0.00..144.00 rows=1024 width=16)
    ->  Broadcast Motion 3:3  (slice2; segments: 3)  (cost=0.00..112.00 rows=3072 width=16)
@@ -182,13 +186,13 @@ fn estimates_are_of_all_segments_together() {
 }
 
 fn join(join_type: JoinType, null_aware: bool) -> Plan {
-    let build = motion(2, MotionKind::Broadcast, Gang::All(3), Gang::All(3), scan("small", &["a"], 10));
+    let build = motion(2, MotionKind::Broadcast, three(), three(), scan("small", &["a"], 10));
     let probe = filter(scan("large", &["b"], 1000), "b", Operator::NotEq, 7);
     let on = vec![(column(&build, "a"), column(&probe, "b"))];
     let mode = PartitionMode::CollectLeft;
     let equality = NullEquality::NullEqualsNothing;
     let join = HashJoinExec::try_new(build, probe, on, None, &join_type, None, mode, equality, null_aware).unwrap();
-    gather(1, Gang::All(3), Arc::new(join))
+    gather(1, three(), Arc::new(join))
 }
 
 #[test]
@@ -216,7 +220,7 @@ fn columns_of_one_name_are_told_with_their_tables() {
         let equality = NullEquality::NullEqualsNothing;
         let join =
             HashJoinExec::try_new(build, probe, on, None, &JoinType::Inner, None, mode, equality, false).unwrap();
-        shape(&planned(gather(1, Gang::All(3), Arc::new(join))))[2].trim().to_owned()
+        shape(&planned(gather(1, three(), Arc::new(join))))[2].trim().to_owned()
     };
     let (t, u) = (|| scan("t", &["k", "v"], 10), || scan("u", &["k"], 1000));
     assert_eq!(condition(t(), u()), "Hash Cond: (u.k = t.k)");
@@ -246,7 +250,7 @@ fn limits_projections_and_sort_directions() {
     let keys = ordering(&rows, &[("a", true, true), ("b", true, false), ("c", false, true)]);
     let top: Plan = Arc::new(SortExec::new(keys, rows).with_fetch(Some(5)));
     let merge = Some(ordering(&top, &[("a", true, true)]));
-    let gathered = motion(1, MotionKind::Gather { merge }, Gang::All(3), Gang::Entry, top);
+    let gathered = motion(1, MotionKind::Gather { merge }, three(), Gang::Entry, top);
     let limit: Plan = Arc::new(GlobalLimitExec::new(gathered, 0, Some(5)));
     let only_a = ProjectionExpr { expr: column(&limit, "a"), alias: "a".into() };
     let whole: Plan = Arc::new(ProjectionExec::try_new(vec![only_a], limit).unwrap());
@@ -293,8 +297,8 @@ fn direct_dispatch_and_writes_name_their_gangs() {
     let renumbered = gather(3, Gang::Single(ContentId(2)), filter(scan("t", &["a"], 100), "a", Operator::Eq, 5));
     let keys = vec![column(&renumbered, "a")];
     let kind = MotionKind::Redistribute { keys, map: MapVersion(1) };
-    let spread = motion(2, kind, Gang::Entry, Gang::All(3), renumbered);
-    let whole = gather(1, Gang::All(3), Arc::new(TableWriteExec::new(spec, vec![], spread)));
+    let spread = motion(2, kind, Gang::Entry, three(), renumbered);
+    let whole = gather(1, three(), Arc::new(TableWriteExec::new(spec, vec![], spread)));
     let explained = planned(whole);
     assert_lines(
         shape(&explained),
@@ -451,7 +455,7 @@ fn a_motion_whose_rows_go_to_one_receiver_says_so() {
         let receive = |(i, rows)| (ContentId(i), vec![ran("MotionSendExec", 0), moved("MotionRecvExec", rows, 0, 0)]);
         let metrics = SliceMetrics::from([(SliceId(1), (0..).zip(rows).map(receive).collect())]);
         let moving = redistribute(2, "a", scan("t", &["a"], 100));
-        let shown = shape(&analyzed(gather(1, Gang::All(3), moving), metrics));
+        let shown = shape(&analyzed(gather(1, three(), moving), metrics));
         shown.into_iter().filter(|line| line.contains("Skew: ")).collect::<Vec<_>>()
     };
     assert_eq!(skewed([2_000, 40_000, 3_000]), ["         Skew: 2.7x (seg1)"]);
@@ -464,7 +468,7 @@ fn a_limit_that_its_input_took_over_has_the_input_s_rows() {
     let rows = scan("t", &["a"], 100);
     let merge = Some(ordering(&rows, &[("a", false, false)]));
     let sorted: Plan = Arc::new(SortExec::new(ordering(&rows, &[("a", false, false)]), rows));
-    let gathered = motion(1, MotionKind::Gather { merge }, Gang::All(3), Gang::Entry, sorted);
+    let gathered = motion(1, MotionKind::Gather { merge }, three(), Gang::Entry, sorted);
     let whole: Plan = Arc::new(GlobalLimitExec::new(gathered, 0, Some(5)));
     let root = vec![ran("SortPreservingMergeExec", 5), ran("MotionRecvExec", 40)];
     let metrics = SliceMetrics::from([(SliceId(0), BTreeMap::from([(ContentId::MASTER, root)]))]);
@@ -476,11 +480,8 @@ fn a_limit_that_its_input_took_over_has_the_input_s_rows() {
 #[test]
 fn init_plans_stand_below_the_root_with_slices_of_their_own() {
     let mut explained = planned(two_stages());
-    let init = |name: &str, value| Part {
-        table: table(gather(1, Gang::All(3), scan(name, &["a"], 10))),
-        metrics: None,
-        value,
-    };
+    let init =
+        |name: &str, value| Part { table: table(gather(1, three(), scan(name, &["a"], 10))), metrics: None, value };
     explained.init_plans = vec![init("first", None), init("second", Some(ScalarValue::Int64(Some(42))))];
     assert_lines(
         shape(&explained).into_iter().take(10).collect(),

@@ -38,7 +38,7 @@ pub(super) struct Numbering {
 pub(super) fn build(table: &SliceTable, numbering: Numbering, verbose: bool) -> Tree {
     let mut builder = Builder { numbering, verbose, steps: vec![] };
     let place = Place { slice: numbering.root, gang: Gang::Entry, writes: writes(&table.whole) };
-    let root = builder.visit(&table.whole, Within { slice: SliceId(0), place });
+    let root = builder.visit(&table.whole, &Within { slice: SliceId(0), place });
     Tree { root, steps: builder.steps }
 }
 
@@ -49,7 +49,6 @@ struct Builder {
 }
 
 /// The slice that is being walked.
-#[derive(Clone, Copy)]
 struct Within {
     slice: SliceId,
     place: Place,
@@ -57,12 +56,12 @@ struct Within {
 
 impl Builder {
     /// Notes an operator; called in the order of the walk.
-    fn step(&mut self, within: Within, operator: &str) -> usize {
+    fn step(&mut self, within: &Within, operator: &str) -> usize {
         self.steps.push(Step { slice: within.slice, operator: operator.into() });
         self.steps.len() - 1
     }
 
-    fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, within: Within) -> Node {
+    fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, within: &Within) -> Node {
         if let Some(motion) = plan.downcast_ref::<MotionExec>() {
             return self.motion(plan, motion, within);
         }
@@ -94,11 +93,11 @@ impl Builder {
                 cost = Cost { rows: child.cost.rows, width: child.cost.width, ..cost };
             }
         }
-        self.node(plan, description, within.place, cost, steps, children)
+        self.node(plan, description, within.place.clone(), cost, steps, children)
     }
 
     /// A motion is two operators, or three if it merges: the receiving ones are in the slice above.
-    fn motion(&mut self, plan: &Arc<dyn ExecutionPlan>, motion: &MotionExec, within: Within) -> Node {
+    fn motion(&mut self, plan: &Arc<dyn ExecutionPlan>, motion: &MotionExec, within: &Within) -> Node {
         let def = motion.def();
         let mut chain = vec![];
         if matches!(def.kind, MotionKind::Gather { merge: Some(_) }) {
@@ -108,23 +107,23 @@ impl Builder {
         chain.push(receive);
         let slice = SliceId(def.id.0);
         let shown = def.id.0 + self.numbering.offset;
-        let place = Place { slice: shown, gang: def.senders, writes: writes(motion.input()) };
+        let place = Place { slice: shown, gang: def.senders.clone(), writes: writes(motion.input()) };
         let below = Within { slice, place };
-        let send = self.step(below, "MotionSendExec");
-        let children = vec![self.visit(motion.input(), below)];
+        let send = self.step(&below, "MotionSendExec");
+        let children = vec![self.visit(motion.input(), &below)];
         let description = describe::describe_motion(def, motion.input(), shown);
-        let cost = if place.writes && is_writer(motion.input()) {
+        let cost = if below.place.writes && is_writer(motion.input()) {
             Cost::of_reports(def, &children)
         } else {
             Cost::of_motion(&**plan, def, &children)
         };
         let by_hash = matches!(def.kind, MotionKind::Redistribute { .. });
         let steps = Steps { chain, main: Some(receive), send: Some(send), by_hash, ..Steps::default() };
-        self.node(plan, description, place, cost, steps, children)
+        self.node(plan, description, below.place, cost, steps, children)
     }
 
     /// A filter on a scan is the scan's.
-    fn filtered_leaf(&mut self, plan: &Arc<dyn ExecutionPlan>, filter: &FilterExec, within: Within) -> Node {
+    fn filtered_leaf(&mut self, plan: &Arc<dyn ExecutionPlan>, filter: &FilterExec, within: &Within) -> Node {
         let step = self.step(within, plan.name());
         let mut node = self.visit(filter.input(), within);
         let condition = Printer::of(filter.input()).sql(filter.predicate());
@@ -149,11 +148,12 @@ impl Builder {
     ) -> Node {
         let inputs = description.inputs;
         let description = if self.verbose { description.list("Output", describe::output(plan)) } else { description };
-        Node { label: None, description, place, cost, steps, actual: None, children: arrange(inputs, place, children) }
+        let children = arrange(inputs, &place, children);
+        Node { label: None, description, place, cost, steps, actual: None, children }
     }
 }
 
-fn arrange(inputs: Inputs, place: Place, mut children: Vec<Node>) -> Vec<Node> {
+fn arrange(inputs: Inputs, place: &Place, mut children: Vec<Node>) -> Vec<Node> {
     let Inputs::ProbeFirst { hash } = inputs else { return children };
     children.reverse();
     if hash && let Some(build) = children.pop() {
@@ -163,11 +163,11 @@ fn arrange(inputs: Inputs, place: Place, mut children: Vec<Node>) -> Vec<Node> {
 }
 
 /// The hash table of a join's build side, which DataFusion has no operator for.
-fn hash_of(build: Node, place: Place) -> Node {
+fn hash_of(build: Node, place: &Place) -> Node {
     Node {
         label: None,
         description: Description::new("Hash").blocking(),
-        place,
+        place: place.clone(),
         cost: Cost::blocked(build.cost),
         steps: Steps { rows_of_input: true, ..Steps::default() },
         actual: None,

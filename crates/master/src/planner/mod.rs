@@ -101,7 +101,7 @@ pub(crate) fn distribute_and_slice(
 ) -> Result<SliceTable> {
     let everywhere = matches!(&output, Output::Write(target) if target.is_everywhere());
     let in_place = matches!(&output, Output::Write(target) if target.is_in_place());
-    let segments = segments_of(context, &physical, &output) as u32;
+    let segments = segments_of(context, &physical, &output);
     let distributor = Distributor { tables: context.tables, segments, map: context.map.version, everywhere, in_place };
     let placed: Placed = distributor.place(&physical)?;
     let placed = match output {
@@ -112,7 +112,7 @@ pub(crate) fn distribute_and_slice(
     let sorted = with_orderings(gathered, context.state.config_options())?;
     let roomy = spool::make_room(sorted)?;
     let table = slices::slice(roomy, context.tables)?;
-    verify::verify(&table);
+    verify::verify(&table, context.tables);
     Ok(table)
 }
 

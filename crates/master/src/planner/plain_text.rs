@@ -54,7 +54,7 @@ mod tests {
     use super::*;
     use arrow::compute::SortOptions;
     use arrow::datatypes::{DataType, Field, Schema};
-    use damson_cluster::{BucketMap, MapVersion, MotionId, SnapshotId, TableDef, TableId};
+    use damson_cluster::{BucketMap, MapVersion, MotionId, SegmentSet, SnapshotId, TableDef, TableId};
     use damson_motion::{Gang, MotionDef, MotionExec};
     use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
     use datafusion::physical_plan::empty::EmptyExec;
@@ -73,6 +73,10 @@ mod tests {
         fn map(&self, _: MapVersion) -> Option<Arc<BucketMap>> {
             None
         }
+
+        fn segments_with_files(&self, _: TableId, _: Option<SnapshotId>) -> SegmentSet {
+            SegmentSet::default()
+        }
     }
 
     /// A flag and a column of the type.
@@ -83,7 +87,8 @@ mod tests {
 
     fn gather(merge: Option<LexOrdering>, input: Plan) -> Plan {
         let kind = MotionKind::Gather { merge };
-        let def = MotionDef { id: MotionId(0), kind, senders: Gang::All(4), receivers: Gang::Entry };
+        let senders = Gang::Segments(SegmentSet::first_of(4));
+        let def = MotionDef { id: MotionId(0), kind, senders, receivers: Gang::Entry };
         Arc::new(MotionExec::new(def, input))
     }
 

@@ -39,7 +39,7 @@ impl SliceTable {
 /// DataFusion's, from rebuilding an operator.
 pub(crate) fn slice(plan: Arc<dyn ExecutionPlan>, tables: &dyn Tables) -> Result<SliceTable> {
     let mut numbering = Numbering { tables, next: 1 };
-    let whole = numbering.number(&plan, Gang::Entry)?;
+    let whole = numbering.number(&plan, &Gang::Entry)?;
     let mut slices = vec![];
     let root = cut(&whole, &mut slices)?;
     slices.push(Slice { id: SliceId(0), gang: Gang::Entry, plan: root });
@@ -55,18 +55,18 @@ struct Numbering<'a> {
 
 impl Numbering<'_> {
     /// `gang` runs the slice that `plan` belongs to.
-    fn number(&mut self, plan: &Arc<dyn ExecutionPlan>, gang: Gang) -> Result<Arc<dyn ExecutionPlan>> {
+    fn number(&mut self, plan: &Arc<dyn ExecutionPlan>, gang: &Gang) -> Result<Arc<dyn ExecutionPlan>> {
         if let Some(motion) = plan.downcast_ref::<MotionExec>() {
             let id = MotionId(self.next);
             self.next += 1;
             let pinned = direct_dispatch::pinned_content(motion.input(), self.tables);
             let pinned = pinned.or_else(|| gathered_at(motion.input()));
-            let senders = match (motion.def().senders, pinned) {
-                (Gang::All(_), Some(content)) => Gang::Single(content),
-                (senders, _) => senders,
+            let senders = match (&motion.def().senders, pinned) {
+                (Gang::Segments(_), Some(content)) => Gang::Single(content),
+                (senders, _) => senders.clone(),
             };
-            let input = self.number(motion.input(), senders)?;
-            let def = MotionDef { id, kind: motion.def().kind.clone(), senders, receivers: gang };
+            let input = self.number(motion.input(), &senders)?;
+            let def = MotionDef { id, kind: motion.def().kind.clone(), senders, receivers: gang.clone() };
             return Ok(Arc::new(MotionExec::new(def, input)));
         }
         let children = plan.children().into_iter().map(|child| self.number(child, gang));
@@ -77,9 +77,9 @@ impl Numbering<'_> {
 /// The segment to which a motion below gathers all that the slice has: only there is it to run.
 fn gathered_at(plan: &Arc<dyn ExecutionPlan>) -> Option<ContentId> {
     match plan.downcast_ref::<MotionExec>() {
-        Some(motion) => match motion.def().receivers {
-            Gang::Single(content) => Some(content),
-            Gang::Entry | Gang::All(_) => None,
+        Some(motion) => match &motion.def().receivers {
+            Gang::Single(content) => Some(*content),
+            Gang::Entry | Gang::Segments(_) => None,
         },
         None => plan.children().into_iter().find_map(gathered_at),
     }
@@ -94,7 +94,7 @@ fn cut(plan: &Arc<dyn ExecutionPlan>, slices: &mut Vec<Slice>) -> Result<Arc<dyn
             MotionKind::Gather { merge } => merge.clone(),
             _ => None,
         };
-        let (id, gang) = (SliceId(def.id.0), def.senders);
+        let (id, gang) = (SliceId(def.id.0), def.senders.clone());
         slices.push(Slice { id, gang, plan: Arc::new(MotionSendExec::new(def, input)) });
         return Ok(match merge {
             Some(ordering) => Arc::new(SortPreservingMergeExec::new(ordering, receive)),

@@ -34,18 +34,18 @@ type Plan = Arc<dyn ExecutionPlan>;
 /// # Errors
 /// DataFusion's, from rebuilding operators.
 pub(crate) fn make_room(plan: Plan) -> Result<Plan> {
-    room_in(&plan, Gang::Entry)
+    room_in(&plan, &Gang::Entry)
 }
 
 /// `gang` runs the slice that `plan` belongs to. From the leaves up: room below decides what streams above.
-fn room_in(plan: &Plan, gang: Gang) -> Result<Plan> {
+fn room_in(plan: &Plan, gang: &Gang) -> Result<Plan> {
     let motion = plan.downcast_ref::<MotionExec>().map(MotionExec::def);
-    let below = motion.map_or(gang, |def| def.senders);
+    let below = motion.map_or(gang, |def| &def.senders);
     let children = plan.children().into_iter().map(|child| room_in(child, below)).collect::<Result<Vec<_>>>()?;
     let plan = with_children(plan, children)?;
     if let Some(def) = motion {
         let input = plan.children()[0];
-        return if merge_needs_room(&def.kind, def.senders, input) { spool_inputs(&plan, &[true]) } else { Ok(plan) };
+        return if merge_needs_room(&def.kind, &def.senders, input) { spool_inputs(&plan, &[true]) } else { Ok(plan) };
     }
     let Some(reader) = alternating(&plan).cloned() else { return Ok(plan) };
     let needs = inputs_need_room(&reader, gang);
@@ -66,7 +66,7 @@ fn room_in(plan: &Plan, gang: Gang) -> Result<Plan> {
 }
 
 /// What in one slice, cut or not, breaks the rule.
-pub(crate) fn lacks_room(slice: &Plan, gang: Gang) -> Option<String> {
+pub(crate) fn lacks_room(slice: &Plan, gang: &Gang) -> Option<String> {
     if let Some(send) = slice.downcast_ref::<MotionSendExec>()
         && merge_needs_room(&send.def().kind, gang, send.input())
     {
@@ -83,12 +83,12 @@ pub(crate) fn lacks_room(slice: &Plan, gang: Gang) -> Option<String> {
     slice.children().into_iter().find_map(|child| lacks_room(child, gang))
 }
 
-fn merge_needs_room(kind: &MotionKind, senders: Gang, input: &Plan) -> bool {
+fn merge_needs_room(kind: &MotionKind, senders: &Gang, input: &Plan) -> bool {
     matches!(kind, MotionKind::Gather { merge: Some(_) }) && senders.size() > 1 && streams(input)
 }
 
 /// For each input of an operator whose inputs are read in turns.
-fn inputs_need_room(reader: &Plan, gang: Gang) -> Vec<bool> {
+fn inputs_need_room(reader: &Plan, gang: &Gang) -> Vec<bool> {
     let inputs = reader.children();
     let is_risky = gang.size() > 1 && inputs.iter().filter(|input| carries(input)).count() > 1;
     inputs.into_iter().map(|input| is_risky && streams(input)).collect()

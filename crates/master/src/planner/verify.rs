@@ -1,5 +1,6 @@
 //! What must hold of every slice table, whatever made it.
 
+use super::distribute::Tables;
 use super::slices::SliceTable;
 use super::spool;
 use damson_motion::{
@@ -11,9 +12,9 @@ use std::sync::Arc;
 
 /// # Panics
 /// If a pass broke an invariant of plans: each motion has one sending slice whose gang is its senders and one receiving
-/// slice whose gang is its receivers; tables are scanned on segments only; hashed rows go to every segment; motions that are read in turns, or merged
+/// slice whose gang is its receivers; tables are scanned on segments only; each owner of a map that rows go by receives; motions that are read in turns, or merged
 /// as they stream, are spooled; a motion that merges has one receiver.
-pub(crate) fn verify(table: &SliceTable) {
+pub(crate) fn verify(table: &SliceTable, tables: &dyn Tables) {
     let mut sends: HashMap<u32, &MotionDef> = HashMap::new();
     for slice in &table.slices[1..] {
         let send = slice.plan.downcast_ref::<MotionSendExec>().expect("a slice other than the root sends");
@@ -21,8 +22,16 @@ pub(crate) fn verify(table: &SliceTable) {
         assert_eq!(send.def().senders, slice.gang, "{}: the gang sends", slice.id);
         let inputs = send.input().output_partitioning().partition_count();
         assert_eq!(inputs, 1, "{}: a motion sends one partition", slice.id);
-        if matches!(send.def().kind, MotionKind::Redistribute { .. } | MotionKind::Explicit { .. }) {
-            assert!(matches!(send.def().receivers, Gang::All(_)), "{}: every bucket has a receiver", slice.id);
+        match send.def().kind {
+            MotionKind::Redistribute { map, .. } | MotionKind::RoundRobin { map } => {
+                let map = tables.map(map).expect("a motion's map is there");
+                let receives = |owner| send.def().receivers.contains(owner);
+                assert!(map.owning_segments().iter().all(receives), "{}: every bucket has a receiver", slice.id);
+            }
+            MotionKind::Explicit { .. } => {
+                assert!(matches!(send.def().receivers, Gang::Segments(_)), "{}: every segment receives", slice.id);
+            }
+            MotionKind::Gather { .. } | MotionKind::Broadcast => {}
         }
         if matches!(send.def().kind, MotionKind::Gather { .. }) {
             assert_eq!(send.def().receivers.size(), 1, "{}: a Gather has one receiver", slice.id);
@@ -30,7 +39,7 @@ pub(crate) fn verify(table: &SliceTable) {
         assert!(sends.insert(slice.id.0, send.def()).is_none(), "{} sends once", slice.id);
     }
     for slice in &table.slices {
-        let lacks_room = spool::lacks_room(&slice.plan, slice.gang);
+        let lacks_room = spool::lacks_room(&slice.plan, &slice.gang);
         assert!(lacks_room.is_none(), "{}: {} without a spool", slice.id, lacks_room.unwrap_or_default());
         visit(&slice.plan, &mut |plan| {
             assert!(plan.downcast_ref::<MotionExec>().is_none(), "{}: the cut left a motion", slice.id);

@@ -3,7 +3,7 @@
 use super::distribute::{Distributor, Placed, Target};
 use super::locus::Locus;
 use super::modify::{disagreeing, modify};
-use damson_cluster::{BucketMap, ContentId, Distribution, MapVersion, MotionId, OnDuplicate, Once};
+use damson_cluster::{BucketMap, ContentId, Distribution, MapVersion, MotionId, OnDuplicate, Once, SegmentSet};
 use damson_motion::{
     CopyWriteExec, CopyWriteSpec, Gang, HashFilterExec, Kept, ModifyKind, MotionDef, MotionExec, MotionKind, Returning,
     TableWriteExec, TableWriteSpec,
@@ -89,7 +89,7 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
                 _ => distributor.move_to(rows, &target)?.plan,
             };
             let owned = match (&target, &table.copies) {
-                (Target::Everywhere, Some(copies)) => on_segments(owned, copies.clone(), table.map),
+                (Target::Everywhere, Some(copies)) => on_segments(owned, copies.iter().copied().collect(), table.map),
                 (Target::Everywhere, None) => distributor.on_owners(owned, &map),
                 _ => owned,
             };
@@ -102,10 +102,10 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
                 _ if !key.is_empty() => {
                     distributor.move_to(rows, &Target::Hashed { columns: key, map: distributor.map })?
                 }
-                Locus::Entry | Locus::General => to_one_segment(rows, Gang::Entry),
-                Locus::Replicated => to_one_segment(distributor.to_entry(rows)?, Gang::Entry),
+                Locus::Entry | Locus::General => to_first(distributor, rows, Gang::Entry),
+                Locus::Replicated => to_first(distributor, distributor.to_entry(rows)?, Gang::Entry),
                 Locus::Hashed { .. } | Locus::Strewn if spec.target.single => {
-                    to_one_segment(rows, Gang::All(distributor.segments))
+                    to_first(distributor, rows, distributor.gang())
                 }
                 Locus::Hashed { .. } | Locus::Strewn => rows,
             };
@@ -114,14 +114,14 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
     }
 }
 
-fn on_segments(copies: Arc<dyn ExecutionPlan>, contents: Vec<ContentId>, map: MapVersion) -> Arc<dyn ExecutionPlan> {
-    Arc::new(HashFilterExec::new(Kept::Segments(contents), map, copies))
+fn on_segments(copies: Arc<dyn ExecutionPlan>, segments: SegmentSet, map: MapVersion) -> Arc<dyn ExecutionPlan> {
+    Arc::new(HashFilterExec::new(Kept::Segments(segments), map, copies))
 }
 
-/// The master has no files of its own: what it holds is written by segment 0, in its order. So is what is to be in one file; sorted rows
+/// The master has no files of its own: what it holds is written by the first segment, in its order. So is what is to be in one file; sorted rows
 /// of several segments are merged.
-fn to_one_segment(rows: Placed, senders: Gang) -> Placed {
-    let receivers = Gang::Single(ContentId(0));
+fn to_first(distributor: &Distributor<'_>, rows: Placed, senders: Gang) -> Placed {
+    let receivers = Gang::Single(distributor.first_segment());
     let merge = if senders == Gang::Entry { None } else { rows.plan.output_ordering().cloned() };
     let def = MotionDef { id: MotionId(0), kind: MotionKind::Gather { merge }, senders, receivers };
     Placed { plan: Arc::new(MotionExec::new(def, rows.plan)), locus: Locus::Strewn }

@@ -9,13 +9,13 @@ use super::copy::{format_of, is_partition};
 use super::privileges::check_files;
 use crate::catalog::{ExternalDef, ViewDef};
 use crate::ddl::error_log_of;
-use crate::dispatch::FileService;
+use crate::dispatch::{FileService, Shares};
 use crate::engine::{FileColumns, FileRelation, FileTable, StatementNames};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::planner::SliceTable;
 use crate::sql::{FilesInFrom, Name, files_in_from};
 use crate::sql::{walk, walk_mut};
-use damson_cluster::{Codec, ColumnDef, CopyFile, CopyFormat, CopyUnit, CsvOptions, OnBadRow, SourceAccess};
+use damson_cluster::{Codec, ColumnDef, CopyFile, CopyFormat, CsvOptions, OnBadRow, SourceAccess};
 use damson_motion::{FileScanExec, InferredSchema};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::catalog::TableProvider;
@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 /// The schema of file relations.
 const FILES: &str = "files:";
 
-/// Each segment's units, by leaf.
-pub(super) type LeafUnits = HashMap<u32, Vec<Vec<CopyUnit>>>;
+/// What segments read of files, by leaf.
+pub(super) type LeafUnits = HashMap<u32, Shares>;
 
 impl Session {
     /// Makes the files that a query names known to the binder, under the names that it puts in their place.
@@ -165,13 +165,13 @@ impl Session {
     ) -> SqlResult<LeafUnits> {
         let mut leaves = BTreeSet::new();
         table.slices.iter().for_each(|slice| leaves_of(&slice.plan, &mut leaves));
-        let segments = bound.names.state().current_map().working_segments();
+        let map = bound.names.newest_map();
         let mut units = LeafUnits::new();
         for leaf in leaves {
             let unknown = || crate::error::internal(format!("no files belong to leaf {leaf}"));
             let relation = bound.names.files().relation(leaf).ok_or_else(unknown)?;
             let FileRelation { files, format, codec, access } = &*relation;
-            let split = self.master.files.split_sources(files, format, *codec, segments, access);
+            let split = self.master.files.split_sources(files, format, *codec, map.owning_segments(), access);
             units.insert(leaf, until(cancel, split).await?);
         }
         Ok(units)

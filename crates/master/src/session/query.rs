@@ -3,6 +3,7 @@
 use super::backup::until;
 use super::bind::{Bound, external, located};
 use super::column_names::plain;
+use super::files::LeafUnits;
 use super::setval::Setval;
 use super::signal_backend::SignalBackend;
 use super::sleep::Sleep;
@@ -15,7 +16,6 @@ use crate::engine::{replace_scalar_subqueries, take_next_values};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{self, Output, PlanContext, SliceTable, plain_text, plan};
 use crate::sql::check_targets;
-use damson_cluster::CopyUnit;
 use damson_functions::datetime_text;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -167,7 +167,7 @@ impl Session {
         &self,
         bound: &Bound,
         table: &SliceTable,
-        copy_units: HashMap<u32, Vec<Vec<CopyUnit>>>,
+        copy_units: LeafUnits,
         to_the_end: bool,
         cancel: CancellationToken,
     ) -> SqlResult<Running> {

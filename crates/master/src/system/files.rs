@@ -84,8 +84,8 @@ fn segment_rows(context: &SystemContext) -> Vec<Row> {
 /// The segments that a table is laid out over, and any others that have rows of it: of a random one, before it is laid out by the newest map.
 fn contents(context: &SystemContext, entry: &TableEntry) -> BTreeSet<ContentId> {
     let map = context.state.bucket_map(entry.def.map_version);
-    let owning = map.map_or_else(Vec::new, |map| map.owning_segments());
-    owning.into_iter().chain(entry.files.contents().map(|(content, _)| content)).collect()
+    let owning = map.into_iter().flat_map(|map| map.owning_segments().iter());
+    owning.chain(entry.files.contents().map(|(content, _)| content)).collect()
 }
 
 /// How evenly each table's rows lie: `skew` is how much more than the average the fullest segment has, 0 where even.

@@ -4,7 +4,7 @@ use super::*;
 use crate::Gang;
 use crate::route_rows::Splitter;
 use arrow::array::{Int64Array, RecordBatch};
-use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey};
+use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey, SegmentSet};
 use damson_interconnect::{Node, NodeConfig, QuerySecret, RouteReceiver};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_plan::metrics::Time;
@@ -34,15 +34,16 @@ fn ends(node: &Arc<Node>) -> (Sender, Vec<RouteReceiver>) {
     let routes = routes.map(|route| Some(node.sender(route, &Endpoint::in_process(), Arc::clone(&schema))));
     let routes = Routes::Each(routes.collect());
     let metrics = RouteMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
-    let gang = Gang::All(RECEIVERS as u32);
+    let gang = Gang::Segments(SegmentSet::first_of(RECEIVERS));
+    let contents = gang.contents();
     let def = MotionDef {
         id: MotionId(1),
         kind: MotionKind::RoundRobin { map: MapVersion(1) },
-        senders: gang,
+        senders: gang.clone(),
         receivers: gang,
     };
     let memory = MotionMemory::reserve(&def, "sender", &TaskContext::default(), 0).unwrap();
-    (Sender { routes, metrics, memory, gathered_bytes: 0 }, receivers)
+    (Sender { receivers: contents, routes, metrics, memory, gathered_bytes: 0 }, receivers)
 }
 
 fn node() -> Arc<Node> {

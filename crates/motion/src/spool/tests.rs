@@ -4,7 +4,7 @@ use super::*;
 use crate::{Gang, MotionDef, MotionKind, QeContext};
 use arrow::array::{AsArray, Int32Array};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
-use damson_cluster::{ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey, Topology};
+use damson_cluster::{ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey, SegmentSet, Topology};
 use damson_interconnect::{Direction, Node, NodeConfig, QuerySecret, RouteError, RouteStats};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::test::TestMemoryExec;
@@ -116,7 +116,7 @@ fn it_travels_to_segments() {
 #[tokio::test]
 async fn what_is_spilled_counts_for_the_route_that_brought_it() {
     let node = Node::new(NodeConfig::new(Endpoint::in_process(), "test", tokio::runtime::Handle::current()));
-    let (query, motion, senders) = (QueryId(1), MotionId(1), Gang::All(2));
+    let (query, motion, senders) = (QueryId(1), MotionId(1), Gang::Segments(SegmentSet::first_of(2)));
     node.open_query(query, 2, QuerySecret::from_bytes([1; 16]));
     // Room for a message of each route, and for none of the batches.
     let context = context(2 * node.route_budget(query).message_bytes + 100);
@@ -130,8 +130,8 @@ async fn what_is_spilled_counts_for_the_route_that_brought_it() {
     };
     let config = context.session_config().clone().with_extension(Arc::new(qe));
     let context = Arc::new(TaskContext::default().with_session_config(config).with_runtime(context.runtime_env()));
-    let def =
-        MotionDef { id: motion, kind: MotionKind::RoundRobin { map: MapVersion(1) }, senders, receivers: senders };
+    let kind = MotionKind::RoundRobin { map: MapVersion(1) };
+    let def = MotionDef { id: motion, kind, senders: senders.clone(), receivers: senders };
     let spool = SpoolExec::new(Arc::new(MotionRecvExec::new(def, schema())));
     let stream = spool.execute(0, context).unwrap();
 

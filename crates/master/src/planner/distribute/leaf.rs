@@ -39,7 +39,7 @@ impl Distributor<'_> {
     fn place_scan(&self, plan: &Arc<dyn ExecutionPlan>, scan: &TableScanExec, table: &TableDef) -> Result<Placed> {
         if table.distribution == Distribution::Replicated && !scan.spec().row_ids && !self.in_place {
             let map = self.bucket_map(table.map_version)?;
-            if !map.is_owned_by_all(self.segments as usize) {
+            if !map.owning_segments().contains_all(&self.segments) {
                 return Ok(Placed { plan: Arc::new(scan.only_on(map.first_owner())), locus: Locus::Strewn });
             }
         }

@@ -15,7 +15,7 @@ mod union;
 mod window;
 
 use super::locus::Locus;
-use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, MapVersion, SegmentSet, SnapshotId, TableDef, TableId};
 use damson_motion::{ForgetConstantsExec, HashFilterExec, Kept, NextValuesExec, ScanSpec};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
@@ -53,6 +53,9 @@ pub(crate) trait Tables: Sync {
     /// A bucket map that tables name.
     fn map(&self, version: MapVersion) -> Option<Arc<BucketMap>>;
 
+    /// The segments that have files of the table. They may be others than the owners of its map: rows of a random table go where those of new tables do.
+    fn segments_with_files(&self, id: TableId, as_of: Option<SnapshotId>) -> SegmentSet;
+
     /// The table that is scanned.
     fn scanned(&self, scan: &ScanSpec) -> Option<Arc<TableDef>> {
         self.table(scan.table, scan.as_of)
@@ -62,8 +65,8 @@ pub(crate) trait Tables: Sync {
 /// The pass and its constants; one per plan.
 pub(crate) struct Distributor<'a> {
     pub tables: &'a dyn Tables,
-    /// Number of segments.
-    pub segments: u32,
+    /// Who runs the plan's slices: every owner of each map that tables and motions name.
+    pub segments: SegmentSet,
     /// The newest bucket map: what redistributions use when no table decides.
     pub map: MapVersion,
     /// Every segment gets all rows of every table, so that each computes the whole result: for changes of replicated tables.

@@ -2,7 +2,7 @@
 
 use super::{Distributor, Placed};
 use crate::planner::locus::Locus;
-use damson_cluster::{BucketMap, ContentId, MapVersion, MotionId};
+use damson_cluster::{BucketMap, ContentId, MapVersion, MotionId, SegmentSet};
 use damson_motion::{Gang, HashFilterExec, Kept, MotionDef, MotionExec, MotionKind};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
@@ -24,6 +24,15 @@ pub(crate) enum Target {
 }
 
 impl Distributor<'_> {
+    pub(crate) fn gang(&self) -> Gang {
+        Gang::Segments(self.segments.clone())
+    }
+
+    /// Who does what one of the gang is enough for.
+    pub(crate) fn first_segment(&self) -> ContentId {
+        self.segments.first().expect("a plan has the owners of the newest map")
+    }
+
     /// Moves rows to where they are wanted; nothing is moved that is there already.
     pub(crate) fn move_to(&self, placed: Placed, target: &Target) -> Result<Placed> {
         match target {
@@ -38,8 +47,8 @@ impl Distributor<'_> {
     pub(crate) fn to_entry(&self, placed: Placed) -> Result<Placed> {
         let senders = match &placed.locus {
             Locus::Entry | Locus::General => return Ok(Placed { locus: Locus::Entry, ..placed }),
-            Locus::Replicated => Gang::Single(ContentId(0)),
-            Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),
+            Locus::Replicated => Gang::Single(self.first_segment()),
+            Locus::Hashed { .. } | Locus::Strewn => self.gang(),
         };
         let merge = placed.plan.output_ordering().cloned();
         let kind = MotionKind::Gather { merge };
@@ -55,29 +64,29 @@ impl Distributor<'_> {
         let senders = match &placed.locus {
             Locus::Replicated | Locus::General => return Ok(placed),
             Locus::Entry => Gang::Entry,
-            Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),
+            Locus::Hashed { .. } | Locus::Strewn => self.gang(),
         };
-        let plan = motion(MotionKind::Broadcast, senders, Gang::All(self.segments), placed.plan);
+        let plan = motion(MotionKind::Broadcast, senders, self.gang(), placed.plan);
         Ok(Placed { plan, locus: Locus::Replicated })
     }
 
     /// Of copies on every segment those of the segments that own something of `map`: where a replicated table that is laid out by it is.
     pub(crate) fn on_owners(&self, copies: Arc<dyn ExecutionPlan>, map: &BucketMap) -> Arc<dyn ExecutionPlan> {
-        if map.is_owned_by_all(self.segments as usize) {
+        if map.owning_segments().contains_all(&self.segments) {
             return copies;
         }
-        Arc::new(HashFilterExec::new(Kept::Segments(map.owning_segments()), map.version, copies))
+        Arc::new(HashFilterExec::new(Kept::Segments(map.owning_segments().clone()), map.version, copies))
     }
 
     /// To the segment whose content id is in `column`.
     pub(crate) fn to_named(&self, placed: Placed, column: usize) -> Placed {
         let senders = match &placed.locus {
             Locus::Entry | Locus::General => Gang::Entry,
-            Locus::Replicated => Gang::Single(ContentId(0)),
-            Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),
+            Locus::Replicated => Gang::Single(self.first_segment()),
+            Locus::Hashed { .. } | Locus::Strewn => self.gang(),
         };
         let segment = Arc::new(Column::new(placed.plan.schema().field(column).name(), column));
-        let plan = motion(MotionKind::Explicit { segment }, senders, Gang::All(self.segments), placed.plan);
+        let plan = motion(MotionKind::Explicit { segment }, senders, self.gang(), placed.plan);
         Placed { plan, locus: Locus::Strewn }
     }
 
@@ -85,12 +94,13 @@ impl Distributor<'_> {
         let senders = match &placed.locus {
             Locus::Hashed { .. } | Locus::Strewn => return Ok(placed),
             Locus::Replicated => {
-                let plan = Arc::new(HashFilterExec::new(Kept::One, self.map, placed.plan));
+                let kept = Kept::Segments(SegmentSet::from_iter([self.first_segment()]));
+                let plan = Arc::new(HashFilterExec::new(kept, self.map, placed.plan));
                 return Ok(Placed { plan, locus: Locus::Strewn });
             }
             Locus::Entry | Locus::General => Gang::Entry,
         };
-        let plan = motion(MotionKind::RoundRobin { map: self.map }, senders, Gang::All(self.segments), placed.plan);
+        let plan = motion(MotionKind::RoundRobin { map: self.map }, senders, self.gang(), placed.plan);
         Ok(Placed { plan, locus: Locus::Strewn })
     }
 
@@ -98,24 +108,24 @@ impl Distributor<'_> {
     /// on such segments stay.
     pub(crate) fn to_strewn_on_owners(&self, placed: Placed) -> Result<Placed> {
         let map = self.bucket_map(self.map)?;
-        if map.is_owned_by_all(self.segments as usize) {
+        if map.owning_segments().contains_all(&self.segments) {
             return self.to_strewn(placed);
         }
         match &placed.locus {
             Locus::Entry | Locus::General => self.to_strewn(placed),
             Locus::Replicated => {
-                let kept = Kept::Segments(vec![map.first_owner()]);
+                let kept = Kept::Segments(SegmentSet::from_iter([map.first_owner()]));
                 let plan = Arc::new(HashFilterExec::new(kept, self.map, placed.plan));
                 Ok(Placed { plan, locus: Locus::Strewn })
             }
             Locus::Hashed { map: own, .. }
-                if self.bucket_map(*own)?.owning_segments().iter().all(|&content| map.owns_any(content)) =>
+                if map.owning_segments().contains_all(self.bucket_map(*own)?.owning_segments()) =>
             {
                 Ok(placed)
             }
             Locus::Hashed { .. } | Locus::Strewn => {
-                let (all, kind) = (Gang::All(self.segments), MotionKind::RoundRobin { map: self.map });
-                Ok(Placed { plan: motion(kind, all, all, placed.plan), locus: Locus::Strewn })
+                let kind = MotionKind::RoundRobin { map: self.map };
+                Ok(Placed { plan: motion(kind, self.gang(), self.gang(), placed.plan), locus: Locus::Strewn })
             }
         }
     }
@@ -133,15 +143,15 @@ impl Distributor<'_> {
                 return Ok(Placed { plan: Arc::new(HashFilterExec::new(Kept::Hashed(keys), map, placed.plan)), locus });
             }
             Locus::Entry => Gang::Entry,
-            Locus::Hashed { .. } | Locus::Strewn => Gang::All(self.segments),
+            Locus::Hashed { .. } | Locus::Strewn => self.gang(),
         };
         let kind = MotionKind::Redistribute { keys, map };
-        Ok(Placed { plan: motion(kind, senders, Gang::All(self.segments), placed.plan), locus })
+        Ok(Placed { plan: motion(kind, senders, self.gang(), placed.plan), locus })
     }
 
     /// What [`Distributor::move_to`] costs, in bytes through motions and rows handled again.
     pub(crate) fn cost_of(&self, placed: &Placed, rows: f64, bytes: f64, target: &Target) -> f64 {
-        let n = f64::from(self.segments);
+        let n = self.segments.len() as f64;
         // Hashing, taking and gathering a row anew costs about as much as moving 16 bytes.
         let handled = rows * 16.0;
         match (target, &placed.locus) {

@@ -1,6 +1,5 @@
 //! The end of a COPY TO: its files stay on all segments, or on none.
 
-use crate::dispatch::MANIFEST_WRITER;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
 use crate::planner::SliceTable;
@@ -26,18 +25,28 @@ pub(super) struct Export {
     place: CopyPlace,
     /// Who writes.
     segments: Vec<ContentId>,
-    /// Whether one may be written at the end.
-    has_manifest: bool,
+    /// Who writes the manifest at the end, if there is to be one.
+    manifest_writer: Option<ContentId>,
     has_ended: bool,
 }
 
 impl Export {
     /// Of a plan that is to be dispatched.
-    pub(super) fn begin(master: &Arc<Master>, place: CopyPlace, table: &SliceTable, has_manifest: bool) -> Self {
+    pub(super) fn begin(
+        master: &Arc<Master>,
+        place: CopyPlace,
+        table: &SliceTable,
+        manifest_writer: Option<ContentId>,
+    ) -> Self {
         let writes = table.slices.iter().filter(|slice| writes_files(&slice.plan));
         let segments: BTreeSet<ContentId> = writes.flat_map(|slice| slice.gang.contents()).collect();
         let segments = segments.into_iter().collect();
-        Export { master: Arc::clone(master), place, segments, has_manifest, has_ended: false }
+        Export { master: Arc::clone(master), place, segments, manifest_writer, has_ended: false }
+    }
+
+    /// Who writes parts.
+    pub(super) fn segments(&self) -> &[ContentId] {
+        &self.segments
     }
 
     /// Ends it: `done` is what all segments have written, or why not. With a manifest it is written now, last of all.
@@ -45,13 +54,13 @@ impl Export {
     /// # Errors
     /// The failure; nothing is left then as far as the segments can be reached.
     pub(super) async fn end<T>(mut self, done: SqlResult<T>, manifest: Option<Manifest<'_>>) -> SqlResult<T> {
-        let has_manifest = done.is_ok() && manifest.is_some();
-        if has_manifest && !self.segments.contains(&MANIFEST_WRITER) {
-            self.segments.insert(0, MANIFEST_WRITER);
+        let writer = self.manifest_writer.filter(|_| done.is_ok() && manifest.is_some());
+        if let Some(writer) = writer.filter(|writer| !self.segments.contains(writer)) {
+            self.segments.insert(0, writer);
         }
-        let done = match (done, manifest) {
-            (Ok(done), Some(manifest)) => self.write(manifest).await.map(|()| done),
-            (done, _) => done,
+        let done = match (done, writer, manifest) {
+            (Ok(done), Some(writer), Some(manifest)) => self.write(writer, manifest).await.map(|()| done),
+            (done, ..) => done,
         };
         match done {
             Ok(done) => {
@@ -61,16 +70,16 @@ impl Export {
             }
             Err(error) => {
                 // The guard is for the statement's, not for its end's.
-                let taken = take_back(&self.master, &self.segments, self.stem(), has_manifest).await;
+                let taken = take_back(&self.master, &self.segments, self.stem(), writer).await;
                 self.has_ended = true;
                 Err(if taken { error } else { error.with_hint("The manifest may be there: then all files are.") })
             }
         }
     }
 
-    async fn write(&self, manifest: Manifest<'_>) -> SqlResult<()> {
+    async fn write(&self, writer: ContentId, manifest: Manifest<'_>) -> SqlResult<()> {
         let text = manifest.text(&self.place.target)?;
-        self.master.files.write_copy_manifest(self.place.clone(), text).await
+        self.master.files.write_copy_manifest(writer, self.place.clone(), text).await
     }
 
     fn stem(&self) -> &str {
@@ -84,19 +93,24 @@ impl Drop for Export {
             return;
         }
         let (master, segments, stem) = (Arc::clone(&self.master), self.segments.clone(), self.stem().to_owned());
-        let has_manifest = self.has_manifest;
+        let manifest_writer = self.manifest_writer;
         self.master.in_background(async move {
-            take_back(&master, &segments, &stem, has_manifest).await;
+            take_back(&master, &segments, &stem, manifest_writer).await;
         });
     }
 }
 
-/// Removes all files, then the directories that were made for them. `has_manifest`: a manifest may be there, which is removed first of all;
+/// Removes all files, then the directories that were made for them. `manifest_writer`: who may have written a manifest, which is removed first of all;
 /// where it cannot be, everything stays, so that it tells the truth, and this is false.
-async fn take_back(master: &Arc<Master>, segments: &[ContentId], stem: &str, has_manifest: bool) -> bool {
+async fn take_back(
+    master: &Arc<Master>,
+    segments: &[ContentId],
+    stem: &str,
+    manifest_writer: Option<ContentId>,
+) -> bool {
     let files = &master.files;
     let (first, others): (Vec<ContentId>, Vec<ContentId>) =
-        segments.iter().copied().partition(|&content| has_manifest && content == MANIFEST_WRITER);
+        segments.iter().copied().partition(|&content| manifest_writer == Some(content));
     for content in first {
         if let Err(error) = files.take_back_copy(content, stem).await {
             tracing::warn!(%content, stem, %error, "could not remove a manifest of a COPY TO that failed");

@@ -34,7 +34,6 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let watch = self.master.copies.begin(self.id, "INSERT", (&table.schema, &table.name));
         watch.enter("planning");
-        let segments = catalog.current_map().working_segments();
         let BoundChange { bound, target, tag, .. } = self.bind_external_insert(insert, table, catalog).await?;
         let admitted = self.admit(bound.names.state(), &cancel).await?;
         if let InsertSource::Sent(rows) = &insert.source {
@@ -44,8 +43,8 @@ impl Session {
         let place = CopyPlace { target: spec.target.clone(), access: bound.access.clone() };
         let bound = self.run_init_plans(with_parameters(bound, parameters)?, &cancel).await?;
         let slices = self.plan(&bound, Output::Write(target)).await?;
-        let export = Export::begin(&self.master, place, &slices, false);
-        watch.writes(segments);
+        let export = Export::begin(&self.master, place, &slices, None);
+        watch.writes(export.segments());
         let written = self.write_files(&bound, &slices, &watch, &cancel).await;
         let rows = export.end(written.map(|(rows, _)| rows), None).await?;
         Ok(Outcome::changed(format!("{tag} {rows}"), rows))

@@ -1,6 +1,7 @@
 //! COPY FROM.
 
 use crate::ddl::resolve_columns;
+use crate::dispatch::Shares;
 use crate::engine::{Taking, write_out_constants};
 use crate::error::{SqlError, SqlResult, SqlState, of_datafusion};
 use crate::planner::{Output, WriteTarget};
@@ -14,7 +15,9 @@ use crate::session::{Outcome, Session};
 use crate::sql::{CopyFrom, format_of_name};
 use crate::system::pg_constraint::quoted;
 use crate::transaction::Transaction;
-use damson_cluster::{Codec, ColumnDef, CopyFile, CopyFormat, CopyUnit, OnBadRow, OnDuplicate, SourceAccess, TableDef};
+use damson_cluster::{
+    Codec, ColumnDef, CopyFile, CopyFormat, OnBadRow, OnDuplicate, SegmentSet, SourceAccess, TableDef,
+};
 use damson_motion::{CopyReadExec, CopyReadSpec};
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
@@ -56,10 +59,10 @@ impl Session {
         }
         let read = read_spec(&def, &targets, &files, format, copy.on_bad_row)?;
         let _admitted = self.admit(&catalog, &cancel).await?;
-        let segments = catalog.current_map().working_segments();
+        let map = Arc::clone(catalog.current_map());
         watch.enter("cutting files");
         watch.expect(&files);
-        let units = self.cut_files(&files, &read.format, copy.codec, segments, &access, &cancel).await?;
+        let units = self.cut_files(&files, &read.format, copy.codec, map.owning_segments(), &access, &cancel).await?;
         watch.share(&units);
         let bound = Bound { access, ..self.bind_nothing(catalog)? };
         let rows = rows_of_files(&bound, &def, &targets, read)?;
@@ -100,7 +103,7 @@ impl Session {
         Ok((files, format))
     }
 
-    /// Each segment's share of files.
+    /// The share of files of each of `segments`.
     ///
     /// # Errors
     /// As [`split_sources`](crate::dispatch::FileService::split_sources); 57014.
@@ -109,10 +112,10 @@ impl Session {
         files: &[CopyFile],
         format: &CopyFormat,
         codec: Option<Codec>,
-        segments: usize,
+        segments: &SegmentSet,
         access: &SourceAccess,
         cancel: &CancellationToken,
-    ) -> SqlResult<Vec<Vec<CopyUnit>>> {
+    ) -> SqlResult<Shares> {
         until(cancel, self.master.files.split_sources(files, format, codec, segments, access)).await
     }
 }

@@ -40,7 +40,6 @@ impl Session {
         };
         let watch = self.master.copies.begin(self.id, "COPY TO", names);
         watch.enter("planning");
-        let segments = catalog.current_map().working_segments();
         let query = match &copy.source {
             CopySource::Query(query) => query.as_ref().clone(),
             CopySource::Table { table, columns } => {
@@ -54,13 +53,14 @@ impl Session {
         let schema = plain(&Arc::new(bound.plan.schema().as_arrow().clone()));
         let place = CopyPlace { target: target(copy, &schema)?, access };
         let bound = Bound { access: place.access.clone(), ..bound };
-        if copy.manifest {
-            until(&cancel, self.master.files.check_copy_manifest(&place)).await?;
+        let manifest_writer = copy.manifest.then(|| self.master.files.any_segment());
+        if let Some(writer) = manifest_writer {
+            until(&cancel, self.master.files.check_copy_manifest(writer, &place)).await?;
         }
         let target = WriteTarget::Files { spec: CopyWriteSpec { target: place.target.clone() }, key: vec![] };
         let table = self.plan(&bound, Output::Write(target)).await?;
-        let export = Export::begin(&self.master, place, &table, copy.manifest);
-        watch.writes(segments);
+        let export = Export::begin(&self.master, place, &table, manifest_writer);
+        watch.writes(export.segments());
         let (rows, parts) = match self.write_files(&bound, &table, &watch, &cancel).await {
             Ok((rows, parts)) => (Ok(rows), parts),
             Err(error) => (Err(error), vec![]),

@@ -61,8 +61,8 @@ impl Session {
         let read = read_spec(&def, &targets, &files, format, copy.on_bad_row)?;
         let admitted = self.admit(&catalog, &cancel).await?;
         watch.enter("cutting files");
-        let segments = catalog.current_map().working_segments();
-        let units = self.cut_files(&files, &read.format, copy.codec, segments, &access, &cancel).await?;
+        let map = Arc::clone(catalog.current_map());
+        let units = self.cut_files(&files, &read.format, copy.codec, map.owning_segments(), &access, &cancel).await?;
         watch.share(&units);
         watch.enter("validating files");
         let bound = Bound { access, ..self.bind_nothing(catalog)? };

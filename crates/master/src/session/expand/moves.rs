@@ -67,7 +67,7 @@ impl Moves {
             Distribution::Randomly => shares(catalog, entry, map),
             Distribution::Replicated => {
                 let has_none = |content: &ContentId| !old.owns_any(*content);
-                let to = map.owning_segments().into_iter().filter(has_none).collect();
+                let to = map.owning_segments().iter().filter(has_none).collect();
                 Kind::Copies { from: old.first_owner(), to }
             }
         };
@@ -150,7 +150,7 @@ fn shares(catalog: &CatalogState, entry: &TableEntry, map: &BucketMap) -> Kind {
     }
     // A table that is empty, or balanced but for segments that own nothing.
     if lacking.is_empty() {
-        lacking = map.owning_segments().into_iter().map(|content| (content, 1.0)).collect();
+        lacking = map.owning_segments().iter().map(|content| (content, 1.0)).collect();
     }
     Kind::Random { from, to: turns(&lacking), until: catalog.snapshot }
 }

@@ -58,7 +58,7 @@ fn givings(mut files: Vec<Arc<FileEntry>>, map: &BucketMap) -> Vec<(Arc<FileEntr
     let mut given = vec![];
     for file in files {
         let rows = file.live_rows() as f64;
-        let taker = map.owning_segments().into_iter().min_by(|a, b| surplus[a].total_cmp(&surplus[b]));
+        let taker = map.owning_segments().iter().min_by(|a, b| surplus[a].total_cmp(&surplus[b]));
         let Some(taker) = taker.filter(|taker| *taker != file.content) else { continue };
         let gains = surplus[&file.content] - surplus[&taker] > rows;
         let must_go = !map.owns_any(file.content);
