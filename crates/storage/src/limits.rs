@@ -201,6 +201,9 @@ pub const HANDOVER_FOOTERS_AHEAD: usize = 16;
 /// Files that have come whole and are being synced, while others come; when one more has come, the first of them is waited for.
 pub const HANDOVER_SYNCS_MAX: usize = 4;
 
+/// The same, of delete vectors, which are small: a bucket takes its time for each, and takes many at once.
+pub const HANDOVER_VECTORS_MAX: usize = 16;
+
 /// Files that come to a segment at once: one from each of the others.
 pub const HANDOVER_FILES_MAX: usize = 1 << 14;
 
@@ -337,7 +340,7 @@ pub const PLACE_REMOVALS_AT_ONCE: usize = 16;
 
 /// Row groups of a bucket that a scan reads ahead, and their bytes: a bucket answers after tens of milliseconds, in which a small row group
 /// is decoded. The next one is read whatever its size, as that of a disk is.
-pub const READ_AHEAD_ROW_GROUPS: usize = 4;
+pub const READ_AHEAD_ROW_GROUPS: usize = 16;
 pub const READ_AHEAD_BYTES: usize = 64 << 20;
 
 /// Files of a bucket whose footers a scan reads ahead.

@@ -3,7 +3,7 @@
 use crate::StorageError;
 use crate::deletes::{encode, rows_of};
 use crate::durable::Finished;
-use crate::limits::{HANDOVER_FILES_MAX, HANDOVER_SYNCS_MAX, SMALL_FILE_BYTES};
+use crate::limits::{HANDOVER_FILES_MAX, HANDOVER_SYNCS_MAX, HANDOVER_VECTORS_MAX, SMALL_FILE_BYTES};
 use crate::places::NewFile;
 use crate::scan::TableFiles;
 use crate::sink::{ReturnedRows, SinkExec, Target, Written};
@@ -77,7 +77,7 @@ impl Target for TakeRowGroups {
             target: self,
             coming: HashMap::new(),
             vectors: HashMap::new(),
-            syncing: VecDeque::new(),
+            ending: VecDeque::new(),
             taken: vec![],
             shared: vec![],
             left: vec![],
@@ -87,7 +87,7 @@ impl Target for TakeRowGroups {
         while let Some(batch) = input.next().await {
             taking.take(&batch?).await?;
         }
-        taking.synced(0).await?;
+        taking.ended(0).await?;
         let Taking { coming, vectors, taken, shared, left, files, .. } = taking;
         if let Some((from, file)) = coming.keys().chain(vectors.keys()).next() {
             return Err(self.wrong(format!("file {file} of seg{from} has no end")));
@@ -143,9 +143,9 @@ struct Taking<'a> {
     /// By who sends it, and which file of the sender's it is of.
     coming: HashMap<(i32, i32), Coming>,
     /// Delete vectors of these, or of files that are read where they are.
-    vectors: HashMap<(i32, i32), (String, Finished)>,
+    vectors: HashMap<(i32, i32), Ending>,
     /// In the order in which they came.
-    syncing: VecDeque<Whole>,
+    ending: VecDeque<Whole>,
     taken: Vec<TakenFile>,
     shared: Vec<SharedFile>,
     left: Vec<(String, Option<DeleteVector>)>,
@@ -160,12 +160,40 @@ struct Coming {
     bytes: u64,
 }
 
-/// A file that has come whole.
-struct Whole {
-    file: SpawnedTask<Result<Finished, StorageError>>,
+/// A file that has come whole, and is being made durable while others come.
+struct Ending {
     path: String,
-    told: TakenFile,
-    deletes: Option<DeleteVector>,
+    file: SpawnedTask<Result<Finished, StorageError>>,
+}
+
+impl Ending {
+    fn of(path: String, file: NewFile) -> Self {
+        Ending { path, file: SpawnedTask::spawn(file.finish()) }
+    }
+
+    async fn ended(self) -> Result<(String, Finished)> {
+        let finished = self.file.join_unwind().await.map_err(|error| DataFusionError::External(Box::new(error)))??;
+        Ok((self.path, finished))
+    }
+}
+
+/// What is told when its files are durable.
+enum Whole {
+    Taken {
+        file: Ending,
+        told: TakenFile,
+        vector: Option<Ending>,
+    },
+    Shared {
+        told: SharedFile,
+        vector: Option<Ending>,
+    },
+    /// A vector of this segment's own file at `path`.
+    Left {
+        path: String,
+        rows: u64,
+        vector: Ending,
+    },
 }
 
 impl Taking<'_> {
@@ -182,12 +210,12 @@ impl Taking<'_> {
             match part {
                 HandoverPart::Bytes => self.append(key, offsets.value(row), block(bytes, row)).await?,
                 HandoverPart::Vector => {
-                    let written = self.write_vector(bytes.value(row)).await?;
-                    self.vectors.insert(key, written);
+                    let vector = self.write_vector(bytes.value(row)).await?;
+                    self.vectors.insert(key, vector);
                 }
                 HandoverPart::End => self.end(key, bytes.value(row)).await?,
                 HandoverPart::Left => self.leave(key, bytes.value(row)).await?,
-                HandoverPart::Share => self.share(key, bytes.value(row))?,
+                HandoverPart::Share => self.share(key, bytes.value(row)).await?,
             }
         }
         Ok(())
@@ -224,63 +252,31 @@ impl Taking<'_> {
         Ok(())
     }
 
-    async fn write_vector(&mut self, bytes: &[u8]) -> Result<(String, Finished)> {
+    async fn write_vector(&mut self, bytes: &[u8]) -> Result<Ending> {
         let path = self.target.new_path("deletes");
         let mut file = self.target.files.place.begin(&path)?;
         file.write_block(Bytes::copy_from_slice(bytes)).await?;
-        let finished = file.finish().await?;
-        failpoint("write.after_vector");
-        Ok((path, finished))
+        Ok(Ending::of(path, file))
     }
 
-    /// The file is synced while others come.
     async fn end(&mut self, key: (i32, i32), told: &[u8]) -> Result<()> {
-        let mut told: TakenFile =
+        let told: TakenFile =
             serde_json::from_slice(told).map_err(|error| DataFusionError::External(Box::new(error)))?;
         self.coming_file(key)?;
         let Some(Coming { path, file, .. }) = self.coming.remove(&key) else { return Ok(()) };
-        let deletes = self.vector(key, &told.path, told.entry.deletes.take())?;
         failpoint("write.before_sync");
-        self.syncing.push_back(Whole { file: SpawnedTask::spawn(file.finish()), path, told, deletes });
-        self.synced(HANDOVER_SYNCS_MAX).await
-    }
-
-    /// Waits until no more than so many are being synced. What arrived is compared with what was sent: a file that is damaged on the way is not
-    /// committed.
-    async fn synced(&mut self, left: usize) -> Result<()> {
-        while self.syncing.len() > left
-            && let Some(Whole { file, path, told, deletes }) = self.syncing.pop_front()
-        {
-            let finished = file.join_unwind().await.map_err(|error| DataFusionError::External(Box::new(error)))??;
-            failpoint("write.after_sync");
-            self.target.compare(&told.path, (told.entry.bytes, told.entry.checksum), &finished)?;
-            self.files.push(finished);
-            let entry = FileEntry { content: self.target.content, path, deletes, ..told.entry };
-            self.taken.push(TakenFile { from: told.from, path: told.path, entry });
-        }
-        Ok(())
-    }
-
-    /// The vector that has come for a file, as it was `sent`.
-    fn vector(&mut self, key: (i32, i32), of: &str, sent: Option<DeleteVector>) -> Result<Option<DeleteVector>> {
-        match (sent, self.vectors.remove(&key)) {
-            (None, None) => Ok(None),
-            (Some(sent), Some((path, finished))) => {
-                self.target.compare(of, (sent.bytes, sent.checksum), &finished)?;
-                self.files.push(finished);
-                Ok(Some(DeleteVector { path, ..sent }))
-            }
-            _ => Err(self.target.wrong(format!("a delete vector of {of} is missing, or one too many"))),
-        }
+        let vector = self.vectors.remove(&key);
+        self.ending.push_back(Whole::Taken { file: Ending::of(path, file), told, vector });
+        self.ended(HANDOVER_SYNCS_MAX).await
     }
 
     /// A file that is read where it is.
-    fn share(&mut self, key: (i32, i32), told: &[u8]) -> Result<()> {
+    async fn share(&mut self, key: (i32, i32), told: &[u8]) -> Result<()> {
         let told: SharedFile =
             serde_json::from_slice(told).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let deletes = self.vector(key, &told.path, told.deletes)?;
-        self.shared.push(SharedFile { deletes, ..told });
-        Ok(())
+        let vector = self.vectors.remove(&key);
+        self.ending.push_back(Whole::Shared { told, vector });
+        self.ended(HANDOVER_VECTORS_MAX).await
     }
 
     /// A vector of this segment's own file.
@@ -297,11 +293,61 @@ impl Taking<'_> {
         if rows.max().is_some_and(|last| u64::from(last) >= entry.rows) {
             return Err(target.wrong(format!("{} has no such row", entry.path)));
         }
-        let (path, finished) = self.write_vector(&encode(&rows)).await?;
-        let (bytes, checksum) = (finished.bytes, finished.checksum);
-        let vector = DeleteVector { path, rows: rows.len(), bytes, checksum, created: SnapshotId(0) };
-        self.files.push(finished);
-        self.left.push((entry.path.clone(), Some(vector)));
+        let vector = self.write_vector(&encode(&rows)).await?;
+        self.ending.push_back(Whole::Left { path: entry.path.clone(), rows: rows.len(), vector });
+        self.ended(HANDOVER_VECTORS_MAX).await
+    }
+
+    /// Waits until no more than so many are being made durable. What arrived is compared with what was sent: a file that is damaged on the way is not
+    /// committed.
+    async fn ended(&mut self, left: usize) -> Result<()> {
+        while self.ending.len() > left
+            && let Some(whole) = self.ending.pop_front()
+        {
+            match whole {
+                Whole::Taken { file, mut told, vector } => {
+                    let (path, finished) = file.ended().await?;
+                    failpoint("write.after_sync");
+                    self.target.compare(&told.path, (told.entry.bytes, told.entry.checksum), &finished)?;
+                    self.files.push(finished);
+                    let deletes = self.vector(&told.path, told.entry.deletes.take(), vector).await?;
+                    let entry = FileEntry { content: self.target.content, path, deletes, ..told.entry };
+                    self.taken.push(TakenFile { from: told.from, path: told.path, entry });
+                }
+                Whole::Shared { told, vector } => {
+                    let deletes = self.vector(&told.path, told.deletes, vector).await?;
+                    self.shared.push(SharedFile { deletes, ..told });
+                }
+                Whole::Left { path, rows, vector } => {
+                    let (of_vector, finished) = vector.ended().await?;
+                    failpoint("write.after_vector");
+                    let (bytes, checksum) = (finished.bytes, finished.checksum);
+                    let vector = DeleteVector { path: of_vector, rows, bytes, checksum, created: SnapshotId(0) };
+                    self.files.push(finished);
+                    self.left.push((path, Some(vector)));
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// The vector that has come for a file, as it was `sent`.
+    async fn vector(
+        &mut self,
+        of: &str,
+        sent: Option<DeleteVector>,
+        came: Option<Ending>,
+    ) -> Result<Option<DeleteVector>> {
+        match (sent, came) {
+            (None, None) => Ok(None),
+            (Some(sent), Some(came)) => {
+                let (path, finished) = came.ended().await?;
+                failpoint("write.after_vector");
+                self.target.compare(of, (sent.bytes, sent.checksum), &finished)?;
+                self.files.push(finished);
+                Ok(Some(DeleteVector { path, ..sent }))
+            }
+            _ => Err(self.target.wrong(format!("a delete vector of {of} is missing, or one too many"))),
+        }
     }
 }
