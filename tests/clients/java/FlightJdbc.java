@@ -1,3 +1,4 @@
+import java.lang.reflect.Method;
 import java.sql.Connection;
 import java.sql.DatabaseMetaData;
 import java.sql.DriverManager;
@@ -78,6 +79,28 @@ public class FlightJdbc {
         equal(List.of("k"), column(metadata.getPrimaryKeys(null, "public", "t"), "COLUMN_NAME"), "primary key");
         equal(List.of(), column(metadata.getImportedKeys(null, "public", "t"), "FKCOLUMN_NAME"), "imported keys");
         equal(List.of(), column(metadata.getExportedKeys(null, "public", "t"), "FKCOLUMN_NAME"), "exported keys");
+        everythingIsKnown(metadata);
+        holds(metadata.supportsTransactionIsolationLevel(Connection.TRANSACTION_REPEATABLE_READ), "REPEATABLE READ");
+        equal(Connection.TRANSACTION_READ_COMMITTED, metadata.getDefaultTransactionIsolation(), "isolation");
+        holds(metadata.supportsResultSetType(ResultSet.TYPE_FORWARD_ONLY), "results are read forward");
+        holds(metadata.supportsConvert(), "CAST");
+        equal(1600, metadata.getMaxColumnsInTable(), "columns of a table");
+    }
+
+    /// Tools ask all of these, and the driver fails where the server gives no value.
+    private static void everythingIsKnown(DatabaseMetaData metadata) {
+        for (Method method : DatabaseMetaData.class.getMethods()) {
+            if (method.getParameterCount() > 0) {
+                continue;
+            }
+            try {
+                if (method.invoke(metadata) instanceof ResultSet rows) {
+                    rows.close();
+                }
+            } catch (ReflectiveOperationException | SQLException failure) {
+                throw new AssertionError(method.getName() + ": " + failure.getCause(), failure);
+            }
+        }
     }
 
     private static void batch(Connection connection) throws SQLException {

@@ -37,7 +37,7 @@ pub(super) fn positions(columns: &[ColumnDef], names: &[Name], of: &str) -> SqlR
 }
 
 /// Columns of a table or view, as in PostgreSQL: planning, statistics and each file's footer take time for each of them.
-const COLUMNS_MAX: usize = 1_600;
+pub(crate) const COLUMNS_MAX: usize = 1_600;
 
 /// # Errors
 /// 54011.

@@ -20,6 +20,7 @@ mod view;
 pub use alter::{Rewrite, add_column_with_default, alter_table, set_distributed};
 pub use alter_constraints::altered;
 pub use column_sequence::add_column_sequence;
+pub(crate) use columns::COLUMNS_MAX;
 pub use columns::resolve_columns;
 pub use drop::{drop_external, drop_schema, drop_sequences, drop_tables, drop_views, truncate};
 pub use external::{create_external, error_log_of, find_error_log, find_writable};

@@ -9,7 +9,7 @@ pub(super) const SECRET_OPTIONS_MAX: usize = 64;
 pub(super) const SECRET_VALUE_BYTES_MAX: usize = 64 << 10;
 
 /// Entries of a select list, those of `*` among them, as in PostgreSQL: planning takes time for each.
-pub(super) const TARGETS_MAX: usize = 1_664;
+pub(crate) const TARGETS_MAX: usize = 1_664;
 
 /// Nested parentheses, brackets, and CASE. Generated SQL rarely passes 30.
 pub(super) const NESTING_MAX: usize = 128;

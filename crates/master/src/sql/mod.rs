@@ -53,6 +53,8 @@ pub use as_of::Version;
 pub use copy::{ClientCopy, ClientFormat, ClientRows, client_copy, format_of_name};
 pub use expression::{parse_expression, values_query};
 pub use files::{FilesInFrom, files_in_from};
+pub(crate) use limits::TARGETS_MAX;
+pub(crate) use names::NAME_BYTES_MAX;
 pub use names::{DATABASE, DEFAULT_SCHEMA, DEFAULT_TABLESPACE, fold, relation_name};
 pub use nextval::{
     NEXTVAL, call_arguments, calls_sequence, name_in_quotes, nextval_of, not_a_name, qualify_sequences,

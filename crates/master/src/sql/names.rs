@@ -15,7 +15,7 @@ pub const DEFAULT_SCHEMA: &str = "public";
 pub const DEFAULT_TABLESPACE: &str = "pg_default";
 
 /// Longest name, in bytes, as in PostgreSQL; a longer one is cut there, refused here.
-pub(super) const NAME_BYTES_MAX: usize = 63;
+pub(crate) const NAME_BYTES_MAX: usize = 63;
 
 /// What an identifier stands for: lower case unless it was quoted. ASCII letters only, as DataFusion folds.
 pub fn fold(ident: &Ident) -> String {
