@@ -39,6 +39,8 @@ const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(10);
 const CLEAN_WITHIN: Duration = Duration::from_secs(60);
 /// Allocators keep some of what they had.
 const RSS_MORE_MAX: u64 = 64 << 20;
+/// Statements that fail, twice each.
+const FAILURES: usize = 10;
 
 fn cluster(limit: &[&str]) -> ProcessCluster {
     let arguments =
@@ -141,9 +143,10 @@ fn a_query_that_cannot_spill_fails_alone_and_leaves_nothing() {
     let modest = shell.rows(MODEST);
     let all = || SPILLING.iter().chain(&TOO_MUCH);
     all().for_each(|(sql, wanted)| answers(&shell, sql, *wanted));
-    // What it takes when all goes well, beside the same other query, which may have the memory that one of these needs.
+    // What it takes when all goes well, as often, beside the same other query, which may have the memory that one of these needs: how much of
+    // them is there at once is chance.
     let others = beside_others(&shell, || {
-        for (sql, _) in all() {
+        for (sql, _) in all().cycle().take(2 * FAILURES) {
             let run = run(&shell, sql);
             assert!(run.success || run.stderr.contains("53200"), "{sql}: {run:?}");
         }
@@ -153,7 +156,7 @@ fn a_query_that_cannot_spill_fails_alone_and_leaves_nothing() {
     for (number, state, reason) in [(ENOSPC, "53100", "No space left"), (EIO, "58030", "Input/output error")] {
         cluster.set_fault("spill", Some(number));
         let others = beside_others(&shell, || {
-            for sql in all().map(|(sql, _)| *sql).chain([WRITING]).cycle().take(10) {
+            for sql in all().map(|(sql, _)| *sql).chain([WRITING]).cycle().take(FAILURES) {
                 fails(&shell, sql, state, reason);
                 fails(&shell, sql, state, "could not write a spill file in ");
             }
