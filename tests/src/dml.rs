@@ -17,6 +17,7 @@ use datafusion::arrow::datatypes::DataType;
 use keyed::constraints;
 use past::Past;
 
+/// Statements after which another bucket map becomes the newest, where there are several.
 const STATEMENTS_A_MAP: usize = 5;
 
 /// A table's rows as text, sorted.

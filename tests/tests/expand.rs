@@ -351,6 +351,10 @@ async fn a_segment_that_owns_nothing_gets_no_rows() {
     for sql in [
         "INSERT INTO random SELECT * FROM hashed".to_owned(),
         "INSERT INTO random SELECT * FROM copies".to_owned(),
+        "MERGE INTO random AS r USING (SELECT 1000000 + k AS k FROM hashed WHERE k < 100) AS s ON r.k = s.k \
+         WHEN NOT MATCHED THEN INSERT VALUES (s.k, 0, 'merged')"
+            .to_owned(),
+        "DELETE FROM random WHERE t = 'merged'".to_owned(),
         "INSERT INTO random SELECT k, v, t FROM hashed JOIN copies USING (k, v, t)".to_owned(),
         format!("COPY random FROM '{}' (FORMAT csv)", file.path().display()),
         "CREATE TABLE made AS SELECT * FROM hashed DISTRIBUTED RANDOMLY".to_owned(),
@@ -380,8 +384,10 @@ async fn rows_stay_where_a_map_that_was_given_up_put_them() {
     let session = cluster.session();
     some_tables(&session).await;
     run(&session, "ALTER SYSTEM SET bucket_map = '0*4096 1*4096 2*4096 3*4096'").await;
+    run(&session, "ALTER SYSTEM SET snapshot_retention = '1 day'").await;
     let added = "INSERT INTO random SELECT x, x, 'added' FROM generate_series(100001, 200000) AS g(x)";
     run(&session, added).await;
+    let snapshot = session.text("SHOW transaction_snapshot").await;
     let segments = "SELECT count(DISTINCT gp_segment_id) FROM random WHERE t = 'added'";
     assert_eq!(session.text(segments).await, "4");
     let before = contents(&session, "random").await;
@@ -392,6 +398,13 @@ async fn rows_stay_where_a_map_that_was_given_up_put_them() {
         let joined = "SELECT count(*) FROM random AS a JOIN random AS b USING (k, v) JOIN copies AS c USING (k)";
         let of_copies = session.text("SELECT count(*) FROM copies").await;
         assert_eq!(session.text(joined).await, of_copies, "by {map}");
+        let then = format!("SELECT count(*) FROM random AS OF SNAPSHOT {snapshot} WHERE t = 'added'");
+        assert_eq!(session.text(&then).await, "100000", "by {map}");
+        run(&session, "CREATE TABLE made AS SELECT * FROM random DISTRIBUTED BY (k)").await;
+        assert_eq!(contents(&session, "made").await, before, "by {map}");
+        run(&session, "DROP TABLE made").await;
+        run(&session, "UPDATE copies SET v = v + 1 WHERE k IN (SELECT k FROM random)").await;
+        run(&session, "UPDATE copies SET v = v - 1 WHERE k IN (SELECT k FROM random)").await;
     }
     run(&session, "UPDATE random SET v = 0 WHERE t = 'added'").await;
     assert_eq!(session.text("SELECT count(*) FROM random WHERE v = 0 AND t = 'added'").await, "100000");
@@ -428,6 +441,15 @@ async fn what_is_newer_than_the_transaction_is_read_by_its_own_map() {
     ] {
         assert_eq!(session.text(&sql).await, count, "{sql}");
     }
+    // What it makes of that lies by the newer map, which its other statements do not know.
+    run(&other, "ALTER SYSTEM SET bucket_map = '2*8192 3*8192'").await;
+    run(&other, "ALTER TABLE hashed EXPAND TABLE").await;
+    let newest = other.text("SHOW transaction_snapshot").await;
+    let made = format!("CREATE TABLE made AS SELECT * FROM hashed AS OF SNAPSHOT {newest} DISTRIBUTED RANDOMLY");
+    run(&session, &made).await;
+    assert_eq!(session.text("SELECT count(*) FROM made").await, rows);
+    run(&session, "DELETE FROM made WHERE k >= 0").await;
+    assert_eq!(session.text("SELECT count(*) FROM made").await, "0");
     run(&session, "COMMIT").await;
     cluster.shutdown().await;
 }

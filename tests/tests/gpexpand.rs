@@ -243,7 +243,7 @@ fn shrink(all: &mut Expanded) {
     assert!(!tool.wait(SOON).success(), "{}", tool.stdout());
     assert_eq!(all.table_status("a"), "COMPLETED");
     let said = all.succeed(&[]);
-    assert!(said.contains("EXPANSION COMPLETE") && said.contains("seg3 own nothing"), "{said}");
+    assert!(said.contains("EXPANSION COMPLETE") && said.contains("seg3 owns nothing"), "{said}");
     assert_eq!(all.table_status("gone"), "NO LONGER EXISTS");
     for table in ["a", "b", "c"] {
         assert_eq!(all.segments_of(table), ["0", "1", "2"], "{table}");
@@ -295,6 +295,22 @@ fn shrink(all: &mut Expanded) {
     expand_all(&shell);
     all.cluster.kill_segment(1);
     everything_works(all, "three");
+    // One that is gone gets nothing.
+    let error = all.shell().run("csv", &["-c", "ALTER SYSTEM RESET bucket_map"]);
+    assert!(!error.success && error.stderr.contains("57P03"), "{error:?}");
+    // Named again, it is started as a new one is, and has what it had.
+    let directory = format!("{}3", all.detached.prefix().display());
+    let line = format!("localhost|127.0.0.1|{}|{directory}|5|3|p\n", free_ports(1)[0]);
+    let file = all.cluster.directory().join("again");
+    fs::write(&file, line).expect("room");
+    let said = all.succeed(&["-i", file.to_str().expect("UTF-8")]);
+    assert!(said.contains("Started seg3"), "{said}");
+    let said = all.succeed(&[]);
+    assert!(said.contains("EXPANSION COMPLETE"), "{said}");
+    for table in ["a", "b", "c"] {
+        assert_eq!(all.segments_of(table), ["0", "2", "3"], "{table}");
+    }
+    all.data_is_whole();
 }
 
 /// Statements of every kind, whichever segments are gone.
@@ -309,6 +325,9 @@ fn everything_works(all: &Expanded, directory: &str) {
         "INSERT INTO r VALUES (0, 0)".to_owned(),
         "UPDATE r SET v = 1 WHERE k = 0".to_owned(),
         "DELETE FROM r WHERE k = 0".to_owned(),
+        "SELECT count(*) FROM gp_read_error_log('a')".to_owned(),
+        "SELECT gp_truncate_error_log('a')".to_owned(),
+        "INSERT INTO c SELECT -x, 0 FROM generate_series(1, 3000) AS g(x)".to_owned(),
         "MERGE INTO c USING (SELECT k - 3 AS k FROM b WHERE k <= 3) AS s ON c.k = s.k \
          WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (s.k, 0)"
             .to_owned(),
@@ -342,6 +361,15 @@ fn everything_works(all: &Expanded, directory: &str) {
     }
     assert_eq!(shell.value("SELECT count(*) FROM gp_check WHERE problem NOT LIKE '%orphan%'"), "0");
     all.data_is_whole();
+    wait_for("its end to be noticed", SOON, || {
+        let state = all.cluster.run("state", &[]);
+        assert!(state.success, "{state:?}");
+        state.stdout.contains("none of them is down. Stopped, and not needed").then_some(())
+    });
+    // The background's compaction, too, is of those that are left.
+    shell.execute("DELETE FROM back WHERE k % 2 = 0");
+    let stored = "SELECT sum(rows) FROM gp_files WHERE table_name = 'back'";
+    wait_for("compaction", SOON, || (shell.value(stored) == (ROWS / 2).to_string()).then_some(()));
 }
 
 fn expand_all(shell: &Shell) {

@@ -142,7 +142,7 @@ impl BucketMap {
         (0..BUCKETS as u16).filter(|&bucket| self.owner(bucket) == content).collect()
     }
 
-    /// The segments that own a bucket: who has rows of tables of this map. Others may be gone.
+    /// The segments that own a bucket. Of a hashed table of this map they alone have rows; of others any segment may have some.
     pub fn owning_segments(&self) -> &SegmentSet {
         &self.owning
     }

@@ -58,13 +58,16 @@ impl SegmentSet {
         self.0.first().copied()
     }
 
-    /// The highest content id.
-    pub fn last(&self) -> Option<ContentId> {
-        self.0.last().copied()
-    }
-
     pub fn union(&self, other: &SegmentSet) -> Self {
         if self.contains_all(other) { self.clone() } else { self.iter().chain(other.iter()).collect() }
+    }
+}
+
+impl From<ContentId> for SegmentSet {
+    /// # Panics
+    /// If it is no segment.
+    fn from(only: ContentId) -> Self {
+        [only].into_iter().collect()
     }
 }
 
@@ -117,7 +120,8 @@ mod tests {
     fn a_set_is_ascending_whatever_it_is_made_of() {
         let some = set(&[7, 1, 2, 1]);
         assert_eq!(some.as_slice(), [ContentId(1), ContentId(2), ContentId(7)]);
-        assert_eq!((some.len(), some.first(), some.last()), (3, Some(ContentId(1)), Some(ContentId(7))));
+        assert_eq!((some.len(), some.first()), (3, Some(ContentId(1))));
+        assert_eq!(SegmentSet::from(ContentId(7)), set(&[7]));
         assert!(some.contains(ContentId(7)) && !some.contains(ContentId(0)) && !some.contains(ContentId::MASTER));
         assert!(some.contains_all(&set(&[1, 7])) && some.contains_all(&set(&[])) && !some.contains_all(&set(&[1, 3])));
         assert_eq!(some.union(&set(&[0, 2])), set(&[0, 1, 2, 7]));

@@ -273,9 +273,9 @@ impl Master {
         self.session_of(name, RoleId::BOOTSTRAP)
     }
 
-    /// True once every segment has registered and is up.
-    pub fn is_ready(&self) -> bool {
-        self.registry.all_up()
+    /// Whether every segment that has rows, or gets some, is there.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.registry.are_up(&self.catalog.current().segments_in_use())
     }
 }
 

@@ -13,7 +13,7 @@ pub enum Gang {
     Entry,
     /// One segment: a slice whose rows are in one place, or that direct dispatch sends to their owner.
     Single(ContentId),
-    /// Every segment that the plan needs, which is every one that owns something.
+    /// Every segment that the plan needs: the owners of its maps, and who has files of its tables.
     Segments(SegmentSet),
 }
 

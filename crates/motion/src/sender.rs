@@ -82,7 +82,8 @@ impl Sender {
         if batches.len() <= 1 {
             let Some((receiver, batch)) = batches.pop() else { return Ok(()) };
             let position = self.receivers.binary_search(&receiver);
-            return self.send(position.expect("rows go to the motion's receivers"), batch).await;
+            let position = position.unwrap_or_else(|_| panic!("rows for {receiver}, which does not receive"));
+            return self.send(position, batch).await;
         }
         batches.sort_by_key(|(receiver, _)| *receiver);
         let mut batches = batches.into_iter().peekable();
@@ -93,7 +94,8 @@ impl Sender {
             (!its.is_empty()).then_some((route, its))
         });
         let sends: Vec<_> = sends.collect();
-        assert!(batches.next().is_none(), "rows go to the motion's receivers");
+        let left = batches.next().map(|(receiver, _)| receiver);
+        assert!(left.is_none(), "rows for {left:?}, which does not receive");
         let metrics = &self.metrics;
         let sends = sends.into_iter().map(async |(route, batches)| {
             for (_, batch) in batches {

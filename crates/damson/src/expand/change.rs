@@ -2,7 +2,7 @@
 
 use super::args::ExpandArgs;
 use super::cluster::{Cluster, Table};
-use super::failure::ExpandFailure;
+use super::failure::{self, ExpandFailure};
 use super::times::spoken;
 use crate::limits::EXPAND_PLAN_BYTES_PER_SECOND;
 use crate::shell::{size, tables as number_of_tables};
@@ -28,7 +28,7 @@ pub(super) struct Change {
 impl Change {
     /// # Errors
     /// A file that cannot be read or is malformed, segments that are not there, weights that share nothing.
-    pub(super) fn of_args(args: &ExpandArgs, cluster: &Cluster) -> Result<Self, ExpandFailure> {
+    pub(super) fn of_args(args: &ExpandArgs, cluster: &Cluster, tables: &[Table]) -> Result<Self, ExpandFailure> {
         if args.input.is_some() || args.segments.is_some() {
             cluster.check_can_grow()?;
         }
@@ -48,7 +48,10 @@ impl Change {
             vec![]
         };
         let change = Change::of_moves(old, segments, &moves);
-        cluster.check_up(&change.new)?;
+        // The new ones are started, or waited for, later.
+        let is_new = |content: &ContentId| change.plan.segments.iter().any(|segment| segment.content == *content);
+        let owners = change.new.owning_segments().iter().filter(|content| !is_new(content));
+        cluster.check_up(&owners.collect(), tables)?;
         Ok(change)
     }
 
@@ -164,6 +167,11 @@ fn on_this_host(args: &ExpandArgs, count: u16, cluster: &Cluster) -> Result<Vec<
         })
     };
     listeners.iter().enumerate().map(segment).collect()
+}
+
+/// `seg3 owns nothing`, `seg2, seg3 own nothing`.
+pub(super) fn nothing_of(idle: &[ContentId]) -> String {
+    format!("{} {} nothing", failure::spoken(idle), if idle.len() == 1 { "owns" } else { "own" })
 }
 
 /// The segments of a map that own nothing.

@@ -3,7 +3,7 @@
 use super::failure::ExpandFailure;
 use super::record::SCHEMA;
 use super::session::{Row, Session, identifier};
-use damson_cluster::{BucketMap, ContentId, MapVersion, TableId};
+use damson_cluster::{BucketMap, ContentId, MapVersion, SegmentSet, TableId};
 use damson_gpexpand::{Members, TableProgress};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,12 +70,23 @@ impl Cluster {
     /// Before anything is changed, as nothing would work afterwards.
     ///
     /// # Errors
-    /// A segment that statements need, by the newest map or `new`, is down.
-    pub(super) fn check_up(&self, new: &BucketMap) -> Result<(), ExpandFailure> {
-        let needed = self.newest().owning_segments().union(new.owning_segments());
-        let is_missed = |segment: &&Segment| !segment.is_up && needed.contains(segment.content);
-        let down: Vec<ContentId> = self.segments.iter().filter(is_missed).map(|segment| segment.content).collect();
+    /// A segment that statements need now, or one of `owners`, is down.
+    pub(super) fn check_up(&self, owners: &SegmentSet, tables: &[Table]) -> Result<(), ExpandFailure> {
+        let needed = self.in_use(tables).union(owners);
+        let down: Vec<ContentId> = self.down().filter(|content| needed.contains(*content)).collect();
         if down.is_empty() { Ok(()) } else { Err(ExpandFailure::SegmentsDown { down }) }
+    }
+
+    /// Segments that do not call.
+    pub(super) fn down(&self) -> impl Iterator<Item = ContentId> {
+        self.segments.iter().filter(|segment| !segment.is_up).map(|segment| segment.content)
+    }
+
+    /// The segments that have rows of these tables, or get rows.
+    pub(super) fn in_use(&self, tables: &[Table]) -> SegmentSet {
+        let owners = tables.iter().map(|table| &table.map).chain([self.newest()]);
+        let owners = owners.flat_map(|map| map.owning_segments().iter());
+        owners.chain(tables.iter().flat_map(|table| table.bytes.keys().copied())).collect()
     }
 
     /// The map that new tables are laid out by.

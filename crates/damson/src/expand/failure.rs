@@ -70,7 +70,7 @@ impl ExpandFailure {
                 "\"damson expand\" goes on with it; \"damson expand -r\" takes it back, while no table has moved.".into()
             }
             ExpandFailure::SegmentsDown { .. } => {
-                "Statements are given to all segments up to the last that owns something. Start these again, also those that own nothing.".into()
+                "They own rows, or have files of a table. Start them again with \"damson segment\".".into()
             }
             ExpandFailure::RollingBack => "\"damson expand -r\" goes on with it.".into(),
             ExpandFailure::MapAltered { ours } => format!(

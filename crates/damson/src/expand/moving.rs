@@ -1,8 +1,8 @@
 //! Phase 2: the tables, by rank, some at once, each in a session of its own.
 
-use super::change::idle_segments;
+use super::change::{idle_segments, nothing_of};
 use super::cluster::{Cluster, Table};
-use super::failure::{ExpandFailure, spoken as list};
+use super::failure::ExpandFailure;
 use super::progress::Pace;
 use super::record::{Detail, Record};
 use super::session::Session;
@@ -214,8 +214,9 @@ impl Driver<'_, '_> {
         let idle = idle_segments(cluster.newest());
         if !idle.is_empty() {
             display.say(&format!(
-                "{} own nothing any more: only reads of the past (AS OF) need them, and they may be stopped.",
-                list(&idle)
+                "{} any more: only reads of the past (AS OF) need them, and, until they have ended, statements and transactions that \
+                 began before the map was set. Then they may be stopped.",
+                nothing_of(&idle)
             ));
         }
         display.say("Next: \"damson expand -c\" drops the record of the expansion.");

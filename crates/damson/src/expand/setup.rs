@@ -1,9 +1,9 @@
 //! Phase 1: the new segments, and the new bucket map.
 
 use super::candidates;
-use super::change::{Change, idle_segments, summary};
+use super::change::{Change, idle_segments, nothing_of, summary};
 use super::cluster::Cluster;
-use super::failure::{ExpandFailure, spoken as list};
+use super::failure::ExpandFailure;
 use super::record::{Detail, Record};
 use super::tool::Tool;
 use crate::shell::quoted;
@@ -15,8 +15,8 @@ use damson_gpexpand::{Event, Expansion, Step};
 /// There is nothing to change; segments that do not come; the server's. Once it is recorded, the next run goes on.
 pub(super) async fn set_up(tool: &mut Tool<'_>) -> Result<(), ExpandFailure> {
     let cluster = Cluster::read(&mut tool.session).await?;
-    let change = Change::of_args(tool.args, &cluster)?;
     let tables = cluster.tables(&mut tool.session).await?;
+    let change = Change::of_args(tool.args, &cluster, &tables)?;
     if change.is_nothing(&tables) {
         return Err(ExpandFailure::NothingToDo);
     }
@@ -61,7 +61,7 @@ pub(super) async fn go_on(
                     .say(&format!("The new bucket map is set: new tables are laid out by it; {}.", summary(&tables)));
                 let idle = idle_segments(cluster.newest());
                 if !idle.is_empty() {
-                    tool.display.say(&format!("{} own nothing of new tables.", list(&idle)));
+                    tool.display.say(&format!("{} of new tables.", nothing_of(&idle)));
                 }
                 tool.display.say("Next: \"damson expand\" moves the tables, \"damson expand -r\" takes it back.");
             }

@@ -59,20 +59,26 @@ async fn work(args: &StateArgs) -> Result<ExitCode, ExpandFailure> {
 
 async fn show_segments(session: &mut Session, interrupt: &mut Interrupt) -> Result<ExitCode, ExpandFailure> {
     show(session, SEGMENTS, interrupt).await?;
-    let segments = Cluster::read(session).await?.segments;
-    let down: Vec<ContentId> =
-        segments.iter().filter(|segment| !segment.is_up).map(|segment| segment.content).collect();
-    say(&summary(segments.len(), &down))?;
+    let cluster = Cluster::read(session).await?;
+    let in_use = cluster.in_use(&cluster.tables(session).await?);
+    let (down, stopped): (Vec<ContentId>, Vec<ContentId>) =
+        cluster.down().partition(|content| in_use.contains(*content));
+    say(&summary(cluster.segments.len() - stopped.len(), &down, &stopped))?;
     Ok(if down.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn summary(segments: usize, down: &[ContentId]) -> String {
+/// `stopped`: down, too, and nobody needs them.
+fn summary(segments: usize, down: &[ContentId], stopped: &[ContentId]) -> String {
     let count = format!("{segments} segment{}", if segments == 1 { "" } else { "s" });
-    match down {
+    let mut text = match down {
         [] => format!("{count}, none of them is down."),
         [one] => format!("{count}, of which 1 is down: {one}."),
         down => format!("{count}, of which {} are down: {}.", down.len(), spoken(down)),
+    };
+    if !stopped.is_empty() {
+        text.push_str(&format!(" Stopped, and not needed, as they have no rows: {}.", spoken(stopped)));
     }
+    text
 }
 
 async fn show_expansion(session: &mut Session, interrupt: &mut Interrupt) -> Result<(), ExpandFailure> {
@@ -132,8 +138,12 @@ mod tests {
 
     #[test]
     fn segments_that_are_down_are_named() {
-        assert_eq!(summary(1, &[]), "1 segment, none of them is down.");
-        assert_eq!(summary(4, &[ContentId(1)]), "4 segments, of which 1 is down: seg1.");
-        assert_eq!(summary(4, &[ContentId(1), ContentId(3)]), "4 segments, of which 2 are down: seg1, seg3.");
+        assert_eq!(summary(1, &[], &[]), "1 segment, none of them is down.");
+        assert_eq!(summary(4, &[ContentId(1)], &[]), "4 segments, of which 1 is down: seg1.");
+        assert_eq!(summary(4, &[ContentId(1), ContentId(3)], &[]), "4 segments, of which 2 are down: seg1, seg3.");
+        assert_eq!(
+            summary(3, &[], &[ContentId(3)]),
+            "3 segments, none of them is down. Stopped, and not needed, as they have no rows: seg3."
+        );
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn plan(tool: &mut Tool<'_>) -> Result<(), ExpandFailure> {
     let cluster = Cluster::read(&mut tool.session).await?;
     let tables = cluster.tables(&mut tool.session).await?;
     if tool.args.names_a_change() {
-        return Ok(say(Change::of_args(tool.args, &cluster)?.describe(&tables).trim_end())?);
+        return Ok(say(Change::of_args(tool.args, &cluster, &tables)?.describe(&tables).trim_end())?);
     }
     let left: Vec<&Table> = tables.iter().filter(|table| !table.is_laid_out_by(cluster.newest())).collect();
     Ok(say(describe_rest(&left, cluster.newest()).trim_end())?)

@@ -1,8 +1,8 @@
 //! `-r` and `-c`: back to the old map, and the end of the record.
 
-use super::change::idle_segments;
+use super::change::{idle_segments, nothing_of};
 use super::cluster::Cluster;
-use super::failure::{ExpandFailure, spoken as list};
+use super::failure::ExpandFailure;
 use super::interview::on_terminal;
 use super::record::{Detail, Record};
 use super::setup::set_map;
@@ -45,9 +45,9 @@ pub(super) async fn roll_back(tool: &mut Tool<'_>, mut expansion: Expansion) -> 
     let cluster = Cluster::read(&mut tool.session).await?;
     let idle = idle_segments(cluster.newest());
     if !idle.is_empty() {
-        let idle = list(&idle);
         tool.display.say(&format!(
-            "{idle} own nothing. They stay part of the cluster, and -i FILE can give them buckets again."
+            "{}. They stay part of the cluster, and -i FILE can give them buckets again.",
+            nothing_of(&idle)
         ));
     }
     Ok(())
@@ -73,6 +73,15 @@ pub(super) async fn clean(tool: &mut Tool<'_>, mut expansion: Expansion) -> Resu
     }
     drop_record(tool).await?;
     tool.display.say("The expansion's record is dropped.");
+    let left = Cluster::read(&mut tool.session).await?.tables_to_move(&mut tool.session).await?;
+    if !left.is_empty() {
+        // Of transactions that are older than the map, or of an expansion that was given up.
+        let names: Vec<String> = left.iter().map(|table| table.full_name()).collect();
+        tool.display.say(&format!(
+            "Laid out by an older bucket map, on segments that have to run: {}. The next expansion, or ALTER TABLE … EXPAND TABLE, moves what has to.",
+            names.join(", ")
+        ));
+    }
     Ok(())
 }
 

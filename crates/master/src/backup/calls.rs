@@ -16,6 +16,8 @@ use serde::Serialize;
 pub(crate) struct PlaceCalls<'a> {
     pub files: &'a FileService,
     pub url: &'a str,
+    /// Who reads and writes manifests for the master. The same for all calls: the place may be a directory of its host.
+    pub scribe: ContentId,
 }
 
 impl PlaceCalls<'_> {
@@ -25,7 +27,7 @@ impl PlaceCalls<'_> {
     /// 22023 for a place of another cluster, and for what is no place; those of writing.
     pub async fn claim(&self, cluster_id: &str) -> SqlResult<String> {
         let request = ClaimPlace { place: self.url.into(), cluster_id: cluster_id.into() };
-        self.files.ask(self.files.any_segment(), control::CLAIM_PLACE, body(&request)?).await
+        self.files.ask(self.scribe, control::CLAIM_PLACE, body(&request)?).await
     }
 
     /// The snapshot's sequences, and where they are now.
@@ -97,14 +99,13 @@ impl PlaceCalls<'_> {
     /// 58P02 if there is another of that name; those of writing.
     pub async fn write(&self, name: &str, text: String) -> SqlResult<()> {
         let request = WriteBackup { place: self.url.into(), name: name.into(), text };
-        self.files.ask::<usize>(self.files.any_segment(), control::WRITE_BACKUP, body(&request)?).await.map(|_| ())
+        self.files.ask::<usize>(self.scribe, control::WRITE_BACKUP, body(&request)?).await.map(|_| ())
     }
 
     async fn read(&self, name: &str) -> SqlResult<Vec<u8>> {
         let request = ReadBackup { place: self.url.into(), name: name.into() };
-        let reader = self.files.any_segment();
-        let answer = self.files.call(reader, control::READ_BACKUP, body(&request)?).await?;
-        let blocks: Vec<Bytes> = answer.try_collect().await.map_err(of_call(reader))?;
+        let answer = self.files.call(self.scribe, control::READ_BACKUP, body(&request)?).await?;
+        let blocks: Vec<Bytes> = answer.try_collect().await.map_err(of_call(self.scribe))?;
         Ok(blocks.concat())
     }
 
@@ -113,8 +114,7 @@ impl PlaceCalls<'_> {
     /// # Errors
     /// 58P01 for a place without backups; those of reading.
     pub async fn list(&self) -> SqlResult<Vec<String>> {
-        let mut ids: Vec<String> =
-            self.files.ask(self.files.any_segment(), control::LIST_BACKUPS, body(&self.url)?).await?;
+        let mut ids: Vec<String> = self.files.ask(self.scribe, control::LIST_BACKUPS, body(&self.url)?).await?;
         ids.sort_by_cached_key(|id| Manifest::order(id));
         Ok(ids)
     }

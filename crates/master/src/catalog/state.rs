@@ -10,7 +10,7 @@ use super::secrets::SecretDef;
 use super::sequences::SequenceDef;
 use super::statistics::TableStatistics;
 use super::tablespaces::TablespaceDef;
-use damson_cluster::{BucketMap, MapVersion, SnapshotId, TableDef, TableId, TablespaceId};
+use damson_cluster::{BucketMap, MapVersion, SegmentSet, SnapshotId, TableDef, TableId, TablespaceId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -318,6 +318,12 @@ impl CatalogState {
     /// Never: a catalog has at least one map, see `Catalog::open`.
     pub fn current_map(&self) -> &Arc<BucketMap> {
         self.maps.values().next_back().expect("a catalog has at least one bucket map")
+    }
+
+    /// Who has files, and who gets those of new tables: the owners of the newest map. The others may be gone.
+    pub fn segments_in_use(&self) -> SegmentSet {
+        let files = self.tables().flat_map(|entry| entry.files.contents()).filter(|(_, files)| !files.is_empty());
+        self.current_map().owning_segments().iter().chain(files.map(|(content, _)| content)).collect()
     }
 
     /// Views that name the relation, by name.

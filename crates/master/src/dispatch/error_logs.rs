@@ -1,6 +1,6 @@
 //! Tables' error logs, which segments keep.
 
-use super::files::FileService;
+use super::files::{FileService, is_gone};
 use crate::error::{SqlError, SqlResult, internal, of_call};
 use bytes::Bytes;
 use damson_cluster::{BadRow, ContentId, TableId};
@@ -14,7 +14,8 @@ use tracing::{info, warn};
 const ROUNDS_WITHOUT_REASON: u64 = 60;
 
 impl FileService {
-    /// A table's log, one segment after the other, each the oldest rows first. Dropping the stream ends it.
+    /// A table's log, one segment after the other, each the oldest rows first. What a segment had that was given up, and is gone, is left out.
+    /// Dropping the stream ends it.
     ///
     /// # Memory
     /// One message: some hundred rows.
@@ -25,12 +26,15 @@ impl FileService {
         self: Arc<Self>,
         table: TableId,
     ) -> impl Stream<Item = SqlResult<(ContentId, Vec<BadRow>)>> + Send {
-        let segments = self.registry.definitions().into_iter().map(|segment| segment.content);
-        let of_segment = move |content| {
+        let segments = self.with_logs();
+        let of_segment = move |(content, is_needed): (ContentId, bool)| {
             let files = Arc::clone(&self);
             async move {
                 let body = serde_json::to_vec(&table).map_err(internal)?;
-                let parts = files.call(content, error_log_calls::READ_ERROR_LOG, body.into()).await?;
+                let parts = match files.call(content, error_log_calls::READ_ERROR_LOG, body.into()).await {
+                    Err(error) if is_gone(&error) && !is_needed => stream::empty().boxed(),
+                    parts => parts?.boxed(),
+                };
                 let rows = move |part: Bytes| {
                     let rows: Vec<BadRow> = serde_json::from_slice(&part).map_err(internal)?;
                     Ok((content, rows))
@@ -47,10 +51,20 @@ impl FileService {
     /// As [`FileService::read_error_log`]; segments before the one that fails have forgotten it.
     pub(crate) async fn truncate_error_logs(&self, tables: Option<&[TableId]>) -> SqlResult<()> {
         let body = Bytes::from(serde_json::to_vec(&tables).map_err(internal)?);
-        for segment in self.registry.definitions() {
-            self.ask::<()>(segment.content, error_log_calls::TRUNCATE_ERROR_LOG, body.clone()).await?;
+        for (content, is_needed) in self.with_logs() {
+            match self.ask::<()>(content, error_log_calls::TRUNCATE_ERROR_LOG, body.clone()).await {
+                Err(error) if is_gone(&error) && !is_needed => {}
+                forgotten => forgotten?,
+            }
         }
         Ok(())
+    }
+
+    /// All segments, and whether each has to be there.
+    fn with_logs(&self) -> Vec<(ContentId, bool)> {
+        let in_use = self.catalog.current().segments_in_use();
+        let segments = self.registry.definitions().into_iter();
+        segments.map(|segment| (segment.content, in_use.contains(segment.content))).collect()
     }
 }
 

@@ -42,12 +42,12 @@ pub(crate) struct Finding {
 }
 
 /// Whether a segment does not answer, or is known not to.
-fn is_gone(error: &SqlError) -> bool {
+pub(super) fn is_gone(error: &SqlError) -> bool {
     [SqlState::CONNECTION_FAILURE, SqlState::CANNOT_CONNECT_NOW].contains(&error.state)
 }
 
 impl FileService {
-    /// Who does for the master what one segment is enough for: it opens no files itself.
+    /// Who does for the master, which opens no files itself, what one segment is enough for: the first that owns something. It may be down.
     pub(crate) fn any_segment(&self) -> ContentId {
         self.catalog.current().current_map().first_owner()
     }
@@ -206,11 +206,10 @@ impl FileService {
     /// A segment that does not answer.
     pub(crate) async fn check(&self, state: &Arc<CatalogState>) -> SqlResult<Vec<Finding>> {
         // Who was given up, and has nothing, may be gone.
-        let has_files = |content| state.tables().any(|entry| !entry.files.of(content).is_empty());
-        let is_needed = |content: ContentId| state.current_map().owns_any(content) || has_files(content);
+        let in_use = state.segments_in_use();
         let contents = self.registry.definitions().into_iter().map(|segment| segment.content);
         let found = future::join_all(contents.map(async |content| match self.check_content(state, content).await {
-            Err(error) if is_gone(&error) && !is_needed(content) => Ok(vec![]),
+            Err(error) if is_gone(&error) && !in_use.contains(content) => Ok(vec![]),
             found => found,
         }));
         let found = found.await;

@@ -1,7 +1,7 @@
 //! Which segments are there, and where.
 
 use crate::error::{SqlError, SqlResult, SqlState};
-use damson_cluster::{BUCKETS, ContentId, Endpoint, SegmentDef, Topology};
+use damson_cluster::{BUCKETS, ContentId, Endpoint, SegmentDef, SegmentSet, Topology};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -111,13 +111,9 @@ impl Registry {
     /// 57P03 if a segment that is needed is down.
     pub(crate) fn topology(&self, needed: &BTreeSet<ContentId>) -> SqlResult<Topology> {
         let segments = self.segments.lock();
-        let down = |i: usize| {
-            SqlError::new(SqlState::CANNOT_CONNECT_NOW, format!("segment {} is down", ContentId(i as i32)))
-                .with_hint("start it again with \"damson segment\"; it registers by itself")
-        };
         let endpoint = |(i, segment): (usize, &Option<Registered>)| match segment {
             Some(segment) if segment.is_up() => Ok(segment.endpoint.clone()),
-            _ if needed.contains(&ContentId(i as i32)) => Err(down(i)),
+            _ if needed.contains(&ContentId(i as i32)) => Err(down(ContentId(i as i32))),
             Some(segment) => Ok(segment.endpoint.clone()),
             None => Ok(Endpoint(String::new())),
         };
@@ -157,9 +153,29 @@ impl Registry {
         SegmentDef { dbid: 1, content: ContentId::MASTER, endpoint, data_dir: String::new(), up: true }
     }
 
-    pub(crate) fn all_up(&self) -> bool {
-        self.segments.lock().members.iter().all(|s| s.as_ref().is_some_and(Registered::is_up))
+    /// Of these, those that are members already.
+    ///
+    /// # Errors
+    /// 57P03 if one is down.
+    pub(crate) fn check_members_up(&self, contents: &SegmentSet) -> SqlResult<()> {
+        let segments = self.segments.lock();
+        let member = |content: &ContentId| segments.members.get(content.0 as usize);
+        let is_down =
+            |content: &ContentId| member(content).is_some_and(|member| !member.as_ref().is_some_and(Registered::is_up));
+        contents.iter().find(is_down).map_or(Ok(()), |content| Err(down(content)))
     }
+
+    /// Whether all of these are there.
+    pub(crate) fn are_up(&self, needed: &SegmentSet) -> bool {
+        let segments = self.segments.lock();
+        let is_up = |content: ContentId| segments.members.get(content.0 as usize)?.as_ref().map(Registered::is_up);
+        needed.iter().all(|content| is_up(content).unwrap_or(false))
+    }
+}
+
+fn down(content: ContentId) -> SqlError {
+    SqlError::new(SqlState::CANNOT_CONNECT_NOW, format!("segment {content} is down"))
+        .with_hint("start it again with \"damson segment\"; it registers by itself")
 }
 
 impl Registered {
@@ -187,7 +203,8 @@ mod tests {
         assert!(!register(1).unwrap());
         registry.add(3).unwrap();
         assert!(registry.waiting().is_empty());
-        assert!(register(2).unwrap() && registry.all_up());
+        assert!(register(2).unwrap() && registry.are_up(&SegmentSet::first_of(3)));
+        assert!(!registry.are_up(&SegmentSet::first_of(4)));
         let needed = BTreeSet::from([ContentId(2)]);
         assert_eq!(registry.topology(&needed).unwrap().segments.len(), 3);
         registry.add(2).expect("it has more");

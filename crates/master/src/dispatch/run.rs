@@ -417,8 +417,13 @@ fn requests(
     let encoded: HashMap<SliceId, Bytes> = encoded.collect::<Result<_>>()?;
     let maps = maps_of(dispatch.table, &dispatch.catalog, &dispatch.past)?;
     let maps: Vec<BucketMap> = maps.iter().map(|map| (**map).clone()).collect();
+    let contents = contents(dispatch.table);
+    let shares = dispatch.copy_units.values().flatten().filter(|(_, units)| !units.is_empty());
+    if let Some((content, _)) = shares.into_iter().find(|(content, _)| !contents.contains(content)) {
+        return Err(DataFusionError::Internal(format!("{content} has files to read, and does not take part")));
+    }
     let mut requests = BTreeMap::new();
-    for content in contents(dispatch.table) {
+    for content in contents {
         let mine: Vec<&Slice> = slices.iter().filter(|s| s.gang.contains(content)).collect();
         let head = ExecuteHead {
             query,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const PATTERN_HINT: &str =
     "PATTERN is a regular expression, such as '\\.csv$'; wildcards stand in the place itself: '/directory/*.csv'.";
 
-/// Of a relative path that names nothing where segment 0 was started.
+/// Of a relative path that names nothing where the segment was started that looks.
 const RELATIVE_HINT: &str =
     "A path is one of the segments' hosts, and begins with /. psql's \\copy reads files of the client's host.";
 

@@ -152,7 +152,7 @@ impl StatementNames {
         }
         match self.inner.state.relation(schema, name)? {
             Relation::Table(entry) => {
-                let segments = self.inner.state.current_map().segment_count();
+                let segments = self.inner.state.current_map().owning_segments().len();
                 let table = DamsonTable::new(Arc::clone(entry), self.inner.segment_id, segments);
                 Some(Arc::new(table.with_snapshot(self.inner.as_of)))
             }

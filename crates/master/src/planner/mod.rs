@@ -101,8 +101,9 @@ pub(crate) fn distribute_and_slice(
 ) -> Result<SliceTable> {
     let everywhere = matches!(&output, Output::Write(target) if target.is_everywhere());
     let in_place = matches!(&output, Output::Write(target) if target.is_in_place());
-    let segments = segments_of(context, &physical, &output);
-    let distributor = Distributor { tables: context.tables, segments, map: context.map.version, everywhere, in_place };
+    let segments = segments_of(context, &physical, &output)?;
+    let (tables, map) = (context.tables, context.map.version);
+    let distributor = Distributor { tables, segments, map, first: context.map.first_owner(), everywhere, in_place };
     let placed: Placed = distributor.place(&physical)?;
     let placed = match output {
         Output::Rows => placed,

@@ -46,8 +46,10 @@ pub(super) fn modify(
         (Distribution::Hashed(key), ModifyKind::Merge) => {
             split_to_segments(distributor, distributor.to_one_copy(rows)?, split(key))?
         }
+        // As those that INSERT brings.
         (Distribution::Randomly, ModifyKind::Merge) => {
-            split_to_segments(distributor, distributor.to_one_copy(rows)?, split(&[]))?
+            let spec = SplitUpdateSpec { map: distributor.map, ..split(&[]) };
+            split_to_segments(distributor, distributor.to_one_copy(rows)?, spec)?
         }
         (Distribution::Hashed(key), ModifyKind::SplitUpdate) => {
             split_to_segments(distributor, to_its_segment(distributor, rows), split(key))?

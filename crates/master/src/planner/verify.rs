@@ -3,8 +3,10 @@
 use super::distribute::Tables;
 use super::slices::SliceTable;
 use super::spool;
+use damson_cluster::SegmentSet;
 use damson_motion::{
-    FileScanExec, Gang, MotionDef, MotionExec, MotionKind, MotionRecvExec, MotionSendExec, TableScanExec,
+    FileScanExec, Gang, HashFilterExec, Kept, MotionDef, MotionExec, MotionKind, MotionRecvExec, MotionSendExec,
+    TableModifyExec, TableScanExec,
 };
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use std::collections::HashMap;
@@ -12,7 +14,8 @@ use std::sync::Arc;
 
 /// # Panics
 /// If a pass broke an invariant of plans: each motion has one sending slice whose gang is its senders and one receiving
-/// slice whose gang is its receivers; tables are scanned on segments only; each owner of a map that rows go by receives; motions that are read in turns, or merged
+/// slice whose gang is its receivers; tables are scanned on segments only; each owner of a map that rows go by receives; who has files of a table that is
+/// scanned or changed takes part; motions that are read in turns, or merged
 /// as they stream, are spooled; a motion that merges has one receiver.
 pub(crate) fn verify(table: &SliceTable, tables: &dyn Tables) {
     let mut sends: HashMap<u32, &MotionDef> = HashMap::new();
@@ -50,9 +53,34 @@ pub(crate) fn verify(table: &SliceTable, tables: &dyn Tables) {
             if plan.downcast_ref::<TableScanExec>().is_some() || plan.downcast_ref::<FileScanExec>().is_some() {
                 assert_ne!(slice.gang, Gang::Entry, "{}: the master has no tables and reads no files", slice.id);
             }
+            if let Gang::Segments(gang) = &slice.gang {
+                let needed = needed_by(plan, tables);
+                assert!(gang.contains_all(&needed), "{}: {} needs {needed:?}", slice.id, plan.name());
+            }
         });
     }
     assert!(sends.is_empty(), "every motion is received");
+}
+
+/// Who must run an operator that all segments run.
+fn needed_by(plan: &Arc<dyn ExecutionPlan>, tables: &dyn Tables) -> SegmentSet {
+    if let Some(scan) = plan.downcast_ref::<TableScanExec>().map(TableScanExec::spec) {
+        return match scan.only {
+            Some(only) => only.into(),
+            None => tables.segments_with_files(scan.table, scan.as_of),
+        };
+    }
+    if let Some(modify) = plan.downcast_ref::<TableModifyExec>() {
+        return tables.segments_with_files(modify.spec().write.table, None);
+    }
+    match plan.downcast_ref::<HashFilterExec>() {
+        Some(filter) => match filter.kept() {
+            Kept::Hashed(_) => tables.map(filter.map()).expect("a filter's map is there").owning_segments().clone(),
+            Kept::Segments(segments) => segments.clone(),
+            Kept::Leaving(_) => SegmentSet::default(),
+        },
+        None => SegmentSet::default(),
+    }
 }
 
 fn visit(plan: &Arc<dyn ExecutionPlan>, f: &mut impl FnMut(&Arc<dyn ExecutionPlan>)) {

@@ -1,12 +1,12 @@
 //! The one write path: rows to their owners, a writer on each segment, its report to the master.
 
-use super::distribute::{Distributor, Placed, Target};
+use super::distribute::{Distributor, Placed, Target, on_segments};
 use super::locus::Locus;
 use super::modify::{disagreeing, modify};
-use damson_cluster::{BucketMap, ContentId, Distribution, MapVersion, MotionId, OnDuplicate, Once, SegmentSet};
+use damson_cluster::{BucketMap, ContentId, Distribution, MapVersion, MotionId, OnDuplicate, Once};
 use damson_motion::{
-    CopyWriteExec, CopyWriteSpec, Gang, HashFilterExec, Kept, ModifyKind, MotionDef, MotionExec, MotionKind, Returning,
-    TableWriteExec, TableWriteSpec,
+    CopyWriteExec, CopyWriteSpec, Gang, ModifyKind, MotionDef, MotionExec, MotionKind, Returning, TableWriteExec,
+    TableWriteSpec,
 };
 use datafusion::arrow::datatypes::Schema;
 use datafusion::error::Result;
@@ -114,14 +114,10 @@ pub(super) fn write(distributor: &Distributor<'_>, rows: Placed, target: WriteTa
     }
 }
 
-fn on_segments(copies: Arc<dyn ExecutionPlan>, segments: SegmentSet, map: MapVersion) -> Arc<dyn ExecutionPlan> {
-    Arc::new(HashFilterExec::new(Kept::Segments(segments), map, copies))
-}
-
-/// The master has no files of its own: what it holds is written by the first segment, in its order. So is what is to be in one file; sorted rows
+/// The master has no files of its own: what it holds is written by the newest map's first owner, in its order. So is what is to be in one file; sorted rows
 /// of several segments are merged.
 fn to_first(distributor: &Distributor<'_>, rows: Placed, senders: Gang) -> Placed {
-    let receivers = Gang::Single(distributor.first_segment());
+    let receivers = Gang::Single(distributor.first);
     let merge = if senders == Gang::Entry { None } else { rows.plan.output_ordering().cloned() };
     let def = MotionDef { id: MotionId(0), kind: MotionKind::Gather { merge }, senders, receivers };
     Placed { plan: Arc::new(MotionExec::new(def, rows.plan)), locus: Locus::Strewn }

@@ -120,7 +120,7 @@ impl Session {
         let catalog = transaction.state();
         let _admitted = self.admit(&catalog, &cancel).await?;
         let bound = self.bind_nothing(Arc::clone(&catalog))?;
-        let old = DamsonTable::new(Arc::clone(&entry), false, catalog.current_map().segment_count());
+        let old = DamsonTable::new(Arc::clone(&entry), false, catalog.current_map().owning_segments().len());
         let rows = old.scan(&*bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let rows = with_defaults(&bound, rows, &def)?;
         let table = self.slice(&bound, rows, Output::Write(WriteTarget::Table(target)))?;

@@ -97,7 +97,7 @@ impl Session {
     }
 
     pub(super) fn place<'a>(&'a self, url: &'a str) -> PlaceCalls<'a> {
-        PlaceCalls { files: &self.master.files, url }
+        PlaceCalls { files: &self.master.files, url, scribe: self.master.files.any_segment() }
     }
 }
 

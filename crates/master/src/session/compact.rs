@@ -77,7 +77,7 @@ impl Session {
             return Ok(0);
         }
         let (def, count) = (Arc::clone(&entry.def), files.len());
-        let segments = catalog.current_map().segment_count();
+        let segments = catalog.current_map().owning_segments().len();
         let bound = self.bind_nothing(catalog)?;
         let rows = DamsonTable::new(entry, false, segments).scan(&*bound.state, None, &[], None).await;
         let target = Output::Write(WriteTarget::Table(in_place(&def)));

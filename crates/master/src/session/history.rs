@@ -5,7 +5,7 @@ use super::{Outcome, Session};
 use crate::catalog::{Catalog, CatalogError};
 use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{AlterSystem, Name, Statement};
-use damson_cluster::{BucketMap, MapVersion};
+use damson_cluster::{BucketMap, ContentId, MapVersion};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +82,8 @@ impl Session {
         let named = owners.iter().max().map_or(0, |&owner| usize::from(owner) + 1);
         BucketMap::from_owners(MapVersion(0), owners.clone(), named)
             .map_err(|error| SqlError::from(CatalogError::Map(error.to_string())))?;
-        // Queries need them from the commit on.
+        // Queries need them from the commit on. What is refused adds none.
+        self.master.registry.check_members_up(&owners.iter().map(|&owner| ContentId(owner.into())).collect())?;
         self.master.registry.add(named)?;
         let catalog = Arc::clone(&self.master.catalog);
         let version = self.change_cluster(move |_| catalog.install_map(owners)).await?;

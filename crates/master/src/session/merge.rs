@@ -82,7 +82,7 @@ impl Session {
             || merge.with.iter().any(|with| mentions(with.to_string()))
             || expressions(merge).any(|expr| mentions(expr.to_string()));
         let names = self.names(Arc::clone(catalog), segment_id);
-        let target = DamsonTable::with_row_ids(Arc::clone(entry), catalog.current_map().segment_count());
+        let target = DamsonTable::with_row_ids(Arc::clone(entry), catalog.current_map().owning_segments().len());
         names.prepare(TARGET.0, TARGET.1, Arc::new(target));
         names
     }

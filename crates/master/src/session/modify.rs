@@ -59,7 +59,7 @@ impl Session {
         refuse_hidden(&modify.with)?;
         let assigned = assigned_columns(&def, modify)?;
         let names = self.names(Arc::clone(&catalog), mentions_segment_id(modify));
-        let target = DamsonTable::with_row_ids(Arc::clone(&entry), catalog.current_map().segment_count());
+        let target = DamsonTable::with_row_ids(Arc::clone(&entry), catalog.current_map().owning_segments().len());
         names.prepare(TARGET.0, TARGET.1, Arc::new(target));
         let others = if modify.returning.is_some() { self.others(modify, &def, &names).await? } else { vec![] };
         let mut query = query_for(modify, &def, &assigned, &others)?;

@@ -37,7 +37,7 @@ impl Session {
         if is_command {
             return Ok(1);
         }
-        let segments = state.current_map().segment_count();
+        let segments = state.current_map().owning_segments().len();
         let bound = self.bind(state, query, text).await.inspect_err(|_| failure.fails())?;
         let is_large = rows_max(&bound.plan).is_some_and(|rows| rows >= ROWS_MIN);
         Ok(if is_large { segments.clamp(1, STREAMS_MAX) } else { 1 })

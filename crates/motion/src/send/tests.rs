@@ -4,8 +4,8 @@ use super::*;
 use crate::Gang;
 use crate::route_rows::Splitter;
 use arrow::array::{Int64Array, RecordBatch};
-use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey, SegmentSet};
-use damson_interconnect::{Node, NodeConfig, QuerySecret, RouteReceiver};
+use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey, SegmentSet, Topology};
+use damson_interconnect::{Node, NodeConfig, QuerySecret, RouteError, RouteReceiver};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_plan::metrics::Time;
 use futures::channel::mpsc;
@@ -22,19 +22,19 @@ fn batch(rows: std::ops::Range<i64>) -> RecordBatch {
 
 /// Both ends of a motion to [`RECEIVERS`]; a route takes one batch at a time.
 fn ends(node: &Arc<Node>) -> (Sender, Vec<RouteReceiver>) {
-    node.open_query(QueryId(1), RECEIVERS, QuerySecret::from_bytes([1; 16]));
+    ends_at(node, SegmentSet::first_of(RECEIVERS))
+}
+
+fn ends_at(node: &Arc<Node>, segments: SegmentSet) -> (Sender, Vec<RouteReceiver>) {
+    node.open_query(QueryId(1), segments.len(), QuerySecret::from_bytes([1; 16]));
     let schema = batch(0..1).schema();
-    let routes = (0..RECEIVERS as i32).map(|receiver| RouteKey {
-        query: QueryId(1),
-        motion: MotionId(1),
-        sender: ContentId(0),
-        receiver: ContentId(receiver),
-    });
+    let route = |receiver| RouteKey { query: QueryId(1), motion: MotionId(1), sender: ContentId(0), receiver };
+    let routes = segments.iter().map(route);
     let receivers = routes.clone().map(|route| node.receiver_with_credit(route, Arc::clone(&schema), 1)).collect();
     let routes = routes.map(|route| Some(node.sender(route, &Endpoint::in_process(), Arc::clone(&schema))));
     let routes = Routes::Each(routes.collect());
     let metrics = RouteMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
-    let gang = Gang::Segments(SegmentSet::first_of(RECEIVERS));
+    let gang = Gang::Segments(segments.clone());
     let contents = gang.contents();
     let def = MotionDef {
         id: MotionId(1),
@@ -123,6 +123,57 @@ async fn a_receiver_without_credit_holds_up_no_other() {
     let (sent, received) = soon(future::join(sending, receiving)).await;
     sent.unwrap();
     assert_eq!(received, [batch(0..10), batch(10..20), batch(30..40)], "in order");
+}
+
+/// Of a cluster from which segments 0 and 2 were removed.
+#[tokio::test]
+async fn a_receivers_place_is_not_its_number() {
+    let node = node();
+    let segments: SegmentSet = [ContentId(1), ContentId(3)].into_iter().collect();
+    let (mut sender, mut receivers) = ends_at(&node, segments.clone());
+    let [first, last] = [ContentId(1), ContentId(3)];
+    let sending = async {
+        sender.send_each(vec![(last, batch(0..10))]).await.unwrap();
+        sender.send_each(vec![(last, batch(10..20)), (first, batch(20..30))]).await.unwrap();
+        sender.finish().await.unwrap();
+    };
+    let mut ends = receivers.drain(..);
+    let [of_first, of_last] = [ends.next().unwrap(), ends.next().unwrap()];
+    let rows = |end: RouteReceiver| end.map(Result::unwrap).collect::<Vec<_>>();
+    let ((), at_first, at_last) = soon(future::join3(sending, rows(of_first), rows(of_last))).await;
+    assert_eq!(at_first, [batch(20..30)]);
+    assert_eq!(at_last, [batch(0..10), batch(10..20)]);
+
+    // Rows that go to owners in turn, and rows that name their segments.
+    let owners = (0..damson_cluster::BUCKETS).map(|bucket| if bucket % 2 == 0 { 1 } else { 3 }).collect();
+    let map = BucketMap::from_owners(MapVersion(1), owners, 4).unwrap();
+    let qe = QeContext {
+        query: QueryId(1),
+        content: ContentId(0),
+        node: Arc::clone(&node),
+        topology: Arc::new(Topology { master: Endpoint::in_process(), segments: vec![Endpoint::in_process(); 4] }),
+        maps: [(map.version, Arc::new(map))].into_iter().collect(),
+        describe_error: |error| RouteError::Remote { code: "XX000".into(), message: error.to_string() },
+    };
+    let gang = Gang::Segments(segments);
+    let def = |kind| MotionDef { id: MotionId(1), kind, senders: gang.clone(), receivers: gang.clone() };
+    let schema = batch(0..1).schema();
+    let router = |kind| Router::new(&def(kind), &qe, &schema, SEND_MESSAGE_BYTES).unwrap();
+    let Router::InTurn { receivers, .. } = router(MotionKind::RoundRobin { map: MapVersion(1) }) else {
+        panic!("rows go in turn")
+    };
+    assert_eq!(receivers, [0, 1]);
+    let Router::Named { mut splitter, .. } = router(MotionKind::Explicit { segment: col("k", &schema).unwrap() })
+    else {
+        panic!("rows name their segments")
+    };
+    let names = Arc::new(arrow::array::Int32Array::from(vec![3, 1, 3])) as _;
+    splitter.push(&batch(0..3), &[names]).unwrap();
+    splitter.flush().unwrap();
+    let mut named: Vec<_> = std::iter::from_fn(|| splitter.next_ready()).collect();
+    named.sort_by_key(|(receiver, _)| *receiver);
+    let rows: Vec<_> = named.iter().map(|(receiver, rows)| (receiver.0, rows.num_rows())).collect();
+    assert_eq!(rows, [(1, 1), (3, 2)]);
 }
 
 /// The input may not have a row for long, or ever, when its receivers have what they need: LIMIT under a slow join.

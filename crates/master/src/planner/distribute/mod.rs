@@ -15,7 +15,7 @@ mod union;
 mod window;
 
 use super::locus::Locus;
-use damson_cluster::{BucketMap, MapVersion, SegmentSet, SnapshotId, TableDef, TableId};
+use damson_cluster::{BucketMap, ContentId, MapVersion, SegmentSet, SnapshotId, TableDef, TableId};
 use damson_motion::{ForgetConstantsExec, HashFilterExec, Kept, NextValuesExec, ScanSpec};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 pub(crate) use aggregate::ignores_order;
 pub(crate) use estimate::{row_bytes, rows_and_bytes};
-pub(crate) use moves::Target;
+pub(crate) use moves::{Target, on_segments};
 
 /// An operator and where its rows are.
 #[derive(Clone, Debug)]
@@ -65,10 +65,12 @@ pub(crate) trait Tables: Sync {
 /// The pass and its constants; one per plan.
 pub(crate) struct Distributor<'a> {
     pub tables: &'a dyn Tables,
-    /// Who runs the plan's slices: every owner of each map that tables and motions name.
+    /// Who runs the plan's slices: every owner of each map that tables and motions name, and who has files of the tables.
     pub segments: SegmentSet,
     /// The newest bucket map: what redistributions use when no table decides.
     pub map: MapVersion,
+    /// Who does what one segment is enough for: the first owner of that map.
+    pub first: ContentId,
     /// Every segment gets all rows of every table, so that each computes the whole result: for changes of replicated tables.
     pub everywhere: bool,
     /// Each segment reads its own copies of replicated tables, also where not all have one.

@@ -2,7 +2,7 @@
 
 use super::{Distributor, Placed};
 use crate::planner::locus::Locus;
-use damson_cluster::{BucketMap, ContentId, MapVersion, MotionId, SegmentSet};
+use damson_cluster::{BucketMap, MapVersion, MotionId, SegmentSet};
 use damson_motion::{Gang, HashFilterExec, Kept, MotionDef, MotionExec, MotionKind};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
@@ -28,11 +28,6 @@ impl Distributor<'_> {
         Gang::Segments(self.segments.clone())
     }
 
-    /// Who does what one of the gang is enough for.
-    pub(crate) fn first_segment(&self) -> ContentId {
-        self.segments.first().expect("a plan has the owners of the newest map")
-    }
-
     /// Moves rows to where they are wanted; nothing is moved that is there already.
     pub(crate) fn move_to(&self, placed: Placed, target: &Target) -> Result<Placed> {
         match target {
@@ -47,7 +42,7 @@ impl Distributor<'_> {
     pub(crate) fn to_entry(&self, placed: Placed) -> Result<Placed> {
         let senders = match &placed.locus {
             Locus::Entry | Locus::General => return Ok(Placed { locus: Locus::Entry, ..placed }),
-            Locus::Replicated => Gang::Single(self.first_segment()),
+            Locus::Replicated => Gang::Single(self.first),
             Locus::Hashed { .. } | Locus::Strewn => self.gang(),
         };
         let merge = placed.plan.output_ordering().cloned();
@@ -75,14 +70,14 @@ impl Distributor<'_> {
         if map.owning_segments().contains_all(&self.segments) {
             return copies;
         }
-        Arc::new(HashFilterExec::new(Kept::Segments(map.owning_segments().clone()), map.version, copies))
+        on_segments(copies, map.owning_segments().clone(), map.version)
     }
 
     /// To the segment whose content id is in `column`.
     pub(crate) fn to_named(&self, placed: Placed, column: usize) -> Placed {
         let senders = match &placed.locus {
             Locus::Entry | Locus::General => Gang::Entry,
-            Locus::Replicated => Gang::Single(self.first_segment()),
+            Locus::Replicated => Gang::Single(self.first),
             Locus::Hashed { .. } | Locus::Strewn => self.gang(),
         };
         let segment = Arc::new(Column::new(placed.plan.schema().field(column).name(), column));
@@ -94,8 +89,7 @@ impl Distributor<'_> {
         let senders = match &placed.locus {
             Locus::Hashed { .. } | Locus::Strewn => return Ok(placed),
             Locus::Replicated => {
-                let kept = Kept::Segments(SegmentSet::from_iter([self.first_segment()]));
-                let plan = Arc::new(HashFilterExec::new(kept, self.map, placed.plan));
+                let plan = on_segments(placed.plan, self.first.into(), self.map);
                 return Ok(Placed { plan, locus: Locus::Strewn });
             }
             Locus::Entry | Locus::General => Gang::Entry,
@@ -114,8 +108,7 @@ impl Distributor<'_> {
         match &placed.locus {
             Locus::Entry | Locus::General => self.to_strewn(placed),
             Locus::Replicated => {
-                let kept = Kept::Segments(SegmentSet::from_iter([map.first_owner()]));
-                let plan = Arc::new(HashFilterExec::new(kept, self.map, placed.plan));
+                let plan = on_segments(placed.plan, self.first.into(), self.map);
                 Ok(Placed { plan, locus: Locus::Strewn })
             }
             Locus::Hashed { map: own, .. }
@@ -179,6 +172,15 @@ fn is_hashed_by(locus: &Locus, columns: &[usize], map: MapVersion) -> bool {
         }
         _ => false,
     }
+}
+
+/// Of copies on every segment those of `segments`.
+pub(crate) fn on_segments(
+    copies: Arc<dyn ExecutionPlan>,
+    segments: SegmentSet,
+    map: MapVersion,
+) -> Arc<dyn ExecutionPlan> {
+    Arc::new(HashFilterExec::new(Kept::Segments(segments), map, copies))
 }
 
 /// A motion whose number the slicing pass gives.

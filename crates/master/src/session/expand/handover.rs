@@ -82,7 +82,7 @@ impl Session {
         let def = moves.def();
         let entry = catalog.table_by_id(def.id).ok_or_else(|| internal("a table that was found is not there"))?;
         let bound = self.bind_nothing(Arc::clone(catalog))?;
-        let table = DamsonTable::new(Arc::clone(entry), false, catalog.current_map().segment_count());
+        let table = DamsonTable::new(Arc::clone(entry), false, catalog.current_map().owning_segments().len());
         let scan = table.scan(&*bound.state, None, &[], None).await.map_err(of_datafusion)?;
         let scan = scan.downcast_ref::<TableScanExec>().ok_or_else(|| internal("a table's scan is something else"))?;
         let given = scan.leaving(leaving).map_err(of_datafusion)?;

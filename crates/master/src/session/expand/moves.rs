@@ -199,7 +199,7 @@ impl Session {
         let def = &moves.def;
         let entry = catalog.table_by_id(def.id).ok_or_else(|| internal("a table that was found is not there"))?;
         let bound = self.bind_nothing(Arc::clone(catalog))?;
-        let segments = catalog.current_map().segment_count();
+        let segments = catalog.current_map().owning_segments().len();
         let (rows, target, reports) = match &moves.kind {
             Kind::Copies { to, .. } => {
                 let scan =

@@ -216,7 +216,7 @@ impl Lookup {
         let (Some(entry), Some(values)) = (self.readable(session, catalog), self.fitting(values)) else {
             return Ok(None);
         };
-        let segments = catalog.current_map().segment_count();
+        let segments = catalog.current_map().owning_segments().len();
         let table = DamsonTable::new(Arc::clone(entry), false, segments).without_statistics();
         let source = provider_as_source(Arc::new(table));
         let filled = self.plan.clone().transform_up(|node| with_values(over(node, &source).data, &values)).data();
