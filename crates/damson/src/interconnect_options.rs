@@ -24,7 +24,7 @@ pub(crate) struct InterconnectOptions {
     /// A silent connection is probed this often, in milliseconds [default: the master's; 500].
     #[arg(long = "interconnect-heartbeat", value_name = "MS")]
     heartbeat: Option<u64>,
-    /// A peer that says nothing for this long is lost, in milliseconds [default: the master's; 2000].
+    /// A peer that says nothing for this long is lost, in milliseconds [default: the master's; 4000].
     #[arg(long = "interconnect-peer-timeout", value_name = "MS")]
     peer_timeout: Option<u64>,
 }
@@ -105,8 +105,8 @@ mod tests {
     #[tokio::test]
     async fn settings_that_cannot_work_are_refused() {
         let refused = |options: InterconnectOptions| options.apply(&mut config()).unwrap_err().to_string();
-        let error = refused(InterconnectOptions { heartbeat: Some(1500), ..Default::default() });
-        assert!(error.contains("2000") && error.contains("1500"), "{error}");
+        let error = refused(InterconnectOptions { heartbeat: Some(2500), ..Default::default() });
+        assert!(error.contains("4000") && error.contains("2500"), "{error}");
         let error = refused(InterconnectOptions { driver: Some(Driver::Inproc), ..Default::default() });
         assert!(error.contains("demo"), "{error}");
         refused(InterconnectOptions { motion_memory: Some(0), ..Default::default() });

@@ -323,7 +323,7 @@ async fn a_silent_peer_is_lost() {
     let start = Instant::now();
     assert!(matches!(soon(receiver.next()).await, Some(Err(RouteError::PeerLost { .. }))));
     assert!(matches!(send_on(&mut sender).await, Err(RouteError::PeerLost { .. })));
-    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "it took {:?}", start.elapsed());
 }
 
 /// A stream that was finished before its connection broke did not arrive: the sender is told.

@@ -50,14 +50,14 @@ fn a_segment_with_another_driver_is_refused() {
 
 #[test]
 fn settings_that_cannot_work_are_refused() {
-    let setup = setup(&["--interconnect-heartbeat", "1500"], &["--interconnect-driver", "x"]);
+    let setup = setup(&["--interconnect-heartbeat", "2500"], &["--interconnect-driver", "x"]);
     let mut cluster = ProcessCluster::start_master_with(Setup { has_certificates: false, ..setup });
     let mut segment = cluster.spawn_segment(0, BUILD);
     assert!(!segment.wait(Duration::from_secs(30)).success());
     assert!(segment.stderr().contains("auto, inproc, flight, quic"), "{}", segment.stderr());
     assert!(!cluster.master().wait(Duration::from_secs(30)).success());
     let message = cluster.master().stderr();
-    assert!(message.contains("1500") && message.contains("2000"), "{message}");
+    assert!(message.contains("2500") && message.contains("4000"), "{message}");
 }
 
 /// Changed by a restart of the master: segments that run with the old one end, and take the new one when they start.

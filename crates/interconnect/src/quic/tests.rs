@@ -1,6 +1,7 @@
 //! What only this driver has: certificates, streams that break, datagrams that stop, many streams on one connection.
 
 use super::message;
+use crate::limits::PEER_TIMEOUT_MS;
 use crate::tls::{ALPN_QUIC, ClusterAuthority, NodeTls};
 use crate::wire::Opening;
 use crate::{Driver, InterconnectError, Node, NodeConfig, RouteError, RouteReceiver, RouteSender, Sent};
@@ -163,8 +164,8 @@ async fn a_peer_that_goes_is_noticed_by_both_ends() {
             assert!(error.to_string().starts_with("q1 m0 seg0->seg1: "), "{error}");
             eventually(|| near.stats().connections == 0).await;
         }
-        // Two seconds, and what a busy machine adds.
-        assert!(start.elapsed() < Duration::from_secs(4), "it took {:?}", start.elapsed());
+        // Four seconds, and what a busy machine adds.
+        assert!(start.elapsed() < Duration::from_secs(8), "it took {:?}", start.elapsed());
         if let Some(runtime) = runtime {
             runtime.shutdown_background();
         }
@@ -215,7 +216,7 @@ async fn a_cut_off_peer_is_noticed_by_both_ends() {
     soon(sender.send(batch(10))).await.unwrap();
     soon(receiver.next()).await.unwrap().unwrap();
     // Heartbeats keep a connection that has nothing to say for longer than the peer's time.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_millis(2 * PEER_TIMEOUT_MS)).await;
     soon(sender.send(batch(10))).await.unwrap();
     soon(receiver.next()).await.unwrap().unwrap();
 
@@ -223,7 +224,7 @@ async fn a_cut_off_peer_is_noticed_by_both_ends() {
     let start = Instant::now();
     assert_eq!(reason_of_loss(&soon(receiver.next()).await.unwrap().unwrap_err()), "the peer is silent");
     assert_eq!(reason_of_loss(&send_on(&mut sender).await), "the peer is silent");
-    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "it took {:?}", start.elapsed());
     eventually(|| from.stats().connections + to.stats().connections == 0).await;
 }
 
