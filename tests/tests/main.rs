@@ -40,6 +40,7 @@ mod random;
 mod readers;
 mod readme;
 mod retrieve;
+mod retrieve_segments;
 mod roles;
 mod secrets;
 mod sessions;

@@ -177,7 +177,9 @@ impl Scene {
         master_arguments.extend(["--hba-file".to_owned(), path.display().to_string()]);
         let certificate = Certificate::make_for(hosts, directory.path());
         master_arguments.extend(certificate.options());
-        let cluster = ProcessCluster::start_with(Setup { segments, master_arguments, ..Setup::default() });
+        let segment_arguments = certificate.options();
+        let setup = Setup { segments, master_arguments, segment_arguments, ..Setup::default() };
+        let cluster = ProcessCluster::start_with(setup);
         Scene { directory, cluster, certificate }
     }
 

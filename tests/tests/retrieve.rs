@@ -1,10 +1,10 @@
-//! Parallel retrieve: a query's rows in a stream for each segment.
+//! Parallel retrieve from the master: a query's rows in a stream for each segment.
 
 use crate::clients::connect;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::{Action, CancelFlightInfoRequest, FlightInfo, Ticket};
-use damson_tests::processes::{ProcessCluster, Shell, wait_for};
+use damson_tests::processes::{ProcessCluster, Setup, Shell, wait_for};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int32Type;
 use futures::{StreamExt, TryStreamExt, future};
@@ -19,7 +19,9 @@ const ROWS: i32 = 300_000;
 const WITHIN: Duration = Duration::from_secs(30);
 
 fn cluster() -> ProcessCluster {
-    let cluster = ProcessCluster::start(SEGMENTS);
+    // Nobody can come to them.
+    let segment_arguments = vec!["--flight-port".into(), "0".into()];
+    let cluster = ProcessCluster::start_with(Setup { segments: SEGMENTS, segment_arguments, ..Setup::default() });
     cluster.shell().execute(&format!(
         "CREATE TABLE t (k int, w text) DISTRIBUTED BY (k);
          INSERT INTO t SELECT value, 'w' || value FROM generate_series(0, {}) AS s (value)",
@@ -35,22 +37,22 @@ async fn parallel(cluster: &ProcessCluster, user: &str) -> Client {
     client
 }
 
-fn tickets(info: &FlightInfo) -> Vec<Ticket> {
+pub(crate) fn tickets(info: &FlightInfo) -> Vec<Ticket> {
     info.endpoint.iter().map(|endpoint| endpoint.ticket.clone().expect("a ticket")).collect()
 }
 
-async fn read(client: &Client, ticket: Ticket) -> Result<Vec<RecordBatch>, FlightError> {
+pub(crate) async fn read(client: &Client, ticket: Ticket) -> Result<Vec<RecordBatch>, FlightError> {
     client.clone().do_get(ticket).await?.try_collect().await
 }
 
-fn keys<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> Vec<i32> {
+pub(crate) fn keys<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> Vec<i32> {
     let of = |batch: &RecordBatch| batch.column(0).as_primitive::<Int32Type>().values().to_vec();
     let mut keys: Vec<i32> = batches.into_iter().flat_map(of).collect();
     keys.sort_unstable();
     keys
 }
 
-fn sqlstate(error: &FlightError) -> String {
+pub(crate) fn sqlstate(error: &FlightError) -> String {
     match error {
         FlightError::Tonic(status) => {
             status.metadata().get("sqlstate").expect("a state").to_str().expect("text").to_owned()
@@ -59,7 +61,7 @@ fn sqlstate(error: &FlightError) -> String {
     }
 }
 
-fn running(shell: &Shell) -> String {
+pub(crate) fn running(shell: &Shell) -> String {
     shell.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%FROM t%' AND query NOT LIKE '%activity%'")
 }
 

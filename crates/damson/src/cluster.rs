@@ -13,7 +13,7 @@ use damson_master::{
     CatalogLocation, CatalogSource, Master, MasterConfig, SECRET_KEY_FILE, SessionLimits, SqlError, base_state,
     postgres,
 };
-use damson_motion::InterconnectSettings;
+use damson_motion::{InterconnectSettings, Retrievals};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use damson_storage::{RangeCache, RangeCacheConfig, StoreCaches, Verification};
 use datafusion::error::DataFusionError;
@@ -108,6 +108,8 @@ impl LocalCluster {
         let interconnect = InterconnectSettings::of(&config);
         let node = Node::new(config);
         let dirs: Vec<PathBuf> = (0..count).map(|i| data_dir.join(format!("seg{i}"))).collect();
+        // Nobody comes for them: clients of one process have all rows from the master.
+        let retrievals = Arc::new(Retrievals::default());
         let mut segments = vec![];
         for (i, dir) in dirs.iter().enumerate() {
             segments.push(Segment::start(SegmentConfig {
@@ -118,6 +120,7 @@ impl LocalCluster {
                 caches: caches.clone(),
                 verification: Verification::default(),
                 cpu: runtimes.cpu(),
+                retrievals: Arc::clone(&retrievals),
             })?);
         }
         let config = MasterConfig {

@@ -4,6 +4,7 @@ mod admin_password;
 mod build_id;
 pub mod certificate;
 mod certificate_loading;
+mod client_certificate;
 mod cluster;
 mod config_file;
 mod contents;
@@ -31,6 +32,7 @@ pub mod tpch_command;
 
 pub use build_id::build_id;
 pub use certificate_loading::{NextStep, NodeCertificateError};
+pub use client_certificate::ClientCertificateError;
 pub use cluster::{ClusterError, LocalCluster, LocalClusterConfig};
 pub use config_file::ConfigError;
 pub use directory_lock::DirectoryLockError;

@@ -3,6 +3,7 @@
 use crate::admin_password::{self, AdminPasswordError};
 use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
+use crate::client_certificate::{self, ClientCertificateError};
 use crate::config_file::{ConfigError, mib_as_bytes, read, required};
 use crate::directory_lock::{DirectoryLock, DirectoryLockError};
 use crate::interconnect_options::InterconnectOptions;
@@ -13,9 +14,8 @@ use crate::runtimes::{Runtimes, cores};
 use crate::stop::{hangup, stop_signal};
 use crate::timeout::Timeout;
 use damson_cluster::Endpoint;
-use damson_interconnect::{InterconnectError, Node, NodeConfig, TlsError};
+use damson_interconnect::{InterconnectError, Node, NodeConfig};
 use damson_master::auth::{Authenticator, HbaRules, HbaSource};
-use damson_master::client_tls::ClientTls;
 use damson_master::flight_sql::{self, ServeError};
 use damson_master::{
     CatalogError, CatalogLocation, CatalogSource, Lease, Master, MasterConfig, SECRET_KEY_FILE, SessionLimits,
@@ -198,8 +198,8 @@ pub enum MasterProcessError {
     Lock(#[from] DirectoryLockError),
     #[error(transparent)]
     AdminPassword(#[from] AdminPasswordError),
-    #[error("cannot show clients a certificate: {0}")]
-    ClientTls(#[source] TlsError),
+    #[error(transparent)]
+    ClientCertificate(#[from] ClientCertificateError),
     #[error("a server died: {0}")]
     Died(#[from] tokio::task::JoinError),
     #[error("a server ended by itself")]
@@ -229,7 +229,7 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     let admin_password = admin_password::read(options.admin_password_file.as_deref())?;
     let hba = options.hba_file.map_or_else(|| HbaSource::Fixed(HbaRules::passwords()), HbaSource::File);
     let has_rules = matches!(hba, HbaSource::File(_));
-    let client_tls = client_tls(options.client_tls_cert, options.client_tls_key)?;
+    let client_tls = client_certificate::load(options.client_tls_cert, options.client_tls_key)?;
 
     let unusable = |source| MasterProcessError::DataDir { path: data_dir.clone(), source };
     std::fs::create_dir_all(&data_dir).map_err(unusable)?;
@@ -302,7 +302,12 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
     warn_of_hostssl(&master.auth, has_tls);
     servers.spawn_on(reload_rules(Arc::clone(&master.auth), has_tls, hangup()?, stop.child_token()), &io);
     if let Some(tls) = &client_tls {
-        servers.spawn_on(keep_certificate(Arc::clone(tls), hangup()?, stop.child_token()), &io);
+        let (kept, hangup, token) = (Arc::clone(tls), hangup()?, stop.child_token());
+        let keep = async move {
+            client_certificate::keep(kept, hangup, token).await;
+            Ok(())
+        };
+        servers.spawn_on(keep, &io);
     }
     let (token, flight_master, flight_tls) = (stop.child_token(), Arc::clone(&master), client_tls.clone());
     servers.spawn_on(
@@ -350,29 +355,6 @@ pub async fn run(args: MasterArgs) -> Result<(), MasterProcessError> {
         tracing::warn!(%error, "the lease of the catalog was not given back: a standby waits until it ends");
     }
     ended
-}
-
-/// The certificate for clients; None if there is to be none.
-fn client_tls(
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-) -> Result<Option<Arc<ClientTls>>, MasterProcessError> {
-    if certificate.is_none() && key.is_none() {
-        return Ok(None);
-    }
-    let (certificate, key) = (required(certificate, "client-tls-cert")?, required(key, "client-tls-key")?);
-    let tls = ClientTls::load(certificate, key).map_err(MasterProcessError::ClientTls)?;
-    Ok(Some(Arc::new(tls)))
-}
-
-/// Reads the clients' certificate again when it changes, and at every SIGHUP.
-async fn keep_certificate(
-    tls: Arc<ClientTls>,
-    mut hangup: Signal,
-    stop: CancellationToken,
-) -> Result<(), MasterProcessError> {
-    tls.keep(&mut hangup, stop).await;
-    Ok(())
 }
 
 /// Rules that fit nobody are a mistake: whoever wrote them thinks that there is TLS.
@@ -457,18 +439,6 @@ mod tests {
             [active(Some(3)), active(Some(0)), active(None)].map(|n| n.map(NonZeroUsize::get)),
             [Some(3), None, Some(64)]
         );
-    }
-
-    #[test]
-    fn a_certificate_for_clients_needs_its_key() {
-        let refused = |certificate: Option<PathBuf>, key: Option<PathBuf>| {
-            client_tls(certificate, key).expect_err("a half").to_string()
-        };
-        let path = || Some(PathBuf::from("/nowhere"));
-        assert!(client_tls(None, None).expect("none is wanted").is_none());
-        assert!(refused(path(), None).contains("--client-tls-key is missing"));
-        assert!(refused(None, path()).contains("--client-tls-cert is missing"));
-        assert_eq!(refused(path(), path()), "cannot show clients a certificate: /nowhere is missing");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::build_id::build_id;
 use crate::certificate_loading::{self, InterconnectTls, NodeCertificateError};
+use crate::client_certificate::{self, ClientCertificateError};
 use crate::config_file::{ConfigError, mib_as_bytes, read, required};
 use crate::contents::Contents;
 use crate::copy_dirs;
@@ -13,12 +14,14 @@ use crate::master_calls::{CallFailure, MasterCalls, Masters, Patience};
 use crate::master_process::to_tokio;
 use crate::resources::{RANGE_CACHE_DIRECTORY, column_cache, default_memory_bytes, runtime_env};
 use crate::runtimes::{Runtimes, cores};
-use crate::stop::stop_signal;
+use crate::stop::{hangup, stop_signal};
 use bytes::Bytes;
 use damson_cluster::{ContentId, Endpoint};
 use damson_interconnect::{ControlError, InterconnectError, Node, NodeConfig};
 use damson_master::base_state;
-use damson_motion::{InterconnectSettings, Register, Registered, codes, control};
+use damson_master::client_tls::ClientTls;
+use damson_master::flight_sql::{RetrieveServer, ServeError, serve_retrieve};
+use damson_motion::{InterconnectSettings, Register, Registered, Retrievals, RetrieveAddress, codes, control};
 use damson_segment::{Segment, SegmentConfig, SegmentError};
 use damson_storage::{RangeCache, RangeCacheConfig, StorageError, StoreCaches, Verification, protect_directory};
 use datafusion::error::DataFusionError;
@@ -27,10 +30,12 @@ use serde::Deserialize;
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
+use tokio::signal::unix::Signal;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -73,6 +78,19 @@ struct SegmentOptions {
     /// Address that the others are told [default: the one of --listen].
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
+    /// Port at which clients retrieve rows of large results, at the address of --listen; 0 is none [default: a free one].
+    #[arg(long)]
+    flight_port: Option<u16>,
+    /// Host, or host and port, at which clients are told to come for them [default: the host of --advertise].
+    #[arg(long, value_name = "HOST[:PORT]")]
+    flight_advertise: Option<String>,
+    /// Certificate that clients are shown there who ask for TLS, with those that issued it after it, in PEM; read again when it changes, and on
+    /// SIGHUP. Needs --client-tls-key.
+    #[arg(long, value_name = "FILE")]
+    client_tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM, which nobody else may read.
+    #[arg(long, value_name = "FILE")]
+    client_tls_key: Option<PathBuf>,
     /// Memory for queries and cached columns, in MiB; by default 60 % of the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
@@ -116,6 +134,10 @@ impl SegmentOptions {
             master: self.master.or(file.master),
             listen: self.listen.or(file.listen),
             advertise: self.advertise.or(file.advertise),
+            flight_port: self.flight_port.or(file.flight_port),
+            flight_advertise: self.flight_advertise.or(file.flight_advertise),
+            client_tls_cert: self.client_tls_cert.or(file.client_tls_cert),
+            client_tls_key: self.client_tls_key.or(file.client_tls_key),
             memory: self.memory.or(file.memory),
             spill_limit: self.spill_limit.or(file.spill_limit),
             cache_dir: self.cache_dir.or(file.cache_dir),
@@ -169,6 +191,10 @@ pub enum SegmentProcessError {
     Serve(#[from] io::Error),
     #[error(transparent)]
     Certificate(#[from] NodeCertificateError),
+    #[error(transparent)]
+    ClientCertificate(#[from] ClientCertificateError),
+    #[error(transparent)]
+    Retrieve(#[from] ServeError),
     #[error("cannot use {path}: {source}")]
     DataDir { path: PathBuf, source: io::Error },
     #[error("cannot set up the query engine: {0}")]
@@ -207,8 +233,17 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let masters: Masters =
         options.master.as_deref().unwrap_or(DEFAULT_MASTER).parse().map_err(SegmentProcessError::Masters)?;
     let listener = listen(options.listen.unwrap_or(DEFAULT_LISTEN), "--listen")?;
-    let address = listener.local_addr()?.to_string();
-    let endpoint = Endpoint(options.advertise.unwrap_or(address));
+    let address = listener.local_addr()?;
+    let endpoint = Endpoint(options.advertise.unwrap_or_else(|| address.to_string()));
+    let clients = retrieve_listener(address.ip(), options.flight_port)?;
+    let client_tls = client_certificate::load(options.client_tls_cert, options.client_tls_key)?;
+    let retrieve = match &clients {
+        Some(clients) => Some(RetrieveAddress {
+            address: told_address(options.flight_advertise.as_deref(), &endpoint, clients.local_addr()?.port()),
+            has_tls: client_tls.is_some(),
+        }),
+        None => None,
+    };
 
     let unusable = |source| SegmentProcessError::DataDir { path: data_dir.clone(), source };
     fs::create_dir_all(&data_dir).map_err(unusable)?;
@@ -245,6 +280,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
         ranges.disk_bytes = mib_as_bytes(mib, "cache-size")?;
     }
     let caches = StoreCaches { columns: column_cache(memory), ranges: Arc::new(RangeCache::new(ranges)) };
+    let retrievals = Arc::new(Retrievals::default());
     let (mut segments, mut registers) = (vec![], vec![]);
     for content in contents.ids() {
         let data_dir = if contents.ids().len() == 1 { data_dir.clone() } else { data_dir.join(content.to_string()) };
@@ -256,6 +292,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
             data_dir: data_dir.display().to_string(),
             pid: std::process::id(),
             driver,
+            retrieve: retrieve.clone(),
         });
         segments.push(Segment::start(SegmentConfig {
             content,
@@ -265,6 +302,7 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
             caches: caches.clone(),
             verification: options.verify.unwrap_or_default().into(),
             cpu: runtimes.cpu(),
+            retrievals: Arc::clone(&retrievals),
         })?);
     }
 
@@ -272,10 +310,32 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     let io = runtimes.io();
     let listener = to_tokio(listener, &io)?;
     let mut server = AbortOnDropHandle::new(io.spawn(Arc::clone(&node).serve(listener, stop.child_token())));
-    let registration = Registration { calls: MasterCalls::new(node, masters), contents, endpoint, registers };
+    let calls = Arc::new(MasterCalls::new(Arc::clone(&node), masters));
+    let mut clients_server = JoinSet::new();
+    if let Some(clients) = clients {
+        let clients = to_tokio(clients, &io)?;
+        if let Some(tls) = &client_tls {
+            let hangup = hangup()?;
+            clients_server.spawn_on(kept(Arc::clone(tls), hangup, stop.child_token()), &io);
+        }
+        let calls = Arc::clone(&calls);
+        let server = RetrieveServer {
+            node,
+            contents: contents.ids().collect(),
+            retrievals,
+            master: Box::new(move || calls.master().clone()),
+            cpu: runtimes.cpu(),
+        };
+        clients_server.spawn_on(serve_retrieve(server, client_tls, clients, stop.child_token()), &io);
+    }
+    let registration = Registration { calls, contents, endpoint, registers };
     let ended = tokio::select! {
         signal = stop_signal() => signal.map_err(SegmentProcessError::from),
         refused = registration.keep() => refused.map(|never| match never {}),
+        Some(ended) = clients_server.join_next() => match ended? {
+            Ok(()) => Err(SegmentProcessError::Ended),
+            Err(error) => Err(error.into()),
+        },
         ended = &mut server => match ended? {
             Ok(()) => Err(SegmentProcessError::Ended),
             Err(error) => Err(error.into()),
@@ -284,6 +344,35 @@ pub async fn run(args: SegmentArgs) -> Result<(), SegmentProcessError> {
     stop.cancel();
     drop(segments);
     ended
+}
+
+/// Where clients come for rows; None if they may not.
+fn retrieve_listener(address: IpAddr, port: Option<u16>) -> Result<Option<TcpListener>, ListenError> {
+    match port {
+        Some(0) => Ok(None),
+        port => listen(SocketAddr::new(address, port.unwrap_or(0)), "--flight-port").map(Some),
+    }
+}
+
+/// Where clients are told to come: the host that they are to know, or the one that the other nodes do.
+fn told_address(told: Option<&str>, endpoint: &Endpoint, port: u16) -> String {
+    let Some(told) = told else {
+        let host = endpoint.0.rsplit_once(':').map_or(endpoint.0.as_str(), |(host, _)| host);
+        return format!("{host}:{port}");
+    };
+    let has_port = told
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']')));
+    match has_port {
+        true => told.to_owned(),
+        false if told.contains(':') && !told.starts_with('[') => format!("[{told}]:{port}"),
+        false => format!("{told}:{port}"),
+    }
+}
+
+async fn kept(tls: Arc<ClientTls>, hangup: Signal, stop: CancellationToken) -> Result<(), ServeError> {
+    client_certificate::keep(tls, hangup, stop).await;
+    Ok(())
 }
 
 /// The interconnect's settings of the cluster: asked for with a node that serves nobody, so that the one that serves has
@@ -310,7 +399,7 @@ fn refused(refusal: ControlError, master: &Endpoint, who: impl ToString, build: 
 
 /// The segments' entries in their master's books.
 struct Registration {
-    calls: MasterCalls,
+    calls: Arc<MasterCalls>,
     contents: Contents,
     endpoint: Endpoint,
     /// One for each content.
@@ -459,10 +548,11 @@ mod tests {
             data_dir: dir.display().to_string(),
             pid: 1,
             driver: Driver::Auto,
+            retrieve: None,
         };
         let endpoint = Endpoint("127.0.0.1:1".into());
         let node = Node::new(NodeConfig::new(endpoint.clone(), "test", io));
-        let calls = MasterCalls::new(node, "127.0.0.1:2".parse().expect("a master"));
+        let calls = Arc::new(MasterCalls::new(node, "127.0.0.1:2".parse().expect("a master")));
         let contents = "0".parse().expect("a list");
         Registration { calls, contents, endpoint, registers: vec![register] }
     }
@@ -494,6 +584,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let registration = registration(dir.path(), tokio::runtime::Handle::current());
         assert!(matches!(registration.once().await, Err(Failed::Lost(_))));
+    }
+
+    #[test]
+    fn clients_are_told_where_to_come() {
+        let told = |told, endpoint: &str| told_address(told, &Endpoint(endpoint.into()), 7);
+        assert_eq!(told(None, "seg.example:50061"), "seg.example:7");
+        assert_eq!(told(None, "[::1]:50061"), "[::1]:7");
+        assert_eq!(told(Some("outside"), "seg:50061"), "outside:7");
+        assert_eq!(told(Some("outside:8"), "seg:50061"), "outside:8");
+        assert_eq!(told(Some("fe80::1"), "seg:50061"), "[fe80::1]:7");
+        assert_eq!(told(Some("[fe80::1]:8"), "seg:50061"), "[fe80::1]:8");
     }
 
     #[test]

@@ -86,6 +86,8 @@ impl SqlState {
     pub const IDLE_SESSION_TIMEOUT: SqlState = SqlState("57P05");
     pub const CANNOT_CONNECT_NOW: SqlState = SqlState("57P03");
     pub const CONNECTION_FAILURE: SqlState = SqlState("08006");
+    pub const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
+    pub const INVALID_STATEMENT_NAME: SqlState = SqlState("26000");
     pub const INTERNAL_ERROR: SqlState = SqlState("XX000");
     pub const INVALID_ENCODING: SqlState = SqlState("22021");
     pub const INVALID_LOGARITHM: SqlState = SqlState("2201E");
@@ -181,6 +183,9 @@ const ALL: &[SqlState] = &[
     SqlState::IDLE_SESSION_TIMEOUT,
     SqlState::CANNOT_CONNECT_NOW,
     SqlState::CONNECTION_FAILURE,
+    SqlState::PROTOCOL_VIOLATION,
+    SqlState::INVALID_STATEMENT_NAME,
+    SqlState::INVALID_OBJECT_DEFINITION,
     SqlState::INTERNAL_ERROR,
     SqlState::INVALID_ENCODING,
     SqlState::INVALID_LOGARITHM,

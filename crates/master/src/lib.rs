@@ -21,6 +21,7 @@ mod master;
 mod openings;
 mod planner;
 pub mod postgres;
+mod retrieve_gate;
 mod secrets;
 mod session;
 mod session_limits;

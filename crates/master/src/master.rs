@@ -7,10 +7,13 @@ use crate::blocks::Blocks;
 use crate::catalog::{Catalog, CatalogError, CatalogLocation, Durability, Lease, RoleDef, RoleId, Verifier, Workspace};
 use crate::compaction::compact_forever;
 use crate::copies::Copies;
-use crate::dispatch::{Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Places, Registry, Writes};
+use crate::dispatch::{
+    Dispatcher, ErrorLogCollector, FileService, OrphanCollector, Places, Registry, SegmentPlace, Writes,
+};
 use crate::error::{SqlError, SqlResult, SqlState, internal, task_ended};
 use crate::idle::watch_clients_forever;
 use crate::locks::Locks;
+use crate::retrieve_gate::RetrieveGate;
 use crate::secrets::SecretKeyFile;
 use crate::session::Session;
 use crate::session_limits::SessionLimits;
@@ -122,6 +125,7 @@ pub struct Master {
     pub(crate) secrets: Arc<SecretKeyFile>,
     pub(crate) copies: Copies,
     pub auth: Arc<Authenticator>,
+    pub(crate) retrieve_gate: RetrieveGate,
     pub(crate) sessions: Arc<Sessions>,
     has_admin_password: bool,
     next_session: AtomicU64,
@@ -178,13 +182,17 @@ impl Master {
         let files = Arc::new(files);
         for (i, dir) in local_segments.iter().enumerate() {
             let content = ContentId(i as i32);
-            registry.register(content, endpoint.clone(), dir.display().to_string(), true)?;
+            let place =
+                SegmentPlace { endpoint: endpoint.clone(), data_dir: dir.display().to_string(), retrieve: None };
+            registry.register(content, place, true)?;
         }
         for i in 0..local_segments.len() {
             files.collect_orphans(ContentId(i as i32)).await?;
         }
         let settings = Arc::clone(&catalog.current().settings);
+        let retrieve_gate = RetrieveGate::default();
         let registrar = Registrar {
+            retrieve_gate: retrieve_gate.clone(),
             registry: Arc::clone(&registry),
             catalog: Arc::clone(&catalog),
             cluster_id: settings.cluster_id.clone(),
@@ -214,6 +222,7 @@ impl Master {
             secrets,
             copies: Copies::default(),
             auth,
+            retrieve_gate,
             sessions: Arc::default(),
             has_admin_password,
             next_session: AtomicU64::new(1),
@@ -343,8 +352,9 @@ async fn collect_orphans_forever(files: Arc<FileService>) {
     }
 }
 
-/// Takes segments' registrations and heartbeats, and gives them values of sequences.
+/// Takes segments' registrations and heartbeats, gives them values of sequences, and tells them which clients may have rows.
 struct Registrar {
+    retrieve_gate: RetrieveGate,
     registry: Arc<Registry>,
     catalog: Arc<Catalog>,
     cluster_id: String,
@@ -359,6 +369,10 @@ impl ControlHandler for Registrar {
             control::INTERCONNECT => answer(&self.interconnect),
             control::REGISTER => self.register(&body),
             control::TAKE_VALUES => self.take_values(&body).await,
+            control::RETRIEVE_LOG_IN | control::RETRIEVE => match self.retrieve_gate.get() {
+                Some(gate) => gate.handle(kind, body).await,
+                None => Err(refusal(SqlState::CANNOT_CONNECT_NOW.0, "the master does not serve clients yet".into())),
+            },
             _ => Err(refusal(SqlState::INTERNAL_ERROR.0, format!("unknown call {kind:?}"))),
         }
     }
@@ -415,9 +429,10 @@ impl Registrar {
             );
             return Err(refusal(SqlState::INVALID_PARAMETER.0, message));
         }
-        let Register { content, endpoint, data_dir, .. } = register;
+        let Register { content, endpoint, data_dir, retrieve, .. } = register;
         let is_new = !self.registry.definitions().iter().any(|s| s.content == content && s.up);
-        let registered = self.registry.register(content, Endpoint(endpoint), data_dir, false);
+        let place = SegmentPlace { endpoint: Endpoint(endpoint), data_dir, retrieve };
+        let registered = self.registry.register(content, place, false);
         let is_member = registered.map_err(|e| refusal(e.state.0, e.message))?;
         if is_new && is_member {
             tracing::info!(%content, "segment registered");

@@ -41,6 +41,7 @@ mod query;
 mod read_error_log;
 mod relation_names;
 mod restore;
+mod retrieve;
 mod returning;
 mod roles;
 mod row_values;
@@ -360,6 +361,12 @@ impl Session {
         match statement {
             Statement::Query(query) => {
                 self.query_or_setval(&query, text, parameters, state, transaction.read_only, cancel).boxed().await
+            }
+            Statement::Retrieve(retrieve) => {
+                if transaction.read_only {
+                    refuse_read_only(&retrieve.query)?;
+                }
+                self.retrieve(&retrieve, text, parameters, state, cancel).boxed().await
             }
             Statement::CopyTo(copy) => {
                 if let (true, CopySource::Query(query)) = (transaction.read_only, &copy.source) {

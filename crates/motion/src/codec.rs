@@ -4,8 +4,8 @@
 use crate::{
     CopyReadExec, CopyReadSpec, CopyWriteExec, CopyWriteSpec, FileScanExec, FileScanSpec, ForgetConstantsExec, Gang,
     HashFilterExec, Kept, MotionDef, MotionKind, MotionRecvExec, MotionSendExec, NextValuesExec, PlainTextExec,
-    ScanSpec, SplitUpdateExec, SpoolExec, TableModifyExec, TableModifySpec, TableScanExec, TableWriteExec,
-    TableWriteSpec,
+    RetrieveExec, ScanSpec, SplitUpdateExec, SpoolExec, TableModifyExec, TableModifySpec, TableScanExec,
+    TableWriteExec, TableWriteSpec,
 };
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -75,6 +75,7 @@ enum NodeType {
     NextValues = 12,
     FileScan = 13,
     PlainText = 14,
+    Retrieve = 15,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,6 +154,8 @@ impl PhysicalExtensionCodec for SliceCodec {
             (NodeType::Spool, vec![], vec![])
         } else if node.downcast_ref::<PlainTextExec>().is_some() {
             (NodeType::PlainText, vec![], vec![])
+        } else if let Some(retrieve) = node.downcast_ref::<RetrieveExec>() {
+            (NodeType::Retrieve, to_json(&retrieve.id())?, vec![])
         } else {
             return Err(DataFusionError::NotImplemented(format!("{} cannot run on a segment", node.name())));
         };
@@ -219,6 +222,7 @@ impl PhysicalExtensionCodec for SliceCodec {
             NodeType::ForgetConstants => Arc::new(ForgetConstantsExec::new(input()?)),
             NodeType::Spool => Arc::new(SpoolExec::new(input()?)),
             NodeType::PlainText => Arc::new(PlainTextExec::new(input()?)),
+            NodeType::Retrieve => Arc::new(RetrieveExec::new(from_json(&node.description)?, input()?)),
         })
     }
 }

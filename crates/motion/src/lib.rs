@@ -22,6 +22,8 @@ mod paced;
 mod plain_text;
 mod recv;
 mod replan;
+mod retrievals;
+mod retrieve;
 mod route_metrics;
 mod route_rows;
 mod router;
@@ -47,8 +49,8 @@ pub use kind::{Gang, MotionDef, MotionKind};
 pub use leaf::{CopyReadExec, CopyReadSpec, Leave, Leaving, ScanSpec, TableScanExec, row_id_fields};
 pub use message::{
     BackupFiles, CheckFiles, ClaimPlace, ExecuteHead, ExecuteRequest, ListFiles, MotionMetrics, NodeReport,
-    OperatorMetrics, ReadBackup, Register, Registered, RemoveFiles, RestoreFiles, RunningSlice, ScannedFiles,
-    SliceEvent, SlicePlan, WriteBackup, codes, control,
+    OperatorMetrics, ReadBackup, Register, Registered, RemoveFiles, RestoreFiles, RetrieveAddress, RunningSlice,
+    ScannedFiles, SliceEvent, SlicePlan, WriteBackup, codes, control,
 };
 pub use metrics::collect as collect_metrics;
 pub use motion_exec::MotionExec;
@@ -57,6 +59,8 @@ pub use paced::PacedExec;
 pub use plain_text::PlainTextExec;
 pub use recv::MotionRecvExec;
 pub use replan::replan;
+pub use retrievals::{Gone, Offered, RetrievalId, Retrievals, Retrieved, Taken, WaitsForClient};
+pub use retrieve::RetrieveExec;
 pub use route_rows::Splitter;
 pub use segment_id::SegmentIdExec;
 pub use send::MotionSendExec;

@@ -1,5 +1,7 @@
 //! Limits of motions, with their reasons.
 
+use std::time::Duration;
+
 /// Rows that a sender gathers for one destination at most before it sends: DataFusion's batch size, so that the receiving
 /// slice works on full batches whatever the number of destinations.
 pub const SEND_BATCH_ROWS: usize = 8192;
@@ -40,3 +42,9 @@ pub const PIECE_ROWS_MAX: usize = 8192;
 pub const PLAIN_TEXT_BYTES: u64 = 4 << 20;
 
 const _: () = assert!(SEND_MESSAGE_BYTES_MIN <= SEND_MESSAGE_BYTES && SEND_MESSAGE_BYTES <= SEND_MESSAGE_BYTES_MAX);
+
+/// A client who retrieves rows and has taken none for so long is waited for, which the master is told.
+pub const CLIENT_SLOW: Duration = Duration::from_secs(1);
+
+/// Batches of a slice that wait for the client who retrieves them.
+pub const RETRIEVED_BATCHES_MAX: usize = 2;

@@ -45,6 +45,10 @@ pub mod control {
     pub const TAKE_VALUES: &str = "take_values";
     /// Segment → master: JSON registration, repeated as a heartbeat; answers a JSON [`super::Registered`].
     pub const REGISTER: &str = "register";
+    /// Segment → master: who is it that logs in here, to retrieve rows? Body and answer are those of the master's Flight SQL.
+    pub const RETRIEVE_LOG_IN: &str = "retrieve_log_in";
+    /// Segment → master: a client is here with a ticket. Body and answers are those of the master's Flight SQL; dropping the answers cancels the query.
+    pub const RETRIEVE: &str = "retrieve";
 }
 
 /// Codes of errors that cross between nodes and are not SQLSTATEs of the user's making.
@@ -217,6 +221,8 @@ pub enum SliceEvent {
     Done { slice: SliceId, operators: Vec<OperatorMetrics>, copied: Option<CopyCounts> },
     /// The slice failed; the others of this query on this segment are cancelled.
     Failed { slice: SliceId, code: String, message: String },
+    /// The slice goes on: whether it waits for a client who retrieves its rows, for a while already.
+    Waits { for_client: bool },
 }
 
 /// What one operator did on one QE.
@@ -280,6 +286,17 @@ pub struct Register {
     pub pid: u32,
     /// What its interconnect runs with; another driver than the master's is refused.
     pub driver: Driver,
+    /// Where clients retrieve rows from it; None: nowhere.
+    pub retrieve: Option<RetrieveAddress>,
+}
+
+/// Where clients are let in at a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetrieveAddress {
+    /// `host:port`.
+    pub address: String,
+    /// Whether it has a certificate to show.
+    pub has_tls: bool,
 }
 
 /// The master's answer to a [`Register`].

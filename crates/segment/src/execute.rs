@@ -9,7 +9,8 @@ use bytes::Bytes;
 use damson_cluster::{ContentId, QueryId, SliceId};
 use damson_interconnect::{ControlStream, Node};
 use damson_motion::{
-    ExecuteHead, ExecuteRequest, QeContext, SliceEvent, SlicePlan, codes, collect_metrics, decode_slice, replan,
+    ExecuteHead, ExecuteRequest, QeContext, SliceEvent, SlicePlan, WaitsForClient, codes, collect_metrics,
+    decode_slice, replan,
 };
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -31,7 +32,9 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest, stores: Stores
     node.open_query(query, head.routes, head.secret);
     let (events, receiver) = mpsc::channel(slices.len().max(1));
     let mut tasks = JoinSet::new();
-    let (context, functions) = (task_context(segment, &head), Arc::clone(&segment.functions));
+    let waits = Arc::new(WaitsForClient::default());
+    let told = waits.0.subscribe();
+    let (context, functions) = (task_context(segment, &head, waits), Arc::clone(&segment.functions));
     let head = Arc::new(head);
     for SlicePlan { slice, plan } in slices {
         let guard = segment.running.enter(query, slice);
@@ -50,11 +53,16 @@ pub(crate) fn execute(segment: &Segment, request: ExecuteRequest, stores: Stores
         tasks.spawn_on(work.instrument(span), &segment.cpu);
     }
     let finish = QueryGuard { node, query, content: head.content, _tasks: tasks };
-    let answer = stream::unfold((receiver, finish), |(mut receiver, finish)| async move {
-        let event: SliceEvent = receiver.recv().await?;
+    let answer = stream::unfold((receiver, told, finish), |(mut receiver, mut told, finish)| async move {
+        let event: SliceEvent = tokio::select! {
+            biased;
+            event = receiver.recv() => event?,
+            // Once its other end is gone, with the last slice, only events are left.
+            Ok(()) = told.changed() => SliceEvent::Waits { for_client: *told.borrow_and_update() },
+        };
         let body =
             serde_json::to_vec(&event).map(Bytes::from).map_err(damson_interconnect::InterconnectError::internal);
-        Some((body, (receiver, finish)))
+        Some((body, (receiver, told, finish)))
     });
     answer.boxed()
 }
@@ -88,7 +96,7 @@ impl Drop for QueryGuard {
 }
 
 /// Without functions, hundreds of which would be copied for each query: plans that run have theirs.
-fn task_context(segment: &Segment, head: &ExecuteHead) -> Arc<TaskContext> {
+fn task_context(segment: &Segment, head: &ExecuteHead, waits: Arc<WaitsForClient>) -> Arc<TaskContext> {
     let qe = QeContext {
         query: head.query,
         content: head.content,
@@ -98,10 +106,12 @@ fn task_context(segment: &Segment, head: &ExecuteHead) -> Arc<TaskContext> {
         describe_error: describe,
     };
     let state = &segment.state;
+    let config = state.config().clone().with_extension(Arc::new(qe));
+    let config = config.with_extension(Arc::clone(&segment.retrievals)).with_extension(waits);
     Arc::new(TaskContext::new(
         Some(format!("{} {}", head.query, head.content)),
         head.query.to_string(),
-        state.config().clone().with_extension(Arc::new(qe)),
+        config,
         HashMap::new(),
         HashMap::new(),
         HashMap::new(),

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use damson_cluster::{ContentId, PlaceSpec};
 use damson_interconnect::{ControlError, ControlHandler, ControlStream, Node};
 use damson_motion::{
-    CheckFiles, ExecuteRequest, ListFiles, NodeReport, RemoveFiles, codes, control, copy_calls, error_log_calls,
-    source_calls,
+    CheckFiles, ExecuteRequest, ListFiles, NodeReport, RemoveFiles, Retrievals, codes, control, copy_calls,
+    error_log_calls, source_calls,
 };
 use damson_storage::{Exports, StorageError, StoreCaches, TableStore, Verification, protect_directory};
 use datafusion::execution::{SessionState, TaskContext};
@@ -35,6 +35,8 @@ pub struct SegmentConfig {
     pub verification: Verification,
     /// Where slices run; sockets and object stores have another runtime.
     pub cpu: Handle,
+    /// Where clients fetch the rows of slices that are theirs; one for every content of a process.
+    pub retrievals: Arc<Retrievals>,
 }
 
 /// A segment that cannot start.
@@ -54,6 +56,7 @@ pub struct Segment {
     pub(crate) functions: Arc<TaskContext>,
     pub(crate) cpu: Handle,
     pub(crate) running: Arc<Running>,
+    pub(crate) retrievals: Arc<Retrievals>,
     /// What COPY TOs write here.
     pub(crate) exports: Exports,
 }
@@ -64,7 +67,7 @@ impl Segment {
     /// # Errors
     /// A data directory that cannot be made or read.
     pub fn start(config: SegmentConfig) -> Result<Arc<Segment>, SegmentError> {
-        let SegmentConfig { content, data_dir, node, state, caches, verification, cpu } = config;
+        let SegmentConfig { content, data_dir, node, state, caches, verification, cpu, retrievals } = config;
         let open_error = |path: &Path, source| SegmentError::Open { content, path: path.to_owned(), source };
         let store = TableStore::open_with_caches(content, &data_dir, caches, verification);
         let store = store.map_err(|e| open_error(&data_dir, e))?;
@@ -77,6 +80,7 @@ impl Segment {
             state,
             cpu,
             running: Arc::new(Running::default()),
+            retrievals,
             exports: Exports::default(),
         });
         node.set_handler(content, Arc::clone(&segment) as Arc<dyn ControlHandler>);

@@ -1,6 +1,7 @@
 //! `max_active_statements`: who waits for a place, who does not, and what gives one back. All of it with a single one.
 
 use crate::clients::connect as flight_sql;
+use crate::retrieve_segments::{at_segment, fetch, ticket};
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption};
 use damson_tests::processes::{ProcessCluster, Setup};
@@ -271,6 +272,20 @@ async fn a_client_that_takes_no_rows_lends_its_place() {
         taken += batch.expect("rows").num_rows();
     }
     assert_eq!(taken, ROWS);
+
+    // Nor does one that takes none from a segment, and has not even asked for the other's.
+    flight.execute_update("SET parallel_retrieve = on".into(), None).await.expect("the setting");
+    let info = flight.execute("SELECT * FROM big".into(), None).await.expect("a query");
+    let [first, second] = &info.endpoint[..] else { panic!("{info:?}") };
+    let mut unread = at_segment(&flight, first).await.do_get(ticket(first)).await.expect("rows");
+    let mut taken = unread.next().await.expect("a batch").expect("rows").num_rows();
+    assert_eq!(ok(&bob, "SELECT count(*) FROM t").await, ["3"]);
+    while let Some(batch) = unread.next().await {
+        taken += batch.expect("rows").num_rows();
+    }
+    taken += fetch(&flight, second).await.expect("rows").iter().map(RecordBatch::num_rows).sum::<usize>();
+    assert_eq!(taken, ROWS);
+    flight.execute_update("SET parallel_retrieve = off".into(), None).await.expect("the setting");
 
     let (go_on, wait) = oneshot::channel::<()>();
     let batch = |k: i32| {

@@ -2,6 +2,7 @@
 
 use crate::error::{SqlError, SqlResult, SqlState};
 use damson_cluster::{BUCKETS, ContentId, Endpoint, SegmentDef, SegmentSet, Topology};
+use damson_motion::RetrieveAddress;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -23,9 +24,17 @@ struct Segments {
     candidates: BTreeMap<usize, Registered>,
 }
 
+/// Where a segment is.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentPlace {
+    pub endpoint: Endpoint,
+    pub data_dir: String,
+    /// For clients.
+    pub retrieve: Option<RetrieveAddress>,
+}
+
 struct Registered {
-    endpoint: Endpoint,
-    data_dir: String,
+    place: SegmentPlace,
     /// None: a segment of this process, which is there as long as the master is.
     last_call: Option<Instant>,
     /// A query found it gone since that call.
@@ -43,13 +52,7 @@ impl Registry {
     /// # Errors
     /// 22023 for a content id that no cluster has. 55006 for one that another process serves, which still calls: its rows
     /// are in that one's directory, and two would each have some of them.
-    pub(crate) fn register(
-        &self,
-        content: ContentId,
-        endpoint: Endpoint,
-        data_dir: String,
-        in_process: bool,
-    ) -> SqlResult<bool> {
+    pub(crate) fn register(&self, content: ContentId, place: SegmentPlace, in_process: bool) -> SqlResult<bool> {
         let mut segments = self.segments.lock();
         let Segments { members, candidates } = &mut *segments;
         let Some(index) = usize::try_from(content.0).ok().filter(|index| *index < BUCKETS) else {
@@ -58,11 +61,13 @@ impl Registry {
         };
         let last_call = (!in_process).then(Instant::now);
         let present = members.get(index).map_or_else(|| candidates.get(&index), Option::as_ref);
-        if let Some(present) = present.filter(|present| present.is_up() && present.endpoint != endpoint) {
-            let message = format!("{content} is served by {} from {}, which is up", present.endpoint, present.data_dir);
+        let is_other = |present: &&Registered| present.is_up() && present.place.endpoint != place.endpoint;
+        if let Some(present) = present.filter(is_other) {
+            let SegmentPlace { endpoint, data_dir, .. } = &present.place;
+            let message = format!("{content} is served by {endpoint} from {data_dir}, which is up");
             return Err(SqlError::new(SqlState::OBJECT_IN_USE, message));
         }
-        let registered = Registered { endpoint, data_dir, last_call, is_lost: false };
+        let registered = Registered { place, last_call, is_lost: false };
         match members.get_mut(index) {
             Some(member) => {
                 *member = Some(registered);
@@ -112,9 +117,9 @@ impl Registry {
     pub(crate) fn topology(&self, needed: &BTreeSet<ContentId>) -> SqlResult<Topology> {
         let segments = self.segments.lock();
         let endpoint = |(i, segment): (usize, &Option<Registered>)| match segment {
-            Some(segment) if segment.is_up() => Ok(segment.endpoint.clone()),
+            Some(segment) if segment.is_up() => Ok(segment.place.endpoint.clone()),
             _ if needed.contains(&ContentId(i as i32)) => Err(down(ContentId(i as i32))),
-            Some(segment) => Ok(segment.endpoint.clone()),
+            Some(segment) => Ok(segment.place.endpoint.clone()),
             None => Ok(Endpoint(String::new())),
         };
         let segments = segments.members.iter().enumerate().map(endpoint).collect::<SqlResult<Vec<_>>>()?;
@@ -127,8 +132,8 @@ impl Registry {
         let row = |(i, segment): (usize, &Option<Registered>)| SegmentDef {
             dbid: i as u32 + 2,
             content: ContentId(i as i32),
-            endpoint: segment.as_ref().map_or_else(|| Endpoint(String::new()), |s| s.endpoint.clone()),
-            data_dir: segment.as_ref().map_or_else(String::new, |s| s.data_dir.clone()),
+            endpoint: segment.as_ref().map_or_else(|| Endpoint(String::new()), |s| s.place.endpoint.clone()),
+            data_dir: segment.as_ref().map_or_else(String::new, |s| s.place.data_dir.clone()),
             up: segment.as_ref().is_some_and(Registered::is_up),
         };
         segments.members.iter().enumerate().map(row).collect()
@@ -140,8 +145,8 @@ impl Registry {
         let row = |(&i, segment): (&usize, &Registered)| SegmentDef {
             dbid: i as u32 + 2,
             content: ContentId(i as i32),
-            endpoint: segment.endpoint.clone(),
-            data_dir: segment.data_dir.clone(),
+            endpoint: segment.place.endpoint.clone(),
+            data_dir: segment.place.data_dir.clone(),
             up: true,
         };
         segments.candidates.iter().filter(|(_, segment)| segment.is_up()).map(row).collect()
@@ -163,6 +168,20 @@ impl Registry {
         let is_down =
             |content: &ContentId| member(content).is_some_and(|member| !member.as_ref().is_some_and(Registered::is_up));
         contents.iter().find(is_down).map_or(Ok(()), |content| Err(down(content)))
+    }
+
+    /// Where clients can retrieve rows from these, in their order; None if they cannot from all of them.
+    pub(crate) fn retrieve_addresses(&self, segments: &SegmentSet) -> Option<Vec<RetrieveAddress>> {
+        let Segments { members, .. } = &*self.segments.lock();
+        let address = |content: ContentId| members.get(content.0 as usize)?.as_ref()?.place.retrieve.clone();
+        segments.iter().map(address).collect()
+    }
+
+    /// Whether clients can retrieve rows from some segment, over TLS if they must.
+    pub(crate) fn lets_clients_in(&self, over_tls: bool) -> bool {
+        let segments = self.segments.lock();
+        let address = |member: &Registered| member.place.retrieve.as_ref().is_some_and(|at| at.has_tls || !over_tls);
+        segments.members.iter().flatten().any(address)
     }
 
     /// Whether all of these are there.
@@ -188,11 +207,29 @@ impl Registered {
 mod tests {
     use super::*;
 
+    fn place(endpoint: &str) -> SegmentPlace {
+        SegmentPlace { endpoint: Endpoint(endpoint.into()), data_dir: "/d".into(), retrieve: None }
+    }
+
+    #[test]
+    fn clients_are_sent_where_all_segments_let_them_in() {
+        let registry = Registry::new(Endpoint("m:1".into()), 3);
+        let at = |port: u16| RetrieveAddress { address: format!("s:{port}"), has_tls: port == 2 };
+        for (content, port) in [(0, Some(1)), (1, None), (2, Some(2))] {
+            let place = SegmentPlace { retrieve: port.map(at), ..place(&format!("s:{content}")) };
+            registry.register(ContentId(content), place, false).unwrap();
+        }
+        let of = |contents: &[i32]| registry.retrieve_addresses(&contents.iter().copied().map(ContentId).collect());
+        assert_eq!(of(&[0, 2]), Some(vec![at(1), at(2)]));
+        assert_eq!(of(&[0, 1]), None);
+        assert_eq!(of(&[0, 7]), None);
+        assert!(registry.lets_clients_in(true) && registry.lets_clients_in(false));
+    }
+
     #[test]
     fn segments_wait_until_they_are_added() {
         let registry = Registry::new(Endpoint("m:1".into()), 1);
-        let register =
-            |content| registry.register(ContentId(content), Endpoint(format!("s:{content}")), "/d".into(), false);
+        let register = |content| registry.register(ContentId(content), place(&format!("s:{content}")), false);
         assert!(register(0).unwrap());
         assert!(!register(2).unwrap());
         let error = registry.add(3).unwrap_err();
@@ -215,7 +252,7 @@ mod tests {
     fn a_content_that_is_served_is_not_taken_over() {
         let registry = Registry::new(Endpoint("m:1".into()), 2);
         let register = |endpoint: &str| {
-            let registered = registry.register(ContentId(0), Endpoint(endpoint.into()), "/d".into(), false);
+            let registered = registry.register(ContentId(0), place(endpoint), false);
             registered.map(|_| ()).map_err(|error| (error.state, error.message))
         };
         register("a:1").unwrap();

@@ -2,6 +2,7 @@
 
 use super::file_bounds::FilteredColumns;
 use super::maps::maps_of;
+use super::retrieving::{Clients, Retrieving};
 use super::routes::query_routes;
 use super::{Places, Registry, Shares};
 use crate::catalog::{CatalogState, FileKey};
@@ -68,6 +69,8 @@ pub(crate) struct Dispatch<'a> {
     pub only_files: Option<HashSet<FileKey>>,
     /// Wait for every slice's end, and keep its metrics: writes and EXPLAIN ANALYZE.
     pub to_the_end: bool,
+    /// Of a query whose rows do not come here.
+    pub retrieving: Option<Retrieving>,
     pub cancel: CancellationToken,
 }
 
@@ -160,6 +163,7 @@ impl Dispatcher {
             metrics: Arc::clone(&metrics),
             copied: Arc::clone(&copied),
             to_the_end: dispatch.to_the_end,
+            clients: Clients::of(dispatch.table, dispatch.retrieving),
             cancel: dispatch.cancel,
             registry: Arc::clone(&self.registry),
             _catalog: dispatch.catalog,
@@ -219,6 +223,7 @@ struct Watch {
     metrics: Arc<Mutex<SliceMetrics>>,
     copied: Arc<Mutex<Copied>>,
     to_the_end: bool,
+    clients: Option<Clients>,
     cancel: CancellationToken,
     registry: Arc<Registry>,
     /// The snapshot's files stay as long as the query runs.
@@ -336,10 +341,7 @@ impl Watch {
     /// One segment's word, or the end of all that they have to say: of each of their slices.
     fn take_or_end(&mut self, event: Option<Event>) -> SqlResult<()> {
         match event {
-            Some(event) => {
-                self.slices_left = self.slices_left.saturating_sub(1);
-                self.take(event)
-            }
+            Some(event) => self.take(event),
             None if self.slices_left == 0 => Ok(()),
             None => {
                 let message = format!("{}: {} slices ended without a word", self.query, self.slices_left);
@@ -349,17 +351,30 @@ impl Watch {
     }
 
     /// One segment's word.
-    fn take(&self, (content, event): Event) -> SqlResult<()> {
+    fn take(&mut self, (content, event): Event) -> SqlResult<()> {
         let body = event.map_err(|error| of_call(content)(error).in_query(self.query))?;
         match serde_json::from_slice(&body).map_err(crate::error::internal)? {
+            SliceEvent::Waits { for_client } => {
+                if let Some(clients) = &mut self.clients {
+                    clients.waits(content, for_client);
+                }
+                Ok(())
+            }
             SliceEvent::Done { slice, operators, copied } => {
+                self.slices_left = self.slices_left.saturating_sub(1);
+                if let Some(clients) = &mut self.clients {
+                    clients.ended(content, slice);
+                }
                 if let Some(copied) = copied {
                     self.copied.lock().insert(content, copied);
                 }
                 self.metrics.lock().entry(slice).or_default().insert(content, operators);
                 Ok(())
             }
-            SliceEvent::Failed { slice, code, message } => Err(crate::error::of_slice(&code, message, slice, content)),
+            SliceEvent::Failed { slice, code, message } => {
+                self.slices_left = self.slices_left.saturating_sub(1);
+                Err(crate::error::of_slice(&code, message, slice, content))
+            }
         }
     }
 
@@ -436,7 +451,7 @@ fn requests(
             access: dispatch.access.clone(),
             routes,
             secret,
-            analyze: dispatch.to_the_end,
+            analyze: dispatch.to_the_end && dispatch.retrieving.is_none(),
         };
         let plans = mine.iter().map(|s| SlicePlan { slice: s.id, plan: encoded[&s.id].clone() }).collect();
         requests.insert(content, ExecuteRequest { head, slices: plans });
@@ -549,6 +564,7 @@ mod tests {
             metrics: Arc::default(),
             copied: Arc::default(),
             to_the_end: true,
+            clients: None,
             cancel: CancellationToken::new(),
             registry: Arc::new(Registry::new(Endpoint::in_process(), 1)),
             _catalog: catalog,

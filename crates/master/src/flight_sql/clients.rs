@@ -4,8 +4,9 @@ use super::basic;
 use super::known::{Found, Key, Known, Lives};
 use super::limits::{SESSION_IDLE, UNTOLD_MAX};
 use super::peer::{ClientAddress, Connection};
+use super::retrieve::Passes;
 use super::statements::Statements;
-use super::status::{status, unauthenticated, violation};
+use super::status::{malformed, status, unauthenticated, violation};
 use crate::catalog::RoleId;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
@@ -36,10 +37,20 @@ pub(super) struct Client {
     used: Mutex<Instant>,
 }
 
+/// Who reads a stream that may be another session's of its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reader {
+    pub user: String,
+    pub role: RoleId,
+    /// It came over TLS, with a token that was given over TLS if it has one.
+    pub is_encrypted: bool,
+}
+
 /// Every client of a server.
 pub(super) struct Clients {
     master: Shared<Master>,
     clients: Mutex<Known<Client>>,
+    passes: Passes,
     /// Of this process: with it passwords are kept in memory as something else.
     password_key: hmac::Key,
 }
@@ -52,7 +63,8 @@ impl Clients {
     pub(super) fn new(master: Arc<Master>) -> SqlResult<Self> {
         let password_key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new());
         let password_key = password_key.map_err(|_| -> SqlError { internal("the system gives no random bytes") })?;
-        Ok(Clients { master: master.into(), clients: Mutex::new(Known::new(UNTOLD_MAX)), password_key })
+        let clients = Mutex::new(Known::new(UNTOLD_MAX));
+        Ok(Clients { master: master.into(), clients, passes: Passes::default(), password_key })
     }
 
     /// A new session, and the token that stands for it.
@@ -141,19 +153,65 @@ impl Clients {
 
     /// Whose a stream is that a client asks for: its own, or another's of the same user, if both have logged in. What began over TLS is read over
     /// TLS.
-    pub(super) fn of_stream(&self, reader: &Arc<Client>, handle: Uuid) -> Option<Arc<Client>> {
-        if reader.statements.has_stream(handle) {
-            return Some(Arc::clone(reader));
+    pub(super) fn of_stream(&self, client: &Arc<Client>, handle: Uuid) -> Option<Arc<Client>> {
+        if client.statements.has_stream(handle) {
+            return Some(Arc::clone(client));
         }
+        if client.is_anonymous {
+            return None;
+        }
+        let Client { user, role, is_encrypted, .. } = client.as_ref();
+        let reader = Reader { user: user.clone(), role: *role, is_encrypted: *is_encrypted };
+        self.of_reader(&reader, handle).filter(|owner| !owner.is_anonymous)
+    }
+
+    /// Whose a stream is that somebody asks for, if it is the same user's.
+    pub(super) fn of_reader(&self, reader: &Reader, handle: Uuid) -> Option<Arc<Client>> {
         let may_read = |client: &&Arc<Client>| {
-            !client.is_anonymous
-                && (&client.user, client.role) == (&reader.user, reader.role)
+            (&client.user, client.role) == (&reader.user, reader.role)
                 && (reader.is_encrypted || !client.is_encrypted)
                 && client.statements.has_stream(handle)
         };
-        let owner = self.clients.lock().all().find(may_read).filter(|_| !reader.is_anonymous).cloned()?;
+        let owner = self.clients.lock().all().find(may_read).cloned()?;
         // It has no place any more to run anything in.
         owner.ended().is_none().then_some(owner)
+    }
+
+    /// Who has come to a segment, by what it shows: a session's token, one of [`Clients::pass`], a name and a password, or nothing.
+    ///
+    /// # Errors
+    /// 28000 and 28P01 for who may not come in, 08P01 for an unreadable header.
+    pub(super) async fn reader(&self, authorization: Option<&str>, address: ClientAddress) -> SqlResult<Reader> {
+        let (user, password) = match authorization.map(Credentials::parse) {
+            Some(Credentials::Bearer(token)) => {
+                let known = self.known(&Key::Token(token.clone()), &Connection::new(address))?;
+                let known = known.map(|client| Reader {
+                    user: client.user.clone(),
+                    role: client.role,
+                    is_encrypted: client.is_encrypted,
+                });
+                let reader = known.or_else(|| self.passes.find(&token, Instant::now()));
+                let reader = reader.ok_or_else(|| unauthenticated("the token is not known: its session has ended"))?;
+                if reader.is_encrypted && !address.is_encrypted {
+                    return Err(unauthenticated("the session began over TLS, and this call came without"));
+                }
+                return Ok(Reader { is_encrypted: address.is_encrypted, ..reader });
+            }
+            Some(Credentials::Basic(user, password)) => (user, Some(password)),
+            Some(Credentials::Other) => return Err(malformed("unreadable authorization header")),
+            None => (DEFAULT_USER.to_owned(), None),
+        };
+        let role = self.role(&user, password.as_deref(), address).await?;
+        Ok(Reader { user, role, is_encrypted: address.is_encrypted })
+    }
+
+    /// A token for who has come to a segment, where no session begins.
+    ///
+    /// # Errors
+    /// As [`Clients::reader`].
+    pub(super) async fn pass(&self, authorization: Option<&str>, address: ClientAddress) -> SqlResult<String> {
+        let reader = self.reader(authorization, address).await?;
+        Ok(self.passes.give(reader, Instant::now()))
     }
 
     /// Ends the session of a call; false if there is none.
@@ -216,6 +274,13 @@ impl Clients {
             used: Mutex::new(Instant::now()),
         };
         Ok(clients.insert(key, client, connection, |there| there.role == role))
+    }
+}
+
+impl Client {
+    /// Whether what it began is to be seen by no one on the way.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 }
 

@@ -10,6 +10,15 @@ pub(super) const STATEMENTS_MAX: usize = 1_000;
 /// A planned statement that was not fetched for so long is forgotten; so is a prepared one when there is no room.
 pub(super) const STATEMENT_IDLE: Duration = Duration::from_secs(600);
 
+/// How long a query that a reader of its rows has left waits for word of why: the segment may have died.
+pub(super) const CAUSE_WAIT: Duration = Duration::from_secs(1);
+
+/// What a client asks a segment for: a ticket of some hundred bytes, or an action.
+pub(super) const DOOR_REQUEST_BYTES_MAX: usize = 4 << 10;
+
+/// Tokens of those who have logged in at segments, each of some 200 bytes.
+pub(super) const PASSES_MAX: usize = 10_000;
+
 /// A session that made no call for so long is forgotten, with its settings.
 pub(super) const SESSION_IDLE: Duration = Duration::from_secs(24 * 3600);
 

@@ -19,7 +19,7 @@ mod peer;
 pub mod protocol;
 mod result_body;
 mod results;
-mod retrieval;
+mod retrieve;
 mod routes;
 mod serve;
 mod service;
@@ -30,4 +30,5 @@ mod status;
 mod transactions;
 mod type_info;
 
+pub use retrieve::{RetrieveServer, serve_retrieve};
 pub use serve::{ServeError, serve};

@@ -19,6 +19,9 @@ pub const GET_SESSION_OPTIONS: &str = "GetSessionOptions";
 /// Action that cancels one statement by its `FlightInfo` (Flight's own).
 pub const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 
+/// The location that is the connection on which a FlightInfo came (Flight's own).
+pub const REUSE_CONNECTION: &str = "arrow-flight-reuse-connection://?";
+
 /// JSON in `FlightInfo.app_metadata` of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatementInfo {

@@ -5,7 +5,7 @@ use super::columns::{client_batch, client_schema};
 use super::limits::{MESSAGE_BYTES, MESSAGES_AHEAD};
 use super::protocol::CommandReport;
 use super::result_body::small_message;
-use super::retrieval::Retrieval;
+use super::retrieve::Retrieval;
 use super::statements::{RunGuard, Statement};
 use super::status::status;
 use crate::error::{SqlError, SqlResult, SqlState, internal, of_datafusion, task_ended};
@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Span, info_span};
 
 /// One message of a result as gRPC carries it, in chunks: the rows' own memory.
 pub(super) type Chunks = Vec<Bytes>;
@@ -80,13 +80,24 @@ pub(super) async fn run(
 /// One of a query's streams. Its schema leaves at once; the first one starts the query.
 pub(super) fn run_stream(session_id: u64, retrieval: Arc<Retrieval>, cpu: &Handle, guard: RunGuard) -> Messages {
     let span = info_span!("flight_sql", session_id);
-    let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
     let schema = Arc::clone(&retrieval.schema);
-    let rows = retrieval.rows();
+    let until = guard.cancel.clone();
+    encoded(retrieval.rows(), schema, cpu, span, guard, until)
+}
+
+/// Rows as messages, encoded on `cpu`. What is `held` goes with them.
+pub(super) fn encoded(
+    rows: Batches,
+    schema: SchemaRef,
+    cpu: &Handle,
+    span: Span,
+    held: impl Send + 'static,
+    until: CancellationToken,
+) -> Messages {
+    let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
     let work = send_all(encode(stream::once(async move { Ok(rows) }), schema), sender);
     let work = AbortOnDropHandle::new(cpu.spawn(work.instrument(span)));
-    let until = guard.cancel.clone();
-    until_cancelled(receiver, work, guard, until)
+    until_cancelled(receiver, work, held, until)
 }
 
 async fn send_all(
@@ -196,7 +207,7 @@ fn query(
     stream::once(messages).flatten()
 }
 
-type Batches = BoxStream<'static, SqlResult<RecordBatch>>;
+pub(super) type Batches = BoxStream<'static, SqlResult<RecordBatch>>;
 
 fn into_batches(rows: SendableRecordBatchStream) -> Batches {
     rows.map_err(of_datafusion).boxed()
@@ -222,20 +233,20 @@ fn encode(rows: impl Stream<Item = SqlResult<Batches>> + Send + 'static, schema:
 fn until_cancelled(
     receiver: mpsc::Receiver<Result<Chunks, Status>>,
     work: AbortOnDropHandle<()>,
-    guard: RunGuard,
+    held: impl Send + 'static,
     until: CancellationToken,
 ) -> Messages {
-    stream::unfold(Some((receiver, work, guard)), move |state| {
+    stream::unfold(Some((receiver, work, held)), move |state| {
         let until = until.clone();
         async move {
-            let (mut receiver, work, guard) = state?;
+            let (mut receiver, work, held) = state?;
             let message = tokio::select! {
                 biased;
                 () = until.cancelled() => return Some((Err(status(&SqlError::canceled())), None)),
                 message = receiver.recv() => message,
             };
             match message {
-                Some(Ok(message)) => Some((Ok(message), Some((receiver, work, guard)))),
+                Some(Ok(message)) => Some((Ok(message), Some((receiver, work, held)))),
                 Some(Err(error)) => Some((Err(error), None)),
                 None => work.await.err().map(|died| (Err(status(&task_ended(died))), None)),
             }

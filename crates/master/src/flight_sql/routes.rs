@@ -4,6 +4,7 @@ use super::codec::Guarded;
 use super::front::Front;
 use super::limits::REQUEST_BYTES_MAX;
 use super::result_body::ResultBody;
+use super::results::Messages;
 use super::status::violation;
 use arrow_flight::Ticket;
 use futures::FutureExt;
@@ -60,28 +61,50 @@ async fn answer(front: Arc<Front>, mut request: http::Request<Body>) -> http::Re
     };
     match call.as_str() {
         "Handshake" => {
-            grpc().streaming(Call(front, |f, r| Box::pin(async move { f.handshake(r).await })), request).await
+            grpc(REQUEST_BYTES_MAX)
+                .streaming(Call(front, |f, r| Box::pin(async move { f.handshake(r).await })), request)
+                .await
         }
         "ListFlights" => {
-            grpc().server_streaming(Call(front, |f, r| Box::pin(async move { f.list_flights(r).await })), request).await
+            grpc(REQUEST_BYTES_MAX)
+                .server_streaming(Call(front, |f, r| Box::pin(async move { f.list_flights(r).await })), request)
+                .await
         }
         "GetFlightInfo" => {
-            grpc().unary(Call(front, |f, r| Box::pin(async move { f.get_flight_info(r).await })), request).await
+            grpc(REQUEST_BYTES_MAX)
+                .unary(Call(front, |f, r| Box::pin(async move { f.get_flight_info(r).await })), request)
+                .await
         }
         "PollFlightInfo" => {
-            grpc().unary(Call(front, |f, r| Box::pin(async move { f.poll_flight_info(r).await })), request).await
+            grpc(REQUEST_BYTES_MAX)
+                .unary(Call(front, |f, r| Box::pin(async move { f.poll_flight_info(r).await })), request)
+                .await
         }
-        "GetSchema" => grpc().unary(Call(front, |f, r| Box::pin(async move { f.get_schema(r).await })), request).await,
+        "GetSchema" => {
+            grpc(REQUEST_BYTES_MAX)
+                .unary(Call(front, |f, r| Box::pin(async move { f.get_schema(r).await })), request)
+                .await
+        }
         "DoGet" => result(front, request).await,
-        "DoPut" => grpc().streaming(Call(front, |f, r| Box::pin(async move { f.do_put(r).await })), request).await,
+        "DoPut" => {
+            grpc(REQUEST_BYTES_MAX)
+                .streaming(Call(front, |f, r| Box::pin(async move { f.do_put(r).await })), request)
+                .await
+        }
         "DoExchange" => {
-            grpc().streaming(Call(front, |f, r| Box::pin(async move { f.do_exchange(r).await })), request).await
+            grpc(REQUEST_BYTES_MAX)
+                .streaming(Call(front, |f, r| Box::pin(async move { f.do_exchange(r).await })), request)
+                .await
         }
         "DoAction" => {
-            grpc().server_streaming(Call(front, |f, r| Box::pin(async move { f.do_action(r).await })), request).await
+            grpc(REQUEST_BYTES_MAX)
+                .server_streaming(Call(front, |f, r| Box::pin(async move { f.do_action(r).await })), request)
+                .await
         }
         "ListActions" => {
-            grpc().server_streaming(Call(front, |f, r| Box::pin(async move { f.list_actions(r).await })), request).await
+            grpc(REQUEST_BYTES_MAX)
+                .server_streaming(Call(front, |f, r| Box::pin(async move { f.list_actions(r).await })), request)
+                .await
         }
         other => Status::unimplemented(format!("Flight has no call {other:?}")).into_http(),
     }
@@ -89,10 +112,14 @@ async fn answer(front: Arc<Front>, mut request: http::Request<Body>) -> http::Re
 
 /// What tonic does for a stream of answers, with a body that tonic's encoder has not copied.
 async fn result(front: Arc<Front>, request: http::Request<Body>) -> http::Response<Body> {
-    let answer = match one_message(request).await {
+    let answer = match one_message(request, REQUEST_BYTES_MAX).await {
         Ok(request) => front.do_get(request).boxed().await,
         Err(refused) => Err(refused),
     };
+    rows_response(answer)
+}
+
+pub(super) fn rows_response(answer: Result<Messages, Status>) -> http::Response<Body> {
     match answer {
         Ok(messages) => {
             let mut response = http::Response::new(Body::new(ResultBody::new(messages)));
@@ -103,24 +130,24 @@ async fn result(front: Arc<Front>, request: http::Request<Body>) -> http::Respon
     }
 }
 
-async fn one_message(request: http::Request<Body>) -> Result<Request<Ticket>, Status> {
+pub(super) async fn one_message(request: http::Request<Body>, bytes_max: usize) -> Result<Request<Ticket>, Status> {
     let (head, body) = request.into_parts();
     let decoder = Guarded::<Ticket, Ticket>::default();
-    let mut messages = Streaming::new_request(decoder, body, None, Some(REQUEST_BYTES_MAX));
+    let mut messages = Streaming::new_request(decoder, body, None, Some(bytes_max));
     let ticket = messages.message().await?.ok_or_else(|| violation("the request has no message"))?;
     Ok(Request::from_parts(MetadataMap::from_headers(head.headers), head.extensions, ticket))
 }
 
-fn grpc<E: Message + 'static, D: Message + Default + 'static>() -> Grpc<Guarded<E, D>> {
-    Grpc::new(Guarded::default()).max_decoding_message_size(REQUEST_BYTES_MAX)
+pub(super) fn grpc<E: Message + 'static, D: Message + Default + 'static>(bytes_max: usize) -> Grpc<Guarded<E, D>> {
+    Grpc::new(Guarded::default()).max_decoding_message_size(bytes_max)
 }
 
-type Answer<R> = BoxFuture<'static, Result<Response<R>, Status>>;
+pub(super) type Answer<R> = BoxFuture<'static, Result<Response<R>, Status>>;
 
-/// One of [`Front`]'s calls as tonic wants it.
-struct Call<Q, R>(Arc<Front>, fn(Arc<Front>, Request<Q>) -> Answer<R>);
+/// One call of a server as tonic wants it.
+pub(super) struct Call<S, Q, R>(pub Arc<S>, pub fn(Arc<S>, Request<Q>) -> Answer<R>);
 
-impl<Q, R> Service<Request<Q>> for Call<Q, R> {
+impl<S, Q, R> Service<Request<Q>> for Call<S, Q, R> {
     type Response = Response<R>;
     type Error = Status;
     type Future = Answer<R>;

@@ -1,8 +1,10 @@
 //! The server: sockets and their windows.
 
+use super::clients::Clients;
 use super::front::Front;
 use super::incoming::incoming;
 use super::limits::{PING_EVERY, PING_TIMEOUT};
+use super::retrieve::Gate;
 use super::routes::Routes;
 use super::service::SqlService;
 use crate::client_tls::ClientTls;
@@ -34,16 +36,22 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let service = SqlService::new(master, shutdown.child_token()).map_err(ServeError::Describe)?;
+    let clients = Arc::new(Clients::new(Arc::clone(&master)).map_err(ServeError::Describe)?);
+    // Segments are let ask for as long as it serves.
+    let gate = Arc::new(Gate::new(Arc::clone(&clients), master.cpu.clone()));
+    master.retrieve_gate.set(Arc::downgrade(&gate) as _);
+    let service = SqlService::new(master, clients, shutdown.child_token()).map_err(ServeError::Describe)?;
     let service = Routes::new(Front(service));
+    server().add_service(service).serve_with_incoming_shutdown(incoming(listener, tls), shutdown.cancelled()).await?;
+    Ok(())
+}
+
+/// HTTP/2 as Flight's clients need it.
+pub(super) fn server() -> Server {
     Server::builder()
         // Parameters come in bulk; results are bounded by the client's windows.
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20)
         .http2_keepalive_interval(Some(PING_EVERY))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .add_service(service)
-        .serve_with_incoming_shutdown(incoming(listener, tls), shutdown.cancelled())
-        .await?;
-    Ok(())
 }

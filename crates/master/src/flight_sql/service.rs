@@ -10,10 +10,12 @@ use super::limits::BOUND_BYTES_MAX;
 use super::listing::{Listing, table_types};
 use super::parameters;
 use super::peer::connection_of;
-use super::protocol::{CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, SET_SESSION_OPTIONS, StatementInfo};
+use super::protocol::{
+    CANCEL_FLIGHT_INFO, CLOSE_SESSION, GET_SESSION_OPTIONS, REUSE_CONNECTION, SET_SESSION_OPTIONS, StatementInfo,
+};
 use super::result_body::small_message;
 use super::results::{Messages, batch_messages, command, ingest_rows, on_cpu, promised_schema, run, run_stream};
-use super::retrieval::Retrieval;
+use super::retrieve::{AtSegments, Retrieval, StreamOf};
 use super::session_options;
 use super::sql_info::sql_info;
 use super::statements::{Life, Statement};
@@ -23,6 +25,7 @@ use super::type_info::type_info;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
 use crate::master::Master;
 use crate::session::Answering;
+use crate::shared::Shared;
 use crate::sql::ValuesRow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -41,9 +44,11 @@ use arrow_flight::sql::{
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor,
-    FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc, Ticket,
+    FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, Location, SchemaAsIpc, Ticket,
 };
 use bytes::Bytes;
+use damson_cluster::SegmentSet;
+use damson_motion::RetrieveAddress;
 use datafusion::scalar::ScalarValue;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use prost::Message;
@@ -60,7 +65,8 @@ use uuid::Uuid;
 
 /// Flight SQL over a master. One a server.
 pub(super) struct SqlService {
-    clients: Clients,
+    clients: Arc<Clients>,
+    master: Shared<Master>,
     cpu: Handle,
     /// Ends every statement when the server goes.
     shutdown: CancellationToken,
@@ -73,12 +79,13 @@ type Info = Result<Response<FlightInfo>, Status>;
 
 impl SqlService {
     /// # Errors
-    /// A system without random bytes: the server's own description is fixed.
-    pub(super) fn new(master: Arc<Master>, shutdown: CancellationToken) -> SqlResult<Self> {
+    /// Internal, if the server's own description, which is fixed, is none.
+    pub(super) fn new(master: Arc<Master>, clients: Arc<Clients>, shutdown: CancellationToken) -> SqlResult<Self> {
         let describe = |status: Status| internal(status.message());
         Ok(SqlService {
             cpu: master.cpu.clone(),
-            clients: Clients::new(master)?,
+            master: master.into(),
+            clients,
             shutdown,
             sql_info: sql_info().map_err(describe)?,
             type_info: type_info().map_err(describe)?,
@@ -138,26 +145,57 @@ impl SqlService {
         Ok((handle, statement.map_err(|e| status(&e))?))
     }
 
-    /// What a statement's rows are to be asked for with; `ticket` if they are one stream.
-    async fn tickets(
+    /// Where a statement's rows are to be asked for, and with what; with `ticket`, if they are one stream.
+    async fn endpoints(
         &self,
         client: &Client,
         statement: &Arc<Statement>,
         ticket: Vec<u8>,
-    ) -> Result<Vec<Vec<u8>>, Status> {
+    ) -> Result<Vec<FlightEndpoint>, Status> {
+        let here = |ticket| vec![FlightEndpoint::new().with_ticket(Ticket::new(ticket))];
         let schema = promised_schema(statement).filter(|_| client.session.retrieves_in_parallel());
-        let Some(schema) = schema else { return Ok(vec![ticket]) };
-        let (session, text) = (client.session.clone(), statement.text.clone());
-        let count = async move { session.streams_of(&text).await };
-        let streams = on_cpu(&self.cpu, count.boxed()).await.map_err(|e| status(&e))?;
-        if streams <= 1 {
-            return Ok(vec![ticket]);
+        let Some(schema) = schema else { return Ok(here(ticket)) };
+        let (session, text, parameters) = (client.session.clone(), statement.text.clone(), statement.bound());
+        let may_reach_segments = self.master.registry.lets_clients_in(client.is_encrypted());
+        let streams = async move { session.streams_of(&text, parameters, may_reach_segments).await };
+        let streams = on_cpu(&self.cpu, streams.boxed()).await.map_err(|e| status(&e))?;
+        if streams.at_master <= 1 && streams.at_segments.is_none() {
+            return Ok(here(ticket));
         }
         let (cancel, parameters) = (self.shutdown.child_token(), statement.bound());
-        let retrieval = Retrieval::new(client.session.clone(), Arc::clone(statement), parameters, schema, cancel);
-        let handles = client.statements.insert_streams(statement, &Arc::new(retrieval), streams, Instant::now());
-        let ticket = |handle| TicketStatementQuery { statement_handle: handle_bytes(handle) }.as_any().encode_to_vec();
-        Ok(handles.map_err(|e| status(&e))?.into_iter().map(ticket).collect())
+        let (of, locations) = match self.locations(client, streams.at_segments) {
+            Some((segments, locations)) => {
+                let query = AtSegments::new(&client.session, statement, parameters, (schema, segments), cancel);
+                let query = Arc::new(query.map_err(|e| status(&e))?);
+                (query.contents().map(|content| StreamOf::Segment(Arc::clone(&query), content)).collect(), locations)
+            }
+            None => {
+                let (session, statement) = (client.session.clone(), Arc::clone(statement));
+                let query = Arc::new(Retrieval::new(session, statement, parameters, schema, cancel));
+                (vec![StreamOf::Shared(query); streams.at_master], vec![vec![]; streams.at_master])
+            }
+        };
+        let handles = client.statements.insert_streams(statement, of, Instant::now()).map_err(|e| status(&e))?;
+        let endpoint = |(handle, location)| {
+            let ticket = TicketStatementQuery { statement_handle: handle_bytes(handle) }.as_any().encode_to_vec();
+            FlightEndpoint { location, ..FlightEndpoint::new().with_ticket(Ticket::new(ticket)) }
+        };
+        Ok(handles.into_iter().zip(locations).map(endpoint).collect())
+    }
+
+    /// Where each of these segments lets clients in; what began over TLS, over TLS. None if one does not.
+    fn locations(&self, client: &Client, segments: Option<SegmentSet>) -> Option<(SegmentSet, Vec<Vec<Location>>)> {
+        let segments = segments?;
+        let addresses = self.master.registry.retrieve_addresses(&segments)?;
+        let is_encrypted = client.is_encrypted();
+        let locations = addresses.into_iter().map(|RetrieveAddress { address, has_tls }| match is_encrypted {
+            true => has_tls.then(|| format!("grpc+tls://{address}")),
+            false => Some(format!("grpc+tcp://{address}")),
+        });
+        // Who cannot reach a segment may ask where it has asked before.
+        let location = |uri| vec![Location { uri }, Location { uri: REUSE_CONNECTION.into() }];
+        let locations = locations.collect::<Option<Vec<String>>>()?;
+        Some((segments, locations.into_iter().map(location).collect()))
     }
 
     /// A DoGet's answer: a statement's rows in the memory where they are, a listing as arrow-flight encodes it.
@@ -186,9 +224,13 @@ impl SqlService {
         let client = self.client(request)?;
         let handle = parse_handle(&ticket.statement_handle)?;
         if let Some(owner) = self.clients.of_stream(&client, handle)
-            && let Some((statement, retrieval)) = owner.statements.fetch_stream(handle, Instant::now())
+            && let Some((statement, stream)) = owner.statements.fetch_stream(handle, Instant::now())
         {
             transactions::check(&owner, statement.transaction.as_ref(), &statement.text).await?;
+            let retrieval = match stream {
+                StreamOf::Shared(retrieval) => retrieval,
+                StreamOf::Segment(query, _) => query.at_master().map_err(|e| status(&e))?,
+            };
             let guard = owner.statements.run(handle, retrieval.cancel.clone());
             return Ok(run_stream(owner.session.id.0, retrieval, &self.cpu, guard));
         }
@@ -211,9 +253,20 @@ impl SqlService {
     }
 }
 
-fn authorization<T>(request: &Request<T>) -> Result<Option<&str>, Status> {
+pub(super) fn authorization<T>(request: &Request<T>) -> Result<Option<&str>, Status> {
     let value = request.metadata().get("authorization").map(MetadataValue::to_str).transpose();
     value.map_err(|_| violation("the authorization header is not text"))
+}
+
+pub(super) type HandshakeStream = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>;
+
+/// A handshake's answer: the token in its header, for clients that look there, and in its payload.
+pub(super) fn logged_in(token: String) -> Result<Response<HandshakeStream>, Status> {
+    let header = format!("Bearer {token}").parse().map_err(|e| status(&internal(e)))?;
+    let answer = HandshakeResponse { protocol_version: 0, payload: token.into() };
+    let mut response: Response<HandshakeStream> = Response::new(Box::pin(stream::once(async move { Ok(answer) })));
+    response.metadata_mut().insert("authorization", header);
+    Ok(response)
 }
 
 fn handle_bytes(handle: Uuid) -> Bytes {
@@ -223,11 +276,10 @@ fn handle_bytes(handle: Uuid) -> Bytes {
 fn flight_info(
     request: Request<FlightDescriptor>,
     schema: Option<&Schema>,
-    tickets: Vec<Vec<u8>>,
+    endpoint: Vec<FlightEndpoint>,
     metadata: Bytes,
 ) -> Result<FlightInfo, Status> {
-    let endpoint = |ticket| FlightEndpoint::new().with_ticket(Ticket::new(ticket));
-    let info = FlightInfo { endpoint: tickets.into_iter().map(endpoint).collect(), ..FlightInfo::new() };
+    let info = FlightInfo { endpoint, ..FlightInfo::new() };
     let info = info
         .with_descriptor(request.into_inner())
         .with_total_records(-1)
@@ -244,17 +296,18 @@ fn statement_info(
     request: Request<FlightDescriptor>,
     client: &Client,
     statement: &Statement,
-    tickets: Vec<Vec<u8>>,
+    endpoints: Vec<FlightEndpoint>,
 ) -> Result<Response<FlightInfo>, Status> {
     let metadata = StatementInfo { is_update: statement.prepared.is_update, session: Some(client.session.id.0) };
     let metadata = serde_json::to_vec(&metadata).map_err(|e| status(&internal(e)))?;
     let schema = promised_schema(statement);
-    flight_info(request, schema.as_deref(), tickets, metadata.into()).map(Response::new)
+    flight_info(request, schema.as_deref(), endpoints, metadata.into()).map(Response::new)
 }
 
 /// The info of a listing: its command is its own ticket.
 fn listing_info(request: Request<FlightDescriptor>, command: &impl ProstMessageExt, schema: SchemaRef) -> Info {
-    flight_info(request, Some(&schema), vec![command.as_any().encode_to_vec()], Bytes::new()).map(Response::new)
+    let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(command.as_any().encode_to_vec()));
+    flight_info(request, Some(&schema), vec![endpoint], Bytes::new()).map(Response::new)
 }
 
 fn listing_rows(batch: Result<RecordBatch, Status>) -> Get {
@@ -267,7 +320,7 @@ fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
     message.map(|message| message.0).map_err(|e| status(&internal(e)))
 }
 
-fn one_result(body: Bytes) -> <SqlService as FlightService>::DoActionStream {
+pub(super) fn one_result(body: Bytes) -> <SqlService as FlightService>::DoActionStream {
     stream::once(async move { Ok(arrow_flight::Result { body }) }).boxed()
 }
 
@@ -278,16 +331,11 @@ impl FlightSqlService for SqlService {
     async fn do_handshake(
         &self,
         request: Request<Streaming<HandshakeRequest>>,
-    ) -> Result<Response<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>>, Status> {
+    ) -> Result<Response<HandshakeStream>, Status> {
         let connection = connection_of(request.extensions())?;
         let token = self.clients.log_in(authorization(&request)?, connection.clone()).await?;
         connection.becomes_known();
-        let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
-        let mut response: Response<Pin<Box<dyn Stream<Item = _> + Send>>> =
-            Response::new(Box::pin(stream::once(async move { Ok(answer) })));
-        let header = format!("Bearer {token}").parse().map_err(|e| status(&internal(e)))?;
-        response.metadata_mut().insert("authorization", header);
-        Ok(response)
+        logged_in(token)
     }
 
     async fn get_flight_info_statement(
@@ -298,12 +346,13 @@ impl FlightSqlService for SqlService {
         let client = self.client(&request)?;
         let (handle, statement) = self.plan(&client, query.query, Life::Once, query.transaction_id).await?;
         let ticket = TicketStatementQuery { statement_handle: handle_bytes(handle) };
-        let tickets = self.tickets(&client, &statement, ticket.as_any().encode_to_vec()).await?;
-        if tickets.len() > 1 {
+        let own = ticket.as_any().encode_to_vec();
+        let endpoints = self.endpoints(&client, &statement, own.clone()).await?;
+        if endpoints.iter().all(|endpoint| endpoint.ticket.as_ref().is_none_or(|ticket| ticket.ticket != own)) {
             // Its streams stand for it.
             client.statements.close(handle);
         }
-        statement_info(request, &client, &statement, tickets)
+        statement_info(request, &client, &statement, endpoints)
     }
 
     async fn get_flight_info_prepared_statement(
@@ -313,8 +362,8 @@ impl FlightSqlService for SqlService {
     ) -> Info {
         let client = self.client(&request)?;
         let (_, statement) = self.prepared(&client, &query.prepared_statement_handle)?;
-        let tickets = self.tickets(&client, &statement, query.as_any().encode_to_vec()).await?;
-        statement_info(request, &client, &statement, tickets)
+        let endpoints = self.endpoints(&client, &statement, query.as_any().encode_to_vec()).await?;
+        statement_info(request, &client, &statement, endpoints)
     }
 
     async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {

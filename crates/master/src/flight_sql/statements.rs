@@ -1,7 +1,7 @@
 //! A session's statements between their planning and their end: handles that clients hold.
 
 use super::limits::{STATEMENT_IDLE, STATEMENTS_MAX};
-use super::retrieval::Retrieval;
+use super::retrieve::StreamOf;
 use super::status::{too_many, unknown_statement};
 use crate::error::SqlResult;
 use crate::session::Prepared;
@@ -58,10 +58,17 @@ pub(super) enum Life {
 
 struct Entry {
     statement: Arc<Statement>,
-    /// What the handle is a stream of; it lives once then.
-    retrieval: Option<Arc<Retrieval>>,
+    /// Which stream of it the handle is; it lives once then.
+    stream: Option<StreamOf>,
     life: Life,
     used: Instant,
+}
+
+impl Entry {
+    fn is_idle(&self, now: Instant) -> bool {
+        let is_awaited = self.stream.as_ref().is_some_and(StreamOf::is_awaited);
+        now.duration_since(self.used) >= STATEMENT_IDLE && !is_awaited
+    }
 }
 
 /// The statements of one session: those that wait, and those that run.
@@ -81,42 +88,41 @@ impl Statements {
         make_room(&mut waiting, 1, now)?;
         let handle = Uuid::new_v4();
         let statement = Arc::new(statement);
-        waiting.insert(handle, Entry { statement, retrieval: None, life, used: now });
+        waiting.insert(handle, Entry { statement, stream: None, life, used: now });
         Ok(handle)
     }
 
-    /// A handle for each of so many streams of a statement's rows, as of `now`.
+    /// A handle for each of a statement's streams, as of `now`.
     ///
     /// # Errors
     /// 53400 if the session has too many.
     pub(super) fn insert_streams(
         &self,
         statement: &Arc<Statement>,
-        retrieval: &Arc<Retrieval>,
-        streams: usize,
+        streams: Vec<StreamOf>,
         now: Instant,
     ) -> SqlResult<Vec<Uuid>> {
         let mut waiting = self.waiting.lock();
-        make_room(&mut waiting, streams, now)?;
-        let handles: Vec<Uuid> = (0..streams).map(|_| Uuid::new_v4()).collect();
-        for handle in &handles {
-            let (statement, retrieval) = (Arc::clone(statement), Some(Arc::clone(retrieval)));
-            waiting.insert(*handle, Entry { statement, retrieval, life: Life::Once, used: now });
-        }
-        Ok(handles)
+        make_room(&mut waiting, streams.len(), now)?;
+        let insert = |stream| {
+            let (handle, statement) = (Uuid::new_v4(), Arc::clone(statement));
+            waiting.insert(handle, Entry { statement, stream: Some(stream), life: Life::Once, used: now });
+            handle
+        };
+        Ok(streams.into_iter().map(insert).collect())
     }
 
     /// Whether a handle is a stream's that nobody has fetched.
     pub(super) fn has_stream(&self, handle: Uuid) -> bool {
-        self.waiting.lock().get(&handle).is_some_and(|entry| entry.retrieval.is_some())
+        self.waiting.lock().get(&handle).is_some_and(|entry| entry.stream.is_some())
     }
 
     /// What a handle is a stream of, once; None if it is a statement's, or nobody's.
-    pub(super) fn fetch_stream(&self, handle: Uuid, now: Instant) -> Option<(Arc<Statement>, Arc<Retrieval>)> {
+    pub(super) fn fetch_stream(&self, handle: Uuid, now: Instant) -> Option<(Arc<Statement>, StreamOf)> {
         let mut waiting = self.waiting.lock();
-        waiting.get(&handle).filter(|entry| entry.retrieval.is_some())?;
-        let entry = waiting.remove(&handle).filter(|entry| now.duration_since(entry.used) < STATEMENT_IDLE)?;
-        Some((entry.statement, entry.retrieval?))
+        waiting.get(&handle).filter(|entry| entry.stream.is_some())?;
+        let entry = waiting.remove(&handle).filter(|entry| !entry.is_idle(now))?;
+        Some((entry.statement, entry.stream?))
     }
 
     /// The statement of a handle; one that lives once is gone then.
@@ -125,7 +131,7 @@ impl Statements {
     /// 26000 if there is none.
     pub(super) fn fetch(&self, handle: Uuid, life: Life, now: Instant) -> SqlResult<Arc<Statement>> {
         let mut waiting = self.waiting.lock();
-        let is_meant = |entry: &&mut Entry| entry.life == life && entry.retrieval.is_none();
+        let is_meant = |entry: &&mut Entry| entry.life == life && entry.stream.is_none();
         let entry = waiting.get_mut(&handle).filter(is_meant).ok_or_else(unknown_statement)?;
         entry.used = now;
         let statement = Arc::clone(&entry.statement);
@@ -176,10 +182,9 @@ impl Statements {
 
 /// Forgets what was not used for long, if that is needed.
 fn make_room(waiting: &mut HashMap<Uuid, Entry>, wanted: usize, now: Instant) -> SqlResult<()> {
-    let is_idle = |entry: &Entry| now.duration_since(entry.used) >= STATEMENT_IDLE;
-    waiting.retain(|_, entry| entry.life == Life::Prepared || !is_idle(entry));
+    waiting.retain(|_, entry| entry.life == Life::Prepared || !entry.is_idle(now));
     if waiting.len() + wanted > STATEMENTS_MAX {
-        waiting.retain(|_, entry| !is_idle(entry));
+        waiting.retain(|_, entry| !entry.is_idle(now));
     }
     if waiting.len() + wanted > STATEMENTS_MAX {
         let message = format!("the session has {STATEMENTS_MAX} open statements");
@@ -204,6 +209,7 @@ impl Drop for RunGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flight_sql::retrieve::Retrieval;
     use arrow::datatypes::Schema;
     use futures::FutureExt;
     use std::time::Duration;
@@ -256,16 +262,17 @@ mod tests {
         let schema = Arc::new(Schema::empty());
         let retrieval = Retrieval::of(futures::future::pending().boxed(), schema, CancellationToken::new());
         let (statement, retrieval) = (Arc::new(statement()), Arc::new(retrieval));
-        let handles = statements.insert_streams(&statement, &retrieval, 4, now).unwrap();
+        let streams = |count| vec![StreamOf::Shared(Arc::clone(&retrieval)); count];
+        let handles = statements.insert_streams(&statement, streams(4), now).unwrap();
         assert!(statements.fetch(handles[0], Life::Once, now).is_err(), "it is a stream's, not the statement's");
         assert!(statements.fetch_stream(handles[0], now).is_some());
         assert!(statements.fetch_stream(handles[0], now).is_none());
         assert!(statements.close(handles[1]) && statements.fetch_stream(handles[1], now).is_none());
         assert!(statements.fetch_stream(handles[2], now + STATEMENT_IDLE).is_none());
-        let error = statements.insert_streams(&statement, &retrieval, STATEMENTS_MAX, now).unwrap_err();
+        let error = statements.insert_streams(&statement, streams(STATEMENTS_MAX), now).unwrap_err();
         assert_eq!(error.state.0, "53400");
         assert!(statements.fetch_stream(handles[3], now).is_some());
-        assert!(statements.insert_streams(&statement, &retrieval, STATEMENTS_MAX, now).is_ok());
+        assert!(statements.insert_streams(&statement, streams(STATEMENTS_MAX), now).is_ok());
     }
 
     #[test]

@@ -6,9 +6,6 @@ use crate::error::{SqlError, SqlState};
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
-const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
-const INVALID_STATEMENT_NAME: SqlState = SqlState("26000");
-
 /// The status of an error: code by SQLSTATE, message as the error prints itself, its parts in headers.
 pub(super) fn status(error: &SqlError) -> Status {
     let mut metadata = MetadataMap::new();
@@ -65,12 +62,12 @@ pub(super) fn violation(message: impl Into<String>) -> Status {
 
 /// 08P01.
 pub(super) fn malformed(message: impl Into<String>) -> SqlError {
-    SqlError::new(PROTOCOL_VIOLATION, message)
+    SqlError::new(SqlState::PROTOCOL_VIOLATION, message)
 }
 
 /// A handle that was never given out, was closed, fetched already, or forgotten.
 pub(super) fn unknown_statement() -> SqlError {
-    SqlError::new(INVALID_STATEMENT_NAME, "the statement handle is not known")
+    SqlError::new(SqlState::INVALID_STATEMENT_NAME, "the statement handle is not known")
         .with_hint("a result is fetched once, within ten minutes; execute the statement again")
 }
 

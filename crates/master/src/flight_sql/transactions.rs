@@ -2,8 +2,8 @@
 
 use super::clients::Client;
 use super::results::command;
-use super::status::{status, violation};
-use crate::error::{SqlError, SqlState};
+use super::status::{malformed, status, violation};
+use crate::error::{SqlError, SqlResult, SqlState};
 use crate::sql::{Statement, TransactionStatement};
 use arrow_flight::sql::EndTransaction;
 use bytes::Bytes;
@@ -27,20 +27,25 @@ pub(super) async fn begin(client: &Client) -> Result<Bytes, Status> {
 /// come to a session that is not the one that it began a transaction in, after the server was restarted, or after its port was
 /// another's.
 pub(super) async fn check(client: &Client, named: Option<&Bytes>, text: &str) -> Result<(), Status> {
+    checked(client, named, text).await.map_err(|e| status(&e))
+}
+
+/// As [`check`].
+pub(super) async fn checked(client: &Client, named: Option<&Bytes>, text: &str) -> SqlResult<()> {
     if let Some(named) = named.filter(|named| !named.is_empty()) {
-        return client.session.check_block(id(named)?).boxed().await.map_err(|e| status(&e));
+        return client.session.check_block(parsed(named)?).boxed().await;
     }
     if !client.is_anonymous {
         return Ok(());
     }
     if client.session.has_block().boxed().await {
         let message = "the connection has a transaction, and the statement does not name it";
-        return Err(status(&SqlError::new(SqlState::ACTIVE_TRANSACTION, message)));
+        return Err(SqlError::new(SqlState::ACTIVE_TRANSACTION, message));
     }
     let statement = client.session.parse(text);
     if let Ok(Statement::Transaction(TransactionStatement::Begin { .. })) = statement.as_deref() {
         let error = SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "BEGIN needs a session of the client's own");
-        return Err(status(&error.with_hint("Connect with a user name, or use Flight SQL's BeginTransaction.")));
+        return Err(error.with_hint("Connect with a user name, or use Flight SQL's BeginTransaction."));
     }
     Ok(())
 }
@@ -74,7 +79,11 @@ pub(super) async fn end_savepoint(client: &Client, cpu: &Handle, handle: &Bytes,
 }
 
 fn id(handle: &[u8]) -> Result<Uuid, Status> {
-    Uuid::from_slice(handle).map_err(|_| violation("a handle has 16 bytes"))
+    parsed(handle).map_err(|e| status(&e))
+}
+
+fn parsed(handle: &[u8]) -> SqlResult<Uuid> {
+    Uuid::from_slice(handle).map_err(|_| malformed("a handle has 16 bytes"))
 }
 
 async fn run(client: &Client, cpu: &Handle, text: String) -> Result<(), Status> {

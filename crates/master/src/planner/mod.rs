@@ -13,6 +13,7 @@ mod materialize;
 mod modify;
 mod next_values;
 mod plain_text;
+mod retrieve;
 mod segments;
 mod slices;
 mod spool;
@@ -22,6 +23,7 @@ mod write;
 pub(crate) use distribute::{Tables, row_bytes, rows_and_bytes};
 pub(crate) use join_order::JoinOrder;
 pub(crate) use plain_text::plain_text;
+pub(crate) use retrieve::{retrievable, retrieved};
 pub(crate) use slices::{Slice, SliceTable};
 pub(crate) use write::{TableTarget, WriteTarget};
 

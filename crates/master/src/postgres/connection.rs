@@ -35,7 +35,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(super) const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
+pub(super) const PROTOCOL_VIOLATION: SqlState = SqlState::PROTOCOL_VIOLATION;
 
 /// Settings that clients are told when they connect, and whenever they change, by the names that they know.
 const REPORTED: [(&str, &str); 8] = [

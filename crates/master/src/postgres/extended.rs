@@ -16,7 +16,7 @@ use futures::FutureExt;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-const UNKNOWN_STATEMENT: SqlState = SqlState("26000");
+const UNKNOWN_STATEMENT: SqlState = SqlState::INVALID_STATEMENT_NAME;
 pub(super) const UNKNOWN_CURSOR: SqlState = SqlState("34000");
 const DUPLICATE_STATEMENT: SqlState = SqlState("42P05");
 pub(super) const DUPLICATE_CURSOR: SqlState = SqlState("42P03");

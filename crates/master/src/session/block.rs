@@ -1,6 +1,7 @@
 //! Transaction blocks: what stands between BEGIN and COMMIT.
 
 use super::bind::external;
+use super::sequence_calls::refuse_read_only;
 use super::settings::SavedSettings;
 use super::{Outcome, Session};
 use crate::catalog::{CatalogError, CatalogState};
@@ -239,6 +240,12 @@ impl Session {
             Statement::Query(query) => {
                 let read_only = self.default_read_only();
                 return self.query_or_setval(query, text, parameters, state, read_only, cancel).boxed().await;
+            }
+            Statement::Retrieve(retrieve) => {
+                if self.default_read_only() {
+                    refuse_read_only(&retrieve.query)?;
+                }
+                return self.retrieve(retrieve, text, parameters, state, cancel).boxed().await;
             }
             Statement::Vacuum(table) => return self.vacuum(table.as_ref(), cancel).boxed().await,
             Statement::ExpandTable { table, if_exists } => {

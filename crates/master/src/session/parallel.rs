@@ -1,14 +1,20 @@
-//! `parallel_retrieve`: among how many streams a query's rows are shared.
+//! `parallel_retrieve`: in how many streams a query's rows are fetched, and where.
 
 use super::Session;
+use super::bind::Bound;
+use super::query::with_parameters;
 use super::setval::Setval;
 use super::signal_backend::SignalBackend;
 use super::sleep::Sleep;
 use super::truncate_error_log::TruncateErrorLog;
 use crate::error::SqlResult;
+use crate::planner::{Output, retrievable};
 use crate::sql::Statement;
+use damson_cluster::SegmentSet;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{FetchType, LogicalPlan};
+use datafusion::logical_expr::{Expr, FetchType, LogicalPlan};
+use datafusion::scalar::ScalarValue;
 
 /// A query that cannot have so many rows is done before its streams are opened.
 const ROWS_MIN: usize = 100_000;
@@ -16,32 +22,82 @@ const ROWS_MIN: usize = 100_000;
 /// Streams of one query: each is a request of the client's, a task and two messages here.
 const STREAMS_MAX: usize = 64;
 
+/// Where a query's rows can be fetched.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Streams {
+    /// In how many streams of the master's.
+    pub at_master: usize,
+    /// Or in one of each of these.
+    pub at_segments: Option<SegmentSet>,
+}
+
+impl Streams {
+    const ONE: Streams = Streams { at_master: 1, at_segments: None };
+}
+
 impl Session {
     pub(crate) fn retrieves_in_parallel(&self) -> bool {
         self.settings.lock().parallel_retrieve()
     }
 
-    /// One for each segment, if the statement is a query that may have many rows, in no order; else one. Executes nothing.
+    /// One for each segment, if the statement is a query that may have many rows, in no order; else one. Executes nothing. Where clients may not reach
+    /// segments, their own streams are not looked for.
     ///
     /// # Errors
     /// As [`Session::prepare`].
-    pub(crate) async fn streams_of(&self, text: &str) -> SqlResult<usize> {
+    pub(crate) async fn streams_of(
+        &self,
+        text: &str,
+        parameters: Vec<ScalarValue>,
+        may_reach_segments: bool,
+    ) -> SqlResult<Streams> {
         let statement = self.parse(text);
         let (state, failure) = self.reading(&statement).await?;
         let statement = statement?;
-        let Statement::Query(query) = &*statement else { return Ok(1) };
+        let Statement::Query(query) = &*statement else { return Ok(Streams::ONE) };
         let is_command = SignalBackend::of(query)?.is_some()
             || TruncateErrorLog::of(query)?.is_some()
             || Setval::of(query)?.is_some()
             || Sleep::of(query).is_some();
         if is_command {
-            return Ok(1);
+            return Ok(Streams::ONE);
         }
         let segments = state.current_map().owning_segments().len();
         let bound = self.bind(state, query, text).await.inspect_err(|_| failure.fails())?;
-        let is_large = rows_max(&bound.plan).is_some_and(|rows| rows >= ROWS_MIN);
-        Ok(if is_large { segments.clamp(1, STREAMS_MAX) } else { 1 })
+        if rows_max(&bound.plan).is_none_or(|rows| rows < ROWS_MIN) {
+            return Ok(Streams::ONE);
+        }
+        let at_segments = match may_reach_segments {
+            true => self.retrievable(bound, parameters).await,
+            false => None,
+        };
+        let at_segments = at_segments.filter(|segments| segments.len() <= STREAMS_MAX);
+        Ok(Streams { at_master: segments.clamp(1, STREAMS_MAX), at_segments })
     }
+
+    /// What is wrong with a query that cannot be planned, its execution tells.
+    async fn retrievable(&self, bound: Bound, parameters: Vec<ScalarValue>) -> Option<SegmentSet> {
+        // It would have to run before it is planned.
+        if has_scalar_subquery(&bound.plan) {
+            return None;
+        }
+        let bound = with_parameters(bound, parameters).ok()?;
+        retrievable(&self.plan(&bound, Output::Rows).await.ok()?)
+    }
+}
+
+fn has_scalar_subquery(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let looked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                found |= matches!(expr, Expr::ScalarSubquery(_));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    // What cannot be looked through may have one.
+    found || looked.is_err()
 }
 
 /// How many rows a plan may have, as far as the sizes of its tables tell; None where their order counts, or nothing is known.

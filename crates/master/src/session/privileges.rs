@@ -257,6 +257,8 @@ impl Rights<'_> {
             | Statement::Backup(_)
             | Statement::Restore(_)
             | Statement::ShowBackups(_) => self.superuser(statement.name()),
+            // Of the tables that it reads it is asked when they are bound.
+            Statement::Retrieve(_) => Ok(()),
             // What changes roles and privileges looks at them itself.
             Statement::CreateRole(_)
             | Statement::AlterRole(_)

@@ -191,7 +191,7 @@ impl Session {
 }
 
 /// Over all files of the tables, as of the statement's snapshot.
-fn dispatch_of<'a>(bound: &'a Bound, table: &'a SliceTable, cancel: CancellationToken) -> Dispatch<'a> {
+pub(super) fn dispatch_of<'a>(bound: &'a Bound, table: &'a SliceTable, cancel: CancellationToken) -> Dispatch<'a> {
     Dispatch {
         table,
         state: &bound.state,
@@ -201,6 +201,7 @@ fn dispatch_of<'a>(bound: &'a Bound, table: &'a SliceTable, cancel: Cancellation
         access: &bound.access,
         only_files: None,
         to_the_end: false,
+        retrieving: None,
         cancel,
     }
 }

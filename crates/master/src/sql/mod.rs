@@ -27,6 +27,7 @@ mod nextval;
 mod parse;
 mod portals;
 mod query;
+mod retrieve;
 mod returning;
 mod role;
 mod secret;
@@ -63,6 +64,7 @@ pub use nextval::{
 pub use parse::parse;
 pub use portals::{PortalStatement, portal_statement};
 pub use query::{check_query, check_targets};
+pub use retrieve::Retrieve;
 pub use secret::shown_statement;
 pub use set_returning::{SERIES, UNNEST, is_set, refuse_sets, returns_set, set_not_allowed};
 pub use size::bytes as bytes_of_size;

@@ -1,5 +1,6 @@
 //! What a client can ask for: one variant a statement, made by [`parse`](super::parse), read by the session.
 
+use super::retrieve::Retrieve;
 use super::types::SqlType;
 use crate::engine::SentRows;
 use crate::locks::LockMode;
@@ -11,6 +12,8 @@ use sqlparser::ast;
 pub enum Statement {
     /// SELECT, VALUES, WITH: always an `ast::Statement::Query`, for DataFusion's binder.
     Query(Box<ast::Statement>),
+    /// In no text: Flight SQL makes it of a query.
+    Retrieve(Box<Retrieve>),
     Insert(Insert),
     /// In no text: Flight SQL has a command for it.
     Ingest(Box<Ingest>),
@@ -96,6 +99,7 @@ impl Statement {
     pub fn is_update(&self) -> bool {
         let gives_rows = match self {
             Statement::Query(_)
+            | Statement::Retrieve(_)
             | Statement::Explain(_)
             | Statement::Show(_)
             | Statement::Backup(_)
@@ -154,7 +158,7 @@ impl Statement {
     /// What it is, as the tags of PostgreSQL name it.
     pub fn name(&self) -> &'static str {
         match self {
-            Statement::Query(_) => "SELECT",
+            Statement::Query(_) | Statement::Retrieve(_) => "SELECT",
             Statement::Insert(_) | Statement::Ingest(_) => "INSERT",
             Statement::Modify(modify) if modify.assignments.is_some() => "UPDATE",
             Statement::Modify(_) => "DELETE",

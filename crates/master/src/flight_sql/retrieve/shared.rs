@@ -1,7 +1,7 @@
-//! Parallel retrieve: one query's rows in several streams.
+//! Parallel retrieve at the master: one query's rows in several streams.
 
-use super::statements::Statement;
 use crate::error::{SqlError, SqlResult, internal, of_datafusion};
+use crate::flight_sql::statements::Statement;
 use crate::session::{Outcome, Session};
 use crate::shared::Shared;
 use arrow::array::RecordBatch;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A query whose rows go to whichever of its streams is ready for them: a client may read the streams at once, in turn, or the first
 /// one alone, which has all rows then. It starts with the first of them. A stream that is closed before its end ends the others.
-pub(super) struct Retrieval {
+pub(crate) struct Retrieval {
     /// The columns that were promised.
     pub schema: SchemaRef,
     pub cancel: CancellationToken,
@@ -26,7 +26,7 @@ pub(super) struct Retrieval {
     has_ended: AtomicBool,
 }
 
-pub(super) type Start = BoxFuture<'static, SqlResult<SendableRecordBatchStream>>;
+pub(crate) type Start = BoxFuture<'static, SqlResult<SendableRecordBatchStream>>;
 
 enum Progress {
     Planned(Start),
@@ -37,7 +37,7 @@ enum Progress {
 
 impl Retrieval {
     /// Of a statement and its parameters as they are now. `cancel` ends it.
-    pub(super) fn new(
+    pub(crate) fn new(
         session: Shared<Session>,
         statement: Arc<Statement>,
         parameters: Vec<ScalarValue>,
@@ -54,12 +54,12 @@ impl Retrieval {
         Self::of(start.boxed(), schema, cancel)
     }
 
-    pub(super) fn of(start: Start, schema: SchemaRef, cancel: CancellationToken) -> Self {
+    pub(crate) fn of(start: Start, schema: SchemaRef, cancel: CancellationToken) -> Self {
         Retrieval { schema, cancel, progress: Mutex::new(Progress::Planned(start)), has_ended: AtomicBool::new(false) }
     }
 
     /// One of its streams.
-    pub(super) fn rows(self: Arc<Self>) -> BoxStream<'static, SqlResult<RecordBatch>> {
+    pub(crate) fn rows(self: Arc<Self>) -> BoxStream<'static, SqlResult<RecordBatch>> {
         let share = Share { retrieval: self, is_done: false };
         stream::unfold(share, |mut share| async move { Some((share.next().await?, share)) }).boxed()
     }
