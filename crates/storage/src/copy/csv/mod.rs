@@ -8,6 +8,7 @@ mod reader;
 mod records;
 mod share;
 mod sort_out;
+mod specials;
 
 pub(crate) use dialect::{Dialect, Form};
 pub(crate) use line_ends::LineEnds;

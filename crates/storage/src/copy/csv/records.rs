@@ -2,6 +2,7 @@
 
 use super::end_mark::{EndMark, end_mark};
 use super::escaped::escaped_field;
+use super::specials::Specials;
 use super::{Dialect, Form, LineEnds};
 use crate::limits::{BATCH_ROWS, RECORD_FIELDS_MAX};
 use memchr::{memchr2, memchr3};
@@ -213,15 +214,41 @@ pub(crate) fn cut(
     dialect: &Dialect,
     ends: LineEnds,
     text: &[u8],
-    mut at: usize,
+    at: usize,
     limit: usize,
     last: bool,
     out: &mut Records,
 ) -> usize {
+    let is_mark = |at: usize| end_mark(dialect, ends, &text[at..], last);
     let limit = limit.min(text.len());
+    match dialect.form {
+        Form::Csv { quote, escape } => {
+            let mut specials = Specials::new(text, [dialect.delimiter, ends.byte(), quote]);
+            let field = |start| {
+                let special = specials.next_from(start);
+                csv_field(dialect.delimiter, (quote, escape), ends, text, (start, special), last)
+            };
+            cut_records(is_mark, field, at, limit, out)
+        }
+        Form::Text { escape } => {
+            let field = |start| escaped_field(dialect.delimiter, escape, ends, text, start, last);
+            cut_records(is_mark, field, at, limit, out)
+        }
+    }
+}
+
+/// The same. `is_mark` tells what a record begins with, `field` cuts the field that begins at an offset; None: it is not whole.
+#[inline(always)]
+fn cut_records(
+    is_mark: impl Fn(usize) -> Result<EndMark, Malformed>,
+    mut field: impl FnMut(usize) -> Result<Option<Cut>, Malformed>,
+    mut at: usize,
+    limit: usize,
+    out: &mut Records,
+) -> usize {
     while !out.is_full() && at < limit {
-        let record = match end_mark(dialect, ends, &text[at..], last) {
-            Ok(EndMark::No) => cut_record(dialect, ends, text, at, last, out),
+        let record = match is_mark(at) {
+            Ok(EndMark::No) => cut_record(&mut field, at, out),
             Ok(EndMark::Unknown) => Ok(None),
             Ok(EndMark::Yes) => {
                 out.at_end_mark = true;
@@ -299,26 +326,24 @@ pub(super) struct Cut {
     pub is_no_text: bool,
 }
 
+#[inline(always)]
 fn cut_record(
-    dialect: &Dialect,
-    ends: LineEnds,
-    text: &[u8],
+    mut field: impl FnMut(usize) -> Result<Option<Cut>, Malformed>,
     start: usize,
-    last: bool,
     out: &mut Records,
 ) -> Result<Option<usize>, Malformed> {
     let (columns, stride, mut slot) = (out.columns, out.stride(), out.starts.len());
     let (mut at, mut count) = (start, 0);
     loop {
-        let Some(cut) = next_field(dialect, ends, text, at, last)? else { return Ok(None) };
-        let Cut { field, next, ends_record, is_no_text } = cut;
+        let Some(cut) = field(at)? else { return Ok(None) };
+        let Cut { field: piece, next, ends_record, is_no_text } = cut;
         if is_no_text {
             return Err(Malformed::Bytes);
         }
         if count < columns {
-            out.fields[slot] = field;
+            out.fields[slot] = piece;
             slot += stride;
-        } else if count > columns || !ends_record || !field.is_empty_plain() {
+        } else if count > columns || !ends_record || !piece.is_empty_plain() {
             // One empty field after the last delimiter is how some programs end their lines.
             return Err(Malformed::Extra);
         }
@@ -330,6 +355,7 @@ fn cut_record(
     }
 }
 
+/// The field at `start`; None if it is not whole.
 #[inline]
 fn next_field(
     dialect: &Dialect,
@@ -338,23 +364,36 @@ fn next_field(
     start: usize,
     last: bool,
 ) -> Result<Option<Cut>, Malformed> {
-    let (quote, escape) = match dialect.form {
-        Form::Csv { quote, escape } => (quote, escape),
-        Form::Text { escape } => return escaped_field(dialect.delimiter, escape, ends, text, start, last),
-    };
-    let line_end = ends.byte();
-    let (end, next, ends_record) = match memchr3(dialect.delimiter, line_end, quote, &text[start..]) {
-        Some(offset) => {
-            let end = start + offset;
+    match dialect.form {
+        Form::Csv { quote, escape } => {
+            let special = memchr3(dialect.delimiter, ends.byte(), quote, &text[start..]).map(|offset| start + offset);
+            csv_field(dialect.delimiter, (quote, escape), ends, text, (start, special), last)
+        }
+        Form::Text { escape } => escaped_field(dialect.delimiter, escape, ends, text, start, last),
+    }
+}
+
+/// The field of CSV at `start`, whose first delimiter, line end or quote is at `special`.
+#[inline(always)]
+fn csv_field(
+    delimiter: u8,
+    (quote, escape): (u8, u8),
+    ends: LineEnds,
+    text: &[u8],
+    (start, special): (usize, Option<usize>),
+    last: bool,
+) -> Result<Option<Cut>, Malformed> {
+    let (end, next, ends_record) = match special {
+        Some(end) => {
             let byte = text[end];
-            if byte == dialect.delimiter {
+            if byte == delimiter {
                 ends.check(&text[start..end])?;
                 (end, end + 1, false)
-            } else if byte == line_end {
+            } else if byte == ends.byte() {
                 (ends.value_end(text, start, end)?, end + 1, true)
             } else {
                 ends.check(&text[start..end])?;
-                return quoted_field(dialect.delimiter, (quote, escape), ends, text, (start, end), last);
+                return quoted_field(delimiter, (quote, escape), ends, text, (start, end), last);
             }
         }
         None if last => {
