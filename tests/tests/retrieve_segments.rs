@@ -201,6 +201,13 @@ async fn a_segment_gives_nobody_anothers_rows() {
     let action = tonic::Request::new(Action { r#type: "CancelFlightInfo".into(), body: Default::default() });
     assert!(session.clone().inner_mut().do_action(action).await.is_err());
 
+    // A token makes no token: it would not end.
+    let mut request = tonic::Request::new(futures::stream::empty());
+    let header = format!("Bearer {}", session.token().expect("a token"));
+    request.metadata_mut().insert("authorization", header.parse().expect("a header"));
+    let refused = session.clone().inner_mut().handshake(request).await.unwrap_err();
+    assert_eq!(refused.metadata().get("sqlstate").expect("a state"), "08P01");
+
     // Who logs in at the segment reads its own user's.
     for (user, is_let_in) in [("another", false), ("somebody", true)] {
         let mut there = connect(segment_of(first)).await;
@@ -352,4 +359,33 @@ async fn who_does_not_log_in_retrieves_its_own_with_its_tickets() {
     });
     let shares = future::try_join_all(shares).await.unwrap();
     assert_eq!(keys(shares.iter().flatten()), (0..ROWS).collect::<Vec<_>>());
+}
+
+/// A LIMIT that has enough of one input of a union executes the other one's motion or not, as it happens: nobody opens its route then, whose sender
+/// waited for a reader for as long as its query, which waited for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_ends_whose_limit_has_enough_before_it_has_asked_all() {
+    let cluster = ProcessCluster::start(SEGMENTS);
+    let shell = cluster.shell();
+    shell.execute(
+        "CREATE TABLE a (k int, g int, w text) DISTRIBUTED BY (k);
+         CREATE TABLE b (k int, g int, w text) DISTRIBUTED BY (g);
+         CREATE TABLE rp (k int, g int, w text) DISTRIBUTED REPLICATED;
+         INSERT INTO a SELECT x, x % 1000, 'w' || x FROM generate_series(0, 129999) AS s(x);
+         INSERT INTO b SELECT x, x % 5000, 'w' || x * 2 FROM generate_series(0, 103999) AS s(x);
+         INSERT INTO rp SELECT x, x % 10, 'r' || x FROM generate_series(0, 103999) AS s(x)",
+    );
+    let mut client = parallel(&cluster, "somebody").await;
+    let limited = "SELECT b.k, q.k AS j FROM b CROSS JOIN \
+                   (SELECT * FROM (SELECT k, w FROM rp UNION ALL SELECT k, w FROM a) u LIMIT 1) q";
+    for _ in 0..8 {
+        // Threads that were busy a moment ago are too quick.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let info = info(&mut client, limited).await;
+        for endpoint in &info.endpoint {
+            fetch(&client, endpoint).await.unwrap();
+        }
+        let left = "SELECT count(*) FROM pg_catalog.gp_running_slices WHERE slice > 0";
+        wait_for("the end of every slice", WITHIN, || (shell.value(left) == "0").then_some(()));
+    }
 }

@@ -57,7 +57,7 @@ pub use motion_exec::MotionExec;
 pub use next_values::{NextValue, NextValuesExec, TakeValues};
 pub use paced::PacedExec;
 pub use plain_text::PlainTextExec;
-pub use recv::MotionRecvExec;
+pub use recv::{MotionRecvExec, stop_unread};
 pub use replan::replan;
 pub use retrievals::{Gone, Offered, RetrievalId, Retrievals, Retrieved, Taken, WaitsForClient};
 pub use retrieve::RetrieveExec;

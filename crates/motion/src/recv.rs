@@ -98,6 +98,26 @@ impl MotionRecvExec {
     }
 }
 
+/// Tells the senders of a slice's motions that nobody reads what nobody has opened, when the slice has ended: an operator that had enough, as a LIMIT
+/// above a union, may never have executed some of its inputs. Their senders would wait for a reader until the query ends, which waits for them if
+/// it waits for every slice.
+pub fn stop_unread(plan: &Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<()> {
+    let qe = QeContext::of(context)?;
+    stop_unread_by(plan, &qe);
+    Ok(())
+}
+
+fn stop_unread_by(plan: &Arc<dyn ExecutionPlan>, qe: &QeContext) {
+    if let Some(receive) = plan.downcast_ref::<MotionRecvExec>() {
+        for sender in receive.def.senders.contents() {
+            let route = qe.route(receive.def.id, sender, qe.content);
+            // Of one that was opened there is a reader already, and this one is refused.
+            drop(qe.node.receiver(route, Arc::clone(&receive.schema)));
+        }
+    }
+    plan.children().into_iter().for_each(|child| stop_unread_by(child, qe));
+}
+
 impl DisplayAs for MotionRecvExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MotionRecvExec: {} {}", self.def.kind, self.def.id)

@@ -10,7 +10,7 @@ use damson_cluster::{ContentId, QueryId, SliceId};
 use damson_interconnect::{ControlStream, Node};
 use damson_motion::{
     ExecuteHead, ExecuteRequest, QeContext, SliceEvent, SlicePlan, WaitsForClient, codes, collect_metrics,
-    decode_slice, replan,
+    decode_slice, replan, stop_unread,
 };
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -129,7 +129,10 @@ async fn run_slice(
     running: RunningGuard,
 ) {
     let result = match plan {
-        Ok(plan) => drain(&plan, context).await.map(|()| plan),
+        Ok(plan) => match drain(&plan, Arc::clone(&context)).await {
+            Ok(()) => stop_unread(&plan, &context).map(|()| plan),
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
     let copied = running.copied();

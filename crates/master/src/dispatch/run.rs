@@ -244,8 +244,8 @@ impl Watch {
             let span = info_span!("execute_slice", query = %self.query, slice = slice.0, segment = -1);
             self.tasks.spawn(send(plan, context).instrument(span));
         }
-        let outcome = match self.root.execute(0, context) {
-            Ok(rows) => self.pump(rows, &sender).await,
+        let outcome = match self.root.execute(0, Arc::clone(&context)) {
+            Ok(rows) => self.pump(rows, &sender, &context).await,
             Err(error) => Err(of_datafusion(error)),
         };
         if let Err(error) = outcome {
@@ -266,6 +266,7 @@ impl Watch {
         &mut self,
         mut rows: SendableRecordBatchStream,
         sender: &mpsc::Sender<Result<RecordBatch>>,
+        context: &TaskContext,
     ) -> SqlResult<()> {
         let cancel = self.cancel.clone();
         loop {
@@ -296,6 +297,7 @@ impl Watch {
             }
         }
         if self.to_the_end {
+            damson_motion::stop_unread(&self.root, context).map_err(of_datafusion)?;
             self.finish(&cancel).await?;
         }
         Ok(())
@@ -397,11 +399,11 @@ impl Watch {
 
 /// Runs a slice of the master that sends; its root yields nothing.
 async fn send(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<()> {
-    let mut nothing = plan.execute(0, context)?;
+    let mut nothing = plan.execute(0, Arc::clone(&context))?;
     while let Some(batch) = nothing.next().await {
         batch?;
     }
-    Ok(())
+    damson_motion::stop_unread(&plan, &context)
 }
 
 fn single_partition(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {

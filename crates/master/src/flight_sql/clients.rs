@@ -42,7 +42,7 @@ pub(super) struct Client {
 pub(super) struct Reader {
     pub user: String,
     pub role: RoleId,
-    /// It came over TLS, with a token that was given over TLS if it has one.
+    /// It logged in over TLS, and so comes over it.
     pub is_encrypted: bool,
 }
 
@@ -195,7 +195,7 @@ impl Clients {
                 if reader.is_encrypted && !address.is_encrypted {
                     return Err(unauthenticated("the session began over TLS, and this call came without"));
                 }
-                return Ok(Reader { is_encrypted: address.is_encrypted, ..reader });
+                return Ok(reader);
             }
             Some(Credentials::Basic(user, password)) => (user, Some(password)),
             Some(Credentials::Other) => return Err(malformed("unreadable authorization header")),
@@ -205,11 +205,14 @@ impl Clients {
         Ok(Reader { user, role, is_encrypted: address.is_encrypted })
     }
 
-    /// A token for who has come to a segment, where no session begins.
+    /// A token for who has come to a segment with a name and a password, or without either, where no session begins.
     ///
     /// # Errors
-    /// As [`Clients::reader`].
+    /// As [`Clients::reader`]; 08P01 for who shows a token, which would not end then.
     pub(super) async fn pass(&self, authorization: Option<&str>, address: ClientAddress) -> SqlResult<String> {
+        if let Some(Credentials::Bearer(_)) = authorization.map(Credentials::parse) {
+            return Err(malformed("a handshake needs an authorization header of the form \"Basic …\""));
+        }
         let reader = self.reader(authorization, address).await?;
         Ok(self.passes.give(reader, Instant::now()))
     }

@@ -1,16 +1,19 @@
 //! A sender and its receivers in one process.
 
 use super::*;
-use crate::Gang;
 use crate::route_rows::Splitter;
+use crate::{Gang, MotionRecvExec, stop_unread};
 use arrow::array::{Int64Array, RecordBatch};
 use damson_cluster::{BucketMap, ContentId, Endpoint, MapVersion, MotionId, QueryId, RouteKey, SegmentSet, Topology};
-use damson_interconnect::{Node, NodeConfig, QuerySecret, RouteError, RouteReceiver};
+use damson_interconnect::{Node, NodeConfig, QuerySecret, RouteError, RouteReceiver, Sent};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_plan::metrics::Time;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::prelude::SessionConfig;
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::{StreamExt, future};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -202,4 +205,38 @@ async fn receivers_that_stop_end_a_sender_whose_input_waits() {
     };
     soon(future::join(sending, receiving)).await;
     assert!(input.is_closed());
+}
+
+/// As below a LIMIT that had enough of another input: one of a slice's motions was never executed, another one is being read.
+#[tokio::test]
+async fn a_slices_end_stops_those_whom_nobody_reads_and_nobody_else() {
+    let (node, schema) = (node(), batch(0..1).schema());
+    node.open_query(QueryId(1), 2, QuerySecret::from_bytes([1; 16]));
+    let (here, there) = (ContentId(1), ContentId(0));
+    let route = |id| RouteKey { query: QueryId(1), motion: MotionId(id), sender: there, receiver: here };
+    let sender = |id| node.sender(route(id), &Endpoint::in_process(), Arc::clone(&schema));
+    let (mut unread, mut read) = (sender(1), sender(2));
+    let mut receiver = node.receiver(route(2), Arc::clone(&schema));
+    let mut sending = pin!(async { while unread.send(batch(0..8192)).await.unwrap() != Sent::Stopped {} });
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut sending).await.is_err(), "nobody reads");
+
+    let receive = |id| {
+        let (senders, receivers) = (Gang::Single(there), Gang::Single(here));
+        let def = MotionDef { id: MotionId(id), kind: MotionKind::Broadcast, senders, receivers };
+        Arc::new(MotionRecvExec::new(def, Arc::clone(&schema))) as Arc<dyn ExecutionPlan>
+    };
+    let plan = UnionExec::try_new(vec![receive(1), receive(2)]).unwrap();
+    let qe = QeContext {
+        query: QueryId(1),
+        content: here,
+        node: Arc::clone(&node),
+        topology: Arc::new(Topology { master: Endpoint::in_process(), segments: vec![Endpoint::in_process(); 2] }),
+        maps: HashMap::new(),
+        describe_error: |error| RouteError::Remote { code: "XX000".into(), message: error.to_string() },
+    };
+    let context = TaskContext::default().with_session_config(SessionConfig::new().with_extension(Arc::new(qe)));
+    stop_unread(&plan, &context).unwrap();
+    soon(sending).await;
+    assert_eq!(soon(read.send(batch(0..10))).await.unwrap(), Sent::Accepted);
+    assert_eq!(soon(receiver.next()).await.unwrap().unwrap().num_rows(), 10);
 }
