@@ -3,7 +3,7 @@
 
 use super::function::{PlainFunction, is_text, over_arrays};
 use crate::FunctionError;
-use arrow::array::{ArrayRef, AsArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringViewArray};
 use arrow::datatypes::{DataType, Int32Type};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
@@ -15,7 +15,7 @@ pub fn to_varchar() -> ScalarUDF {
         name: "to_varchar",
         coerce: text_and_length,
         returns: |_| Ok(DataType::Utf8View),
-        run: |args| each(args, |text, length| Ok(cut(text, length))),
+        run: |args| each(args, Blanks::Stay, |text, length| Ok(cut(text, length))),
     }
     .udf()
 }
@@ -26,7 +26,7 @@ pub fn to_bpchar() -> ScalarUDF {
         name: "to_bpchar",
         coerce: text_and_length,
         returns: |_| Ok(DataType::Utf8View),
-        run: |args| each(args, |text, length| Ok(cut(text, length).trim_end_matches(' '))),
+        run: |args| each(args, Blanks::Go, |text, length| Ok(cut(text, length).trim_end_matches(' '))),
     }
     .udf()
 }
@@ -38,7 +38,7 @@ pub fn assign_varchar() -> ScalarUDF {
         name: "assign_varchar",
         coerce: text_and_length,
         returns: |_| Ok(DataType::Utf8View),
-        run: |args| each(args, |text, length| checked(text, length, "character varying")),
+        run: |args| each(args, Blanks::Stay, |text, length| checked(text, length, "character varying")),
     }
     .udf()
 }
@@ -50,7 +50,9 @@ pub fn assign_bpchar() -> ScalarUDF {
         coerce: text_and_length,
         returns: |_| Ok(DataType::Utf8View),
         run: |args| {
-            each(args, |text, length| checked(text, length, "character").map(|text| text.trim_end_matches(' ')))
+            each(args, Blanks::Go, |text, length| {
+                checked(text, length, "character").map(|text| text.trim_end_matches(' '))
+            })
         },
     }
     .udf()
@@ -63,12 +65,25 @@ fn text_and_length(types: &[DataType]) -> Result<Vec<DataType>> {
     }
 }
 
+/// What becomes of blanks at a text's end that is short enough.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blanks {
+    Stay,
+    Go,
+}
+
+/// `f` changes no text of at most as many bytes as the length, but for `blanks`.
 fn each(
     args: &ScalarFunctionArgs,
+    blanks: Blanks,
     f: impl for<'a> Fn(&'a str, usize) -> Result<&'a str, FunctionError>,
 ) -> Result<ColumnarValue> {
     over_arrays(args, |arrays| {
         let (texts, lengths) = (arrays[0].as_string_view(), arrays[1].as_primitive::<Int32Type>());
+        // Nearly all columns are as they are to be: these are not copied.
+        if are_kept(texts, lengths, blanks) {
+            return Ok(ArrayRef::clone(&arrays[0]));
+        }
         let results = texts.iter().zip(lengths).map(|(text, length)| match (text, length) {
             (Some(text), Some(length)) => f(text, usize::try_from(length).unwrap_or(0)).map(Some),
             _ => Ok(None),
@@ -76,6 +91,14 @@ fn each(
         let results: Result<StringViewArray, FunctionError> = results.collect();
         Ok(Arc::new(results?) as ArrayRef)
     })
+}
+
+fn are_kept(texts: &StringViewArray, lengths: &Int32Array, blanks: Blanks) -> bool {
+    // A character has at least one byte.
+    let is_short = |(bytes, &length): (u32, &i32)| i64::from(bytes) <= i64::from(length);
+    lengths.null_count() == 0
+        && texts.lengths().zip(lengths.values().iter()).all(is_short)
+        && (blanks == Blanks::Stay || !texts.iter().flatten().any(|text| text.ends_with(' ')))
 }
 
 /// The first `length` characters.
@@ -99,6 +122,23 @@ fn checked<'a>(text: &'a str, length: usize, sql_type: &str) -> Result<&'a str, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_fit_are_kept_as_they_are() {
+        let kept = |texts: &[Option<&str>], lengths: &[Option<i32>]| {
+            let (texts, lengths): (StringViewArray, Int32Array) =
+                (texts.iter().copied().collect(), lengths.iter().copied().collect());
+            (are_kept(&texts, &lengths, Blanks::Stay), are_kept(&texts, &lengths, Blanks::Go))
+        };
+        assert_eq!(kept(&[Some("abc"), None, Some("")], &[Some(3), Some(0), Some(0)]), (true, true));
+        assert_eq!(kept(&[Some("abc"), Some("ab ")], &[Some(3), Some(3)]), (true, false));
+        assert_eq!(kept(&[Some("abcd")], &[Some(3)]), (false, false));
+        // As many characters as may be, in more bytes.
+        assert_eq!(kept(&[Some("äöü")], &[Some(3)]), (false, false));
+        assert_eq!(kept(&[Some("abc")], &[None]), (false, false));
+        assert_eq!(kept(&[Some("")], &[Some(-1)]), (false, false));
+        assert_eq!(kept(&[], &[]), (true, true));
+    }
 
     #[test]
     fn characters_are_counted() {
