@@ -69,6 +69,29 @@ async fn each_row_group_has_its_buckets_and_their_rows_in_order() {
     }
 }
 
+/// Batches of a motion are much shorter than those of a scan.
+#[tokio::test]
+async fn row_groups_are_the_same_whatever_the_batches() {
+    let mut rng = StdRng::seed_from_u64(16);
+    let (map, content) = (BucketMap::uniform(MapVersion(1), 2), ContentId(1));
+    let dir = tempfile::tempdir().unwrap();
+    let store = TableStore::open(content, dir.path()).unwrap();
+    let rows = concat_batches(&schema(), &own_rows(&mut rng, 500_000, &map, content)).unwrap();
+    let mut found = vec![];
+    for length in [300, 8_192, rows.num_rows()] {
+        let starts = (0..rows.num_rows()).step_by(length);
+        let batches = starts.map(|start| rows.slice(start, length.min(rows.num_rows() - start))).collect();
+        let files = write(&store, spec(&map, content), batches).await;
+        assert_eq!(files.iter().map(|file| file.rows).sum::<u64>(), rows.num_rows() as u64);
+        let path = dir.path().join(&files[0].path);
+        let ranges = ranges(&metadata(&path)).unwrap();
+        let row_groups: Vec<RecordBatch> = (0..ranges.len()).map(|index| row_group(&path, index)).collect();
+        found.push((ranges, row_groups));
+    }
+    assert_eq!(found[0].0.len(), 8);
+    assert!(found.iter().all(|other| *other == found[0]));
+}
+
 /// The table without Bloom filters, so that buckets alone tell; statistics of keys of any order do not.
 #[tokio::test]
 async fn a_key_is_looked_for_in_the_row_group_of_its_bucket() {
