@@ -195,7 +195,7 @@ mod tests {
             Arc::new(CrossJoinExec::new(rows(), moved())),
             grouped(AggregateMode::Partial, moved()),
             // The rows of one wait while the other is still to be built.
-            UnionExec::try_new(vec![rows(), joined(moved(), rows())]).unwrap(),
+            UnionExec::try_new(vec![joined(rows(), rows()), joined(moved(), rows())]).unwrap(),
             UnionExec::try_new(vec![rows(), grouped(AggregateMode::Single, moved())]).unwrap(),
         ] {
             assert_eq!(segments(gather(Arc::clone(&plan))), None, "{plan:?}");
