@@ -166,7 +166,7 @@ impl SqlService {
         let (of, locations) = match self.locations(client, streams.at_segments) {
             Some((segments, locations)) => {
                 let query = AtSegments::new(&client.session, statement, parameters, (schema, segments), cancel);
-                let query = Arc::new(query.map_err(|e| status(&e))?);
+                let query = Arc::new(query);
                 (query.contents().map(|content| StreamOf::Segment(Arc::clone(&query), content)).collect(), locations)
             }
             None => {

@@ -12,7 +12,6 @@ use damson_motion::RetrievalId;
 use datafusion::scalar::ScalarValue;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
-use ring::rand::{SecureRandom, SystemRandom};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
+use uuid::Uuid;
 
 /// A query whose streams are one of each segment's, and which starts with the first of them. A client that asks the master for one of them instead, as
 /// one does that cannot reach segments, gets all of its streams there, as those of a [`Retrieval`].
@@ -59,19 +59,14 @@ pub(crate) struct Claim {
 
 impl AtSegments {
     /// Of a statement and its parameters as they are now. `cancel` ends it.
-    ///
-    /// # Errors
-    /// A system without random bytes.
     pub(crate) fn new(
         session: &Shared<Session>,
         statement: &Arc<Statement>,
         parameters: Vec<ScalarValue>,
         (schema, segments): (SchemaRef, SegmentSet),
         cancel: CancellationToken,
-    ) -> SqlResult<Self> {
-        let mut id = [0; 16];
-        SystemRandom::new().fill(&mut id).map_err(|_| internal("the system gives no random bytes"))?;
-        let id = RetrievalId(u128::from_ne_bytes(id));
+    ) -> Self {
+        let id = RetrievalId(Uuid::new_v4().as_u128());
         let at_master = Retrieval::new(
             session.clone(),
             Arc::clone(statement),
@@ -91,7 +86,7 @@ impl AtSegments {
         };
         let state = Mutex::new(State::Planned { start: start.boxed(), at_master: Arc::new(at_master) });
         let (outcome, claimed, left) = (watch::Sender::new(None), watch::Sender::new(0), CancellationToken::new());
-        Ok(AtSegments { id, schema, cancel, segments, state, outcome, claimed, is_idle, left, session_id })
+        AtSegments { id, schema, cancel, segments, state, outcome, claimed, is_idle, left, session_id }
     }
 
     pub(crate) fn contents(&self) -> impl Iterator<Item = ContentId> + '_ {

@@ -4,7 +4,7 @@ use super::messages::{LogIn, LoggedIn, Redeem, Visitor};
 use super::rows::{Begun, Word, of_master, rows};
 use crate::client_tls::ClientTls;
 use crate::error::{SqlError, SqlResult, SqlState, internal};
-use crate::flight_sql::actions::SESSION_CLOSED;
+use crate::flight_sql::actions::{SESSION_CLOSED, parse_handle};
 use crate::flight_sql::incoming::incoming;
 use crate::flight_sql::limits::DOOR_REQUEST_BYTES_MAX;
 use crate::flight_sql::peer::connection_of;
@@ -13,7 +13,7 @@ use crate::flight_sql::results::{Messages, encoded};
 use crate::flight_sql::routes::{Answer, Call, grpc, one_message, rows_response};
 use crate::flight_sql::serve::{ServeError, server};
 use crate::flight_sql::service::{HandshakeStream, authorization, logged_in, one_result};
-use crate::flight_sql::status::{malformed, status};
+use crate::flight_sql::status::{status, violation};
 use arrow_flight::sql::{Any, TicketStatementQuery};
 use arrow_flight::{Action, HandshakeRequest, HandshakeResponse, Ticket};
 use bytes::Bytes;
@@ -149,7 +149,7 @@ impl RetrieveServer {
     async fn do_get(&self, request: Request<Ticket>) -> Result<Messages, Status> {
         let connection = connection_of(request.extensions())?;
         let visitor = visitor(&request)?;
-        let handle = handle_of(&request.get_ref().ticket).map_err(|e| status(&e))?;
+        let handle = handle_of(&request.get_ref().ticket)?;
         let (word, begun) = self.redeem(visitor, handle).await.map_err(|e| status(&e))?;
         connection.becomes_known();
         let Begun { id, content, schema } = begun;
@@ -169,13 +169,13 @@ impl RetrieveServer {
     }
 }
 
-fn handle_of(ticket: &[u8]) -> SqlResult<Uuid> {
-    let undecodable = |why: String| malformed(format!("undecodable ticket: {why}"));
+fn handle_of(ticket: &[u8]) -> Result<Uuid, Status> {
+    let undecodable = |why: String| violation(format!("undecodable ticket: {why}"));
     let any = Any::decode(ticket).map_err(|e| undecodable(e.to_string()))?;
     let ticket = any.unpack::<TicketStatementQuery>().map_err(|e| undecodable(e.to_string()))?;
     let ticket =
-        ticket.ok_or_else(|| malformed("the ticket is not a query's: segments give rows, and nothing else"))?;
-    Uuid::from_slice(&ticket.statement_handle).map_err(|_| malformed("a statement handle has 16 bytes"))
+        ticket.ok_or_else(|| violation("the ticket is not a query's: segments give rows, and nothing else"))?;
+    parse_handle(&ticket.statement_handle)
 }
 
 fn visitor<T>(request: &Request<T>) -> Result<Visitor, Status> {
